@@ -1,0 +1,1 @@
+"""How Python becomes machine code: kernels, the microkernel, vector math, counter-based random numbers, workers."""

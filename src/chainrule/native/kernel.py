@@ -1,0 +1,93 @@
+"""Kernels: the compiled loops behind instructions, written as plain Python functions over tiles.
+
+A kernel is declared once and used three ways: compiled for a dtype (`chainrule.native.jit`), run as Python by the tests,
+and called to make the `Call`s a program is built from. Its annotations say how each argument travels in an instruction:
+
+    Real1 .. Real4   contiguous array of the program's dtype with that many dimensions (address, then sizes)
+    Int1, Int2       the same for int64
+    Float1           contiguous float64 array
+    Int              an int64
+    Real             a scalar of the program's dtype (travels as float64)
+    Pointer          the bare address of a view's first element, 0 for none
+    Span             the address of a compiled pointwise span (see `chainrule.native.span`), 0 for none
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Real1: TypeAlias = NDArray[Any]
+Real2: TypeAlias = NDArray[Any]
+Real3: TypeAlias = NDArray[Any]
+Real4: TypeAlias = NDArray[Any]
+Int1: TypeAlias = NDArray[np.int64]
+Int2: TypeAlias = NDArray[np.int64]
+Float1: TypeAlias = NDArray[np.float64]
+Int: TypeAlias = int
+Real: TypeAlias = float
+Pointer: TypeAlias = int
+Span: TypeAlias = int
+
+RANK = {"Real1": 1, "Real2": 2, "Real3": 3, "Real4": 4, "Int1": 1, "Int2": 2, "Float1": 1}
+SCALARS = frozenset({"Int", "Real", "Pointer", "Span"})
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A tile function, with the kind of each argument after the tile number."""
+
+    function: Callable[..., None]
+    parameters: tuple[tuple[str, str], ...]
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    def __call__(self, tiles: int, *arguments: Any, flops: float = 0.0) -> Call:
+        """The instruction that runs this kernel on tiles 0 .. tiles - 1.
+
+        `arguments` follow the kernel's parameters after `tile`: views for arrays, pointers and addresses, numbers for scalars.
+        """
+        if len(arguments) != len(self.parameters):
+            names = ", ".join(name for name, _ in self.parameters)
+            raise TypeError(f"kernel {self.name} takes ({names}), got {len(arguments)} arguments")
+        return Call(self, tiles, arguments, flops)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One instruction before it has addresses: a kernel, its tiles, its arguments, its cost in flops."""
+
+    kernel: Kernel
+    tiles: int
+    arguments: tuple[Any, ...] = field(repr=False)
+    flops: float = 0.0
+
+
+def kernel(function: Callable[..., None]) -> Kernel:
+    """Declare `function(tile, ...)` as a kernel; see the module's table for the annotations it may use."""
+    names = list(inspect.signature(function).parameters.values())
+    if not names or names[0].name != "tile":
+        raise TypeError(f"kernel {function.__name__}: the first parameter must be `tile`")
+    parameters = tuple((p.name, str(p.annotation)) for p in names[1:])
+    for name, kind in parameters:
+        if kind not in RANK and kind not in SCALARS:
+            raise TypeError(f"kernel {function.__name__}: {name} has no argument kind, found {kind!r}")
+    return Kernel(function, parameters)
+
+
+def device(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a plain function that kernels call, so that it is compiled along with them."""
+    function.__chainrule_device__ = True  # type: ignore[attr-defined]
+    return function
+
+
+def blocks(n: int, size: int) -> int:
+    """How many tiles of `size` cover `n`: cut by the data's shape, never by the number of workers."""
+    return -(-n // size)

@@ -1,0 +1,1 @@
+"""What can be differentiated: one file per family, one op on one screen."""

@@ -1,0 +1,227 @@
+"""The record of an op: everything about one differentiable operation, from which all else is derived.
+
+An op is a NumPy function (its definition), a shape rule, and one gradient rule per differentiable input. Each rule may carry
+its compiled form: `scalar` for pointwise rules (one element in plain Python, compiled into a span), or `lower`, a function
+that answers the kernel calls computing the rule on `View`s.
+
+    @op(formula="y = x·W + b")
+    def linear(x, w, b): return x @ w + b                    # definition; keyword-only parameters are attributes
+
+    @linear.shape
+    def _(x, w, b): ...                                      # shapes in, shape of y out; raises ShapeError
+
+    @linear.gradient("x", formula="dx = dy·Wᵀ")
+    def _(dy, w): return dy @ w.T                            # asks by name for dy, inputs, y, saved values, attributes
+
+    @linear.lower                                            # or @linear.lower("x") for the gradient of x
+    def _(y, x, w, b): return [gemm(...)]                    # the output's view first, then the rule's operands
+
+A gradient may also ask for `x_shape` (keyword-only): the shape of input x. A lowering may ask, by keyword-only name, for the
+rule's attributes, `scratch` (shape -> View), `state` (the program's state words) and `epilogue` (see `chainrule.ops.gemm`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shape: TypeAlias = tuple[int, ...]
+Array: TypeAlias = NDArray[Any]
+
+
+@dataclass(eq=False)
+class Buffer:
+    """A piece of memory the program owns; `address` is known once memory is planned."""
+
+    size: int  # elements
+    dtype: np.dtype[Any]
+    kind: str  # "arena", "parameter", "gradient", "state", "input", "constant", "output"
+    name: str = ""
+    array: Array | None = None  # the memory itself, one-dimensional
+
+    @property
+    def bytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A contiguous array inside a buffer: what kernel calls take as operands."""
+
+    buffer: Buffer
+    shape: Shape
+    offset: int = 0  # elements from the buffer's start
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.buffer.dtype
+
+    def reshape(self, *shape: int) -> View:
+        """The same elements under another shape of the same size."""
+        return View(self.buffer, shape, self.offset)
+
+    def flat(self) -> View:
+        return View(self.buffer, (self.size,), self.offset)
+
+    def numpy(self) -> Array:
+        """The elements as a NumPy array that shares the buffer's memory."""
+        assert self.buffer.array is not None, f"buffer {self.buffer.name} has no memory yet"
+        return self.buffer.array[self.offset : self.offset + self.size].reshape(self.shape)
+
+
+@dataclass(eq=False)
+class Rule:
+    """One computation of an op: its forward pass, or the gradient for one input."""
+
+    name: str  # "linear" or "linear.x"
+    formula: str
+    definition: Callable[..., Any]
+    operands: tuple[str, ...]
+    attributes: tuple[str, ...]
+    scalar: Callable[..., Any] | None = None
+    lowering: Callable[..., Iterable[Any]] | None = None
+
+    def asks(self, name: str) -> bool:
+        """Whether the lowering wants the keyword `name` (scratch, state, epilogue)."""
+        return self.lowering is not None and name in inspect.signature(self.lowering).parameters
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Inputs for the table-driven test of an op.
+
+    `shapes` are drawn from a standard normal, mapped by `domain`; `arrays` are given whole. `error` is the exception expected.
+    """
+
+    shapes: tuple[Shape | Array | None, ...]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    domain: Callable[[Array], Array] | None = None
+    error: type[Exception] | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """A value of the op worked out independently of its definition (by hand, by `math`, or from a cited source)."""
+
+    inputs: tuple[Any, ...]
+    expected: Any
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+class Op:
+    """A differentiable operation; made by `op`, completed by the decorators `shape`, `gradient`, `scalar`, `lower`."""
+
+    def __init__(
+        self,
+        definition: Callable[..., Any],
+        formula: str,
+        pointwise: bool,
+        saves: tuple[str, ...],
+        flops: Callable[..., float] | float,
+        samples: Sequence[Sample],
+        examples: Sequence[Example],
+    ) -> None:
+        self.name = definition.__name__
+        self.__doc__ = definition.__doc__
+        self.forward = _rule(self.name, formula, definition)
+        self.inputs = self.forward.operands
+        self.optional = frozenset(n for n, p in inspect.signature(definition).parameters.items() if p.default is None)
+        self.attributes = self.forward.attributes
+        self.pointwise = pointwise
+        self.saves = saves
+        self.flops = flops
+        self.samples = tuple(samples)
+        self.examples = tuple(examples)
+        self.gradients: dict[str, Rule] = {}
+        self.shape_rule: Callable[..., Any] | None = None
+
+    def __call__(self, *inputs: Any, **attributes: Any) -> Any:
+        """The NumPy definition, applied to arrays."""
+        return self.forward.definition(*inputs, **attributes)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}: {self.forward.formula}>"
+
+    def shape(self, rule: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorator: `rule(*shapes, **attributes)` answers y's shape (a list of shapes where the op saves values: y first)."""
+        self.shape_rule = rule
+        return rule
+
+    def gradient(self, name: str, *, formula: str) -> Callable[[Callable[..., Any]], Rule]:
+        """Decorator: the gradient for input `name`, as NumPy, asking by parameter name for what it needs."""
+        if name not in self.inputs:
+            raise TypeError(f"op {self.name} has no input {name!r}, only {', '.join(self.inputs)}")
+
+        def add(definition: Callable[..., Any]) -> Rule:
+            rule = _rule(f"{self.name}.{name}", formula, definition)
+            known = {"dy", "y", *self.inputs, *self.saves}
+            if unknown := [n for n in rule.operands if n not in known]:
+                raise TypeError(f"gradient {rule.name} asks for {unknown}, known are {sorted(known)}")
+            self.gradients[name] = rule
+            return rule
+
+        return add
+
+    def scalar(self, of: Any) -> Any:
+        """Decorator, bare or with an input's name: the rule for one element, in plain Python over scalars."""
+        return self._attach("scalar", of)
+
+    def lower(self, of: Any) -> Any:
+        """Decorator, bare or with an input's name: the kernel calls that compute the rule on views."""
+        return self._attach("lowering", of)
+
+    def _attach(self, field_name: str, of: Any) -> Any:
+        if callable(of):
+            setattr(self.forward, field_name, of)
+            return of
+
+        def add(function: Callable[..., Any]) -> Callable[..., Any]:
+            setattr(self.gradients[of], field_name, function)
+            return function
+
+        return add
+
+
+OPS: dict[str, Op] = {}
+
+
+def op(
+    *,
+    formula: str,
+    pointwise: bool = False,
+    saves: tuple[str, ...] = (),
+    flops: Callable[..., float] | float = 1.0,
+    samples: Sequence[Sample] = (),
+    examples: Sequence[Example] = (),
+) -> Callable[[Callable[..., Any]], Op]:
+    """Decorator that turns a NumPy function into an op and enters it in the table `OPS`.
+
+    `pointwise` ops compute each element alone (operands are broadcast to one shape beforehand). `saves` names extra outputs
+    kept for the gradients: the definition then answers (y, *saved). `flops` is a number per element of y, or a function of the
+    input shapes.
+    """
+
+    def make(definition: Callable[..., Any]) -> Op:
+        record = Op(definition, formula, pointwise, saves, flops, samples, examples)
+        if record.name in OPS:
+            raise TypeError(f"op {record.name} is defined twice")
+        OPS[record.name] = record
+        return record
+
+    return make
+
+
+def _rule(name: str, formula: str, definition: Callable[..., Any]) -> Rule:
+    parameters = inspect.signature(definition).parameters.values()
+    operands = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+    attributes = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+    return Rule(name, formula, definition, operands, attributes)
