@@ -1,0 +1,1 @@
+"""Tables and bundled sets -> arrays, split and scaled."""
