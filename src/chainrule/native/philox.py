@@ -1,0 +1,102 @@
+"""Counter-based random numbers: Philox4x32-10, the same for any number of workers and in any order.
+
+A block cipher turns a counter of four 32-bit words under a key of two into four random words, with no state in
+between. The key is the seed; the counter says what the number is for:
+
+    word 0          block: element // 4 (dropout) or pair of positions (shuffling)
+    word 1          which stream: the ordinal of a dropout call, or SHUFFLE
+    words 2, 3      the step (dropout) or the epoch (shuffling), low word first
+
+Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chainrule.native.kernel import device
+
+M0, M1 = 0xD2511F53, 0xCD9E8D57  # multipliers
+W0, W1 = 0x9E3779B9, 0xBB67AE85  # what each round adds to the key
+ROUNDS = 10
+LOW = 0xFFFFFFFF  # the low half of 64 bits
+SHUFFLE = LOW  # the last ordinal: no network has so many dropout calls
+
+
+def split(number: int) -> tuple[int, int]:
+    """The low and high 32-bit words of a 64-bit number; negative ones as two's complement."""
+    return number & LOW, (number >> 32) & LOW
+
+
+def philox(counter: Sequence[ArrayLike], key: Sequence[ArrayLike]) -> NDArray[np.uint32]:
+    """Random words for each counter: shape (..., 4), where (...) is the shape the counter's words broadcast to.
+
+    Words are 32-bit values of any integer dtype. Example: `philox((0, 0, 0, 0), (0, 0))[0] == 0x6627e8d5`.
+    """
+    # 64-bit arithmetic holds the whole product of two words.
+    c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
+    k0, k1 = (np.asarray(word, np.uint64) for word in key)
+    m0, m1, w0, w1, low, half = (np.uint64(number) for number in (M0, M1, W0, W1, LOW, 32))
+    for _ in range(ROUNDS):
+        p0, p1 = c0 * m0, c2 * m1
+        c0, c1, c2, c3 = (p1 >> half) ^ c1 ^ k0, p1 & low, (p0 >> half) ^ c3 ^ k1, p0 & low
+        k0, k1 = (k0 + w0) & low, (k1 + w1) & low
+    words = np.empty((*np.broadcast_shapes(c0.shape, c1.shape, c2.shape, c3.shape), 4), np.uint32)
+    for lane, word in enumerate((c0, c1, c2, c3)):
+        words[..., lane] = word
+    return words
+
+
+def permutation(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
+    """A random order of 0 .. n - 1, a function of (seed, epoch) alone."""
+    order: NDArray[np.int64] = permutations(seed, epoch, 1, n)[0]
+    return order
+
+
+def permutations(seed: int, first_epoch: int, epochs: int, n: int) -> NDArray[np.int64]:
+    """The orders of `epochs` epochs from `first_epoch` on: shape (epochs, n).
+
+    Positions are sorted by 64-bit random keys whose lowest bits hold the position itself, so that one sort of numbers
+    (several times quicker than an argsort) orders them, equal keys included, alike on every platform.
+    """
+    numbers = np.arange(first_epoch, first_epoch + epochs, dtype=np.uint64)[:, np.newaxis]
+    blocks = np.arange((n + 1) // 2, dtype=np.uint64)
+    words = philox((blocks, SHUFFLE, numbers & np.uint64(LOW), numbers >> np.uint64(32)), split(seed))
+    halves = words.reshape(epochs, 4 * blocks.size)[:, : 2 * n].astype(np.uint64)
+    bits = max(n - 1, 0).bit_length()
+    keys = (halves[:, 0::2] | halves[:, 1::2] << np.uint64(32)) >> np.uint64(bits) << np.uint64(bits)
+    keys |= np.arange(n, dtype=np.uint64)
+    keys.sort(axis=1)
+    return (keys & np.uint64((1 << bits) - 1)).astype(np.int64)
+
+
+@device
+def philox_block(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> Any:
+    """The four random words of one counter, for kernels; equal to `philox`.
+
+    The rounds are written out: a loop inside the caller's loop over blocks would keep that from vectorising.
+    """
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, k0, k1)
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, k0 + W0, k1 + W1)
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, k0 + 2 * W0, k1 + 2 * W1)
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, k0 + 3 * W0, k1 + 3 * W1)
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, k0 + 4 * W0, k1 + 4 * W1)
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, k0 + 5 * W0, k1 + 5 * W1)
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, k0 + 6 * W0, k1 + 6 * W1)
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, k0 + 7 * W0, k1 + 7 * W1)
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, k0 + 8 * W0, k1 + 8 * W1)
+    return philox_round(c0, c1, c2, c3, k0 + 9 * W0, k1 + 9 * W1)
+
+
+@device
+def philox_round(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> Any:
+    """One round, on words in signed 64-bit integers: products wrap, so high halves are masked after the shift."""
+    p0 = c0 * M0
+    p1 = c2 * M1
+    c0 = ((p1 >> 32) & LOW) ^ c1 ^ (k0 & LOW)
+    c2 = ((p0 >> 32) & LOW) ^ c3 ^ (k1 & LOW)
+    return c0, p1 & LOW, c2, p0 & LOW
