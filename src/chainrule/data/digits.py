@@ -1,0 +1,35 @@
+"""The bundled set: 1,797 handwritten digits of 8 x 8 pixels (UCI optdigits, CC BY 4.0; see digits.LICENSE.md)."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.tables import Table
+
+
+def load_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The digits: x (1797, 8, 8, 1) float32 in 0..1, dark ink high; y (1797,) int64 in 0..9.
+
+    Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998, https://doi.org/10.24432/C50P49.
+    """
+    pixels, labels = _arrays()
+    return pixels[..., None].astype(np.float32) / np.float32(16), labels.astype(np.int64)
+
+
+def digits_table() -> Table:
+    """The digits as a table: columns `pixel_0_0` .. `pixel_7_7` in 0..16, and `digit`."""
+    pixels, labels = _arrays()
+    columns: dict[str, NDArray[Any]] = {
+        f"pixel_{row}_{column}": pixels[:, row, column].astype(np.float64) for row in range(8) for column in range(8)
+    }
+    columns["digit"] = labels.astype(np.float64)
+    return Table("digits", columns)
+
+
+def _arrays() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    with files("chainrule.data").joinpath("digits.npz").open("rb") as file, np.load(file) as archive:
+        return archive["x"], archive["y"]

@@ -1,0 +1,42 @@
+"""Columns to mean 0 and standard deviation 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """x -> (x - mean) / deviation for each column; made from training rows only, so that no test row leaks in."""
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, x: Array) -> Scaling:
+        """The scaling of x (n, f) or (n,); NaN is left out. A constant column is centred and not stretched."""
+        mean, deviation = np.nanmean(x, axis=0, dtype=np.float64), np.nanstd(x, axis=0, dtype=np.float64)
+        # Rounding leaves a constant column a deviation of some 1e-16 of its size: dividing by it would blow up noise.
+        constant = deviation <= 1e-12 * np.maximum(np.abs(mean), np.finfo(np.float64).tiny)
+        return cls(np.asarray(mean), np.where(constant, 1.0, deviation))
+
+    def apply(self, x: Array) -> NDArray[np.float32]:
+        """x scaled, as float32."""
+        return ((x - self.mean) / self.deviation).astype(np.float32)
+
+    def undo(self, x: Array) -> NDArray[np.float64]:
+        """What `apply` was given."""
+        return x * self.deviation + self.mean
+
+    def to_dict(self) -> dict[str, list[float]]:
+        return {"mean": self.mean.ravel().tolist(), "deviation": self.deviation.ravel().tolist()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, list[float]]) -> Scaling:
+        return cls(np.array(values["mean"]), np.array(values["deviation"]))

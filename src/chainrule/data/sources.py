@@ -1,0 +1,38 @@
+"""Data by name: a bundled set or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from chainrule.data.digits import digits_table
+from chainrule.data.names import nearest
+from chainrule.data.tables import FORMATS, Table, read_table
+from chainrule.errors import DataError
+
+BUNDLED: dict[str, tuple[Callable[[], Table], str]] = {"digits": (digits_table, "digit")}  # table, target column
+
+
+def load_table(source: str) -> Table:
+    """The bundled set `source` ("digits"), or the file of that name; raises as `read_table` does."""
+    if source in BUNDLED:
+        return BUNDLED[source][0]()
+    if not Path(source).suffix and not Path(source).exists():
+        near = nearest(source, BUNDLED)
+        hint = f'did you mean "{near}"?' if near else f"known are {', '.join(BUNDLED)} and files ({', '.join(FORMATS)})"
+        raise DataError(f'"{source}" is neither a bundled data set nor a file: {hint}')
+    return read_table(source)
+
+
+def default_target(source: str, table: Table) -> str:
+    """The target where none was named: that of a bundled set, or the array `y` of an archive.
+
+    Raises DataError with the columns to choose from.
+    """
+    if source in BUNDLED:
+        return BUNDLED[source][1]
+    if source.endswith(".npz") and "y" in table.columns:
+        return "y"
+    names = list(table.columns)
+    listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    raise DataError(f"{source}: which column is to be predicted? Name it with --target COLUMN; columns are {listed}")

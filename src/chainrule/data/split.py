@@ -1,0 +1,73 @@
+"""Rows -> training, validation and test parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.errors import DataError, OptionError
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of each part, each sorted; together they are all rows, none twice."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+
+
+def split_rows(n: int, *, validation: float, test: float, seed: int, classes: NDArray[Any] | None = None) -> Split:
+    """Share out rows 0 .. n - 1 by chance: `validation` and `test` are fractions of n, the rest is for training.
+
+    With `classes` (n,), each class is shared out in the same proportions, as nearly as whole rows allow, and keeps at
+    least one row for training. The parts depend on the arguments only, not on the platform or on NumPy's version.
+    Raises OptionError for fractions without meaning, DataError when a wanted part would be empty.
+    """
+    for name, fraction in (("validation", validation), ("test", test)):
+        if not 0.0 <= fraction < 1.0:
+            raise OptionError(
+                f"split: the {name} part is {fraction}, a fraction of the rows from 0 to below 1 was expected"
+            )
+    if validation + test >= 1.0:
+        raise OptionError(
+            f"split: validation {validation} and test {test} leave nothing to train on: use smaller parts"
+        )
+    # Sorting by random keys: the raw stream of a bit generator is the same in every version of NumPy.
+    keys = np.random.Philox(key=seed).random_raw(n)
+    order = np.argsort(keys, kind="stable").astype(np.int64)
+    groups = [order] if classes is None else [order[classes[order] == c] for c in np.unique(classes)]
+    parts = _share_out(groups, (validation, test))
+    for name, fraction, rows in (("validation", validation, parts[0]), ("test", test, parts[1])):
+        if fraction > 0.0 and len(rows) == 0:
+            raise DataError(
+                f"split: {n} rows are too few for a {name} part of {fraction}: use more rows, or a larger part"
+            )
+    rest = np.setdiff1d(order, np.concatenate(parts))
+    return Split(rest, parts[0], parts[1])
+
+
+def _share_out(groups: list[Rows], fractions: tuple[float, float]) -> list[Rows]:
+    """For each fraction the rows it takes from the groups: whole numbers by largest remainder, at least one row left."""
+    left = [len(group) - 1 for group in groups]  # what a group can give
+    total = sum(len(group) for group in groups)
+    start = [0] * len(groups)
+    parts = []
+    for fraction in fractions:
+        wanted = [fraction * len(group) for group in groups]
+        counts = [min(int(w), room) for w, room in zip(wanted, left, strict=True)]
+        short = round(fraction * total) - sum(counts)
+        by_remainder = sorted(range(len(groups)), key=lambda g: (counts[g] - wanted[g], g))
+        for g in by_remainder:
+            if short > 0 and counts[g] < left[g]:
+                counts[g] += 1
+                short -= 1
+        parts.append(np.sort(np.concatenate([g[s : s + c] for g, s, c in zip(groups, start, counts, strict=True)])))
+        start = [s + c for s, c in zip(start, counts, strict=True)]
+        left = [room - c for room, c in zip(left, counts, strict=True)]
+    return parts
