@@ -110,8 +110,8 @@ def prepare(
 ) -> tuple[Preparation, Parts]:
     """Choose columns, split rows, scale by the training rows.
 
-    `task` None is guessed from the target. `missing` is "refuse" (an error), "mean" (of the training rows) or "drop" (such
-    rows are left out). Raises DataError, LabelError or OptionError. Example: `prepare(digits_table(), "digit")`.
+    `task` None is guessed from the target. `missing` is "refuse" (an error), "mean" (of the training rows) or "drop"
+    (such rows are left out). Raises DataError, LabelError or OptionError. Example: `prepare(digits_table(), "digit")`.
     """
     if missing not in POLICIES:
         raise OptionError(f'missing: "{missing}" is unknown: {suggestion(missing, POLICIES)}')

@@ -53,7 +53,7 @@ def split_rows(n: int, *, validation: float, test: float, seed: int, classes: ND
 
 
 def _share_out(groups: list[Rows], fractions: tuple[float, float]) -> list[Rows]:
-    """For each fraction the rows it takes from the groups: whole numbers by largest remainder, at least one row left."""
+    """For each fraction the rows it takes from the groups: whole numbers by largest remainder, one row left."""
     left = [len(group) - 1 for group in groups]  # what a group can give
     total = sum(len(group) for group in groups)
     start = [0] * len(groups)

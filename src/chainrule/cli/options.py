@@ -1,0 +1,39 @@
+"""Settings -> command-line options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from chainrule.cli.settings import FIELDS
+
+
+def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorator: give a command whose last parameter is `**options` an option for each setting but `data`.
+
+    Options that are not given arrive as None, so that the config file's values stand.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    parameters = own + [_parameter(name) for name in FIELDS if name != "data"]
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def _parameter(name: str) -> inspect.Parameter:
+    f = FIELDS[name]
+    kind: Any = f.metadata["kind"]
+    text = f.metadata["help"] + ("" if f.default in (None, ()) else f" [default: {f.default}]")
+    option = typer.Option(
+        f"--{name.replace('_', '-')}",
+        help=text.replace("[", "\\["),
+        rich_help_panel=f.metadata["panel"],
+        show_default=False,
+        metavar={int: "N", float: "X"}.get(kind, "NAME"),
+    )
+    annotation = Annotated[kind | None, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

@@ -1,0 +1,187 @@
+"""What a training run is told: one table of settings, from which the options, the config file and the checks are derived.
+
+Later sources win: the defaults, then the config file, then options and `key=value` of the command line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from chainrule.data.names import nearest, suggestion
+from chainrule.data.preparation import POLICIES
+from chainrule.data.target import TASKS
+from chainrule.errors import FileError, OptionError
+from chainrule.optim.settings import choice, count, number
+
+Check: TypeAlias = Callable[[str, Any], Any]
+
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softplus")
+OPTIMIZERS = ("sgd", "rmsprop", "adagrad", "adam", "adamw")
+SCHEDULES = ("constant", "cosine", "one-cycle", "step", "exponential", "plateau")
+LOSSES = ("cross-entropy", "mse", "mae", "huber")
+ENGINES = ("compiled", "reference")
+
+
+def _number(**bounds: float) -> Check:
+    def check(name: str, value: Any) -> float:
+        if isinstance(value, str):  # YAML reads 1e-3 as text: its numbers need a point
+            try:
+                value = float(value)
+            except ValueError:
+                raise OptionError(f'train: {name} is "{value}", expected a number') from None
+        return number("train", name, value, **bounds)
+
+    return check
+
+
+def _count(least: int) -> Check:
+    return lambda name, value: count("train", name, value, least=least)
+
+
+def _choice(allowed: tuple[str, ...]) -> Check:
+    def check(name: str, value: Any) -> str:
+        near = nearest(value, allowed) if isinstance(value, str) and value not in allowed else None
+        if near is not None:
+            raise OptionError(f'train: {name} is "{value}": did you mean "{near}"?')
+        return choice("train", name, value, allowed)
+
+    return check
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value == "":
+        raise OptionError(f"train: {name} is {value!r}, expected text")
+    return str(value)
+
+
+def _names(name: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, (list, tuple)):
+        raise OptionError(f"train: {name} is {value!r}, expected names, as in a,b")
+    return tuple(str(part) for part in value)
+
+
+def _setting(default: Any, check: Check, text: str, kind: type = str, panel: str = "Training") -> Any:
+    return field(default=default, metadata={"check": check, "help": text, "kind": kind, "panel": panel})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a training run, checked when made."""
+
+    data: str = _setting(None, _text, "A bundled set (digits) or a file: .csv, .tsv (.gz too), .parquet, .npz")
+    target: str | None = _setting(None, _text, "The column to predict", panel="Data")
+    task: str | None = _setting(None, _choice(TASKS), "classify or regress; guessed from the target", panel="Data")
+    drop: tuple[str, ...] = _setting((), _names, "Columns to leave out, as in id,name", panel="Data")
+    missing: str = _setting(
+        "refuse", _choice(POLICIES), "What to do with missing values: refuse, mean, drop", panel="Data"
+    )
+    val_size: float = _setting(
+        0.1, _number(least=0, below=1), "Part of the rows to validate on after each epoch", float, "Data"
+    )
+    test_size: float = _setting(0.2, _number(least=0, below=1), "Part of the rows to test on at the end", float, "Data")
+    model: str = _setting("mlp:64,64", _text, "linear, or mlp: and the sizes of the hidden layers", panel="Network")
+    activation: str = _setting("relu", _choice(ACTIVATIONS), ", ".join(ACTIVATIONS), panel="Network")
+    dropout: float = _setting(
+        0.0, _number(least=0, below=1), "Part of the hidden values to drop while training", float, "Network"
+    )
+    loss: str | None = _setting(
+        None, _choice(LOSSES), "cross-entropy for classes; mse, mae or huber for quantities", panel="Network"
+    )
+    optimizer: str = _setting("adam", _choice(OPTIMIZERS), ", ".join(OPTIMIZERS))
+    lr: float | None = _setting(None, _number(above=0), "Learning rate; each optimizer has its own default", float)
+    momentum: float | None = _setting(None, _number(least=0, below=1), "For sgd (default 0.9) and rmsprop (0)", float)
+    weight_decay: float = _setting(0.0, _number(least=0), "Pulls weights towards 0", float)
+    schedule: str = _setting(
+        "cosine",
+        _text,
+        "How the learning rate goes: constant, cosine[:FLOOR], one-cycle[:WARMUP], step:EPOCHS[,FACTOR], "
+        "exponential:FACTOR (of each epoch), plateau[:PATIENCE[,FACTOR]]",
+    )
+    warmup_epochs: int = _setting(0, _count(0), "Epochs in which the rate rises in a line, ahead of the schedule", int)
+    epochs: int = _setting(60, _count(1), "How often each training row is seen", int)
+    batch_size: int = _setting(32, _count(1), "Rows a step", int)
+    patience: int | None = _setting(
+        None, _count(1), "Stop after so many epochs without a better validation loss, and keep the best weights", int
+    )
+    clip_norm: float | None = _setting(None, _number(above=0), "Longest gradient allowed", float)
+    seed: int = _setting(0, _count(0), "Of the split, the initial weights, the shuffling and dropout", int)
+    threads: int | None = _setting(None, _count(1), "Threads; the result does not depend on them", int, "Run")
+    engine: str = _setting("compiled", _choice(ENGINES), "compiled, or reference: slow and readable", panel="Run")
+    out: str = _setting("runs", _text, "Folder in which the run's own folder is made", panel="Run")
+    name: str | None = _setting(None, _text, "Name of the run; the data's name otherwise", panel="Run")
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if value is not None:
+                object.__setattr__(self, f.name, f.metadata["check"](f.name, value))
+            elif f.name == "data" or f.default is not None:
+                expected = "a bundled set or a file" if f.name == "data" else f"a value such as {f.default}"
+                raise OptionError(f"train: {f.name} is empty, expected {expected}")
+        if self.patience is not None and self.val_size == 0:
+            raise OptionError("train: patience needs rows to validate on, val_size is 0: set --val-size 0.1")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for YAML; `Settings(**d)` makes the same again."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+
+FIELDS = {f.name: f for f in dataclasses.fields(Settings)}
+
+
+def resolve(config: Path | None, options: Mapping[str, Any], overrides: list[str]) -> Settings:
+    """Settings from a config file, options (None: not given) and `key=value` texts; OptionError for unknown keys."""
+    values: dict[str, Any] = read_config(config) if config else {}
+    values |= {k: v for k, v in options.items() if v is not None}
+    values |= dict(parse_override(text) for text in overrides)
+    return Settings(**values)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file; raises FileError or OptionError naming the file."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror}): check the name and its rights") from None
+    except UnicodeDecodeError:
+        raise OptionError(f"{path}: not UTF-8 text: save the config file as UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise OptionError(f"{path}: not readable as YAML{where}: write one `key: value` a line") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise OptionError(f"{path}: holds {type(content).__name__}, expected one `key: value` a line")
+    return {known_key(str(key), str(path)): value for key, value in content.items()}
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """`key=value` -> its setting and value, as YAML would read it."""
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise OptionError(f'train: "{text}" is neither an option nor key=value, as in epochs=20')
+    name = known_key(key.strip(), "train")
+    if FIELDS[name].metadata["kind"] is str:
+        return name, None if value in ("null", "none") else value
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise OptionError(f'train: {name} is "{value}", expected a value such as {FIELDS[name].default}') from None
+
+
+def known_key(key: str, place: str) -> str:
+    name = key.replace("-", "_")
+    if name not in FIELDS:
+        raise OptionError(f'{place}: "{key}" is no setting: {suggestion(name, FIELDS, limit=len(FIELDS))}')
+    return name

@@ -1,0 +1,152 @@
+"""Settings -> the objects they name: network, loss, optimizer, schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chainrule import nn, optim
+from chainrule.cli.settings import SCHEDULES, Settings
+from chainrule.data.names import suggestion
+from chainrule.errors import OptionError
+
+DEFAULT_LR = {"sgd": 0.05, "rmsprop": 1e-3, "adagrad": 1e-2, "adam": 2e-3, "adamw": 2e-3}
+HAS_MOMENTUM = {"sgd": 0.9, "rmsprop": 0.0}  # and its default
+LOSSES_OF = {"classify": ("cross-entropy",), "regress": ("mse", "mae", "huber")}  # the first is the default
+MODELS = ("linear", "mlp")
+
+
+def hidden_sizes(model: str) -> tuple[int, ...]:
+    """`"mlp:64,32"` -> (64, 32) and `"linear"` -> (); OptionError for anything else."""
+    kind, _, sizes = model.partition(":")
+    if kind not in MODELS:
+        raise OptionError(f'model: "{model}" is unknown: {suggestion(kind, MODELS)}; write linear or mlp:64,64')
+    if kind == "linear":
+        if sizes:
+            raise OptionError(f'model: "{model}": linear has no hidden layers: write linear, or mlp:{sizes}')
+        return ()
+    try:
+        hidden = tuple(int(size) for size in sizes.split(","))
+    except ValueError:
+        hidden = ()
+    if not hidden or min(hidden) < 1:
+        raise OptionError(
+            f'model: "{model}": expected the sizes of the hidden layers, each at least 1, as in mlp:64,64'
+        )
+    return hidden
+
+
+def build_model(settings: Settings, inputs: int, outputs: int) -> nn.Sequential:
+    """The network: linear layers, each but the last followed by its activation and dropout."""
+    activations: dict[str, Callable[[], Any]] = {
+        "relu": nn.ReLU,
+        "leaky_relu": nn.LeakyReLU,
+        "elu": nn.ELU,
+        "gelu": nn.GELU,
+        "silu": nn.SiLU,
+        "sigmoid": nn.Sigmoid,
+        "tanh": nn.Tanh,
+        "softplus": nn.Softplus,
+    }
+    layers: list[Any] = []
+    width = inputs
+    for size in hidden_sizes(settings.model):
+        layers += [nn.Linear(width, size), activations[settings.activation]()]
+        if settings.dropout > 0:
+            layers.append(nn.Dropout(settings.dropout))
+        width = size
+    return nn.Sequential(*layers, nn.Linear(width, outputs))
+
+
+def loss_name(settings: Settings, task: str) -> str:
+    """The loss chosen, or the task's own; OptionError for one that does not fit the task."""
+    fitting = LOSSES_OF[task]
+    name = settings.loss or fitting[0]
+    if name not in fitting:
+        raise OptionError(f"loss: {name} does not fit the task {task}: use {' or '.join(fitting)}, or another --task")
+    return name
+
+
+def build_loss(name: str) -> Any:
+    losses = {"cross-entropy": nn.CrossEntropyLoss, "mse": nn.MSELoss, "mae": nn.L1Loss, "huber": nn.HuberLoss}
+    return losses[name]()
+
+
+def learning_rate(settings: Settings) -> float:
+    return DEFAULT_LR[settings.optimizer] if settings.lr is None else settings.lr
+
+
+def momentum(settings: Settings) -> float | None:
+    """The momentum chosen, or the optimizer's own; OptionError where the optimizer has none."""
+    if settings.momentum is not None and settings.optimizer not in HAS_MOMENTUM:
+        has = " and ".join(HAS_MOMENTUM)
+        raise OptionError(
+            f"momentum: {settings.optimizer} has none, only {has} do: leave it out, or change --optimizer"
+        )
+    return HAS_MOMENTUM.get(settings.optimizer) if settings.momentum is None else settings.momentum
+
+
+def build_optimizer(settings: Settings) -> Any:
+    kinds = {
+        "sgd": optim.SGD,
+        "rmsprop": optim.RMSprop,
+        "adagrad": optim.Adagrad,
+        "adam": optim.Adam,
+        "adamw": optim.AdamW,
+    }
+    options: dict[str, float] = {"weight_decay": settings.weight_decay}
+    value = momentum(settings)
+    if value is not None:
+        options["momentum"] = value
+    return kinds[settings.optimizer](lr=learning_rate(settings), **options)
+
+
+def build_schedule(settings: Settings, steps_per_epoch: int) -> Any:
+    """The schedule of a run, with its warm-up; None for a constant rate."""
+    total = steps_per_epoch * settings.epochs
+    warmup = steps_per_epoch * settings.warmup_epochs
+    if warmup >= total > 0 and warmup:
+        raise OptionError(
+            f"warmup_epochs: {settings.warmup_epochs} of {settings.epochs} epochs leave none at the full rate: use fewer"
+        )
+    schedule = _schedule(settings, steps_per_epoch, total - warmup)
+    return optim.LinearWarmup(warmup, then=schedule) if warmup else schedule
+
+
+def _schedule(settings: Settings, steps_per_epoch: int, steps: int) -> Any:
+    spec = settings.schedule
+    kind, _, rest = spec.partition(":")
+    if kind not in SCHEDULES:
+        raise OptionError(f'schedule: "{spec}" is unknown: {suggestion(kind, SCHEDULES)}')
+    numbers = _numbers(spec, rest)
+    limits = {"constant": (0, 0), "step": (1, 2), "exponential": (1, 1), "plateau": (0, 2)}
+    least, most = limits.get(kind, (0, 1))
+    if not least <= len(numbers) <= most:
+        expected = f"{least}" if least == most else f"{least} to {most}"
+        raise OptionError(f'schedule: "{spec}" has {len(numbers)} numbers, {kind} takes {expected}: see `train --help`')
+    if kind == "cosine":
+        return optim.Cosine(steps, *numbers)
+    if kind == "one-cycle":
+        return optim.OneCycle(max(steps, 2), *numbers)
+    if kind == "step":
+        return optim.Step(_whole(spec, numbers[0]) * steps_per_epoch, *numbers[1:])
+    if kind == "exponential":
+        return optim.Exponential(numbers[0], every=steps_per_epoch)
+    if kind == "plateau":
+        monitor = "val_loss" if settings.val_size > 0 else "loss"
+        patience = [_whole(spec, n) for n in numbers[:1]] or [10]
+        return optim.ReduceOnPlateau(monitor, patience=patience[0], factor=(numbers[1:] or [0.1])[0])
+    return None
+
+
+def _numbers(spec: str, rest: str) -> list[float]:
+    try:
+        return [float(part) for part in rest.split(",")] if rest else []
+    except ValueError:
+        raise OptionError(f'schedule: "{spec}": expected numbers after the colon, as in step:20,0.5') from None
+
+
+def _whole(spec: str, value: float) -> int:
+    if not value.is_integer():
+        raise OptionError(f'schedule: "{spec}": epochs are whole, got {value:g}')
+    return int(value)
