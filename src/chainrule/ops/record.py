@@ -171,15 +171,15 @@ class Op:
 
         return add
 
-    def scalar(self, of: Any) -> Any:
+    def scalar(self, of: Any) -> Callable[..., Any]:
         """Decorator, bare or with an input's name: the rule for one element, in plain Python over scalars."""
         return self._attach("scalar", of)
 
-    def lower(self, of: Any) -> Any:
+    def lower(self, of: Any) -> Callable[..., Any]:
         """Decorator, bare or with an input's name: the kernel calls that compute the rule on views."""
         return self._attach("lowering", of)
 
-    def _attach(self, field_name: str, of: Any) -> Any:
+    def _attach(self, field_name: str, of: Any) -> Callable[..., Any]:
         if callable(of):
             setattr(self.forward, field_name, of)
             return of
