@@ -171,21 +171,22 @@ class Op:
 
         return add
 
-    def scalar(self, of: Any) -> Callable[..., Any]:
+    def scalar(self, of: Callable[..., Any] | str) -> Callable[..., Any]:
         """Decorator, bare or with an input's name: the rule for one element, in plain Python over scalars."""
         return self._attach("scalar", of)
 
-    def lower(self, of: Any) -> Callable[..., Any]:
+    def lower(self, of: Callable[..., Any] | str) -> Callable[..., Any]:
         """Decorator, bare or with an input's name: the kernel calls that compute the rule on views."""
         return self._attach("lowering", of)
 
-    def _attach(self, field_name: str, of: Any) -> Callable[..., Any]:
-        if callable(of):
+    def _attach(self, field_name: str, of: Callable[..., Any] | str) -> Callable[..., Any]:
+        if not isinstance(of, str):
             setattr(self.forward, field_name, of)
             return of
+        rule = self.gradients[of]
 
         def add(function: Callable[..., Any]) -> Callable[..., Any]:
-            setattr(self.gradients[of], field_name, function)
+            setattr(rule, field_name, function)
             return function
 
         return add
