@@ -111,7 +111,8 @@ def _yaml(settings: Settings) -> str:
 
 
 def _new_folder(out: Path, name: str) -> Path:
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{re.sub(r'[^\w.-]+', '-', name)}"
+    plain = re.sub(r"[^\w.-]+", "-", name)
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{plain}"
     with writing(out / stem):
         for number in range(1, 1000):  # several runs may start in one second
             folder = out / (stem if number == 1 else f"{stem}-{number}")

@@ -1,4 +1,4 @@
-"""What a training run is told: one table of settings, from which the options, the config file and the checks are derived.
+"""What a training run is told: one table of settings; the options, the config file and the checks are derived from it.
 
 Later sources win: the defaults, then the config file, then options and `key=value` of the command line.
 """

@@ -30,9 +30,7 @@ def hidden_sizes(model: str) -> tuple[int, ...]:
     except ValueError:
         hidden = ()
     if not hidden or min(hidden) < 1:
-        raise OptionError(
-            f'model: "{model}": expected the sizes of the hidden layers, each at least 1, as in mlp:64,64'
-        )
+        raise OptionError(f'model: "{model}": expected sizes of hidden layers, each at least 1, as in mlp:64,64')
     return hidden
 
 
@@ -123,7 +121,7 @@ def _schedule(settings: Settings, steps_per_epoch: int, steps: int) -> Any:
     least, most = limits.get(kind, (0, 1))
     if not least <= len(numbers) <= most:
         expected = f"{least}" if least == most else f"{least} to {most}"
-        raise OptionError(f'schedule: "{spec}" has {len(numbers)} numbers, {kind} takes {expected}: see `train --help`')
+        raise OptionError(f'schedule: "{spec}" has {len(numbers)} numbers, {kind} takes {expected}')
     if kind == "cosine":
         return optim.Cosine(steps, *numbers)
     if kind == "one-cycle":

@@ -240,7 +240,8 @@ def _read_parquet(path: Path) -> Table:
 
 def _read_npz(path: Path) -> Table:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:  # ours to close, also when the archive is damaged
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path}: one bare array, an archive was expected: use np.savez(path, x=x, y=y)")
             arrays = {name: archive[name] for name in archive.files}
@@ -257,7 +258,7 @@ def _read_npz(path: Path) -> Table:
         if array.ndim == 1:
             columns[name] = _array_column(path, name, array)
             continue
-        for i, column in enumerate(array.reshape(len(array), -1).T):
+        for i, column in enumerate(array.reshape(len(array), int(np.prod(array.shape[1:]))).T):
             columns[f"{name}{i}"] = _array_column(path, name, column)
     return _not_empty(path, columns)
 

@@ -1,0 +1,33 @@
+"""`chainrule evaluate`: how good is a trained network on a table?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or latest")],
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="A table with the target column; the run's own otherwise")
+    ] = None,
+    all_rows: Annotated[
+        bool, typer.Option("--all-rows", help="Of the run's own data, use the rows it was trained on too")
+    ] = False,
+    runs: Annotated[str, typer.Option("--runs", metavar="FOLDER", help="Where runs are kept")] = "runs",
+    threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="Threads")] = None,
+) -> None:
+    """Measure a trained network on a table.
+
+    On the data it was trained on, only the test rows count.
+
+    Examples:
+
+    [bold]chainrule evaluate latest[/bold]
+
+    [bold]chainrule evaluate runs/20260131-120000-iris new_flowers.csv[/bold]
+    """
+    from chainrule.cli.trained import evaluate_run
+
+    evaluate_run(run, data, runs=runs, all_rows=all_rows, threads=threads)

@@ -1,0 +1,49 @@
+"""Outputs and targets -> the figures of a result table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.preparation import Preparation
+from chainrule.train import metrics
+
+Array = NDArray[Any]
+HEADLINE = {"classify": "accuracy", "regress": "r2"}  # the figure of a task's last line
+
+
+def measure(preparation: Preparation, outputs: Array, y: Array) -> dict[str, Any]:
+    """The metrics of a task: accuracy and each class's precision, recall and F1; or MAE, RMSE and R² in units of y."""
+    if preparation.quantity is not None:
+        predicted, true = preparation.quantity.undo(outputs), preparation.quantity.undo(y)
+        return {
+            "rows": len(true),
+            "mae": metrics.mae(predicted, true),
+            "rmse": metrics.rmse(predicted, true),
+            "r2": metrics.r2(predicted, true),
+        }
+    matrix = metrics.confusion_matrix(outputs, y, classes=len(preparation.classes))
+    hits, predicted, true = np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1)
+    classes = [
+        {
+            "class": name,
+            "precision": _share(hits[i], predicted[i]),
+            "recall": _share(hits[i], true[i]),
+            "f1": _share(2 * hits[i], predicted[i] + true[i]),
+            "rows": int(true[i]),
+        }
+        for i, name in enumerate(preparation.classes)
+    ]
+    return {"rows": len(y), "accuracy": metrics.accuracy(outputs, y), "classes": classes}
+
+
+def _share(part: float, whole: float) -> float:
+    return float(part / whole) if whole else 0.0
+
+
+def probabilities(logits: Array) -> NDArray[np.float64]:
+    """Softmax over the last axis. Formula: exp(z - max z) / Σ exp(z - max z)."""
+    z = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return np.asarray(z / z.sum(axis=-1, keepdims=True))

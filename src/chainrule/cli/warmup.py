@@ -1,0 +1,15 @@
+"""`chainrule warmup`: compile ahead, so that no later run waits."""
+
+from __future__ import annotations
+
+
+def warmup() -> None:
+    """Compile all kernels now, so that no later run has to.
+
+    They are kept on disk; an upgrade or another processor makes new ones.
+
+    Example: [bold]chainrule warmup[/bold]
+    """
+    from chainrule.native.warmup import warmup as compile_all
+
+    compile_all()

@@ -1,0 +1,197 @@
+"""Table -> arrays: columns, classes, scaling, missing values; and one clear error for each mistake."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chainrule.data import Preparation, Table, digits_table, load_digits, load_table, prepare
+from chainrule.data.sources import default_target
+from chainrule.errors import ChainruleError, DataError, LabelError, OptionError
+
+N = 40
+
+
+def table(**columns: Any) -> Table:
+    rng = np.random.default_rng(0)
+    made: dict[str, Any] = {"a": rng.normal(5, 3, N), "b": rng.normal(-1, 0.1, N), "y": np.arange(N) % 3 * 1.0}
+    for name, values in columns.items():
+        kind = object if isinstance(values[0], str) else np.float64
+        made[name] = np.array([values[i % len(values)] for i in range(N)], dtype=kind)
+    return Table("t.csv", made)
+
+
+def test_scaled_by_the_training_rows_only() -> None:
+    preparation, parts = prepare(table(), "y", seed=1)
+    assert parts.x.dtype == np.float32
+    train = parts.x[parts.split.train].astype(np.float64)
+    np.testing.assert_allclose(train.mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(train.std(0), 1, atol=1e-5)
+    raw = table().columns["a"][parts.split.train]
+    assert preparation.inputs.mean[0] == pytest.approx(raw.mean(), rel=1e-12)
+
+
+def test_constant_columns_are_centred() -> None:
+    _, parts = prepare(table(c=[0.1], d=[1e9]), "y")
+    np.testing.assert_allclose(parts.x[:, 2:], 0, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "classes"),
+    [
+        ([1.0, 2.0], "classify", (1, 2)),
+        ([-1.0, 1.0], "classify", (-1, 1)),
+        (["no", "yes"], "classify", ("no", "yes")),
+        ([0.5, 1.5, 2.0], "regress", ()),
+        (list(np.arange(N) * 1.0), "regress", ()),
+        (["b", "10", "9"], "classify", ("10", "9", "b")),
+    ],
+)
+def test_task_is_guessed(values: list[Any], task: str, classes: tuple[Any, ...]) -> None:
+    preparation, parts = prepare(table(t=values), "t", drop=("y",))
+    assert (preparation.task, preparation.classes) == (task, classes)
+    if classes:
+        assert [str(classes[i]) for i in parts.y] == [
+            f"{v:g}" if isinstance(v, float) else v for v in table(t=values).columns["t"]
+        ]
+
+
+def test_quantities_are_scaled_and_scaled_back() -> None:
+    price = np.random.default_rng(1).normal(300_000, 50_000, N)
+    preparation, parts = prepare(table(price=price), "price")
+    assert preparation.quantity is not None
+    assert parts.y.shape == (N, 1)
+    np.testing.assert_allclose(preparation.quantity.undo(parts.y)[:, 0], price, rtol=1e-6)
+
+
+def test_missing_values() -> None:
+    holes = table(a=[1.0, 2.0, 3.0, float("nan")])
+    with pytest.raises(
+        DataError, match=r'column "a" misses 10 of 40 values, first in row 4: --missing drop .* --missing mean'
+    ):
+        prepare(holes, "y")
+    preparation, parts = prepare(holes, "y", missing="mean")
+    assert not np.any(parts.x[3::4, 0])  # the mean, scaled
+    assert preparation.inputs.mean[0] == pytest.approx(np.nanmean(holes.columns["a"][parts.split.train]))
+    _, parts = prepare(holes, "y", missing="drop")
+    assert parts.table.rows == 30
+    assert parts.table.notes == ("t.csv: 10 of 40 rows miss some value and are left out",)
+
+
+def test_a_missing_target_is_not_filled() -> None:
+    holes = table(y=[0.0, 1.0, float("nan")])
+    with pytest.raises(DataError, match='column "y" misses 13 of 40 values, first in row 3: --missing drop leaves'):
+        prepare(holes, "y", missing="mean")
+    assert prepare(holes, "y", missing="drop")[1].table.rows == 27
+
+
+def test_later_tables_are_treated_alike() -> None:
+    preparation, parts = prepare(table(t=["no", "yes"]), "t", missing="mean")
+    again = Preparation.from_dict(json.loads(json.dumps(preparation.to_dict())))
+    assert again.x(parts.table).tobytes() == parts.x.tobytes()
+    assert again.y(parts.table).tobytes() == parts.y.tobytes()
+    shuffled = Table("u.csv", dict(reversed(parts.table.columns.items())))
+    assert again.x(shuffled).tobytes() == parts.x.tobytes()
+
+
+def test_later_tables_may_lack_the_target_but_not_a_feature() -> None:
+    preparation, parts = prepare(table(), "y")
+    columns = dict(parts.table.columns)
+    del columns["y"]
+    assert preparation.whole_rows(Table("u.csv", columns), with_target=False).rows == N
+    with pytest.raises(DataError, match=r'u\.csv: there is no column "y"'):
+        preparation.whole_rows(Table("u.csv", columns), with_target=True)
+    columns["A"] = columns.pop("a")
+    with pytest.raises(DataError, match=r'there is no column "a": did you mean "A"\?'):
+        preparation.whole_rows(Table("u.csv", columns), with_target=False)
+
+
+@pytest.mark.parametrize("values", [["no", "maybe"], [0.0, 7.0]])
+def test_a_class_never_seen_is_named(values: list[Any]) -> None:
+    preparation, _ = prepare(table(t=["no", "yes"] if isinstance(values[0], str) else [0.0, 1.0]), "t")
+    wrong = table(t=values)
+    with pytest.raises(LabelError, match=r'column "t", row 2: (maybe|7) is not one of the classes'):
+        preparation.y(wrong)
+
+
+def test_classes_of_text_may_look_like_numbers() -> None:
+    preparation, _ = prepare(table(t=["1", "2", "x"]), "t")
+    np.testing.assert_array_equal(preparation.y(table(t=[2.0, 1.0]))[:2], [1, 0])
+    preparation, _ = prepare(table(t=[1.0, 2.0]), "t")
+    with pytest.raises(LabelError, match="holds text, the classes are 1, 2"):
+        preparation.y(table(t=["1", "x"]))
+
+
+WRONG: dict[str, tuple[Table, dict[str, Any], type[ChainruleError], str]] = {
+    "unknown target": (table(), {"target": "z"}, DataError, 'there is no column "z"'),
+    "unknown dropped column": (table(), {"drop": ("q",)}, DataError, 'there is no column "q"'),
+    "target dropped": (table(), {"drop": ("y",)}, OptionError, "is the target"),
+    "no feature left": (table(), {"drop": ("a", "b")}, DataError, "no column is left"),
+    "text feature": (table(c=["1", "x"]), {}, DataError, 'column "c", row 2: "x" is text where a number belongs'),
+    "infinite feature": (table(c=[1.0, np.inf]), {}, DataError, 'column "c", row 2: inf is not a finite number'),
+    "infinite quantity": (table(y=[1.5, np.inf]), {"task": "regress"}, DataError, 'column "y", row 2: inf'),
+    "empty feature": (table(c=[np.nan]), {"missing": "mean"}, DataError, 'column "c" has no value in any training row'),
+    "no whole row": (table(c=[np.nan]), {"missing": "drop"}, DataError, "every row misses some value"),
+    "fractions as classes": (
+        table(y=[1.0, 2.5]),
+        {"task": "classify"},
+        LabelError,
+        'column "y", row 2: 2.5 is no class',
+    ),
+    "text as quantity": (table(y=["a", "b"]), {"task": "regress"}, DataError, 'column "y", row 1: "a" is text'),
+    "one class": (table(y=[3.0]), {}, DataError, "one class only"),
+    "too many classes": (table(y=[f"n{i}" for i in range(N)]), {}, DataError, "too many for classes"),
+    "unknown task": (table(), {"task": "cluster"}, OptionError, 'task: "cluster" is unknown'),
+    "unknown policy": (table(), {"missing": "men"}, OptionError, 'did you mean "mean"'),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_mistakes(case: str) -> None:
+    data, options, kind, words = WRONG[case]
+    options = {"target": "y", **options}
+    with pytest.raises(kind, match=re.escape(words)):
+        prepare(data, options.pop("target"), **options)
+
+
+def test_digits() -> None:
+    x, y = load_digits()
+    assert (x.shape, x.dtype, y.dtype) == ((1797, 8, 8, 1), np.float32, np.int64)
+    assert (x.min(), x.max()) == (0.0, 1.0)
+    np.testing.assert_array_equal(np.bincount(y), [178, 182, 177, 183, 181, 182, 181, 179, 174, 180])
+    digits = digits_table()
+    np.testing.assert_array_equal(digits.columns["pixel_3_2"], x[:, 3, 2, 0] * 16)
+    preparation, parts = prepare(digits, "digit")
+    assert preparation.classes == tuple(range(10))
+    np.testing.assert_array_equal(parts.y, y)
+
+
+def test_digits_are_small_and_their_licence_is_there() -> None:
+    import chainrule.data
+
+    folder = Path(chainrule.data.__file__).parent
+    assert (folder / "digits.npz").stat().st_size < 100_000
+    assert "CC BY 4.0" in (folder / "digits.LICENSE.md").read_text()
+
+
+def test_names_of_data() -> None:
+    assert load_table("digits").source == "digits"
+    assert default_target("digits", digits_table()) == "digit"
+    assert default_target("t.npz", table()) == "y"
+    with pytest.raises(DataError, match=r"--target COLUMN; columns are a, b, y"):
+        default_target("t.csv", table())
+    with pytest.raises(DataError, match='neither a bundled data set nor a file: did you mean "digits"'):
+        load_table("digit")
+
+
+def test_real_tables(data_folder: Path) -> None:
+    shapes = {"letter": ("lettr", 16, 26), "magic": ("class", 10, 2), "satimage": ("classes", 36, 6)}
+    for name, (target, features, classes) in shapes.items():
+        preparation, parts = prepare(load_table(str(data_folder / "tabular" / f"{name}.csv.gz")), target)
+        assert (len(preparation.features), len(preparation.classes)) == (features, classes)
+        assert np.isfinite(parts.x).all()

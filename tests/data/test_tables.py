@@ -1,0 +1,188 @@
+"""Files -> columns, and one clear error for each file that holds no table."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chainrule.data.tables import CHUNK, Table, read_table
+from chainrule.errors import ChainruleError, DataError, FileError
+
+
+def write(folder: Path, text: str | bytes, name: str = "table.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def test_numbers_and_text(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, 'a,b,name\n1,2.5,x\n-3,1e-2,"y, z"\n'))
+    assert list(table.columns) == ["a", "b", "name"]
+    np.testing.assert_array_equal(table.columns["a"], [1.0, -3.0])
+    np.testing.assert_array_equal(table.columns["b"], [2.5, 0.01])
+    assert table.columns["name"].tolist() == ["x", "y, z"]
+    assert table.rows == 2
+
+
+@pytest.mark.parametrize("word", ["", "?", "NA", "N/A", "NaN", "nan", "NULL", " "])
+def test_missing_values(tmp_path: Path, word: str) -> None:
+    table = read_table(write(tmp_path, f"a,t\n1,x\n{word},{word}\n"))
+    assert np.isnan(table.columns["a"][1])
+    assert table.columns["t"].tolist() == ["x", ""]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("t.csv", "a,b\n1,2\n"), ("t.csv", "a;b\n1;2\n"), ("t.tsv", "a\tb\n1\t2\n"), ("t.csv", "a\tb\n1\t2")],
+)
+def test_delimiters(tmp_path: Path, name: str, text: str) -> None:
+    table = read_table(write(tmp_path, text, name))
+    assert {n: c.tolist() for n, c in table.columns.items()} == {"a": [1.0], "b": [2.0]}
+
+
+def test_gzip_bom_blank_lines_and_windows_ends(tmp_path: Path) -> None:
+    path = write(tmp_path, gzip.compress("\ufeff\r\na,b\r\n\r\n1,2\r\n\r\n".encode()), "t.csv.gz")
+    assert {n: c.tolist() for n, c in read_table(path).columns.items()} == {"a": [1.0], "b": [2.0]}
+
+
+def test_a_column_that_turns_to_text_late_is_text_throughout(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,b\n" + "01,1\n" * CHUNK + "x,2\n")
+    column = read_table(path).columns["a"]
+    assert (column[0], column[-1], len(column)) == ("01", "x", CHUNK + 1)
+
+
+def test_row_numbers_are_left_out_and_said(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, ",a,b\n0,5,6\n1,7,8\n"))
+    assert list(table.columns) == ["a", "b"]
+    assert "row numbers" in table.notes[0]
+    assert list(read_table(write(tmp_path, ",a\n3,5\n9,7\n")).columns) == ["unnamed 1", "a"]
+
+
+def test_a_header_of_column_numbers_is_a_header(tmp_path: Path) -> None:
+    assert list(read_table(write(tmp_path, "0,1,2\n5,6,7\n")).columns) == ["0", "1", "2"]
+
+
+def test_parquet(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"a": [1, None, 3], "b": [True, False, None], "c": ["x", None, "y"], "d": [0.5, 1.5, 2.5]})
+    frame.write_parquet(tmp_path / "t.parquet")
+    columns = read_table(tmp_path / "t.parquet").columns
+    np.testing.assert_array_equal(columns["a"], [1.0, np.nan, 3.0])
+    np.testing.assert_array_equal(columns["b"], [1.0, 0.0, np.nan])
+    assert columns["c"].tolist() == ["x", "", "y"]
+    assert columns["d"].dtype == np.float64
+
+
+def test_npz(tmp_path: Path) -> None:
+    x = np.arange(24, dtype=np.uint8).reshape(3, 2, 4)
+    np.savez(tmp_path / "t.npz", x=x, y=np.array(["b", "a", "b"]))
+    table = read_table(tmp_path / "t.npz")
+    assert list(table.columns) == [f"x{i}" for i in range(8)] + ["y"]
+    np.testing.assert_array_equal(table.columns["x5"], x[:, 1, 1])
+    assert table.columns["y"].tolist() == ["b", "a", "b"]
+
+
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+BROKEN = {
+    "empty": ("t.csv", b"", "the file is empty"),
+    "blank": ("t.csv", b"\n \n", "the file is empty"),
+    "header only": ("t.csv", b"a,b\n", "no row below"),
+    "short row": ("t.csv", b"a,b\n1,2\n3\n", "row 2 (line 3) has 1 values, the header has 2"),
+    "long row": ("t.csv", b"a,b\n1,2,3\n", "row 1 (line 2) has 3 values"),
+    "no header": ("t.csv", b"1.5,2\n3,4\n", "numbers only"),
+    "two of a name": ("t.csv", b"a,b,a\n1,2,3\n", 'two columns are called "a"'),
+    "not text": ("t.csv", b"a,b\n\xff\xfe,2\n", "not UTF-8"),
+    "not gzip": ("t.csv.gz", b"a,b\n1,2\n", "damaged"),
+    "cut gzip": ("t.csv.gz", gzip.compress(b"a,b\n" + os.urandom(999).hex().encode())[:-300], "damaged"),
+    "not parquet": ("t.parquet", b"a,b\n1,2\n", "not a Parquet table"),
+    "not npz": ("t.npz", b"a,b\n1,2\n", "not a readable NumPy archive"),
+    "cut npz": ("t.npz", npz(x=np.zeros(9))[:-30], "t.npz"),
+    "npz of two lengths": ("t.npz", npz(x=np.zeros((3, 2)), y=np.zeros(2)), "differ in their number of rows"),
+    "one array": ("t.npz", npy(np.zeros(3)), "one bare array"),
+    "npz of a number": ("t.npz", npz(x=np.array(3.0)), "differ in their number of rows"),
+    "npz without rows": ("t.npz", npz(x=np.zeros((0, 2))), "no rows"),
+    "npz without arrays": ("t.npz", npz(), "no column"),
+    "npz of complex numbers": ("t.npz", npz(x=np.zeros(2, complex)), "complex128"),
+    "unknown suffix": ("t.xlsx", b"PK", "no known table format"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_files(tmp_path: Path, case: str) -> None:
+    name, content, words = BROKEN[case]
+    with pytest.raises(DataError, match=re.escape(words)) as caught:
+        read_table(write(tmp_path, content, name))
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="there is no such file"):
+        read_table(tmp_path / "no.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(FileError, match="cannot be read"):
+        read_table(tmp_path / "folder.csv")
+    with pytest.raises(FileError, match="no such file"):
+        read_table(tmp_path / "no.xlsx")
+
+
+def test_parquet_of_dates_is_refused(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    import datetime
+
+    polars.DataFrame({"day": [datetime.date(2024, 1, 1)]}).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match='column "day" holds Date'):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_unknown_column_names_the_nearest() -> None:
+    table = Table("t.csv", {"petal_width": np.zeros(2), "petal_length": np.zeros(2)})
+    with pytest.raises(DataError, match=r't.csv: there is no column "Petal Width": did you mean "petal_width"\?'):
+        table.column("Petal Width")
+
+
+def test_fingerprint_knows_names_and_values() -> None:
+    one = Table("a", {"x": np.arange(3.0), "t": np.array(["p", "q", "r"], dtype=object)})
+    same = Table("b", {"x": np.arange(3.0), "t": np.array(["p", "q", "r"], dtype=object)})
+    other = Table("a", {"z": np.arange(3.0), "t": np.array(["p", "q", "r"], dtype=object)})
+    assert one.fingerprint() == same.fingerprint() != other.fingerprint()
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_end_in_a_table_or_in_our_error(content: bytes) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("t.csv", "t.csv.gz", "t.npz"):
+            try:
+                read_table(write(Path(folder), content, name))
+            except ChainruleError as error:
+                message = str(error)
+            else:
+                message = ""
+            assert "\n" not in message
+
+
+def test_numbers_survive_to_the_bit(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).standard_normal(1000)
+    path = write(tmp_path, "a,b\n" + "".join(f"{v!r},1\n" for v in values.tolist()))
+    np.testing.assert_array_equal(read_table(path).columns["a"], values)
