@@ -1,0 +1,306 @@
+"""Activations, element by element.
+
+Where the gradient follows from the output y alone it asks for y and not for x: x may then be overwritten by y, and the
+gradient be taken in place in the product of matrices that made dy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import OptionError
+from chainrule.native.kernel import Real
+from chainrule.native.vecmath import erf as verf
+from chainrule.native.vecmath import exp as vexp
+from chainrule.native.vecmath import expm1 as vexpm1
+from chainrule.native.vecmath import log1p_exp as vlog1p_exp
+from chainrule.native.vecmath import sigmoid as vsigmoid
+from chainrule.native.vecmath import tanh as vtanh
+from chainrule.ops.record import Array, Example, Sample, Shape, op
+
+SQRT_HALF = math.sqrt(0.5)
+DENSITY = 1.0 / math.sqrt(2.0 * math.pi)  # of the standard normal distribution at 0
+FAR = np.array([-1e4, -90.0, -20.0, 20.0, 90.0, 1e4])
+
+
+def _samples(**attributes: Any) -> list[Sample]:
+    return [Sample((shape,), attributes) for shape in ((2, 3), (0, 3), (1,), (), (3, 1, 37), FAR)]
+
+
+@op(
+    formula="y = max(x, 0)",
+    pointwise=True,
+    samples=_samples(),
+    examples=[Example(([-2.0, 0.0, 3.0, 1e4],), [0.0, 0.0, 3.0, 1e4])],
+)
+def relu(x: Array) -> Array:
+    """x where it is positive, else 0 (rectified linear unit)."""
+    return np.maximum(x, 0)
+
+
+@relu.scalar
+def _(x: Real) -> Real:
+    return 0.0 if x < 0.0 else x  # NaN stays
+
+
+@relu.gradient("x", formula="dx = dy·[y > 0]")
+def _(dy: Array, y: Array) -> Array:
+    return np.where(y > 0, dy, 0)
+
+
+@relu.scalar("x")
+def _(dy: Real, y: Real) -> Real:
+    return dy if y > 0.0 else 0.0
+
+
+@op(
+    formula="y = x where x > 0, else slope·x",
+    pointwise=True,
+    flops=2,
+    samples=[
+        *_samples(slope=0.125),
+        Sample(((3,),), {"slope": 0.0}),
+        Sample(((3,),), {"slope": -1.0}, error=OptionError),
+    ],
+    examples=[Example(([-2.0, 0.0, 3.0, -1e4],), [-0.5, 0.0, 3.0, -2500.0], {"slope": 0.25})],
+)
+def leaky_relu(x: Array, *, slope: float) -> Array:
+    """x where it is positive, else slope·x. Raises OptionError for a negative slope."""
+    return np.where(x > 0, x, x * slope)
+
+
+@leaky_relu.shape
+def _(x: Shape, *, slope: float) -> Shape:
+    if not slope >= 0:
+        raise OptionError(
+            f"leaky_relu: slope is {slope}, expected at least 0: below, the sign of y does not tell that of x"
+        )
+    return x
+
+
+@leaky_relu.scalar
+def _(x: Real, slope: Real) -> Real:
+    return x if x > 0.0 else x * slope
+
+
+@leaky_relu.gradient("x", formula="dx = dy where y > 0, else slope·dy")
+def _(dy: Array, y: Array, *, slope: float) -> Array:
+    return np.where(y > 0, dy, dy * slope)
+
+
+@leaky_relu.scalar("x")
+def _(dy: Real, y: Real, slope: Real) -> Real:
+    return dy if y > 0.0 else dy * slope
+
+
+@op(
+    formula="y = x where x > 0, else alpha·(eˣ - 1)",
+    pointwise=True,
+    flops=20,
+    samples=[
+        *_samples(alpha=1.5),
+        Sample(((3,),), {"alpha": 1.0}),
+        Sample(((3,),), {"alpha": -1.0}, error=OptionError),
+    ],
+    examples=[
+        Example(([-1.0, 0.0, 3.0],), [math.expm1(-1.0), 0.0, 3.0], {"alpha": 1.0}),
+        Example(([-1e4, -1e-6, 1e4],), [-2.0, 2.0 * math.expm1(-1e-6), 1e4], {"alpha": 2.0}),
+    ],
+)
+def elu(x: Array, *, alpha: float) -> Array:
+    """x where it is positive, else alpha·(eˣ - 1) (exponential linear unit). Raises OptionError for a negative alpha.
+
+    Source: Clevert, Unterthiner and Hochreiter (2016).
+    """
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+@elu.shape
+def _(x: Shape, *, alpha: float) -> Shape:
+    if not alpha >= 0:
+        raise OptionError(f"elu: alpha is {alpha}, expected at least 0: below, the sign of y does not tell that of x")
+    return x
+
+
+@elu.scalar
+def _(x: Real, alpha: Real) -> Any:
+    return x if x > 0.0 else alpha * vexpm1(x)
+
+
+@elu.gradient("x", formula="dx = dy where y > 0, else dy·(y + alpha)")
+def _(dy: Array, y: Array, *, alpha: float) -> Array:
+    return np.where(y > 0, dy, dy * (y + alpha))
+
+
+@elu.scalar("x")
+def _(dy: Real, y: Real, alpha: Real) -> Real:
+    return dy if y > 0.0 else dy * (y + alpha)
+
+
+def _erf(x: Array) -> Array:
+    """The error function; NumPy has none."""
+    y: Array = np.vectorize(math.erf, otypes=[x.dtype])(x)
+    return y
+
+
+@op(
+    formula="y = x·Φ(x), Φ(x) = (1 + erf(x/√2)) / 2",
+    pointwise=True,
+    flops=40,
+    samples=_samples(),
+    examples=[
+        Example(
+            ([0.0, 1.0, 1e4, -1e4],), [0.0, 0.8413447460685429, 1e4, 0.0]
+        ),  # Φ(1): Abramowitz and Stegun, table 26.1
+        Example(([-2.0],), [-math.erfc(math.sqrt(2.0))]),
+    ],
+)
+def gelu(x: Array) -> Array:
+    """x times the probability that a standard normal number is below x (Gaussian error linear unit), in its exact form.
+
+    Source: Hendrycks and Gimpel (2016).
+    """
+    return x * (0.5 * (1.0 + _erf(x * SQRT_HALF)))
+
+
+@gelu.scalar  # literals take the program's dtype, a module's constant would stay float64
+def _(x: Real) -> Any:
+    return x * (0.5 * (1.0 + verf(x * 0.7071067811865476)))
+
+
+@gelu.gradient("x", formula="dx = dy·(Φ(x) + x·φ(x)), φ(x) = exp(-x²/2) / √(2π)")
+def _(dy: Array, x: Array) -> Array:
+    return dy * (0.5 * (1.0 + _erf(x * SQRT_HALF)) + x * (DENSITY * np.exp(-0.5 * x * x)))
+
+
+@gelu.scalar("x")
+def _(dy: Real, x: Real) -> Any:
+    cumulative = 0.5 * (1.0 + verf(x * 0.7071067811865476))
+    return dy * (cumulative + x * (0.3989422804014327 * vexp(-0.5 * x * x)))
+
+
+def _sigmoid(x: Array) -> Array:
+    small = np.exp(-np.abs(x))  # never overflows
+    y: Array = np.where(x < 0, small, 1) / (1 + small)
+    return y
+
+
+@op(
+    formula="y = x·σ(x), σ(x) = 1 / (1 + e⁻ˣ)",
+    pointwise=True,
+    flops=30,
+    samples=_samples(),
+    examples=[Example(([0.0, 1.0, -2.0, 1e4, -1e4],), [0.0, 1 / (1 + math.exp(-1)), -2 / (1 + math.exp(2)), 1e4, 0.0])],
+)
+def silu(x: Array) -> Array:
+    """x times its sigmoid (sigmoid linear unit, also called swish).
+
+    Source: Elfwing, Uchibe and Doya (2018).
+    """
+    return x * _sigmoid(x)
+
+
+@silu.scalar
+def _(x: Real) -> Any:
+    return x * vsigmoid(x)
+
+
+@silu.gradient("x", formula="dx = dy·σ(x)·(1 + x·(1 - σ(x)))")
+def _(dy: Array, x: Array) -> Any:
+    s = _sigmoid(x)
+    return dy * (s * (1 + x * (1 - s)))
+
+
+@silu.scalar("x")
+def _(dy: Real, x: Real) -> Any:
+    s = vsigmoid(x)
+    return dy * (s * (1.0 + x * (1.0 - s)))
+
+
+@op(
+    formula="y = 1 / (1 + e⁻ˣ)",
+    pointwise=True,
+    flops=25,
+    samples=_samples(),
+    examples=[
+        Example(([0.0, math.log(3.0), 1e4, -1e4, -20.0],), [0.5, 0.75, 1.0, 0.0, math.exp(-20) / (1 + math.exp(-20))])
+    ],
+)
+def sigmoid(x: Array) -> Array:
+    """The logistic function: the probability whose log-odds are x."""
+    return _sigmoid(x)
+
+
+@sigmoid.scalar
+def _(x: Real) -> Any:
+    return vsigmoid(x)
+
+
+@sigmoid.gradient("x", formula="dx = dy·y·(1 - y)")
+def _(dy: Array, y: Array) -> Any:
+    return dy * (y * (1 - y))
+
+
+@sigmoid.scalar("x")
+def _(dy: Real, y: Real) -> Real:
+    return dy * (y * (1.0 - y))
+
+
+@op(
+    formula="y = tanh x = (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)",
+    pointwise=True,
+    flops=25,
+    samples=_samples(),
+    examples=[Example(([0.0, math.log(2.0), 1e4, -1e4],), [0.0, 0.6, 1.0, -1.0])],
+)
+def tanh(x: Array) -> Array:
+    """The hyperbolic tangent of x."""
+    return np.tanh(x)
+
+
+@tanh.scalar
+def _(x: Real) -> Any:
+    return vtanh(x)
+
+
+@tanh.gradient("x", formula="dx = dy·(1 - y²)")
+def _(dy: Array, y: Array) -> Any:
+    return dy * (1 - y * y)
+
+
+@tanh.scalar("x")
+def _(dy: Real, y: Real) -> Real:
+    return dy * (1.0 - y * y)
+
+
+@op(
+    formula="y = log(1 + eˣ)",
+    pointwise=True,
+    flops=30,
+    samples=_samples(),
+    examples=[
+        Example(([0.0, 1.0, 1e4, -1e4],), [math.log(2.0), math.log1p(math.e), 1e4, 0.0]),
+        Example(([-20.0],), [math.log1p(math.exp(-20.0))]),
+    ],
+)
+def softplus(x: Array) -> Array:
+    """A smooth form of max(x, 0); the form max(x, 0) + log(1 + e^-|x|) neither overflows nor loses small values."""
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+@softplus.scalar
+def _(x: Real) -> Any:
+    return vlog1p_exp(x)
+
+
+@softplus.gradient("x", formula="dx = dy·(1 - e⁻ʸ) = dy·σ(x)")
+def _(dy: Array, y: Array) -> Array:
+    return -dy * np.expm1(-y)
+
+
+@softplus.scalar("x")
+def _(dy: Real, y: Real) -> Any:
+    return -dy * vexpm1(-y)

@@ -1,0 +1,270 @@
+"""What depends on which number is larger, element by element: |x|, extremes, clipping, choosing, comparing.
+
+Gradients at a kink or a tie are those of torch: 0 for |x| at 0, half to each side where `maximum` or `minimum` meet,
+all at the borders of `clip`. Comparisons answer 0 or 1 in the dtype of the operands and have no gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ShapeError
+from chainrule.native.kernel import Real
+from chainrule.ops.record import Array, Example, Op, Sample, op
+
+PAIRS = (
+    *(Sample(s) for s in (((2, 3), (2, 3)), ((3, 1), (1, 4)), ((2, 3), ()), ((), ()), ((1,), (1,)), ((129,), (129,)))),
+    Sample(((0, 3), (0, 3))),
+    Sample(((0, 3), (1, 3))),
+    Sample(((2, 3), (3, 2)), error=ShapeError),
+)
+SHAPES = ((2, 3), (0, 3), (1,), (), (3, 1, 37))
+
+
+@op(
+    formula="y = |x|",
+    pointwise=True,
+    samples=[Sample((s,)) for s in SHAPES],
+    examples=[Example(([1.5, -2.0, 0.0],), [1.5, 2.0, 0.0])],
+)
+def absolute(x: Array) -> Array:
+    """The distance of x from 0."""
+    return np.abs(x)
+
+
+@absolute.scalar
+def _(x: Real) -> Real:
+    return abs(x)
+
+
+@absolute.gradient("x", formula="dx = dy·sign(x)")
+def _(dy: Array, x: Array) -> Array:
+    return np.where(x > 0, dy, np.where(x < 0, -dy, 0))
+
+
+@absolute.scalar("x")
+def _(dy: Real, x: Real) -> Real:
+    return dy if x > 0.0 else (-dy if x < 0.0 else 0.0)
+
+
+@op(
+    formula="y = max(a, b)",
+    pointwise=True,
+    samples=PAIRS,
+    examples=[Example(([[1.0], [3.0]], [2.0, -4.0]), [[2.0, 1.0], [3.0, 3.0]])],
+)
+def maximum(a: Array, b: Array) -> Array:
+    """The larger of a and b, of shapes that broadcast; NaN where either is."""
+    return np.maximum(a, b)
+
+
+@maximum.scalar
+def _(a: Real, b: Real) -> Real:
+    larger = b if a < b else a
+    return b if b != b else larger  # a NaN in a is kept by the line above
+
+
+@maximum.gradient("a", formula="da = dy·[a > b], half where a = b")
+def _(dy: Array, a: Array, b: Array) -> Array:
+    return np.where(a == b, 0.5 * dy, np.where(a < b, 0, dy))
+
+
+@maximum.scalar("a")
+def _(dy: Real, a: Real, b: Real) -> Real:
+    return 0.5 * dy if a == b else (0.0 if a < b else dy)
+
+
+@maximum.gradient("b", formula="db = dy·[b > a], half where a = b")
+def _(dy: Array, a: Array, b: Array) -> Array:
+    return np.where(a == b, 0.5 * dy, np.where(b < a, 0, dy))
+
+
+@maximum.scalar("b")
+def _(dy: Real, a: Real, b: Real) -> Real:
+    return 0.5 * dy if a == b else (0.0 if b < a else dy)
+
+
+@op(
+    formula="y = min(a, b)",
+    pointwise=True,
+    samples=PAIRS,
+    examples=[Example(([[1.0], [3.0]], [2.0, -4.0]), [[1.0, -4.0], [2.0, -4.0]])],
+)
+def minimum(a: Array, b: Array) -> Array:
+    """The smaller of a and b, of shapes that broadcast; NaN where either is."""
+    return np.minimum(a, b)
+
+
+@minimum.scalar
+def _(a: Real, b: Real) -> Real:
+    smaller = b if a > b else a
+    return b if b != b else smaller
+
+
+@minimum.gradient("a", formula="da = dy·[a < b], half where a = b")
+def _(dy: Array, a: Array, b: Array) -> Array:
+    return np.where(a == b, 0.5 * dy, np.where(a > b, 0, dy))
+
+
+@minimum.scalar("a")
+def _(dy: Real, a: Real, b: Real) -> Real:
+    return 0.5 * dy if a == b else (0.0 if a > b else dy)
+
+
+@minimum.gradient("b", formula="db = dy·[b < a], half where a = b")
+def _(dy: Array, a: Array, b: Array) -> Array:
+    return np.where(a == b, 0.5 * dy, np.where(b > a, 0, dy))
+
+
+@minimum.scalar("b")
+def _(dy: Real, a: Real, b: Real) -> Real:
+    return 0.5 * dy if a == b else (0.0 if b > a else dy)
+
+
+@op(
+    formula="y = min(max(x, low), high)",
+    pointwise=True,
+    flops=2,
+    samples=[
+        *(Sample((s,), {"low": -0.5, "high": 0.75}) for s in SHAPES),
+        Sample(((2, 3),), {"low": -float("inf"), "high": 0.25}),
+        Sample(((2, 3),), {"low": 0.25, "high": float("inf")}),
+    ],
+    examples=[Example(([-3.0, -1.0, 0.5, 2.0, 7.0],), [-1.0, -1.0, 0.5, 2.0, 2.0], {"low": -1.0, "high": 2.0})],
+)
+def clip(x: Array, *, low: float, high: float) -> Array:
+    """x kept between low and high, which may be infinite; high where low > high."""
+    return np.minimum(np.maximum(x, low), high)
+
+
+@clip.scalar
+def _(x: Real, low: Real, high: Real) -> Real:
+    raised = low if x < low else x
+    return high if raised > high else raised
+
+
+@clip.gradient("x", formula="dx = dy·[low ≤ x ≤ high]")
+def _(dy: Array, x: Array, *, low: float, high: float) -> Array:
+    return np.where((x >= low) & (x <= high), dy, 0)
+
+
+@clip.scalar("x")
+def _(dy: Real, x: Real, low: Real, high: Real) -> Real:
+    upper = dy if x <= high else 0.0
+    return upper if x >= low else 0.0
+
+
+CONDITION = np.array([[1.0, 0.0, -2.0], [0.0, 0.0, 1.0]])
+
+
+@op(
+    formula="y = a where condition ≠ 0, else b",
+    pointwise=True,
+    samples=[
+        Sample((CONDITION, (2, 3), (2, 3))),
+        Sample((CONDITION, (3,), (2, 1))),
+        Sample((CONDITION[:1], (2, 3), ())),
+        Sample((np.array(1.0), (), ())),
+        Sample((np.zeros((0, 3)), (0, 3), (3,))),
+        Sample((np.zeros(1), (1,), (1,))),
+        Sample((CONDITION, (2, 3), (3, 2)), error=ShapeError),
+    ],
+    examples=[Example(([1.0, 0.0], [5.0, 6.0], [7.0, 8.0]), [5.0, 8.0])],
+)
+def where(condition: Array, a: Array, b: Array) -> Array:
+    """a where the condition holds (is not 0), else b; shapes broadcast. The condition has no gradient."""
+    return np.where(condition != 0, a, b)
+
+
+@where.scalar
+def _(condition: Real, a: Real, b: Real) -> Real:
+    return a if condition != 0.0 else b
+
+
+@where.gradient("a", formula="da = dy where condition ≠ 0, else 0")
+def _(dy: Array, condition: Array) -> Array:
+    return np.where(condition != 0, dy, 0)
+
+
+@where.scalar("a")
+def _(dy: Real, condition: Real) -> Real:
+    return dy if condition != 0.0 else 0.0
+
+
+@where.gradient("b", formula="db = 0 where condition ≠ 0, else dy")
+def _(dy: Array, condition: Array) -> Array:
+    return np.where(condition != 0, 0, dy)
+
+
+@where.scalar("b")
+def _(dy: Real, condition: Real) -> Real:
+    return 0.0 if condition != 0.0 else dy
+
+
+def _comparison(sign: str, expected: list[float]) -> Callable[[Callable[..., Any]], Op]:
+    example = Example(([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]), expected)
+    return op(formula=f"y = [a {sign} b]", pointwise=True, samples=PAIRS, examples=[example])
+
+
+def _as_real(answer: Any, a: Array, b: Array) -> Array:
+    """True and False as 1 and 0 of the operands' dtype."""
+    numbers: Array = answer.astype(np.result_type(a, b))
+    return numbers
+
+
+@_comparison(">", [0.0, 0.0, 1.0])
+def greater(a: Array, b: Array) -> Array:
+    """1 where a is larger than b, else 0; no gradient."""
+    return _as_real(np.greater(a, b), a, b)
+
+
+@greater.scalar
+def _(a: Real, b: Real) -> Real:
+    return 1.0 if a > b else 0.0
+
+
+@_comparison("≥", [0.0, 1.0, 1.0])
+def greater_equal(a: Array, b: Array) -> Array:
+    """1 where a is at least b, else 0; no gradient."""
+    return _as_real(np.greater_equal(a, b), a, b)
+
+
+@greater_equal.scalar
+def _(a: Real, b: Real) -> Real:
+    return 1.0 if a >= b else 0.0
+
+
+@_comparison("<", [1.0, 0.0, 0.0])
+def less(a: Array, b: Array) -> Array:
+    """1 where a is smaller than b, else 0; no gradient."""
+    return _as_real(np.less(a, b), a, b)
+
+
+@less.scalar
+def _(a: Real, b: Real) -> Real:
+    return 1.0 if a < b else 0.0
+
+
+@_comparison("≤", [1.0, 1.0, 0.0])
+def less_equal(a: Array, b: Array) -> Array:
+    """1 where a is at most b, else 0; no gradient."""
+    return _as_real(np.less_equal(a, b), a, b)
+
+
+@less_equal.scalar
+def _(a: Real, b: Real) -> Real:
+    return 1.0 if a <= b else 0.0
+
+
+@_comparison("=", [0.0, 1.0, 0.0])
+def equal(a: Array, b: Array) -> Array:
+    """1 where a equals b, else 0; no gradient."""
+    return _as_real(np.equal(a, b), a, b)
+
+
+@equal.scalar
+def _(a: Real, b: Real) -> Real:
+    return 1.0 if a == b else 0.0
