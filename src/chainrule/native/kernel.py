@@ -70,6 +70,27 @@ class Call:
     flops: float = 0.0
 
 
+@dataclass(frozen=True)
+class Pointwise:
+    """A scalar function to run over whole spans: y[i] = scalar(a[i], b[i], c[i], p0, p1) with as many as it takes.
+
+    `in_place` is the form whose first operand is y itself.
+    """
+
+    name: str
+    scalar: Callable[..., Any]
+    arrays: int
+    numbers: int
+    in_place: bool = False
+
+    def __call__(self, y: Any, a: Any, b: Any, c: Any, p0: float, p1: float) -> None:
+        """The same in plain Python, on NumPy arrays."""
+        operands = [y if self.in_place else a, b, c][: self.arrays]
+        numbers = (p0, p1)[: self.numbers]
+        for i in range(y.size):
+            y[i] = self.scalar(*(x[i] for x in operands), *numbers)
+
+
 def kernel(function: Callable[..., None]) -> Kernel:
     """Declare `function(tile, ...)` as a kernel; see the module's table for the annotations it may use."""
     names = list(inspect.signature(function).parameters.values())
@@ -91,3 +112,56 @@ def device(function: Callable[..., Any]) -> Callable[..., Any]:
 def blocks(n: int, size: int) -> int:
     """How many tiles of `size` cover `n`: cut by the data's shape, never by the number of workers."""
     return -(-n // size)
+
+
+class Marker:
+    """A name that the compiler replaces, and that also works in plain Python."""
+
+    def __init__(self, meaning: str, python: Callable[..., Any]) -> None:
+        self.meaning, self.python = meaning, python
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.python(*arguments)
+
+
+@dataclass(frozen=True)
+class External:
+    """A compiled symbol that kernels call by name; `python` does the same on `Address`es."""
+
+    symbol: str  # "{dtype}" in it becomes the program's dtype
+    signature: str  # of int64 "i", real "r" and float64 "d" arguments
+    python: Callable[..., None]
+
+    def __call__(self, *arguments: Any) -> None:
+        self.python(*arguments)
+
+
+@dataclass(frozen=True)
+class Address:
+    """What a Pointer is in plain Python: an element of a flat array, so that walking outside of it raises."""
+
+    array: NDArray[Any]
+    offset: int
+
+    def strided(self, shape: tuple[int, ...], strides: tuple[int, ...]) -> NDArray[Any]:
+        """The elements at offset + Σ index·stride, as a view; raises where that leaves the array."""
+        if 0 in shape:
+            return self.array[:0].reshape(shape)
+        last = self.offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+        if self.offset < 0 or last >= self.array.size:
+            raise IndexError(f"elements {self.offset} to {last} of an array of {self.array.size}")
+        item = self.array.itemsize
+        return np.lib.stride_tricks.as_strided(self.array[self.offset :], shape, [s * item for s in strides])
+
+
+def _advance(pointer: Any, elements: int) -> Any:
+    return Address(pointer.array, pointer.offset + elements) if isinstance(pointer, Address) else pointer
+
+
+def _call_span(span: Any, y: Any, a: Any, b: Any, c: Any, n: int, p0: float, p1: float) -> None:
+    span(*(x.strided((n,), (1,)) if isinstance(x, Address) else None for x in (y, a, b, c)), p0, p1)
+
+
+real: Any = Marker("a number in the program's dtype", float)
+advance: Any = Marker("the address `elements` further on; 0 stays no address", _advance)
+call_span: Any = Marker("run the pointwise span at an address: y = f(a, b, c, p0, p1) over n elements", _call_span)

@@ -7,7 +7,9 @@ import math
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.ops.record import Array, Example, Sample, Shape, op
+from chainrule.native.kernel import Call
+from chainrule.ops.gemm import Epilogue, Matrix, Scratch, batched, column_sums, product, rows
+from chainrule.ops.record import Array, Example, Sample, Shape, View, op
 
 
 def _matmul_flops(a: Shape, b: Shape) -> float:
@@ -56,9 +58,19 @@ def _(a: Shape, b: Shape) -> Shape:
     return (*a[:-1], b[-1])
 
 
+@matmul.lower
+def _(y: View, a: View, b: View, *, scratch: Scratch, one: View) -> list[Call]:
+    return batched(y, a, b, scratch, one)
+
+
 @matmul.gradient("a", formula="da = dy·bᵀ")
 def _(dy: Array, b: Array) -> Array:
     return dy @ b.swapaxes(-1, -2)
+
+
+@matmul.lower("a")
+def _(da: View, dy: View, b: View, *, scratch: Scratch, one: View) -> list[Call]:
+    return batched(da, dy, b, scratch, one, turn_b=True)
 
 
 @matmul.gradient("b", formula="db = aᵀ·dy")
@@ -68,6 +80,13 @@ def _(dy: Array, a: Array, *, b_shape: Shape) -> Array:
     if not (a.size and dy.size):  # an empty array cannot be reshaped to (-1, k)
         return np.zeros(b_shape, dy.dtype)
     return a.reshape(-1, b_shape[0]).T @ dy.reshape(-1, b_shape[1])
+
+
+@matmul.lower("b")
+def _(db: View, dy: View, a: View, *, scratch: Scratch, one: View) -> list[Call]:
+    if len(db.shape) == 2:
+        a, dy = rows(a), rows(dy)
+    return batched(db, a, dy, scratch, one, turn_a=True)
 
 
 def _linear_flops(x: Shape, w: Shape, b: Shape | None) -> float:
@@ -116,9 +135,23 @@ def _(x: Shape, w: Shape, b: Shape | None) -> Shape:
     return (*x[:-1], w[1])
 
 
+@linear.lower
+def _(
+    y: View, x: View, w: View, b: View | None, *, scratch: Scratch, one: View, epilogue: Epilogue | None = None
+) -> list[Call]:  # fmt: skip
+    return product(rows(y), Matrix(rows(x)), Matrix(w), one, scratch, bias=b, epilogue=epilogue)
+
+
 @linear.gradient("x", formula="dx = dy·Wᵀ")
 def _(dy: Array, w: Array) -> Array:
     return dy @ w.T
+
+
+@linear.lower("x")
+def _(
+    dx: View, dy: View, w: View, *, scratch: Scratch, one: View, epilogue: Epilogue | None = None, add: bool = False
+) -> list[Call]:  # fmt: skip
+    return product(rows(dx), Matrix(rows(dy)), Matrix(w, turned=True), one, scratch, add=add, epilogue=epilogue)
 
 
 @linear.gradient("w", formula="dW = xᵀ·dy")
@@ -128,6 +161,18 @@ def _(dy: Array, x: Array, *, w_shape: Shape) -> Array:
     return x.reshape(-1, w_shape[0]).T @ dy.reshape(-1, w_shape[1])
 
 
+@linear.lower("w")
+def _(
+    dw: View, dy: View, x: View, *, scratch: Scratch, one: View, add: bool = False, sums: View | None = None
+) -> list[Call]:  # fmt: skip
+    return product(dw, Matrix(rows(x), turned=True), Matrix(rows(dy)), one, scratch, add=add, sums=sums)
+
+
 @linear.gradient("b", formula="db = Σₙ dy")
 def _(dy: Array, *, b_shape: Shape) -> Array:
     return dy.reshape(-1, *b_shape).sum(axis=0) if dy.size else np.zeros(b_shape, dy.dtype)
+
+
+@linear.lower("b")
+def _(db: View, dy: View, *, one: View, add: bool = False) -> list[Call]:
+    return column_sums(db, rows(dy), one, add=add)

@@ -1,0 +1,59 @@
+"""Parameters, gradients and optimizer state, each one contiguous block, with a view for every parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from chainrule.autodiff.tensor import Tensor
+from chainrule.engine.memory import ALIGNMENT, allocate_buffer
+from chainrule.errors import DtypeError, OptionError
+from chainrule.ops.record import Array, View
+
+
+class Blocks:
+    """The memory of one training: `parameters`, `gradients` and one block per optimizer state, laid out alike."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], states: tuple[str, ...]) -> None:
+        if not tensors:
+            raise OptionError("the model has no parameters to train: add a layer with weights")
+        dtypes = {t.dtype for t in tensors.values()}
+        if len(dtypes) > 1:
+            found = ", ".join(f"{name} {t.dtype}" for name, t in tensors.items())
+            raise DtypeError(f"parameters of different dtypes ({found}): build the whole model in one of them")
+        self.tensors = dict(tensors)
+        self.dtype: np.dtype[Any] = dtypes.pop()
+        step = ALIGNMENT // self.dtype.itemsize
+        self.offsets, size = {}, 0
+        for name, tensor in tensors.items():
+            self.offsets[name] = size
+            size += -(-tensor.size // step) * step
+        self.size = max(size, step)
+        self.parameters = allocate_buffer(self.size, self.dtype, "parameter", "parameters")
+        self.gradients = allocate_buffer(self.size, self.dtype, "gradient", "gradients")
+        self.states = {name: allocate_buffer(self.size, self.dtype, "state of optimizer", name) for name in states}
+        self.arrays = {name: self.parameter(name).numpy() for name in tensors}
+        self.adopt()
+
+    def parameter(self, name: str) -> View:
+        """Where a parameter lives."""
+        return View(self.parameters, self.tensors[name].shape, self.offsets[name])
+
+    def gradient(self, name: str) -> View:
+        """Where its gradient lives."""
+        return View(self.gradients, self.tensors[name].shape, self.offsets[name])
+
+    def state(self, name: str) -> dict[str, Array]:
+        """One optimizer state, by parameter."""
+        buffer = self.states[name]
+        return {n: View(buffer, t.shape, self.offsets[n]).numpy() for n, t in self.tensors.items()}
+
+    def adopt(self) -> None:
+        """Make the parameters views of the block again; values assigned to them since are taken over."""
+        for name, tensor in self.tensors.items():
+            view = self.arrays[name]
+            if tensor.data is not view:
+                view[...] = tensor.data
+                tensor.data = view

@@ -1,0 +1,99 @@
+"""The kernels around a step: where it begins, its batch, its loss, the check before the update, clipping, its results."""
+
+from __future__ import annotations
+
+from chainrule.native.kernel import Float1, Int, Int1, Int2, Real, Real1, Real2, kernel, real
+from chainrule.native.state import POSITION, STEP, STOP
+
+CHECK_TILE = 16384  # gradient elements looked at by one tile
+GATHER_TILE = 4096  # batch elements copied by one tile, at least one row
+
+
+@kernel
+def begin(tile, state: Int1, coefficients: Float1, columns: Int, current: Float1) -> None:
+    """The next step: count it, and put its row of coefficients where the update reads them."""
+    state[POSITION] += 1
+    state[STEP] += 1
+    row = coefficients[state[POSITION] * columns : (state[POSITION] + 1) * columns]
+    for i in range(row.size):
+        current[i] = row[i]
+
+
+@kernel
+def gather(tile, state: Int1, indices: Int2, source: Real2, target: Real2, rows: Int) -> None:
+    """Rows of the batch: target[i] = source[indices[step of this call, i]]."""
+    index = indices[state[POSITION]]
+    for i in range(tile * rows, min(tile * rows + rows, target.shape[0])):
+        row, to = source[index[i]], target[i]
+        for j in range(to.size):
+            to[j] = row[j]
+
+
+@kernel
+def gather_labels(tile, state: Int1, indices: Int2, source: Int2, target: Int2, rows: Int) -> None:
+    """The same for int64 labels."""
+    index = indices[state[POSITION]]
+    for i in range(tile * rows, min(tile * rows + rows, target.shape[0])):
+        row, to = source[index[i]], target[i]
+        for j in range(to.size):
+            to[j] = row[j]
+
+
+@kernel
+def record(tile, state: Int1, loss: Real1, losses: Float1) -> None:
+    """Keep the step's loss; one that is not finite stops the run (x·0 is 0 for finite x only)."""
+    losses[state[POSITION]] = loss[0]
+    if loss[0] * 0.0 != 0.0:
+        state[STOP] = 1
+
+
+@kernel
+def check(tile, state: Int1, gradient: Real1, size: Int) -> None:
+    """Stop the run where a gradient is not finite."""
+    part = gradient[tile * size : tile * size + size]
+    total = real(0)
+    for i in range(part.size):
+        total += part[i] * 0.0
+    if total != 0.0:
+        state[STOP] = 1
+
+
+@kernel
+def squares(tile, gradient: Real1, partial: Float1, size: Int) -> None:
+    """The sum of squares of one tile of the gradient."""
+    part = gradient[tile * size : tile * size + size]
+    total = 0.0
+    for i in range(part.size):
+        total += part[i] * part[i]
+    partial[tile] = total
+
+
+@kernel
+def clip_by_norm(tile, gradient: Real1, partial: Float1, limit: Real, size: Int) -> None:
+    """g = g·min(1, limit/(‖g‖ + 1e-6)), with ‖g‖ from the partial sums of squares, added in tile order."""
+    total = 0.0
+    for i in range(partial.size):
+        total += partial[i]
+    scale = real(min(limit / (total**0.5 + 1e-6), 1.0))
+    part = gradient[tile * size : tile * size + size]
+    for i in range(part.size):
+        part[i] *= scale
+
+
+@kernel
+def clip_by_value(tile, gradient: Real1, limit: Real, size: Int) -> None:
+    """g = min(max(g, -limit), limit)."""
+    part = gradient[tile * size : tile * size + size]
+    for i in range(part.size):
+        part[i] = min(max(part[i], -limit), limit)
+
+
+@kernel
+def deliver(tile, state: Int1, result: Real2, target: Real2, rows: Int) -> None:
+    """Put a batch of results behind those of the steps before."""
+    batch = result.shape[0]
+    block = target[state[POSITION] * batch : (state[POSITION] + 1) * batch]
+    for i in range(tile * rows, min(tile * rows + rows, batch)):
+        row, to = result[i], block[i]
+        for j in range(to.size):
+            to[j] = row[j]

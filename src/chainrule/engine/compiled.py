@@ -1,0 +1,287 @@
+"""The compiled engine: a model's training step traced once per batch shape, then replayed by the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from chainrule.autodiff.tape import symbol, tracing
+from chainrule.autodiff.tensor import Tensor, wrap
+from chainrule.engine import bookkeeping as book
+from chainrule.engine.blocks import Blocks
+from chainrule.engine.fuse import fuse
+from chainrule.engine.graph import Forward, Graph, Value, backward
+from chainrule.engine.lower import Lowering
+from chainrule.engine.memory import allocate_buffer
+from chainrule.engine.program import Instruction, Program, Slot
+from chainrule.errors import NonFiniteError, OptionError, ShapeError
+from chainrule.native.kernel import Call, blocks
+from chainrule.native.state import SEED, WORDS
+from chainrule.native.workers import default_workers
+from chainrule.ops.record import Array, Buffer, View
+from chainrule.ops.updates import TILE, Update
+
+PREDICT_BATCH = 256  # rows predicted at once: large enough for full tiles, small enough for the caches
+Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+class CompiledEngine:
+    """Trains through programs; the interface is that of `chainrule.engine.reference.ReferenceEngine`.
+
+    forward: the model; loss(output, target, weight or None): the loss as a single number; parameters: what to learn, by name;
+    update: the optimizer's rule, or None for a model that is only asked; workers: threads, by default the processors this
+    process may use.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[[Tensor], Tensor],
+        loss: Loss,
+        parameters: Mapping[str, Tensor],
+        update: Update,
+        seed: int = 0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        workers: int | None = None,
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise OptionError(f"threads = {workers}: expected a whole number of at least 1, or None for all processors")
+        self.forward, self.loss_function, self.update = forward, loss, update
+        self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.workers = workers or default_workers()
+        self.blocks = Blocks(parameters, update.states)
+        self.state = View(allocate_buffer(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
+        self.state.numpy()[SEED] = seed
+        self.data: dict[str, Array] = {}
+        self._programs: dict[tuple[Any, ...], _Bound] = {}
+        self._latest: Program | None = None
+
+    @property
+    def program(self) -> Program:
+        """The latest training program; raises OptionError before the first step."""
+        if self._latest is None:
+            raise OptionError("no program yet: it is traced from a batch's shape, so call step, gradients or fit first")
+        return self._latest
+
+    def forget(self) -> None:
+        """Drop every traced program, after a change of the model's structure."""
+        self._programs.clear()
+
+    def bind(self, x: Array, y: Array | None, weight: Array | None = None) -> None:
+        """The data set that `run` draws its batches from; row i of each array belongs to sample i."""
+        given = {"x": x, "y": y, "weight": weight}
+        self.data = {role: self._contiguous(a) for role, a in given.items() if a is not None}
+
+    def run(self, indices: Array, coefficients: Array, first_step: int) -> Array:
+        """One training step per row of `indices`; answers the losses. Raises NonFiniteError before a bad update."""
+        steps, batch = indices.shape
+        bound = self._bound("train", batch)
+        self._latest = bound.program
+        losses = np.full(steps, np.nan)
+        bound.indices.point_at(np.ascontiguousarray(indices, np.int64))
+        bound.coefficients.point_at(np.ascontiguousarray(coefficients, np.float64).reshape(-1))
+        bound.results.point_at(losses)
+        begun = bound.program.run(steps, first_step)
+        if bound.program.stopped:
+            raise _not_finite(first_step + begun - 1, losses[begun - 1])
+        return losses
+
+    def gradients(
+        self, x: Array, y: Array, weight: Array | None = None, step: int = 0
+    ) -> tuple[float, dict[str, Array]]:
+        """The loss of one batch and the gradient of every parameter, without an update."""
+        self.bind(x, y, weight)
+        bound = self._bound("gradients", len(x))
+        self._latest = bound.program
+        loss = np.zeros(1)
+        bound.indices.point_at(np.arange(len(x), dtype=np.int64)[None])
+        bound.results.point_at(loss)
+        self.blocks.gradients.array[:] = 0  # type: ignore[index]  # of parameters that the loss does not depend on
+        bound.program.run(1, step)
+        return float(loss[0]), {name: self.blocks.gradient(name).numpy().copy() for name in self.blocks.tensors}
+
+    def predict(self, x: Array) -> Array:
+        """The model's outputs for every row of x."""
+        self.bind(x, None)
+        batch = max(1, min(PREDICT_BATCH, len(x)))
+        bound = self._bound("predict", batch)
+        shape = bound.output.shape[1:]
+        result = np.empty((len(x), max(1, int(np.prod(shape)))), self.blocks.dtype)
+        whole = len(x) // batch * batch
+        self._predict(bound, np.arange(whole, dtype=np.int64).reshape(-1, batch), result[:whole])
+        if whole < len(x):
+            rest = np.arange(whole, len(x), dtype=np.int64)[None]
+            self._predict(self._bound("predict", len(x) - whole), rest, result[whole:])
+        return result.reshape(len(x), *shape)
+
+    def loss(self, x: Array, y: Array, weight: Array | None = None) -> float:
+        """The loss of the model's outputs for a whole data set."""
+        output = self.predict(x)
+        target = y if y.dtype.kind in "iu" else y.astype(self.blocks.dtype, copy=False)
+        by_sample = None if weight is None else wrap(weight.astype(self.blocks.dtype, copy=False))
+        return float(self.loss_function(wrap(output), wrap(target), by_sample).item())
+
+    def _predict(self, bound: _Bound, indices: Array, result: Array) -> None:
+        bound.indices.point_at(indices)
+        bound.results.point_at(result)
+        bound.program.run(len(indices), 0)
+
+    def _contiguous(self, array: Array) -> Array:
+        """In the program's dtype (int64 for labels), row after row; copied only where needed."""
+        array = np.asarray(array)
+        return np.ascontiguousarray(array, np.int64 if array.dtype.kind in "iu" else self.blocks.dtype)
+
+    def _bound(self, kind: str, batch: int) -> _Bound:
+        """The program for this kind of run and batch shape, with the data set's arrays in place."""
+        self.blocks.adopt()
+        data = self.data if kind != "predict" else {"x": self.data["x"]}
+        if kind == "predict" and data["x"].dtype != self.blocks.dtype:
+            data = {"x": data["x"].astype(self.blocks.dtype)}
+        key = (kind, batch, *((role, a.shape[1:], a.dtype) for role, a in data.items()))
+        if key not in self._programs:
+            self._programs[key] = _Builder(self, kind, batch, data).build()
+        bound = self._programs[key]
+        for role, array in data.items():
+            bound.sources[role].point_at(array.reshape(len(array), -1) if len(array) else array.reshape(0, 1))
+        return bound
+
+
+class _Bound:
+    """A program with the slots that are pointed at the data of each run."""
+
+    def __init__(self, program: Program, roles: dict[str, np.dtype[Any]], output: Value, result: Any) -> None:
+        self.program, self.output = program, output
+        self.sources: dict[str, Slot] = {}
+        counts = {book.gather: 0, book.gather_labels: 0}
+        for role, dtype in roles.items():
+            kernel = book.gather_labels if dtype.kind == "i" else book.gather
+            self.sources[role] = program.slot(kernel, "source", counts[kernel])
+            counts[kernel] += 1
+        slots = [program.slot(kernel, "indices", i) for kernel, count in counts.items() for i in range(count)]
+        self.indices = _Together(slots)
+        self.coefficients = program.slot(book.begin, "coefficients")
+        self.results = program.slot(*result)
+
+
+class _Together:
+    """Slots that always mean the same array."""
+
+    def __init__(self, slots: list[Slot]) -> None:
+        self.slots = slots
+
+    def point_at(self, array: Array) -> None:
+        for slot in self.slots:
+            slot.point_at(array)
+
+
+class _Builder:
+    """Traces one step and puts its program together: batch, forward, loss, backward, update."""
+
+    def __init__(self, engine: CompiledEngine, kind: str, batch: int, data: dict[str, Array]) -> None:
+        self.engine, self.kind, self.batch, self.data = engine, kind, batch, data
+        self.dtype = engine.blocks.dtype
+        self.instructions: list[Instruction] = []
+        self.row = View(allocate_buffer(16, np.dtype(np.float64), "state", "coefficients"), (16,))
+
+    def build(self) -> _Bound:
+        graph = self._trace()
+        if self.kind != "predict":
+            seed = Value((), self.dtype, "one", "constant", np.ones((), self.dtype))
+            backward(graph, seed)
+        fuse(graph)
+        homes = {value: self.engine.blocks.parameter(name) for name, value in graph.parameters.items()}
+        homes |= {value: self.engine.blocks.gradient(name) for name, value in graph.gradients.items()}
+        homes |= {v: View(Buffer(v.size, v.dtype, "arena", v.name), v.shape) for v in graph.inputs.values()}
+        self._batch(graph, homes)
+        lowering = Lowering(graph, self.dtype, homes, self.engine.state)
+        for phase in ("forward", "loss", "backward"):
+            for call, task in zip(lowering.calls, lowering.sources, strict=True):
+                if task.phase == phase:
+                    self._add(call, phase, task.label, task.formula)
+            if phase == "loss" and graph.loss is not None:
+                losses = View(Buffer(1, np.dtype(np.float64), "data", "losses", np.zeros(1)), (1,))
+                call = book.record(1, self.engine.state, lowering.view(graph.loss).reshape(1), losses)
+                self._add(call, phase, "record", "losses[step] = L", stops=self.kind == "train")
+        if self.kind == "train":
+            self._update()
+        if self.kind == "predict":
+            self._deliver(lowering.view(graph.output))
+        program = Program(self.instructions, self.dtype, self.engine.state, self.engine.workers)
+        result = (book.deliver, "target") if self.kind == "predict" else (book.record, "losses")
+        return _Bound(program, {role: a.dtype for role, a in self.data.items()}, graph.output, result)
+
+    def _trace(self) -> Graph:
+        symbols = {role: symbol((self.batch, *a.shape[1:]), a.dtype, role) for role, a in self.data.items()}
+        with tracing() as tape:
+            output = self.engine.forward(symbols["x"])
+            forward_nodes = len(tape.nodes)
+            loss = None
+            if self.kind != "predict":
+                loss = self.engine.loss_function(output, symbols["y"], symbols.get("weight"))
+        if self.kind == "predict" and (not output.shape or output.shape[0] != self.batch):
+            raise ShapeError(f"the model's output has shape {output.shape}: its first axis must be the {self.batch} samples")
+        if loss is not None and loss.size != 1:
+            raise ShapeError(f"the loss has shape {loss.shape}, expected a single number: reduce it with mean() or sum()")
+        steps = Forward(self.engine.blocks.tensors, symbols)
+        steps.add(tape.nodes[:forward_nodes], "forward")
+        steps.add(tape.nodes[forward_nodes:], "loss")
+        values = (steps.value(output), None if loss is None else steps.value(loss))
+        return Graph(steps.tasks, steps.inputs, steps.parameters, *values)
+
+    def _batch(self, graph: Graph, homes: dict[Value, View]) -> None:
+        """Begin the step and gather its batch."""
+        state = self.engine.state
+        coefficients = View(Buffer(16, np.dtype(np.float64), "data", "coefficients", np.zeros(16)), (16,))
+        columns = self.engine.update.columns if self.kind == "train" else 0
+        self._add(book.begin(1, state, coefficients, columns, self.row), "batch", "begin", "step = step + 1")
+        indices = View(Buffer(1, np.dtype(np.int64), "data", "indices", np.zeros(1, np.int64)), (1, 1))
+        for role, value in graph.inputs.items():
+            target = homes[value].reshape(self.batch, value.size // max(1, self.batch))
+            source = View(Buffer(1, value.dtype, "data", role, np.zeros(1, value.dtype)), (1, 1))
+            kernel = book.gather_labels if value.dtype.kind == "i" else book.gather
+            rows = max(1, book.GATHER_TILE // max(1, target.shape[1]))
+            call = kernel(blocks(self.batch, rows), state, indices, source, target, rows)
+            self._add(call, "batch", "gather", f"{role} = data[indices]")
+
+    def _update(self) -> None:
+        """Check the gradients, clip them where asked, and move the parameters."""
+        engine, owned = self.engine, self.engine.blocks
+        whole = (owned.size,)
+        gradient, parameter = View(owned.gradients, whole), View(owned.parameters, whole)
+        tiles, size = blocks(owned.size, book.CHECK_TILE), book.CHECK_TILE
+        call = book.check(tiles, engine.state, gradient, size, flops=2.0 * owned.size)
+        self._add(call, "update", "check", "stop unless g is finite", stops=True)
+        if engine.clip_value is not None:
+            call = book.clip_by_value(tiles, gradient, engine.clip_value, size, flops=2.0 * owned.size)
+            self._add(call, "update", "clip_by_value", "g = min(max(g, -c), c)")
+        if engine.clip_norm is not None:
+            partial = View(allocate_buffer(tiles, np.dtype(np.float64), "state", "squares"), (tiles,))
+            call = book.squares(tiles, gradient, partial, size, flops=2.0 * owned.size)
+            self._add(call, "update", "squares", "Σg² of each tile")
+            call = book.clip_by_norm(tiles, gradient, partial, engine.clip_norm, size, flops=1.0 * owned.size)
+            self._add(call, "update", "clip_by_norm", "g = g·min(1, c/‖g‖)")
+        update = engine.update
+        states = [View(owned.states[name], whole) for name in update.states]
+        call = update.kernel(blocks(owned.size, TILE), parameter, gradient, *states, self.row, flops=10.0 * owned.size)
+        self._add(call, "update", update.name, update.formula)
+
+    def _deliver(self, output: View) -> None:
+        columns = output.size // self.batch
+        target = View(Buffer(1, self.dtype, "data", "predictions", np.zeros(1, self.dtype)), (1, 1))
+        rows = max(1, book.GATHER_TILE // max(1, columns))
+        call = book.deliver(blocks(self.batch, rows), self.engine.state, output.reshape(self.batch, columns), target, rows)
+        self._add(call, "result", "deliver", "predictions[rows] = y")
+
+    def _add(self, call: Call, phase: str, name: str, formula: str, stops: bool = False) -> None:
+        self.instructions.append(Instruction(call, phase, name, formula, stops))
+
+
+def _not_finite(step: int, loss: float) -> NonFiniteError:
+    what = "a gradient is not finite" if np.isfinite(loss) else f"the loss is {loss}"
+    return NonFiniteError(
+        f"step {step}: {what}; stopped before the update, the weights are the last finite ones: "
+        "lower lr, set clip_norm, or look for extreme values in the data",
+        step,
+    )

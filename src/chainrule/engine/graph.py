@@ -1,0 +1,169 @@
+"""A training step as tasks on values: what was traced, and the gradient tape built from it.
+
+A value is an array the program will have memory for; a task computes one rule of one op. The forward tasks come from the
+tape; `backward` walks them in reverse and adds a task for each gradient that is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from chainrule.autodiff.tape import Node
+from chainrule.autodiff.tensor import Tensor
+from chainrule.errors import TraceError
+from chainrule.ops.record import OPS, Array, Op, Rule, Shape
+
+
+@dataclass(eq=False)
+class Value:
+    """An array of the step; `kind` says who owns its memory: "result", "input", "parameter", "gradient" or "constant"."""
+
+    shape: Shape
+    dtype: np.dtype[Any]
+    name: str
+    kind: str = "result"
+    array: Array | None = None  # of a constant
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(eq=False)
+class Task:
+    """One rule to compute: outputs (y, then saved values) from operands, in one of the step's phases.
+
+    The last four fields are set by fusion: a pointwise function run on the output while it is in cache (`other` is its second
+    operand), a value the result is added to, and the bias gradient computed along with a weight gradient.
+    """
+
+    rule: Rule
+    op: Op
+    outputs: list[Value]
+    operands: list[Value | None]
+    attributes: dict[str, Any]
+    phase: str
+    epilogue: Rule | None = None
+    numbers: tuple[float, ...] = ()
+    other: Value | None = None
+    adds_to: Value | None = None
+    sums: Value | None = None
+
+    @property
+    def label(self) -> str:
+        """The rule's name, with what fusion added to it."""
+        parts = [self.rule.name, self.sums and f"{self.op.name}.b", self.epilogue and self.epilogue.name]
+        return " + ".join(p for p in parts if p)
+
+    @property
+    def formula(self) -> str:
+        parts = [self.rule.formula, self.adds_to and "added", self.epilogue and self.epilogue.formula]
+        return "; ".join(p for p in parts if p)
+
+    def reads(self) -> Iterable[Value]:
+        """Every value the task reads."""
+        yield from (v for v in (*self.operands, self.other, self.adds_to) if v is not None)
+
+    def writes(self) -> Iterable[Value]:
+        yield from self.outputs
+        if self.sums is not None:
+            yield self.sums
+
+
+@dataclass
+class Graph:
+    """The tasks of one step, its inputs by role ("x", "y", "weight"), its results, and the gradient of each parameter."""
+
+    tasks: list[Task]
+    inputs: dict[str, Value]
+    parameters: dict[str, Value]
+    output: Value
+    loss: Value | None = None
+    gradients: dict[str, Value] = field(default_factory=dict)
+
+
+class Forward:
+    """Turns a tape into tasks; every tensor of the tape becomes one value."""
+
+    def __init__(self, parameters: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> None:
+        self.values: dict[int, Value] = {}
+        self.keep: list[Tensor] = []  # so that no id is used twice
+        self.parameters = {name: self._enter(t, Value(t.shape, t.dtype, name, "parameter")) for name, t in parameters.items()}
+        self.inputs = {name: self._enter(t, Value(t.shape, t.dtype, name, "input")) for name, t in inputs.items()}
+        self.tasks: list[Task] = []
+
+    def _enter(self, tensor: Tensor, value: Value) -> Value:
+        self.values[id(tensor)] = value
+        self.keep.append(tensor)
+        return value
+
+    def value(self, tensor: Tensor) -> Value:
+        """The value of a tensor: known, or a constant the model holds."""
+        if id(tensor) in self.values:
+            return self.values[id(tensor)]
+        if tensor.is_symbolic:
+            raise TraceError(f"{tensor} was made in another trace: a model must not keep tensors from one call to the next")
+        return self._enter(tensor, Value(tensor.shape, tensor.dtype, "constant", "constant", np.ascontiguousarray(tensor.data)))
+
+    def add(self, nodes: Iterable[Node], phase: str) -> None:
+        """Append nodes of the tape as tasks of `phase`."""
+        for node in nodes:
+            operands = [None if t is None else self.value(t) for t in node.inputs]
+            outputs = [
+                self._enter(t, Value(t.shape, t.dtype, node.op.name)) for t in (node.output, *node.saved)
+            ]
+            self.tasks.append(Task(node.op.forward, node.op, outputs, operands, node.attributes, phase))
+
+
+def backward(graph: Graph, seed: Value) -> None:
+    """Append the gradient tape: the tasks that compute the gradient of the loss for every parameter.
+
+    `seed` is dL/dL = 1. Where a value is used several times its gradients are added, in the order of the reverse walk.
+    """
+    assert graph.loss is not None
+    wanted = set(map(id, graph.parameters.values()))
+    for task in graph.tasks:
+        if any(v is not None and id(v) in wanted for v in task.operands):
+            wanted.update(id(v) for v in task.outputs[:1])
+    gradient: dict[int, Value] = {id(graph.loss): seed}
+    for task in reversed(list(graph.tasks)):
+        dy = gradient.get(id(task.outputs[0]))
+        if dy is None or id(task.outputs[0]) not in wanted:
+            continue
+        for name, operand in zip(_input_names(task), task.operands, strict=True):
+            if operand is None or id(operand) not in wanted:
+                continue
+            new = _gradient_task(graph, task, name, operand, dy)
+            known = gradient.get(id(operand))
+            gradient[id(operand)] = new if known is None else _sum(graph, known, new)
+    for name, parameter in graph.parameters.items():
+        if id(parameter) in gradient:
+            graph.gradients[name] = gradient[id(parameter)]
+
+
+def _input_names(task: Task) -> tuple[str, ...]:
+    """The op's names for its operands; an op with *xs names them xs0, xs1, ..."""
+    return task.op.inputs
+
+
+def _gradient_task(graph: Graph, task: Task, name: str, operand: Value, dy: Value) -> Value:
+    rule = task.op.gradients.get(name)
+    if rule is None:
+        raise TraceError(f"op {task.op.name} has no gradient for its input {name}, which depends on a parameter")
+    known: dict[str, Value | None] = dict(zip(task.op.inputs, task.operands, strict=True))
+    known |= dict(zip(("y", *task.op.saves), task.outputs, strict=True)) | {"dy": dy}
+    shapes = {f"{n}_shape": v.shape for n, v in known.items() if v is not None}
+    attributes = {n: task.attributes[n] if n in task.attributes else shapes[n] for n in rule.attributes}
+    result = Value(operand.shape, operand.dtype, f"d{operand.name}" if operand.kind == "parameter" else f"d({operand.name})")
+    graph.tasks.append(Task(rule, task.op, [result], [known[n] for n in rule.operands], attributes, "backward"))
+    return result
+
+
+def _sum(graph: Graph, first: Value, second: Value) -> Value:
+    total = Value(first.shape, first.dtype, first.name)
+    graph.tasks.append(Task(OPS["add"].forward, OPS["add"], [total], [first, second], {}, "backward"))
+    return total

@@ -1,0 +1,126 @@
+"""From tasks to kernel calls on views: where values live, and what may be computed in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from chainrule.engine.graph import Graph, Task, Value
+from chainrule.engine.memory import allocate_buffer
+from chainrule.engine.pointwise import copy, pointwise_call, span_of
+from chainrule.errors import TraceError
+from chainrule.native.kernel import Call
+from chainrule.ops.gemm import Epilogue
+from chainrule.ops.record import Buffer, View
+
+
+class Lowering:
+    """Lowers the tasks of a graph in order; `homes` are the views of values whose memory is given.
+
+    `calls` collects the kernel calls, `sources` the task each belongs to.
+    """
+
+    def __init__(self, graph: Graph, dtype: np.dtype[Any], homes: Mapping[Value, View], state: View) -> None:
+        self.graph, self.dtype, self.state = graph, dtype, state
+        self.views: dict[Value, View] = dict(homes)
+        self.homes = homes
+        self.one = View(allocate_buffer(1, dtype, "constant", "one"), (1,))
+        self.one.numpy()[:] = 1.0
+        self.calls: list[Call] = []
+        self.sources: list[Task] = []
+        self.last_read = {v: i for i, task in enumerate(graph.tasks) for v in task.reads()}
+        for result in (graph.output, graph.loss, *graph.gradients.values()):
+            if result is not None:
+                self.last_read[result] = len(graph.tasks)
+        for i, task in enumerate(graph.tasks):
+            self._lower(i, task)
+
+    def view(self, value: Value) -> View:
+        """Where a value lives; constants get memory when first asked for."""
+        if value not in self.views:
+            if value.array is None:
+                raise TraceError(f"value {value.name} is read before it is computed")
+            dtype = self.dtype if value.dtype.kind in "fb" else value.dtype
+            buffer = allocate_buffer(value.size, dtype, "constant", value.name)
+            buffer.array[:] = value.array.reshape(-1)  # type: ignore[index]
+            self.views[value] = View(buffer, value.shape)
+        return self.views[value]
+
+    def _lower(self, number: int, task: Task) -> None:
+        operands = [None if v is None else self.view(v) for v in task.operands]
+        if task.rule.lowering is not None:
+            self._lower_with_kernels(number, task, operands)
+        elif task.rule.scalar is not None:
+            self._lower_pointwise(number, task, [v for v in operands if v is not None])
+        else:
+            raise TraceError(f'rule {task.rule.name} has no compiled form: use engine="reference"')
+
+    def _lower_pointwise(self, number: int, task: Task, operands: list[View]) -> None:
+        in_place = self._may_overwrite(number, task.operands[0]) and task.outputs[0] not in self.homes
+        if in_place:
+            self.views[task.outputs[0]] = operands[0]
+        y = self._place(task.outputs[0])
+        numbers = tuple(float(task.attributes[a]) for a in task.rule.attributes)
+        flops = task.op.flops if isinstance(task.op.flops, (int, float)) else 1.0
+        self._emit(task, pointwise_call(span_of(task.rule, in_place), y, operands, numbers, flops))
+
+    def _lower_with_kernels(self, number: int, task: Task, operands: list[View | None]) -> None:
+        rule = task.rule
+        assert rule.lowering is not None
+        if task.adds_to is not None:
+            self._start_sum(number, task, task.adds_to)
+        extra: dict[str, Any] = {n: task.attributes[n] for n in rule.attributes if rule.asks(n)}
+        offered = {"scratch": self._scratch, "state": self.state, "one": self.one}
+        extra |= {n: v for n, v in offered.items() if rule.asks(n)}
+        if task.epilogue is not None:
+            other = None if task.other is None else self.view(task.other)
+            extra["epilogue"] = Epilogue(span_of(task.epilogue, True), other, task.numbers)
+        if task.adds_to is not None:
+            extra["add"] = True
+        if task.sums is not None:
+            extra["sums"] = self._place(task.sums)
+        result = rule.lowering(*map(self._place, task.outputs), *operands, **extra)
+        if isinstance(result, View):
+            self._alias(task, result)
+        else:
+            self._emit(task, list(result))
+
+    def _start_sum(self, number: int, task: Task, start: Value) -> None:
+        """The task adds to `start`: in its place where nobody else reads it, else into a copy."""
+        output = task.outputs[0]
+        if output not in self.homes and self._may_overwrite(number, start):
+            self.views[output] = self.view(start)
+        else:
+            self._emit(task, copy(self._place(output), self.view(start)))
+
+    def _may_overwrite(self, number: int, value: Value | None) -> bool:
+        """Whether `value` has a whole arena buffer, which nothing else reads from task `number` on."""
+        view = self.views.get(value) if value is not None else None
+        if view is None or view.buffer.kind != "arena" or view.dtype != self.dtype or view.buffer.size != view.size:
+            return False
+        sharing = {v for v, other in self.views.items() if other.buffer is view.buffer}
+        reads = [v for v in self.graph.tasks[number].reads() if v in sharing]
+        return reads == [value] and all(self.last_read.get(v, -1) <= number for v in sharing)
+
+    def _place(self, value: Value) -> View:
+        if value not in self.views:
+            dtype = self.dtype if value.dtype.kind in "fb" else value.dtype
+            self.views[value] = View(Buffer(value.size, dtype, "arena", value.name), value.shape)
+        return self.views[value]
+
+    def _alias(self, task: Task, view: View) -> None:
+        """The output is the operand's memory under another shape; copied where the output has a home of its own."""
+        output = task.outputs[0]
+        if output in self.homes:
+            self._emit(task, copy(self.homes[output], view))
+        else:
+            self.views[output] = View(view.buffer, output.shape, view.offset)
+
+    def _scratch(self, size: int) -> View:
+        return View(Buffer(size, self.dtype, "arena", "scratch"), (size,))
+
+    def _emit(self, task: Task, calls: list[Call]) -> None:
+        self.calls += calls
+        self.sources += [task] * len(calls)

@@ -1,0 +1,55 @@
+"""A program as a table: phase by phase, one line per instruction with op, operands, shapes, tiles, cost, bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chainrule.native.kernel import Call
+from chainrule.ops.record import View
+
+if TYPE_CHECKING:
+    from chainrule.engine.program import Program
+
+COLUMNS = ("", "op", "formula", "operands", "tiles", "flops", "bytes")
+
+
+def table(program: Program) -> str:
+    """The whole program as text."""
+    from chainrule.engine.program import PHASES, bytes_of
+
+    rows: list[tuple[str, ...]] = []
+    number = 0
+    for phase in PHASES:
+        instructions = [i for i in program.instructions if i.phase == phase]
+        if instructions:
+            rows.append((phase,))
+        for i in instructions:
+            cost = f"{i.call.flops:,.0f}" if i.call.flops else "-"
+            rows.append((str(number), i.name, i.formula, _operands(i.call), str(i.call.tiles), cost, f"{bytes_of(i.call):,}"))
+            number += 1
+    flops = sum(i.call.flops for i in program.instructions)
+    widths = [max(len(row[c]) for row in (COLUMNS, *rows) if len(row) > c and len(row) > 1) for c in range(len(COLUMNS))]
+    lines = [_line(COLUMNS, widths)]
+    lines += [row[0] if len(row) == 1 else _line(row, widths) for row in rows]
+    lines.append(
+        f"{number} instructions, {flops:,.0f} flops a step, arena {program.arena_bytes:,} bytes at its peak, "
+        f"{program.workers} worker{'s' if program.workers > 1 else ''}, {program.dtype.name}"
+    )
+    return "\n".join(lines)
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    right = {0, 4, 5, 6}
+    padded = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
+    return ("  " + "  ".join(padded)).rstrip()
+
+
+def _operands(call: Call) -> str:
+    """The arrays of a call by name and shape, where they are the step's own."""
+    shown = []
+    for argument in call.arguments:
+        if isinstance(argument, View) and argument.buffer.kind not in ("state", "constant", "data"):
+            text = f"{argument.buffer.name}({'×'.join(map(str, argument.shape))})"
+            if text not in shown:
+                shown.append(text)
+    return " ".join(shown)

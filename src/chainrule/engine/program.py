@@ -1,0 +1,167 @@
+"""A program: one whole step as a flat list of instructions on fixed memory, ready to be replayed."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.engine.memory import plan
+from chainrule.native import load
+from chainrule.native.kernel import RANK, Call, Kernel, Pointwise
+from chainrule.native.replay import BARRIER, HEADER, MAY_STOP, replay
+from chainrule.native.state import POSITION, STEP, STOP
+from chainrule.native.workers import run_together
+from chainrule.ops.record import Array, View
+
+PHASES = ("batch", "forward", "loss", "backward", "update", "result")
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """A call with what is printed about it."""
+
+    call: Call
+    phase: str
+    name: str
+    formula: str
+    stops: bool = False  # may set the STOP word of the state
+
+
+class Slot:
+    """Words of an instruction that hold an array's address and sizes."""
+
+    def __init__(self, words: Array, at: int, rank: int) -> None:
+        self.words, self.at, self.rank = words, at, rank
+        self.array: Array | None = None
+
+    def point_at(self, array: Array) -> None:
+        """Let the argument mean `array`, which is kept alive."""
+        if array is self.array:
+            return
+        assert array.ndim == self.rank and array.flags.c_contiguous
+        self.array = array
+        self.words[self.at : self.at + 1 + self.rank] = (array.ctypes.data, *array.shape)
+
+
+class Program:
+    """Instructions encoded as int64 words, with the memory they work on.
+
+    `print(program)` shows one line per instruction; `run(steps)` replays it.
+    """
+
+    def __init__(
+        self, instructions: Sequence[Instruction], dtype: np.dtype[Any], state: View, workers: int
+    ) -> None:
+        self.instructions, self.dtype, self.state = list(instructions), dtype, state
+        calls = [i.call for i in self.instructions]
+        self.arena_bytes = plan(calls)
+        self.seconds = sum(_seconds(call) for call in calls)
+        self.workers = 1 if self.seconds < SHARE_FROM else workers
+        with load.announced((code, dtype) for call in calls for code in _codes(call)):
+            self.words, self.starts = self._encode(calls)
+            self._replay = replay()
+        self.barrier = np.zeros(16, np.int64)
+
+    def _encode(self, calls: list[Call]) -> tuple[Array, Array]:
+        words: list[int] = []
+        starts = []
+        for number, instruction in enumerate(self.instructions):
+            call, following = instruction.call, calls[(number + 1) % len(calls)]
+            starts.append(8 * len(words))
+            shared = call.tiles > 1 or following.tiles > 1
+            flags = (BARRIER if shared or instruction.stops else 0) | (MAY_STOP if instruction.stops else 0)
+            words += [load.address(call.kernel, self.dtype), call.tiles, flags]
+            for (name, kind), argument in zip(call.kernel.parameters, call.arguments, strict=True):
+                words += self._argument(f"{call.kernel.name}.{name}", kind, argument)
+        return np.array(words, np.int64), np.array(starts, np.int64)
+
+    def _argument(self, name: str, kind: str, value: Any) -> list[int]:
+        """The words of one argument; see the table in `chainrule.native.kernel`."""
+        if kind in RANK:
+            assert len(value.shape) == RANK[kind], f"{name} is {kind}, got shape {value.shape}"
+            return [_address(value), *value.shape]
+        if kind == "Pointer":
+            return [0 if value is None else _address(value)]
+        if kind == "Span":
+            return [0 if value is None else load.address(value, self.dtype)]
+        if kind == "Real":
+            return [int(np.float64(value).view(np.int64))]
+        return [int(value)]
+
+    def slot(self, kernel: Kernel, parameter: str, which: int = 0) -> Slot:
+        """The place of array argument `parameter` of the `which`-th call of `kernel`, to point it at other arrays later."""
+        found = [i for i, x in enumerate(self.instructions) if x.call.kernel is kernel][which]
+        at = int(self.starts[found]) // 8 + HEADER
+        for name, kind in kernel.parameters:
+            if name == parameter:
+                return Slot(self.words, at, RANK[kind])
+            at += 1 + RANK.get(kind, 0)
+        raise KeyError(parameter)
+
+    def run(self, steps: int, first_step: int) -> int:
+        """Replay `steps` steps, the first numbered `first_step`; answers how many were begun.
+
+        The program's `begin` instruction counts them.
+        """
+        state = self.state.numpy()
+        state[STOP], state[STEP], state[POSITION] = 0, first_step - 1, -1
+        if steps == 0:
+            return 0
+        self.barrier[:] = 0
+        if self.workers == 1:
+            self._work(0, steps)
+        else:
+            run_together(lambda worker: self._work(worker, steps), self.workers, self._abort)
+        return int(state[POSITION]) + 1
+
+    def _work(self, worker: int, steps: int) -> None:
+        nothing = ctypes.create_string_buffer(16)
+        self._replay(
+            nothing, nothing, self.words.ctypes.data, self.starts.ctypes.data, len(self.starts),
+            _address(self.state), self.barrier.ctypes.data, worker, self.workers, steps,
+        )  # fmt: skip
+
+    def _abort(self) -> None:
+        """Let every worker pass all barriers and leave at the next check."""
+        self.state.numpy()[STOP] = 1
+        self.barrier[0] = 1 << 60
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the last run was stopped by an instruction."""
+        return bool(self.state.numpy()[STOP])
+
+    def __str__(self) -> str:
+        from chainrule.engine.printing import table
+
+        return table(self)
+
+
+# Barriers of a step cost a few microseconds in all: below this much arithmetic one worker is quicker.
+SHARE_FROM = 12e-6
+FLOPS_PER_SECOND, BYTES_PER_SECOND, SECONDS_PER_CALL = 60e9, 20e9, 10e-9
+
+
+def _seconds(call: Call) -> float:
+    """What a call costs one worker, roughly: arithmetic and memory one after the other."""
+    return call.flops / FLOPS_PER_SECOND + bytes_of(call) / BYTES_PER_SECOND + SECONDS_PER_CALL
+
+
+def bytes_of(call: Call) -> int:
+    """The bytes of the arrays a call touches, each counted once (of a data set only the rows of a batch)."""
+    views = {(id(a.buffer), a.offset): a for a in call.arguments if isinstance(a, View)}
+    return sum(v.size * v.dtype.itemsize for v in views.values() if v.buffer.kind not in ("data", "state"))
+
+
+def _codes(call: Call) -> list[Kernel | Pointwise]:
+    return [call.kernel, *(a for a in call.arguments if isinstance(a, Pointwise))]
+
+
+def _address(view: View) -> int:
+    assert view.buffer.array is not None, f"buffer {view.buffer.name} ({view.buffer.kind}) has no memory"
+    address: int = view.buffer.array.ctypes.data
+    return address + view.offset * view.dtype.itemsize

@@ -1,0 +1,170 @@
+"""The reference engine: one training step after another, op by op, by the NumPy definitions.
+
+Slow and readable: it is what the compiled engine is tested against, and it runs models whose control flow depends on values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.autodiff.random import random_context
+from chainrule.autodiff.tape import no_grad
+from chainrule.autodiff.tensor import Tensor, wrap
+from chainrule.errors import DtypeError, NonFiniteError, OptionError, ShapeError
+from chainrule.ops.record import Array
+from chainrule.ops.updates import Update
+
+EPS = 1e-6  # in the divisor of clipping by norm, as torch has it
+
+
+class ReferenceEngine:
+    """Trains `parameters` by `update` on the gradient of `loss(forward(x), y, weight)`.
+
+    Steps are counted from 0 over the whole training. Gradients are clipped by value first, then by global norm. All parameters
+    live in one flat block, of which `parameter.data` is a view; an array assigned to `parameter.data` is taken over before
+    the next step.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[[Tensor], Tensor],
+        loss: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+        parameters: dict[str, Tensor],
+        update: Update,
+        seed: int = 0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        workers: int | None = None,
+    ) -> None:
+        self._forward, self._loss, self._update = forward, loss, update
+        self._seed, self._clip_norm, self._clip_value = seed, clip_norm, clip_value
+        self.parameters = parameters
+        dtypes = {p.dtype for p in parameters.values()}
+        if len(dtypes) > 1:
+            raise DtypeError(f"engine: parameters have several dtypes, {', '.join(map(str, dtypes))}: give them one")
+        self.block: Array = np.zeros(sum(p.size for p in parameters.values()), *dtypes)
+        self.states: list[Array] = [np.zeros_like(self.block) for _ in update.states]
+        self._views: dict[str, Array] = {}
+        self._data: tuple[Array, Array, Array | None] | None = None
+        self._adopt()
+
+    @property
+    def program(self) -> str:
+        """Raises OptionError: there is no program."""
+        raise OptionError('engine: the reference engine runs op by op and has no program: use engine="compiled"')
+
+    def bind(self, x: Array, y: Array, weight: Array | None = None) -> None:
+        """Take the data set that `run` draws its batches from: x (n, ...), y (n, ...), weight (n,) or None."""
+        self._data = (x, y, weight)
+
+    def run(self, indices: NDArray[np.int64], coefficients: NDArray[np.float64], first_step: int) -> NDArray[np.float64]:
+        """Run one step for each row of `indices` (S, B) with that row of `coefficients` (S, C); answers the losses (S,).
+
+        Raises NonFiniteError at a step whose loss, gradient or new weights are not finite; the weights are then those before it.
+        """
+        assert self._data is not None, "bind the data before running"
+        self._adopt()
+        x, y, weight = self._data
+        losses = np.empty(len(indices))
+        for position, (rows, row) in enumerate(zip(indices, coefficients, strict=True)):
+            batch = (x[rows], y[rows], None if weight is None else weight[rows])
+            losses[position] = self._step(batch, row, first_step + position)
+        return losses
+
+    def gradients(
+        self, x: Array, y: Array, weight: Array | None = None, step: int = 0
+    ) -> tuple[float, dict[str, Array]]:
+        """The loss and each parameter's gradient, unclipped, with the random numbers of `step`; nothing is updated."""
+        self._adopt()
+        loss, gradient = self._differentiate((x, y, weight), step)
+        return loss, {name: part.copy() for name, part in self._parts(gradient)}
+
+    def predict(self, x: Array) -> Array:
+        """The model's outputs for x (n, ...)."""
+        self._adopt()
+        with no_grad():
+            return self._forward(wrap(x)).data
+
+    def loss(self, x: Array, y: Array, weight: Array | None = None) -> float:
+        """The loss of x, y without a gradient."""
+        self._adopt()
+        with no_grad():
+            return float(self._loss(self._forward(wrap(x)), wrap(y), None if weight is None else wrap(weight)).item())
+
+    def forget(self) -> None:
+        """Nothing is kept between steps: this is for the compiled engine's programs."""
+
+    def _step(self, batch: tuple[Array, Array, Array | None], row: NDArray[np.float64], step: int) -> float:
+        with np.errstate(all="ignore"):  # what is not finite is found here, once, and has an error of its own
+            loss, gradient = self._differentiate(batch, step)
+            if not np.isfinite(loss):
+                raise _non_finite("the loss", loss, step)
+            for name, part in self._parts(gradient):
+                if not np.isfinite(part).all():
+                    raise _non_finite(f'the gradient of "{name}"', part[~np.isfinite(part)][0], step)
+            gradient = clip(gradient, self._clip_norm, self._clip_value)
+            block, *states = self._update.definition(self.block, gradient, *self.states, row)
+        if not np.isfinite(block).all():
+            raise _non_finite("an updated weight", block[~np.isfinite(block)][0], step)
+        self.block[:] = block
+        self.states = states
+        return loss
+
+    def _differentiate(self, batch: tuple[Array, Array, Array | None], step: int) -> tuple[float, Array]:
+        x, y, weight = batch
+        for parameter in self.parameters.values():
+            parameter.grad = None
+        with random_context(self._seed, step):
+            loss = self._loss(self._forward(wrap(x)), wrap(y), None if weight is None else wrap(weight))
+        if loss.shape != ():
+            raise ShapeError(f"loss: its value has shape {loss.shape}, expected one number: take the mean or the sum")
+        value = float(loss.detach().item())
+        loss.backward()
+        gradient = np.zeros_like(self.block)
+        for parameter, (_, part) in zip(self.parameters.values(), self._parts(gradient), strict=True):
+            if parameter.grad is not None:  # a parameter the loss does not depend on has gradient 0
+                part[...] = parameter.grad
+        return value, gradient
+
+    def _adopt(self) -> None:
+        """Make every parameter a view of the block, taking over the values of those that are not."""
+        for (name, part), parameter in zip(self._parts(self.block), self.parameters.values(), strict=True):
+            if self._views.get(name) is not parameter.data:
+                part[...] = parameter.data
+                parameter.data = part
+                self._views[name] = parameter.data
+
+    def _parts(self, block: Array) -> Iterator[tuple[str, Array]]:
+        """Views of a flat block, one for each parameter."""
+        start = 0
+        for name, parameter in self.parameters.items():
+            yield name, block[start : start + parameter.size].reshape(parameter.shape)
+            start += parameter.size
+
+
+def clip(gradient: Array, norm: float | None, value: float | None) -> Array:
+    """Clip a flat gradient, first by value, then by global norm.
+
+    Formula: g ← min(max(g, -value), value), then g ← g·min(1, norm / (‖g‖₂ + 1e-6)).
+    Source: Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks, ICML 2013;
+    torch.nn.utils.clip_grad_value_ and clip_grad_norm_.
+    """
+    if value is not None:
+        gradient = np.clip(gradient, -value, value)
+    if norm is not None:
+        length = float(np.linalg.norm(gradient.astype(np.float64)))
+        if norm < length + EPS:
+            gradient = gradient * gradient.dtype.type(norm / (length + EPS))
+    return gradient
+
+
+def _non_finite(what: str, value: Any, step: int) -> NonFiniteError:
+    return NonFiniteError(
+        f"step {step}: {what} is {value}; the weights are those before this step: "
+        "lower lr, clip the gradients (clip_norm=1.0), or look for extreme values in the data",
+        step,
+    )

@@ -1,0 +1,74 @@
+"""One rule of one op, compiled and run by itself: what the tests of every op and the kernel benchmarks call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.engine.graph import Graph, Task, Value
+from chainrule.engine.lower import Lowering
+from chainrule.engine.memory import allocate_buffer
+from chainrule.engine.program import Instruction, Program
+from chainrule.native.state import SEED, WORDS
+from chainrule.ops.record import Array, Op, Rule, Shape, View
+
+
+class SingleRule:
+    """A program of one rule. `outputs` are the arrays it writes; `run` computes them again.
+
+    operands: arrays (or None) in the order the rule asks for them; shapes: of the outputs, y before saved values.
+    """
+
+    def __init__(
+        self,
+        op: Op,
+        rule: Rule,
+        operands: Sequence[Array | None],
+        attributes: Mapping[str, Any],
+        shapes: Sequence[Shape],
+        dtype: Any = np.float32,
+        workers: int = 1,
+        seed: int = 0,
+    ) -> None:
+        dtype = np.dtype(dtype)
+        values = [None if a is None else _constant(a, dtype) for a in operands]
+        results = [Value(shape, dtype, f"y{i}") for i, shape in enumerate(shapes)]
+        task = Task(rule, op, results, values, dict(attributes), "forward")
+        graph = Graph([task], {}, {}, results[0])
+        homes = {v: View(allocate_buffer(v.size, dtype, "output", v.name), v.shape) for v in results}
+        state = View(allocate_buffer(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
+        state.numpy()[SEED] = seed
+        calls = Lowering(graph, dtype, homes, state).calls
+        instructions = [Instruction(call, "forward", rule.name, rule.formula) for call in calls]
+        self.program = Program(instructions, dtype, state, workers)
+        self.program.workers = workers  # also where a user's program would be too small to share
+        self.outputs = [homes[v].numpy() for v in results]
+
+    def run(self, steps: int = 1, step: int = 0) -> list[Array]:
+        """Compute the rule `steps` times, as steps numbered from `step`."""
+        if self.program.instructions:
+            self.program.run(steps, step + 1)  # no `begin` counts the step
+        return self.outputs
+
+
+def _constant(array: Array, dtype: np.dtype[Any]) -> Value:
+    array = np.asarray(array)
+    kind = np.dtype(np.int64) if array.dtype.kind in "iu" else dtype
+    return Value(array.shape, kind, "x", "constant", np.ascontiguousarray(array, kind))
+
+
+def run_rule(
+    op: Op,
+    rule: Rule,
+    operands: Sequence[Array | None],
+    attributes: Mapping[str, Any],
+    shapes: Sequence[Shape],
+    dtype: Any = np.float32,
+    workers: int = 1,
+    seed: int = 0,
+    step: int = 0,
+) -> list[Array]:
+    """The outputs of one rule by its compiled form; see `SingleRule` for the arguments."""
+    return SingleRule(op, rule, operands, attributes, shapes, dtype, workers, seed).run(1, step)

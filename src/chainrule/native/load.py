@@ -1,0 +1,115 @@
+"""Addresses of compiled kernels, spans and the microkernel: from this process, the store, or compiled on first use.
+
+First-time compilation is told on stderr, with what and how long. Numba is imported only when something must be compiled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from chainrule.native import objects
+from chainrule.native.kernel import External, Kernel, Pointwise
+from chainrule.native.machine import processor
+from chainrule.native.matrix import EXTERNALS
+
+Code: TypeAlias = Kernel | Pointwise
+_addresses: dict[tuple[Code, str], int] = {}
+
+
+def address(code: Code, dtype: np.dtype[Any]) -> int:
+    """Where the machine code of a kernel or span starts in this process."""
+    key = (code, dtype.name)
+    if key not in _addresses:
+        if isinstance(code, Kernel):
+            imports = tuple(e.symbol.format(dtype=dtype.name) for e in _externals(code.function))
+            if imports:
+                _microkernel(dtype)
+        else:
+            imports = ()
+        _addresses[key] = load_symbol(symbol(code, dtype), lambda: _compile(code, dtype, imports), imports)
+    return _addresses[key]
+
+
+def symbol(code: Code, dtype: np.dtype[Any]) -> str:
+    """The name of a kernel's or span's machine code, which is also its file's name in the store."""
+    if isinstance(code, Kernel):
+        return f"kernel_{code.name}_{dtype.name}"
+    return f"span_{code.name}{'_in_place' if code.in_place else ''}_{dtype.name}"
+
+
+@contextlib.contextmanager
+def announced(codes: Iterable[tuple[Code, np.dtype[Any]]]) -> Iterator[None]:
+    """Tells how many of `codes` the body will compile for the first time, and how long that took."""
+    missing = len({name for code, dtype in codes if not objects.stored(name := symbol(code, dtype))})
+    start = time.perf_counter()
+    if missing:
+        _tell(f"compiling {missing} kernels for {processor().name}, once per machine")
+    yield
+    if missing:
+        _tell(f"compiled in {time.perf_counter() - start:.1f} s, kept in {objects.folder()}")
+
+
+def _tell(message: str) -> None:
+    print(f"chainrule: {message}", file=sys.stderr, flush=True)
+
+
+def load_symbol(name: str, make: Callable[[], bytes], imports: tuple[str, ...] = ()) -> int:
+    """The address of compiled code that is neither kernel nor span, or is about to be."""
+
+    def timed() -> bytes:
+        start = time.perf_counter()
+        code = make()
+        _tell(f"  {name} {time.perf_counter() - start:.2f} s")
+        return code
+
+    (found,) = objects.load((name,), timed, imports)
+    return found
+
+
+def _compile(code: Code, dtype: np.dtype[Any], imports: tuple[str, ...]) -> bytes:
+    from llvmlite import binding as llvm
+
+    from chainrule.native import jit
+
+    for external in imports:  # Numba makes code of its own on the way, and ends the process over an unknown symbol
+        llvm.add_symbol(external, objects.address(external))
+    name = symbol(code, dtype)
+    if isinstance(code, Kernel):
+        return jit.compile_kernel(code, dtype, name)
+    return jit.compile_span(code.scalar, code.arrays, code.numbers, code.in_place, dtype, name)
+
+
+def _microkernel(dtype: np.dtype[Any]) -> None:
+    """Load the matrix symbols of one dtype; they are emitted as LLVM text, without Numba."""
+    names = tuple(e.symbol.format(dtype=dtype.name) for e in EXTERNALS)
+
+    def make() -> bytes:
+        from llvmlite import binding as llvm
+
+        from chainrule.native.microkernel import microkernel
+
+        start = time.perf_counter()
+        module = llvm.parse_assembly(microkernel(dtype, processor(), *names))
+        code: bytes = objects.target_machine().emit_object(module)
+        _tell(f"  microkernel_{dtype.name} {time.perf_counter() - start:.2f} s")
+        return code
+
+    objects.load(names, make)
+
+
+def _externals(function: Callable[..., Any]) -> set[External]:
+    """The external symbols a kernel calls, itself or through device functions."""
+    found: set[External] = set()
+    for name in function.__code__.co_names:
+        value = function.__globals__.get(name)
+        if isinstance(value, External):
+            found.add(value)
+        elif getattr(value, "__chainrule_device__", False):
+            found |= _externals(value)
+    return found

@@ -1,0 +1,73 @@
+"""What this machine offers: the processor's vector width, its features, and how many processors we may use."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Processor:
+    """The target of compilation; `vector_bytes` and `registers` set the microkernel's tile."""
+
+    name: str
+    features: str
+    vector_bytes: int
+    registers: int
+
+    def lanes(self, dtype: np.dtype[Any]) -> int:
+        """Elements of `dtype` in one vector."""
+        return self.vector_bytes // dtype.itemsize
+
+    def panel(self, dtype: np.dtype[Any]) -> int:
+        """Columns of the microkernel's tile: two vectors."""
+        return 2 * self.lanes(dtype)
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows of the microkernel's tile: two accumulators a row, leaving registers for B and one spread element of A."""
+        return 12 if self.registers >= 32 else 6
+
+
+@functools.cache
+def processor() -> Processor:
+    """The processor this process runs on: AVX-512, AVX2, or another with 16-byte vectors (NEON, SSE)."""
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    name, flat = llvm.get_host_cpu_name(), features.flatten()
+    if all(features.get(f) for f in ("avx512f", "avx512vl", "avx512dq", "avx512bw")):
+        return Processor(name, flat, 64, 32)
+    if features.get("avx2") and features.get("fma"):
+        return Processor(name, flat, 32, 16)
+    return Processor(name, flat, 16, 32 if features.get("neon") else 16)
+
+
+def usable_processors() -> int:
+    """Processors this process may really use: the affinity mask, limited by the control group's quota."""
+    try:
+        allowed = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        allowed = os.cpu_count() or 1
+    return max(1, min(allowed, math.ceil(_quota())))
+
+
+def _quota() -> float:
+    """The control group's processor quota in processors, infinite where there is none."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return math.inf if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError):  # no control groups (version 2) here
+        pass
+    try:
+        quota = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text()
+        period = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text()
+        return math.inf if int(quota) <= 0 else int(quota) / int(period)
+    except (OSError, ValueError):  # nor version 1
+        return math.inf

@@ -1,0 +1,31 @@
+"""The microkernel as kernels see it: the symbols they call, and the same in plain Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule.native.kernel import Address, External
+
+
+def _panel(
+    rows: int, n_outer: int, n_inner: int, a: Address, a_row: int, a_col: int, a_outer: int,
+    b: Address, b_row: int, b_outer: int, c: Address, c_row: int, add: int, bias: Any, columns: int,
+) -> None:  # fmt: skip
+    left = a.strided((n_outer, n_inner, rows), (a_outer, a_col, a_row))
+    right = b.strided((n_outer, n_inner, columns), (b_outer, b_row, 1))
+    total = (left[..., :, None] * right[..., None, :]).sum(axis=(0, 1))
+    if bias:
+        total += bias.strided((columns,), (1,))
+    target = c.strided((rows, columns), (c_row, 1))
+    target[...] = target + total if add else total
+
+
+def _pack_transposed(depth: int, columns: int, source: Address, source_row: int, target: Address, width: int) -> None:
+    turned = target.strided((depth, width), (width, 1))
+    turned[:, :columns] = source.strided((columns, depth), (source_row, 1)).T
+    turned[:, columns:] = 0.0
+
+
+panel = External("panel_{dtype}", "iiiiiiiiiiiiiii", _panel)
+pack_transposed = External("pack_transposed_{dtype}", "iiiiii", _pack_transposed)
+EXTERNALS = (panel, pack_transposed)

@@ -1,0 +1,145 @@
+"""The store of compiled code: object files on disk, loaded into this process with llvmlite alone.
+
+A file's folder is named by a hash of everything its code depends on (the package's own kernel sources, the compilers' versions,
+the processor), so an upgrade never runs stale code. Files are written beside and renamed, so processes may share a folder.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from llvmlite import binding as llvm
+
+from chainrule.errors import NativeError
+from chainrule.native.machine import processor
+
+SOURCES = ("native", "ops", "engine")  # the folders whose sources decide what is compiled
+_lock = threading.RLock()
+_loaded: dict[str, Any] = {}
+
+
+@functools.cache
+def target_machine() -> llvm.TargetMachine:
+    """LLVM's description of the processor this process runs on."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    cpu = processor()
+    return target.create_target_machine(cpu=cpu.name, features=cpu.features, opt=3, codemodel="jitdefault", jit=True)
+
+
+@functools.cache
+def _linker() -> Any:
+    return llvm.create_lljit_compiler(target_machine())
+
+
+@functools.cache
+def folder() -> Path:
+    """Where this version's object files for this processor live; refused where others could plant code."""
+    chosen = os.environ.get("CHAINRULE_CACHE")
+    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chainrule"
+    digest = hashlib.sha256()
+    package = Path(__file__).parent.parent
+    for source in sorted(file for name in SOURCES for file in (package / name).glob("*.py")):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    cpu = processor()
+    for part in (metadata.version("numba"), metadata.version("llvmlite"), cpu.name, cpu.features, sys.platform):
+        digest.update(part.encode() + b"\0")
+    path = base / digest.hexdigest()[:16]
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_shared(base)
+        _refuse_shared(path)
+    except NativeError:
+        raise
+    except OSError as error:  # a read-only home: compile anew in each process rather than not at all
+        path = Path(tempfile.mkdtemp(prefix="chainrule-"))
+        print(f"chainrule: no kernel cache in {base} ({error.strerror}); using {path}: set CHAINRULE_CACHE", file=sys.stderr)
+    return path
+
+
+def _refuse_shared(path: Path) -> None:
+    """Object files are run as code, so nobody but their owner may write them."""
+    if not hasattr(os, "getuid"):
+        return
+    found = path.stat()
+    if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise NativeError(
+            f"kernel cache {path}: others may write it, so its code cannot be trusted: "
+            f"run `chmod go-w {path}` as its owner or set CHAINRULE_CACHE to a folder of your own"
+        )
+
+
+def stored(symbol: str) -> bool:
+    """Whether `symbol` is loaded already or lies in the store."""
+    return symbol in _loaded or (folder() / f"{symbol}.o").exists()
+
+
+def load(symbols: tuple[str, ...], make: Callable[[], bytes], imports: tuple[str, ...] = ()) -> tuple[int, ...]:
+    """The addresses of `symbols`, which one object file named after the first defines; made with `make` where missing.
+
+    `imports` are symbols it calls, loaded before. Safe from many threads and processes.
+    """
+    with _lock:
+        if symbols[0] not in _loaded:
+            file = folder() / f"{symbols[0]}.o"
+            try:
+                code = file.read_bytes()
+            except FileNotFoundError:
+                code = make()
+                _write(file, code)
+            _loaded[symbols[0]] = _link(symbols, code, imports)
+        return tuple(_loaded[symbols[0]][symbol] for symbol in symbols)
+
+
+def _link(symbols: tuple[str, ...], code: bytes, imports: tuple[str, ...]) -> dict[str, int]:
+    builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+    for name in symbols:
+        builder.export_symbol(name)
+    for name in imports:
+        builder.import_symbol(name, address(name))
+    try:
+        library = builder.link(_linker(), symbols[0])
+    except RuntimeError as error:
+        raise NativeError(
+            f"kernel {symbols[0]}: its object file in {folder()} does not load ({error}): delete that folder and try again"
+        ) from error
+    addresses = {name: int(library[name]) for name in symbols}
+    addresses["library"] = library  # type: ignore[assignment]  # keeps the code alive
+    return addresses
+
+
+def address(symbol: str) -> int:
+    """Where a symbol loaded before starts."""
+    for addresses in _loaded.values():
+        if symbol in addresses:
+            found: int = addresses[symbol]
+            return found
+    raise NativeError(f"symbol {symbol} is called before it is loaded")
+
+
+def _write(file: Path, code: bytes) -> None:
+    """Beside, then renamed: a reader sees a whole file or none. A full disk costs the cache, not the run."""
+    beside = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        beside.write_bytes(code)
+        beside.rename(file)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        print(f"chainrule: cannot keep {file.name} in the kernel cache: {error.strerror}", file=sys.stderr)
+
+
+def function(address: int, *argument_types: Any) -> Any:
+    """A Python callable for compiled code; the GIL is released while it runs."""
+    return ctypes.CFUNCTYPE(None, *argument_types)(address)

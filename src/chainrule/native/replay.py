@@ -1,0 +1,85 @@
+"""The loop that runs a program: every worker calls it, and a barrier follows each instruction that others depend on.
+
+An instruction is a row of int64 words: the address of its kernel, its tiles, its flags, then the kernel's arguments.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+HEADER = 3  # words before an instruction's arguments
+BARRIER, MAY_STOP = 1, 2  # flags: workers meet after this instruction; it may have set the state's STOP word
+SPINS = 4000  # looks at the barrier (a few microseconds) before the processor is offered to others
+
+
+def _make(sched_yield: Any, call: Any, read_word: Any, atomic_add: Any, atomic_load: Any) -> Any:
+    """The replay loop over these intrinsics; a function, so that importing this module does not import Numba."""
+
+    def replay(program, starts, instructions, state, barrier, worker, workers, steps):  # type: ignore[no-untyped-def]
+        passed = 0
+        for _ in range(steps):
+            for i in range(instructions):
+                base = program + read_word(starts, i)
+                tiles = read_word(base, 1)
+                flags = read_word(base, 2)
+                first, last = 0, tiles
+                if workers > 1 and tiles > 1:
+                    first = tiles * worker // workers
+                    last = tiles * (worker + 1) // workers
+                elif worker > 0:
+                    last = 0
+                if last > first:
+                    call(read_word(base, 0), (base + 8 * HEADER, first, last))
+                if workers > 1 and flags & BARRIER:
+                    passed += 1
+                    atomic_add(barrier, 1)
+                    spins = 0
+                    while atomic_load(barrier) < passed * workers:
+                        spins += 1
+                        if spins > SPINS:  # a worker may be off its processor: let it run
+                            sched_yield()
+                            spins = 0
+                if flags & MAY_STOP and read_word(state, 0):
+                    return
+
+    return replay
+
+
+def _compile() -> bytes:
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+
+    from chainrule.native import jit
+
+    word = ir.IntType(64)
+
+    @intrinsic
+    def atomic_add(typing_context, address, value):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            return builder.atomic_rmw("add", builder.inttoptr(args[0], word.as_pointer()), args[1], "seq_cst")
+
+        return types.int64(types.int64, types.int64), generate
+
+    @intrinsic
+    def atomic_load(typing_context, address):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            return builder.load_atomic(builder.inttoptr(args[0], word.as_pointer()), "seq_cst", 8, typ=word)
+
+        return types.int64(types.int64), generate
+
+    call = jit.caller([types.int64] * 3)
+    sched_yield = types.ExternalFunction("sched_yield", types.int32())
+    function = _make(sched_yield, call, jit.read_word, atomic_add, atomic_load)
+    return jit.compile_function(function, [types.int64] * 8, "replay")
+
+
+@functools.cache
+def replay() -> Any:
+    """The compiled loop: replay(nothing, nothing, program, starts, instructions, state, barrier, worker, workers, steps)."""
+    from chainrule.native import load
+
+    address = load.load_symbol("replay", _compile)
+    return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * 8)(address)

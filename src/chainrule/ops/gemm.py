@@ -1,0 +1,198 @@
+"""Matrix products as instructions: how op lowerings reach the microkernel.
+
+`product` answers the calls for C (+)= A·B (+ bias), with an optional epilogue run on each tile while it is still in cache:
+the activation after a linear, or the activation's gradient after the product that feeds it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from chainrule.native.kernel import Call, Int, Pointer, Pointwise, Real, Real1, Span, advance, blocks, call_span, kernel
+from chainrule.native.machine import processor
+from chainrule.native.matrix import pack_transposed, panel
+from chainrule.ops.record import View
+
+Scratch: TypeAlias = Callable[[int], View]
+
+TILE_ROWS = 96  # a multiple of the microkernel's 6 and 12 rows; A's part of a tile stays in the second-level cache
+DEPTH = 1024  # inner products longer than this are summed in parts, so that B's panel stays in the second-level cache
+STEP_ROWS = 12  # tiles are cut at whole microkernel tiles
+ENOUGH_TILES = 8  # so that a few workers get equal shares
+TILE_FLOPS = 30_000  # below this a tile costs less than the barrier that shares it
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A two-dimensional operand, `turned` where its transpose is meant."""
+
+    view: View
+    turned: bool = False
+    spread: bool = False  # every element is the view's first
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Elements from one row to the next, and from one column to the next."""
+        rows, columns = self.view.shape
+        if self.spread:
+            return 0, 0
+        return (1, columns) if self.turned else (columns, 1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        rows, columns = self.view.shape
+        return (columns, rows) if self.turned else (rows, columns)
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """A pointwise function run in place on C: y = f(y, other, p0, p1)."""
+
+    span: Pointwise
+    other: View | None = None
+    numbers: tuple[float, ...] = ()
+
+
+@kernel
+def gemm(
+    tile, m: Int, n: Int, k: Int, a: Pointer, a_row: Int, a_col: Int, b: Pointer, b_row: Int, b_panel: Int, width: Int,
+    c: Pointer, bias: Pointer, add: Int, sums: Pointer, one: Pointer, rows: Int, columns: Int, depth: Int,
+    epilogue: Span, other: Pointer, p0: Real, p1: Real,
+) -> None:  # fmt: skip
+    """One tile of C, `rows` x `columns`, panel by panel; `sums` gets the column sums of B (the gradient of a bias)."""
+    across = (n + columns - 1) // columns
+    top = (tile // across) * rows
+    left = (tile % across) * columns
+    height = min(rows, m - top)
+    right = min(n, left + columns)
+    for start in range(left, right, width):
+        wide = min(width, right - start)
+        b_at = advance(b, (start // width) * b_panel)
+        c_at = advance(c, top * n + start)
+        for deep in range(0, k, depth):
+            panel(
+                height, 1, min(depth, k - deep), advance(a, top * a_row + deep * a_col), a_row, a_col, 0,
+                advance(b_at, deep * b_row), b_row, 0, c_at, n, 1 if deep > 0 else add,
+                advance(bias, start) if deep == 0 else 0, wide,
+            )  # fmt: skip
+        if sums and top == 0:
+            panel(1, 1, k, one, 0, 0, 0, b_at, b_row, 0, advance(sums, start), n, add, 0, wide)
+    if epilogue:
+        if right - left == n:
+            at = top * n
+            call_span(epilogue, advance(c, at), advance(c, at), advance(other, at), 0, height * n, p0, p1)
+        else:
+            for row in range(top, top + height):
+                at = row * n + left
+                call_span(epilogue, advance(c, at), advance(c, at), advance(other, at), 0, right - left, p0, p1)
+
+
+@kernel
+def pack(tile, k: Int, n: Int, source: Pointer, target: Pointer, width: Int, room: Int) -> None:
+    """Panel `tile` of B = sourceᵀ, laid out so that the microkernel reads it in order."""
+    start = tile * width
+    pack_transposed(k, min(width, n - start), advance(source, start * k), k, advance(target, tile * room), width)
+
+
+@kernel
+def clear(tile, y: Real1) -> None:
+    """y = 0: what a product over no terms is."""
+    for i in range(y.size):
+        y[i] = 0.0
+
+
+def product(
+    c: View,
+    a: Matrix,
+    b: Matrix,
+    one: View,
+    scratch: Scratch,
+    *,
+    bias: View | None = None,
+    add: bool = False,
+    sums: View | None = None,
+    epilogue: Epilogue | None = None,
+) -> list[Call]:
+    """The calls for C (+)= A·B (+ bias), then sums = Σ rows of B and the epilogue. `one` is a view of the number 1."""
+    (m, k), (_, n) = a.shape, b.shape
+    if k == 0 and not add:
+        calls = [clear(1, v.flat()) for v in (c, sums) if v is not None and v.size]
+        return [*calls, *product(c, _ones(one, m), Matrix(bias.reshape(1, n)), one, scratch)] if bias else calls
+    if m == 0 or n == 0 or k == 0:
+        return []
+    width = processor().panel(c.dtype)
+    calls = []
+    b_at, b_row, b_panel = b.view, n, width
+    if b.turned:
+        room = blocks(k, width // 2) * (width // 2) * width
+        b_at, b_row, b_panel = scratch(blocks(n, width) * room), width, room
+        calls.append(pack(blocks(n, width), k, n, b.view, b_at, width, room))
+    a_row, a_col = a.strides
+    height, columns = _tile(m, n, k, width)
+    span, other, numbers = (epilogue.span, epilogue.other, epilogue.numbers) if epilogue else (None, None, ())
+    p0, p1 = (*numbers, 0.0, 0.0)[:2]
+    calls.append(
+        gemm(
+            blocks(m, height) * blocks(n, columns), m, n, k, a.view, a_row, a_col, b_at, b_row, b_panel, width,
+            c, bias, int(add), sums, one, height, columns, DEPTH, span, other, p0, p1, flops=2.0 * m * n * k,
+        )
+    )  # fmt: skip
+    return calls
+
+
+def _ones(one: View, m: int) -> Matrix:
+    """A column of m ones, which is one number read with strides of zero."""
+    return Matrix(View(one.buffer, (m, 1), one.offset), spread=True)
+
+
+def column_sums(sums: View, dy: View, one: View, *, add: bool = False) -> list[Call]:
+    """sums (+)= Σ rows of dy: the product of a row of ones with dy."""
+    row = Matrix(View(one.buffer, (1, dy.shape[0]), one.offset), spread=True)
+    return product(sums.reshape(1, dy.shape[1]), row, Matrix(dy), one, _no_scratch, add=add)
+
+
+def _no_scratch(size: int) -> View:
+    raise AssertionError("a product with B as it stands needs no scratch memory")
+
+
+def batched(
+    c: View, a: View, b: View, scratch: Scratch, one: View, *, turn_a: bool = False, turn_b: bool = False
+) -> list[Call]:  # fmt: skip
+    """C = A·B for each of the leading axes; where B has none, the rows of all A are one matrix."""
+    if len(b.shape) == 2 and not turn_a:
+        c, a = rows(c), rows(a)
+    count = math.prod(c.shape[:-2])
+    matrices = zip(*(_split(view, count) for view in (c, a, b)), strict=True)
+    return [
+        call
+        for c_i, a_i, b_i in matrices
+        for call in product(c_i, Matrix(a_i, turned=turn_a), Matrix(b_i, turned=turn_b), one, scratch)
+    ]
+
+
+def _split(view: View, count: int) -> list[View]:
+    """The matrices of a batch, one view each."""
+    shape = view.shape[-2:]
+    size = math.prod(shape)
+    return [View(view.buffer, shape, view.offset + i * size) for i in range(count)]
+
+
+def rows(view: View) -> View:
+    """All leading axes as one: (..., i) -> (n, i)."""
+    return view.reshape(math.prod(view.shape[:-1]), view.shape[-1])
+
+
+def _tile(m: int, n: int, k: int, width: int) -> tuple[int, int]:
+    """Rows and columns of one tile: a panel wide, and as high as leaves enough tiles to share evenly."""
+    columns, height = min(n, width), min(m, TILE_ROWS)
+    while height > 2 * STEP_ROWS and blocks(m, height) * blocks(n, columns) < ENOUGH_TILES:
+        half = blocks(height, 2 * STEP_ROWS) * STEP_ROWS
+        if 2.0 * half * columns * k < TILE_FLOPS or half == height:
+            break
+        height = half
+    if 2.0 * height * columns * k < TILE_FLOPS:  # too small to share: fewer, larger tiles
+        columns = min(n, columns * max(1, int(TILE_FLOPS // (2.0 * height * columns * max(1, k)))))
+    return height, columns
