@@ -8,6 +8,7 @@
     ├── OptionError       a setting that has no meaning (lr = NaN, an unknown activation)
     ├── TraceError        a model that needs values while only shapes are known
     ├── GraphError        backward on a freed graph, or on an array changed in place
+    ├── GradcheckError    a gradient that disagrees with finite differences
     ├── NonFiniteError    a loss or gradient that is NaN or infinite
     ├── FileError         a file that cannot be read or written
     └── NativeError       a kernel that cannot be compiled, cached or loaded
@@ -48,6 +49,10 @@ class TraceError(ChainruleError, RuntimeError):
 
 class GraphError(ChainruleError, RuntimeError):
     """A backward pass over a graph that is gone or was changed."""
+
+
+class GradcheckError(ChainruleError, AssertionError):
+    """A gradient by backpropagation that disagrees with finite differences."""
 
 
 class NonFiniteError(ChainruleError, ArithmeticError):

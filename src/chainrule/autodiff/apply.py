@@ -1,0 +1,156 @@
+"""Applying an op to tensors: computed at once and remembered for the gradient, or written to a tape while tracing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.autodiff import tape as tapes
+from chainrule.autodiff.tape import Node, Origin, Tape
+from chainrule.autodiff.tensor import Tensor, as_array
+from chainrule.errors import DtypeError, ShapeError, TraceError
+from chainrule.ops.record import OPS, Array, Op, Shape
+
+
+def apply(op: Op, *inputs: Any, **attributes: Any) -> Tensor:
+    """The result of `op` on tensors, arrays, numbers or None (for an optional input).
+
+    Arrays and numbers become constants of the tensors' dtype; float32 with float64 gives float64; operands of
+    pointwise ops are broadcast by the op `broadcast`. Raises ShapeError as the op's shape rule says, DtypeError for
+    mixed dtypes while tracing, TraceError for a symbol outside of its trace.
+    """
+    dtype = _real_dtype(inputs)
+    operands = tuple(_operand(op, position, value, dtype) for position, value in enumerate(inputs))
+    if op.pointwise:
+        operands = _broadcast(op, operands)
+    shapes = infer(op, operands, attributes)
+    tape = tapes.active_tape()
+    if any(t is not None and t.is_symbolic for t in operands) or (
+        tape is not None and any(t is not None and t.requires_grad for t in operands)
+    ):
+        return _record(tape, op, operands, attributes, shapes, dtype)
+    return _compute(op, operands, attributes, dtype)
+
+
+def infer(op: Op, operands: tuple[Tensor | None, ...], attributes: dict[str, Any]) -> list[Shape]:
+    """The shapes of the op's result and saved values. Raises ShapeError."""
+    shapes = [None if t is None else t.shape for t in operands]
+    if op.shape_rule is None:
+        return [broadcast_shape(op.name, [s for s in shapes if s is not None])]
+    answer = op.shape_rule(*shapes, **attributes)
+    return list(answer) if isinstance(answer, list) else [answer]
+
+
+def broadcast_shape(name: str, shapes: list[Shape]) -> Shape:
+    """The shape that all shapes stretch to by NumPy's rule. Raises ShapeError in the name of op `name`."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        listed = " and ".join(map(str, shapes))
+        raise ShapeError(
+            f"{name}: shapes {listed} do not fit: from the last axis on, sizes must be equal or 1"
+        ) from None
+
+
+def _real_dtype(inputs: tuple[Any, ...]) -> np.dtype[Any]:
+    """The dtype an op computes in: the widest of its real tensors; without any, of its arrays; else float32."""
+    tensors = [t.dtype for t in inputs if isinstance(t, Tensor) and t.dtype.kind == "f"]
+    if tensors:
+        return max(tensors, key=lambda d: d.itemsize)
+    arrays = [
+        t.dtype for t in inputs if isinstance(t, np.ndarray) and t.dtype.kind == "f" and t.dtype.itemsize in (4, 8)
+    ]
+    return max(arrays, key=lambda d: d.itemsize, default=np.dtype(np.float32))
+
+
+def _operand(op: Op, position: int, value: Any, dtype: np.dtype[Any]) -> Tensor | None:
+    name = op.inputs[min(position, len(op.inputs) - 1)]
+    if value is None:
+        if name not in op.optional:
+            raise DtypeError(f"{op.name}: {name} is None: pass a tensor")
+        return None
+    if not isinstance(value, Tensor):
+        array = as_array(value)
+        return Tensor(array if _is_index(op, name, array.dtype) else array.astype(dtype, copy=False))
+    if value.dtype == dtype or _is_index(op, name, value.dtype):
+        return value
+    if value.is_symbolic or tapes.active_tape() is not None:
+        raise DtypeError(f"{op.name}: {name} is {value.dtype} among tensors of {dtype}: a traced model needs one dtype")
+    return value
+
+
+def _is_index(op: Op, name: str, dtype: np.dtype[Any]) -> bool:
+    """Whether whole numbers stay as they are: labels and indices have no gradient."""
+    return dtype.kind != "f" and not op.pointwise and name not in op.gradients
+
+
+def _broadcast(op: Op, operands: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+    shapes = [t.shape for t in operands if t is not None]
+    if len(set(shapes)) <= 1:
+        return operands
+    shape = broadcast_shape(op.name, shapes)
+    return tuple(t if t is None or t.shape == shape else apply(OPS["broadcast"], t, shape=shape) for t in operands)
+
+
+def _compute(op: Op, operands: tuple[Tensor | None, ...], attributes: dict[str, Any], dtype: np.dtype[Any]) -> Tensor:
+    arrays = [None if t is None else _cast(op, i, t, dtype) for i, t in enumerate(operands)]
+    with np.errstate(all="ignore"):  # a NaN or infinity is a result; those who train look for it in the loss
+        answer = op(*arrays, **attributes)
+    y, saved = (answer[0], answer[1:]) if op.saves else (answer, ())
+    y = np.asarray(y)
+    result = Tensor(y if y.dtype == dtype else y.astype(dtype))
+    if _differentiable(op, operands):
+        result.requires_grad = True
+        result.origin = _origin(op, operands, attributes, arrays, (result.data, *saved))
+    return result
+
+
+def _differentiable(op: Op, operands: tuple[Tensor | None, ...]) -> bool:
+    """Whether gradients flow through the op: not for a comparison, and not within `no_grad()`."""
+    return tapes.recording() and bool(op.gradients) and any(t is not None and t.requires_grad for t in operands)
+
+
+def _cast(op: Op, position: int, value: Tensor, dtype: np.dtype[Any]) -> Array:
+    name = op.inputs[min(position, len(op.inputs) - 1)]
+    if value.dtype == dtype or _is_index(op, name, value.dtype):
+        return value.data
+    return value.data.astype(dtype)
+
+
+def _origin(
+    op: Op,
+    operands: tuple[Tensor | None, ...],
+    attributes: dict[str, Any],
+    arrays: list[Array | None],
+    results: tuple[Array, ...],
+) -> Origin:
+    """The memory of one op: only what the gradients that will be asked for need."""
+    values: dict[str, Array | None] = dict(zip(op.inputs, arrays, strict=False))
+    values.update(zip(("y", *op.saves), results, strict=True))
+    wanted: dict[str, Array] = {}
+    for name, operand in zip(op.inputs, operands, strict=False):
+        if operand is not None and operand.requires_grad and name in op.gradients:
+            needs = op.gradients[name].operands
+            wanted.update({n: array for n in needs if (array := values.get(n)) is not None})
+    return Origin(op, operands, attributes, wanted)
+
+
+def _record(
+    tape: Tape | None,
+    op: Op,
+    operands: tuple[Tensor | None, ...],
+    attributes: dict[str, Any],
+    shapes: list[Shape],
+    dtype: np.dtype[Any],
+) -> Tensor:
+    for t in operands:
+        if t is not None and t.is_symbolic and (tape is None or t.trace not in (0, tape.number)):
+            raise TraceError(
+                f"{op.name}: {t!r} was used outside of its trace: keep no tensor of one forward pass for another"
+            )
+    assert tape is not None
+    output, *saved = (Tensor.symbolic(shape, dtype, trace=tape.number) for shape in shapes)
+    output.requires_grad = _differentiable(op, operands)
+    tape.nodes.append(Node(op, operands, attributes, output, tuple(saved)))
+    return output

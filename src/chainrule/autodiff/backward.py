@@ -1,0 +1,156 @@
+"""Backpropagation: which gradients are needed, in which order, and their sum where a tensor was used several times.
+
+For y = f(x) inside a larger computation with result E, the chain rule gives dE/dx = Σ over uses of x of
+(dE/dy)·(dy/dx). A walk over the ops in reverse order meets every use of y before the op that made it, so dE/dy is
+complete when it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule.autodiff.tape import Node, Origin
+from chainrule.autodiff.tensor import Tensor, as_array
+from chainrule.errors import GraphError, ShapeError
+from chainrule.ops.record import Array, Rule
+
+
+class Step(NamedTuple):
+    """One gradient to compute: that of `node.output` for `node.inputs[position]`, by `rule`."""
+
+    node: Node
+    position: int
+    rule: Rule
+
+    @property
+    def input(self) -> Tensor:
+        tensor = self.node.inputs[self.position]
+        assert tensor is not None
+        return tensor
+
+
+def backward_plan(nodes: Sequence[Node], loss: Tensor, wanted: Iterable[Tensor]) -> list[Step]:
+    """The gradients to compute, in order, to have those of `loss` for the `wanted` tensors.
+
+    `nodes` are in the order of the forward pass. Gradients of one tensor are to be summed in the order they come.
+    Raises GraphError when one must pass through an input for which its op has no gradient.
+    """
+    needs = {id(tensor) for tensor in wanted}
+    for node in nodes:
+        if node.output.requires_grad and any(id(tensor) in needs for tensor in node.inputs):
+            needs.add(id(node.output))
+    reached = {id(loss)}
+    plan = []
+    for node in reversed(nodes):
+        if id(node.output) not in reached:
+            continue
+        for index, tensor in enumerate(node.inputs):
+            if id(tensor) in needs:
+                plan.append(Step(node, index, _rule(node, index)))
+                reached.add(id(tensor))
+    return plan
+
+
+def rule_keywords(node: Node, rule: Rule) -> dict[str, Any]:
+    """The keyword arguments of a gradient rule: attributes of the op, and shapes of inputs (`x_shape`)."""
+    shapes = {f"{name}_shape": t.shape for name, t in zip(node.op.inputs, node.inputs, strict=False) if t is not None}
+    return {name: node.attributes[name] if name in node.attributes else shapes[name] for name in rule.attributes}
+
+
+def backpropagate(loss: Tensor, gradient: Any = None, retain_graph: bool = False) -> None:
+    """Add to `.grad` of every leaf behind `loss` its gradient; `gradient` is what flows into `loss`, 1 by default."""
+    nodes = history(loss)
+    candidates = [loss, *(tensor for node in nodes for tensor in (*node.inputs, node.output) if tensor is not None)]
+    keepers = {id(t): t for t in candidates if t.requires_grad and (t.is_leaf or t.retains)}.values()
+    for tensor, total in zip(keepers, gradients(loss, keepers, gradient, retain_graph), strict=True):
+        if total is None:
+            continue
+        if tensor.grad is None:
+            tensor.grad = np.array(total)  # a copy: rules may answer views of one another's arrays
+        else:
+            tensor.grad += total
+
+
+def gradients(
+    loss: Tensor, wanted: Iterable[Tensor], gradient: Any = None, retain_graph: bool = False
+) -> list[Array | None]:
+    """The gradient of `loss` for each wanted tensor, None where it does not depend on it; `.grad` stays as it is."""
+    if not loss.requires_grad:
+        raise GraphError(
+            "backward: this tensor was not made from any that requires gradients: "
+            "give the inputs requires_grad=True, and compute outside of no_grad()"
+        )
+    wanted, nodes = list(wanted), history(loss)
+    for node in nodes:
+        origin_of(node).check()  # all before any gradient is used, so that a refusal changes nothing
+    totals = {id(loss): _seed(loss, gradient)}
+    kept = {id(tensor) for tensor in wanted}
+    for node, steps in groupby(backward_plan(nodes, loss, wanted), key=lambda step: step.node):
+        key = id(node.output)
+        dy = totals[key] if key in kept else totals.pop(key)
+        for step in steps:
+            dx, key = differentiate(step, dy), id(step.input)
+            totals[key] = totals[key] + dx if key in totals else dx
+    if not retain_graph:
+        for node in nodes:
+            origin_of(node).free()
+    return [totals.get(id(tensor)) for tensor in wanted]
+
+
+def history(loss: Tensor) -> list[Node]:
+    """The ops behind an eager tensor in the order they were done. Raises GraphError where they were freed."""
+    made: list[Tensor] = []
+    seen: set[int] = set()
+    waiting = [loss]
+    while waiting:  # a list of our own: a graph may be deeper than Python's stack
+        tensor = waiting.pop()
+        if tensor.origin is None or id(tensor) in seen:
+            continue
+        tensor.origin.arrays()
+        seen.add(id(tensor))
+        made.append(tensor)
+        waiting.extend(t for t in tensor.origin.inputs if t is not None and t.requires_grad)
+    nodes = [Node(t.origin.op, t.origin.inputs, t.origin.attributes, t) for t in made if t.origin is not None]
+    return sorted(nodes, key=lambda node: origin_of(node).number)
+
+
+def origin_of(node: Node) -> Origin:
+    """The memory of an eager op."""
+    assert node.output.origin is not None, "a traced op has no values"
+    return node.output.origin
+
+
+def differentiate(step: Step, dy: Array) -> Array:
+    """The gradient of an eager op for one of its inputs, given that for its output."""
+    node, rule = step.node, step.rule
+    values = {"dy": dy, **origin_of(node).arrays()}
+    with np.errstate(all="ignore"):
+        dx = np.asarray(rule.definition(*(values.get(name) for name in rule.operands), **rule_keywords(node, rule)))
+    if dx.shape != step.input.shape:
+        raise ShapeError(f"gradient {rule.name} has shape {dx.shape}, its input {step.input.shape}: mend the rule")
+    return dx.astype(step.input.dtype, copy=False)
+
+
+def _rule(node: Node, index: int) -> Rule:
+    name = node.op.inputs[index]
+    if name not in node.op.gradients:
+        raise GraphError(f"backward: op {node.op.name} has no gradient for {name}: pass it detached, as in x.detach()")
+    return node.op.gradients[name]
+
+
+def _seed(loss: Tensor, gradient: Any) -> Array:
+    if gradient is None:
+        if loss.size != 1:
+            raise ShapeError(
+                f"backward: the result has shape {loss.shape}, gradients flow from one number: "
+                f"call .sum() or .mean() first, or pass gradient= with shape {loss.shape}"
+            )
+        return np.ones(loss.shape, loss.dtype)
+    array = as_array(gradient)
+    if array.shape != loss.shape:
+        raise ShapeError(f"backward: gradient has shape {array.shape}, expected that of the result, {loss.shape}")
+    return array.astype(loss.dtype, copy=False)

@@ -1,0 +1,363 @@
+"""Every op as a function of tensors: `functions.tanh(x)` is `x.tanh()`.
+
+Python numbers among the arguments become attributes of simple ops (`scale`, `shift`, `power`), or constants. Formulas,
+shapes and gradients are those of the ops, in `chainrule.ops`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from chainrule.autodiff.apply import apply, broadcast_shape
+from chainrule.autodiff.tape import no_grad
+from chainrule.autodiff.tensor import Axis, Tensor, as_array
+from chainrule.errors import OptionError, ShapeError
+from chainrule.ops import activations, arithmetic, comparisons, reductions, shapes
+from chainrule.ops import matmul as products
+from chainrule.ops import softmax as probabilities
+from chainrule.ops.record import Op, Shape
+
+# --- arithmetic
+
+
+def add(a: Any, b: Any) -> Tensor:
+    """a + b, of shapes that broadcast."""
+    if _is_number(b):
+        return apply(arithmetic.shift, a, offset=float(b))
+    if _is_number(a):
+        return apply(arithmetic.shift, b, offset=float(a))
+    return apply(arithmetic.add, a, b)
+
+
+def subtract(a: Any, b: Any) -> Tensor:
+    """a - b, of shapes that broadcast."""
+    if _is_number(b):
+        return apply(arithmetic.shift, a, offset=-float(b))
+    if _is_number(a):
+        return apply(arithmetic.shift, negative(b), offset=float(a))
+    return apply(arithmetic.subtract, a, b)
+
+
+def multiply(a: Any, b: Any) -> Tensor:
+    """a·b element by element, of shapes that broadcast."""
+    if _is_number(b):
+        return apply(arithmetic.scale, a, factor=float(b))
+    if _is_number(a):
+        return apply(arithmetic.scale, b, factor=float(a))
+    return apply(arithmetic.multiply, a, b)
+
+
+def divide(a: Any, b: Any) -> Tensor:
+    """a / b, of shapes that broadcast."""
+    return apply(arithmetic.divide, a, b)
+
+
+def power(a: Any, b: Any) -> Tensor:
+    """a to the power b, one of them a number; for two tensors exp(b·log a), so a must be positive."""
+    if _is_number(b):
+        return apply(arithmetic.power, a, exponent=float(b))
+    if _is_number(a):
+        if a <= 0:
+            raise OptionError(
+                f"power: the base is {a}, expected a positive number: a power of another is not real everywhere"
+            )
+        return exp(multiply(b, math.log(a)))
+    return exp(multiply(b, log(a)))
+
+
+def negative(x: Any) -> Tensor:
+    """-x."""
+    return apply(arithmetic.negative, x)
+
+
+def exp(x: Any) -> Tensor:
+    """eˣ."""
+    return apply(arithmetic.exp, x)
+
+
+def log(x: Any) -> Tensor:
+    """The natural logarithm: -∞ at 0, NaN below."""
+    return apply(arithmetic.log, x)
+
+
+def sqrt(x: Any) -> Tensor:
+    """√x: NaN below 0."""
+    return apply(arithmetic.sqrt, x)
+
+
+def absolute(x: Any) -> Tensor:
+    """|x|."""
+    return apply(comparisons.absolute, x)
+
+
+def maximum(a: Any, b: Any) -> Tensor:
+    """The larger of a and b."""
+    return apply(comparisons.maximum, a, b)
+
+
+def minimum(a: Any, b: Any) -> Tensor:
+    """The smaller of a and b."""
+    return apply(comparisons.minimum, a, b)
+
+
+def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
+    """x kept between low and high; None is no limit."""
+    return apply(
+        comparisons.clip,
+        x,
+        low=-math.inf if low is None else float(low),
+        high=math.inf if high is None else float(high),
+    )
+
+
+def where(condition: Any, a: Any, b: Any) -> Tensor:
+    """a where the condition is true (not 0), else b."""
+    return apply(comparisons.where, condition, a, b)
+
+
+def greater(a: Any, b: Any) -> Tensor:
+    """1 where a > b, else 0; as all comparisons in the dtype of the operands, without a gradient."""
+    return _compare(comparisons.greater, np.greater, a, b)
+
+
+def greater_equal(a: Any, b: Any) -> Tensor:
+    """1 where a ≥ b, else 0."""
+    return _compare(comparisons.greater_equal, np.greater_equal, a, b)
+
+
+def less(a: Any, b: Any) -> Tensor:
+    """1 where a < b, else 0."""
+    return _compare(comparisons.less, np.less, a, b)
+
+
+def less_equal(a: Any, b: Any) -> Tensor:
+    """1 where a ≤ b, else 0."""
+    return _compare(comparisons.less_equal, np.less_equal, a, b)
+
+
+def equal(a: Any, b: Any) -> Tensor:
+    """1 where a equals b, else 0."""
+    return _compare(comparisons.equal, np.equal, a, b)
+
+
+def not_equal(a: Any, b: Any) -> Tensor:
+    """1 where a differs from b, else 0."""
+    return subtract(1.0, equal(a, b))
+
+
+# --- products
+
+
+def matmul(a: Any, b: Any) -> Tensor:
+    """The matrix product; a vector counts as a row on the left, a column on the right, and leading axes broadcast."""
+    a, b = _as_tensor(a, like=b), _as_tensor(b, like=a)
+    if a.ndim == 0 or b.ndim == 0:
+        raise ShapeError(
+            f"matmul: shapes {a.shape} and {b.shape}, both need an axis or more: use * for a single number"
+        )
+    if a.ndim == 1:
+        y = matmul(reshape(a, (1, *a.shape)), b)
+        return reshape(y, (*y.shape[:-2], *y.shape[-1:]) if b.ndim > 1 else y.shape[1:])
+    if b.ndim == 1:
+        y = matmul(a, reshape(b, (*b.shape, 1)))
+        return reshape(y, y.shape[:-1])
+    if b.ndim > 2 and a.shape[:-2] != b.shape[:-2]:
+        try:
+            leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        except ValueError:
+            return apply(products.matmul, a, b)  # whose shape rule says what is wrong
+        a, b = broadcast(a, (*leading, *a.shape[-2:])), broadcast(b, (*leading, *b.shape[-2:]))
+    return apply(products.matmul, a, b)
+
+
+def linear(x: Any, w: Any, b: Any = None) -> Tensor:
+    """x·W + b for x (..., i), W (i, o), b (o,) or None."""
+    return apply(products.linear, x, w, b)
+
+
+# --- reductions
+
+
+def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The sum over some axes, or all."""
+    return apply(reductions.sum, x, axis=_axes(axis), keepdims=keepdims)
+
+
+def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The mean over some axes, or all."""
+    return apply(reductions.mean, x, axis=_axes(axis), keepdims=keepdims)
+
+
+def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The largest element over some axes, or all; equal ones share the gradient."""
+    return apply(reductions.max, x, axis=_axes(axis), keepdims=keepdims)
+
+
+def softmax(x: Any, axis: int = -1) -> Tensor:
+    """exp x, divided by its sum along the axis."""
+    return _along_last(probabilities.softmax, x, axis)
+
+
+def log_softmax(x: Any, axis: int = -1) -> Tensor:
+    """The logarithm of softmax, exact where softmax itself would round to 0."""
+    return _along_last(probabilities.log_softmax, x, axis)
+
+
+# --- shapes
+
+
+def reshape(x: Any, shape: int | Shape) -> Tensor:
+    """The same elements under another shape, of which one size may be -1."""
+    x = _as_tensor(x)
+    wanted = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    known = math.prod(n for n in wanted if n != -1)
+    if wanted.count(-1) == 1 and known > 0 and x.size % known == 0:
+        wanted = tuple(x.size // known if n == -1 else n for n in wanted)
+    return apply(shapes.reshape, x, shape=tuple(int(n) for n in wanted))
+
+
+def flatten(x: Any, start: int = 0) -> Tensor:
+    """All axes from `start` on, made one."""
+    x = _as_tensor(x)
+    return reshape(x, (*x.shape[:start], math.prod(x.shape[start:])))
+
+
+def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Tensor:
+    """The axes in the given order; reversed for None."""
+    x = _as_tensor(x)
+    order = tuple(range(x.ndim))[::-1] if axes is None else tuple(a + x.ndim if -x.ndim <= a < 0 else a for a in axes)
+    return apply(shapes.transpose, x, axes=order)
+
+
+def broadcast(x: Any, shape: Shape) -> Tensor:
+    """x stretched to a shape by NumPy's rule."""
+    x = _as_tensor(x)
+    return x if x.shape == tuple(shape) else apply(shapes.broadcast, x, shape=tuple(shape))
+
+
+def concatenate(parts: Any, axis: int = 0) -> Tensor:
+    """Several tensors one after another along an axis."""
+    parts = list(parts)
+    if not parts:
+        raise ShapeError("concatenate: no tensors were given: pass a list of at least one")
+    if len(parts) == 1:
+        return _as_tensor(parts[0])
+    half = len(parts) // 2  # joined as a tree: each element is copied log₂ n times, not n
+    return apply(shapes.concatenate, concatenate(parts[:half], axis), concatenate(parts[half:], axis), axis=axis)
+
+
+def slice_(x: Any, index: Any) -> Tensor:
+    """x[index], of slices, positions, `...` and `None` (a new axis of size 1)."""
+    x = _as_tensor(x)
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if builtins.sum(part is Ellipsis for part in parts) > 1:
+        raise ShapeError("slice_: `...` stands twice in the index: leave one out")
+    if any(part is Ellipsis for part in parts):
+        at = next(i for i, part in enumerate(parts) if part is Ellipsis)
+        missing = x.ndim - builtins.sum(part is not None for part in parts) + 1
+        parts[at : at + 1] = [slice(None)] * missing
+    y = apply(shapes.slice_, x, index=tuple(_position(part) for part in parts if part is not None))
+    if not any(part is None for part in parts):
+        return y
+    kept = iter(y.shape)
+    shape = tuple(1 if part is None else next(kept) for part in parts if part is None or isinstance(part, slice))
+    return reshape(y, (*shape, *kept))
+
+
+def detach(x: Any) -> Tensor:
+    """The same values, through which no gradient flows."""
+    x = _as_tensor(x)
+    with no_grad():
+        return reshape(x, x.shape)
+
+
+# --- activations
+
+
+def relu(x: Any) -> Tensor:
+    """max(x, 0)."""
+    return apply(activations.relu, x)
+
+
+def leaky_relu(x: Any, slope: float = 0.01) -> Tensor:
+    """x where it is positive, else slope·x."""
+    return apply(activations.leaky_relu, x, slope=float(slope))
+
+
+def elu(x: Any, alpha: float = 1.0) -> Tensor:
+    """x where it is positive, else alpha·(eˣ - 1)."""
+    return apply(activations.elu, x, alpha=float(alpha))
+
+
+def gelu(x: Any) -> Tensor:
+    """x·Φ(x), with the error function."""
+    return apply(activations.gelu, x)
+
+
+def silu(x: Any) -> Tensor:
+    """x·σ(x)."""
+    return apply(activations.silu, x)
+
+
+def sigmoid(x: Any) -> Tensor:
+    """σ(x) = 1 / (1 + e⁻ˣ)."""
+    return apply(activations.sigmoid, x)
+
+
+def tanh(x: Any) -> Tensor:
+    """The hyperbolic tangent."""
+    return apply(activations.tanh, x)
+
+
+def softplus(x: Any) -> Tensor:
+    """log(1 + eˣ)."""
+    return apply(activations.softplus, x)
+
+
+# --- inside
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float, np.integer, np.floating))
+
+
+def _as_tensor(value: Any, like: Any = None) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    array = as_array(value)
+    real = isinstance(like, Tensor) and like.dtype.kind == array.dtype.kind == "f"
+    return Tensor(array.astype(like.dtype, copy=False) if real else array)
+
+
+def _axes(axis: Axis) -> tuple[int, ...] | None:
+    return (axis,) if isinstance(axis, (int, np.integer)) else None if axis is None else tuple(axis)
+
+
+def _position(part: Any) -> Any:
+    if isinstance(part, (list, np.ndarray, Tensor)) and np.ndim(part) > 0:
+        raise ShapeError(
+            "slice_: an array or list cannot be an index here: use slices and positions, or where with a mask"
+        )
+    return part
+
+
+def _along_last(op: Op, x: Any, axis: int) -> Tensor:
+    x = _as_tensor(x)
+    if not -x.ndim <= axis < builtins.max(x.ndim, 1):
+        raise ShapeError(f"{op.name}: axis {axis} of shape {x.shape}: expected one from {-x.ndim} to {x.ndim - 1}")
+    if x.ndim == 0 or axis % x.ndim == x.ndim - 1:
+        return apply(op, x)
+    axes = list(range(x.ndim))
+    axes[axis], axes[-1] = axes[-1], axes[axis]  # its own inverse
+    return transpose(apply(op, transpose(x, tuple(axes))), tuple(axes))
+
+
+def _compare(op: Op, ufunc: np.ufunc, a: Any, b: Any) -> Tensor:
+    if all(isinstance(v, Tensor) and v.dtype.kind != "f" and not v.is_symbolic for v in (a, b)):
+        broadcast_shape(op.name, [a.shape, b.shape])
+        return Tensor(ufunc(a.data, b.data).astype(np.float32))  # whole numbers compared as they are, not as float32
+    return apply(op, a, b)

@@ -1,0 +1,155 @@
+"""What is remembered of a computation: `Origin` of one eager tensor, `Node`s on a `Tape` while tracing.
+
+Eager tensors point back to their origins, so that a graph lives exactly as long as a tensor of it. A tape lists the
+ops of one forward pass in order, on tensors that have shapes but no values, for the compiled engine.
+"""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Iterator
+from contextlib import ContextDecorator, contextmanager
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from chainrule.errors import GraphError
+from chainrule.ops.record import Array, Op, Shape
+
+if TYPE_CHECKING:
+    from chainrule.autodiff.tensor import Tensor
+
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+_tape: ContextVar[Tape | None] = ContextVar("tape", default=None)
+_numbers = itertools.count(1)
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """One op of a forward pass: what went in, what came out, and the values it kept for its gradients."""
+
+    op: Op
+    inputs: tuple[Tensor | None, ...]
+    attributes: dict[str, Any]
+    output: Tensor
+    saved: tuple[Tensor, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.op.name}({', '.join('-' if t is None else str(t.shape) for t in self.inputs)}) {self.output.shape}"
+        )
+
+
+class Tape:
+    """The ops of one forward pass, in order."""
+
+    def __init__(self) -> None:
+        self.number = next(_numbers)
+        self.nodes: list[Node] = []
+        self.draws = 0  # random arrays so far
+
+    def __repr__(self) -> str:
+        return "\n".join([f"tape of {len(self.nodes)} ops", *(f"  {node}" for node in self.nodes)])
+
+
+class Origin:
+    """The op that made an eager tensor, with the arrays its gradients ask for.
+
+    `number` counts origins as they are made: descending order is an order for backpropagation. `values` holds the
+    arrays by the names the gradient rules use; each has a fingerprint, so that a change in place, by a tensor or by
+    NumPy, is noticed.
+    """
+
+    __slots__ = ("__weakref__", "attributes", "fingerprints", "inputs", "number", "op", "values")
+
+    def __init__(
+        self, op: Op, inputs: tuple[Tensor | None, ...], attributes: dict[str, Any], values: dict[str, Array]
+    ) -> None:
+        self.number = next(_numbers)
+        self.op = op
+        self.inputs = inputs
+        self.attributes = attributes
+        self.values: dict[str, Array] | None = values
+        self.fingerprints = {name: fingerprint(array) for name, array in values.items()}
+
+    def arrays(self) -> dict[str, Array]:
+        """The kept arrays; raises GraphError when they were freed by an earlier backward pass."""
+        if self.values is None:
+            raise GraphError(
+                f"backward: the graph at op {self.op.name} was freed by an earlier backward(): "
+                "compute the loss again, or call backward(retain_graph=True) the first time"
+            )
+        return self.values
+
+    def check(self) -> None:
+        """Raise GraphError when an array kept for the gradients is no longer what the forward pass saw."""
+        for name, array in self.arrays().items():
+            if fingerprint(array) != self.fingerprints[name]:
+                raise GraphError(
+                    f"backward: {name} of op {self.op.name}, shape {array.shape}, was changed in place after "
+                    "the forward pass, but its gradient needs the old values: write x = x + v, or change a copy"
+                )
+
+    def free(self) -> None:
+        """Forget inputs and arrays, keeping only the mark that they were there."""
+        self.values = None
+        self.inputs = ()
+
+
+def fingerprint(array: Array) -> int:
+    """A checksum of the array's bytes: it differs after any change but one in 2**32."""
+    return zlib.crc32(array.ravel(order="K").data)  # "K" copies nothing that is contiguous in some order
+
+
+def recording() -> bool:
+    """Whether ops on tensors that require gradients are being remembered."""
+    return _recording.get()
+
+
+class no_grad(ContextDecorator):  # noqa: N801 - reads as a statement, and is torch's name
+    """Context (or decorator) in which eager ops are not remembered, so that no gradient flows through them.
+
+    >>> with no_grad():
+    ...     weight -= 0.1 * weight.grad
+    """
+
+    def __init__(self) -> None:
+        self._tokens: list[Token[bool]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(_recording.set(False))
+
+    def __exit__(self, *exception: object) -> None:
+        _recording.reset(self._tokens.pop())
+
+
+def active_tape() -> Tape | None:
+    """The tape being written in this thread, if any."""
+    return _tape.get()
+
+
+@contextmanager
+def tracing() -> Iterator[Tape]:
+    """Context in which ops on symbols and parameters are written to a new tape in place of being computed.
+
+    >>> with tracing() as tape:
+    ...     y = model(symbol((32, 64), "float32", "x"))
+    >>> [node.op.name for node in tape.nodes]
+    """
+    tape = Tape()
+    token = _tape.set(tape)
+    try:
+        yield tape
+    finally:
+        _tape.reset(token)
+
+
+def symbol(shape: Shape, dtype: DTypeLike = np.float32, name: str = "") -> Tensor:
+    """A tensor of known shape whose values are not known, to trace a computation with."""
+    from chainrule.autodiff.tensor import Tensor
+
+    return Tensor.symbolic(tuple(shape), np.dtype(dtype), name)

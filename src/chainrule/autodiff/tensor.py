@@ -1,0 +1,434 @@
+"""Tensors: arrays that remember the op that made them.
+
+A tensor is eager (it has an array, `data`) or symbolic (only a shape and a dtype, while a model is traced). Every
+operation here is a call of `chainrule.autodiff.functions`, so that `x.tanh()` and `functions.tanh(x)` are the same
+thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from chainrule.autodiff.tape import Origin, active_tape, recording
+from chainrule.errors import DataError, DtypeError, GraphError, ShapeError, TraceError
+from chainrule.ops.record import Array, Shape
+
+Axis: TypeAlias = int | tuple[int, ...] | None
+
+
+class Tensor:
+    """An array that remembers the op that made it; `chainrule.tensor` makes one from numbers.
+
+    `x += v` and `x[i] = v` change the array in place where no gradient is involved. Where one is, `x += v` means `x =
+    x + v`, and `x[i] = v` raises GraphError, as does changing a leaf that requires gradients outside `no_grad()`.
+
+    >>> x = tensor([[1.0, 2.0]], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([[2., 4.]], dtype=float32)
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_array",
+        "_dtype",
+        "_shape",
+        "grad",
+        "name",
+        "origin",
+        "requires_grad",
+        "retains",
+        "trace",
+    )
+    __array_ufunc__ = None  # so that `array * tensor` asks the tensor
+
+    def __init__(self, data: Any, requires_grad: bool = False, name: str = "") -> None:
+        self._array: Array | None = as_array(data)
+        self._shape: Shape = ()
+        self._dtype = self._array.dtype
+        self.grad: Array | None = None
+        self.requires_grad = requires_grad
+        self.retains = False
+        self.name = name
+        self.origin: Origin | None = None
+        self.trace = 0  # the number of the tape a symbolic result was written to
+        if requires_grad and self._dtype.kind != "f":
+            raise DtypeError(
+                f"a tensor of {self._dtype} cannot require gradients: make it of floats, as in tensor([1.0, 2.0])"
+            )
+
+    @classmethod
+    def symbolic(cls, shape: Shape, dtype: np.dtype[Any], name: str = "", *, trace: int = 0) -> Tensor:
+        """A tensor without values, for tracing; see `chainrule.autodiff.tape.symbol`."""
+        result = cls(np.zeros(0, dtype), name=name)
+        result._array, result._shape, result.trace = None, shape, trace
+        return result
+
+    # --- what it holds
+
+    @property
+    def data(self) -> Array:
+        """The array itself. Raises TraceError for a symbolic tensor."""
+        if self._array is None:
+            raise self._no_value("its values were read")
+        return self._array
+
+    @data.setter
+    def data(self, array: Array) -> None:
+        if self._array is None:
+            raise self._no_value("its values were set")
+        array = np.asarray(array)
+        if array.shape != self._array.shape:
+            raise ShapeError(f"{self.label}: data of shape {array.shape} cannot replace data of shape {self.shape}")
+        self._array = array if array.dtype == self._dtype else array.astype(self._dtype)
+
+    @property
+    def is_symbolic(self) -> bool:
+        return self._array is None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user, not by an op that is remembered."""
+        return self.origin is None
+
+    @property
+    def shape(self) -> Shape:
+        return self._shape if self._array is None else self._array.shape
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._dtype
+
+    @property
+    def T(self) -> Tensor:
+        """All axes in reverse order."""
+        return self.transpose()
+
+    def numpy(self) -> Array:
+        """The array itself, shared, outside of any graph."""
+        return self.data
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        self._concrete("its value was read")
+        if self.size != 1:
+            raise ShapeError(
+                f"{self.label}: item() needs one element, the shape is {self.shape}: index or reduce it first"
+            )
+        return self.data.item()
+
+    def detach(self) -> Tensor:
+        """The same values, through which no gradient flows."""
+        if self._array is None:
+            return functions.detach(self)
+        return wrap(self._array)
+
+    def __repr__(self) -> str:
+        if self._array is None:
+            return f"symbol({self.name or 'unnamed'}, shape={self.shape}, dtype={self.dtype})"
+        kind = type(self).__name__.lower()
+        text = np.array2string(self._array, separator=", ", prefix=f"{kind}(")
+        dtype = "" if self._dtype == np.float32 else f", dtype={self._dtype}"
+        return f"{kind}({text}{dtype}{', requires_grad=True' if self.requires_grad and kind == 'tensor' else ''})"
+
+    # --- as a Python value
+
+    def __bool__(self) -> bool:
+        self._concrete("it was used as a condition")
+        if self.size != 1:
+            raise ShapeError(f"{self.label}: a tensor of shape {self.shape} is neither true nor false: reduce it first")
+        return bool(self.data.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise ShapeError(f"{self.label}: a tensor without axes has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        self._concrete("NumPy asked for its values")
+        if self.requires_grad and recording():
+            raise GraphError(
+                f"{self.label}: NumPy would lose the gradient of this tensor: use its own methods, or give NumPy x.data"
+            )
+        return np.array(self.data, dtype, copy=True) if copy else np.asarray(self.data, dtype)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self.origin is not None:
+            raise GraphError(f"{self.label}: only a leaf can be copied with its graph: copy x.detach()")
+        copied = type(self)(self.data.copy(), self.requires_grad, self.name)
+        copied.grad = None if self.grad is None else self.grad.copy()
+        memo[id(self)] = copied
+        return copied
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.origin is not None:
+            raise GraphError(f"{self.label}: only a leaf can be pickled: pickle x.detach()")
+        return type(self), (self.data, self.requires_grad, self.name)
+
+    # --- backpropagation
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
+        """Add the gradient of this tensor to `.grad` of every leaf it was made from; see `chainrule.autodiff.backward`.
+
+        `gradient` is that of the final result for this tensor, 1 by default for a single number. The graph is freed,
+        unless `retain_graph`. Raises GraphError without a graph, after it was freed, or when an array it needs was
+        changed in place.
+        """
+        self._concrete("backward() was called")
+        backpropagate(self, gradient, retain_graph)
+
+    def cast(self, dtype: np.dtype[Any]) -> None:
+        """Change a leaf's dtype, in place, and forget its gradient."""
+        self._array, self._dtype, self.grad = self.data.astype(dtype), dtype, None
+
+    def retain_grad(self) -> None:
+        """Keep `.grad` of this tensor too, although it is not a leaf."""
+        self.retains = True
+
+    # --- arithmetic
+
+    def __add__(self, other: Any) -> Tensor:
+        return functions.add(self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return functions.add(other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return functions.subtract(self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return functions.subtract(other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return functions.multiply(self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return functions.multiply(other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return functions.divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return functions.divide(other, self)
+
+    def __pow__(self, exponent: Any) -> Tensor:
+        return functions.power(self, exponent)
+
+    def __rpow__(self, base: Any) -> Tensor:
+        return functions.power(base, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return functions.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return functions.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return functions.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return functions.absolute(self)
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return inplace.update(self, np.add, functions.add, other)
+
+    def __isub__(self, other: Any) -> Tensor:
+        return inplace.update(self, np.subtract, functions.subtract, other)
+
+    def __imul__(self, other: Any) -> Tensor:
+        return inplace.update(self, np.multiply, functions.multiply, other)
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return inplace.update(self, np.divide, functions.divide, other)
+
+    def __eq__(self, other: object) -> Any:  # 1 and 0, element by element, as all comparisons
+        if other is None:
+            return False
+        return functions.equal(self, other)
+
+    def __ne__(self, other: object) -> Any:
+        if other is None:
+            return True
+        return functions.not_equal(self, other)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return functions.less(self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return functions.less_equal(self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return functions.greater(self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return functions.greater_equal(self, other)
+
+    # --- shape
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return functions.slice_(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._concrete("its elements were set")
+        inplace.assign(self, index, value)
+
+    def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
+        """The same elements under another shape; one size may be -1."""
+        return functions.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[arg-type]
+
+    def transpose(self, *axes: int) -> Tensor:
+        """The axes in the given order, or reversed."""
+        return functions.transpose(self, axes or None)
+
+    def flatten(self, start: int = 0) -> Tensor:
+        """All axes from `start` on, made one."""
+        return functions.flatten(self, start)
+
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return functions.sum(self, axis, keepdims)
+
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return functions.mean(self, axis, keepdims)
+
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return functions.max(self, axis, keepdims)
+
+    def argmax(self, axis: int | None = None) -> Tensor:
+        """Where the largest element lies, as int64; no gradient."""
+        self._concrete("its values were compared")
+        return wrap(np.asarray(self.data.argmax(axis), np.int64))
+
+    # --- one element at a time
+
+    def exp(self) -> Tensor:
+        return functions.exp(self)
+
+    def log(self) -> Tensor:
+        return functions.log(self)
+
+    def sqrt(self) -> Tensor:
+        return functions.sqrt(self)
+
+    def abs(self) -> Tensor:
+        return functions.absolute(self)
+
+    def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
+        return functions.clip(self, low, high)
+
+    def tanh(self) -> Tensor:
+        return functions.tanh(self)
+
+    def sigmoid(self) -> Tensor:
+        return functions.sigmoid(self)
+
+    def relu(self) -> Tensor:
+        return functions.relu(self)
+
+    def softmax(self, axis: int = -1) -> Tensor:
+        return functions.softmax(self, axis)
+
+    def log_softmax(self, axis: int = -1) -> Tensor:
+        return functions.log_softmax(self, axis)
+
+    # --- inside
+
+    @property
+    def label(self) -> str:
+        """What error messages call it."""
+        return f'tensor "{self.name}"' if self.name else "tensor"
+
+    def _no_value(self, event: str) -> TraceError:
+        return TraceError(
+            f"{self.label}: {event}, but only its shape {self.shape} is known while a model is traced: "
+            'keep to operations on tensors, or use engine="reference" for control flow on values'
+        )
+
+    def _concrete(self, event: str) -> None:
+        """Raise TraceError where a value would be baked into a trace: for symbols, and while tracing for parameters."""
+        if self._array is None or (self.requires_grad and active_tape() is not None):
+            raise self._no_value(event)
+
+
+class Parameter(Tensor):
+    """A tensor that a model learns: it requires gradients, and a Module that holds it lists it."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = True, name: str = "") -> None:
+        super().__init__(data, requires_grad, name)
+
+
+def tensor(data: Any, requires_grad: bool = False, dtype: DTypeLike | None = None) -> Tensor:
+    """A tensor with a copy of `data`: numbers, nested lists, or an array.
+
+    Floats become float32 unless `dtype` or an array says float64; whole numbers int64. Raises DtypeError for text or
+    complex numbers, DataError for ragged lists.
+
+    >>> tensor([[1.0, 2.0]], requires_grad=True).shape
+    (1, 2)
+    """
+    array = as_array(data)
+    if dtype is not None:
+        array = array.astype(np.dtype(dtype))
+    elif not isinstance(data, (np.ndarray, np.generic, Tensor)) and array.dtype.kind == "f":
+        array = array.astype(np.float32)
+    return Tensor(np.array(array), requires_grad)
+
+
+def wrap(array: Array) -> Tensor:
+    """A leaf around an array that is already in order, without copying it."""
+    return Tensor(array)
+
+
+def as_array(data: Any) -> Array:
+    """`data` as float32, float64, int64 or bool; a copy only where the dtype demands it."""
+    if isinstance(data, Tensor):
+        return data.data
+    try:
+        array = np.asarray(data)
+    except ValueError:
+        raise DataError("tensor: rows of different lengths cannot be an array: pad or cut them to one length") from None
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind == "f":
+        return (
+            array if size in (4, 8) and array.dtype.isnative else array.astype(np.float32 if size < 4 else np.float64)
+        )
+    if kind == "b" or array.dtype == np.int64:
+        return array
+    if kind in "iu":
+        return array.astype(np.int64)
+    raise DtypeError(f"tensor: values of {array.dtype} cannot be computed with: pass real numbers")
+
+
+from chainrule.autodiff import functions, inplace  # noqa: E402 - the functions need the class above
+from chainrule.autodiff.backward import backpropagate  # noqa: E402

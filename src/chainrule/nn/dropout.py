@@ -1,0 +1,29 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule.autodiff import functions
+from chainrule.autodiff.tensor import Tensor
+from chainrule.errors import OptionError
+from chainrule.nn.module import Module
+
+
+class Dropout(Module):
+    """In training each element is 0 with probability p and x/(1 - p) otherwise; in evaluation x itself.
+
+    The mask is a function of the run's seed, the step and the element, whatever the number of workers. Srivastava et
+    al., JMLR 15 (2014).
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0 <= p < 1:
+            raise OptionError(f"Dropout: p is {p!r}, expected a probability of at least 0 and below 1")
+        self.p = float(p)
+
+    def config(self) -> dict[str, Any]:
+        return {"p": self.p}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functions.dropout(x, self.p, self.training)

@@ -1,0 +1,99 @@
+"""Initial weights: each function fills an array or a parameter in place and answers it.
+
+Weights are laid out (in, out), convolutions (kh, kw, in, out): fan_in = kh·kw·in counts the inputs of one output,
+fan_out = kh·kw·out the outputs of one input. `seed` is a number, a NumPy generator, or None for the default generator,
+which `chainrule.seed` restarts.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+import numpy as np
+
+from chainrule.autodiff.random import generator
+from chainrule.autodiff.tensor import Tensor
+from chainrule.errors import OptionError, ShapeError
+from chainrule.ops.record import Array, Shape
+
+T = TypeVar("T", Array, Tensor)
+Seed = int | np.random.Generator | None
+
+GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0)}
+
+
+def zeros(target: T) -> T:
+    """All elements 0."""
+    return _fill(target, np.zeros(target.shape))
+
+
+def uniform(target: T, low: float = -1.0, high: float = 1.0, seed: Seed = None) -> T:
+    """Uniform in [low, high)."""
+    if not low <= high:
+        raise OptionError(f"init.uniform: low is {low}, high is {high}: pass the smaller first")
+    return _fill(target, generator(seed).uniform(low, high, target.shape))
+
+
+def normal(target: T, mean: float = 0.0, std: float = 1.0, seed: Seed = None) -> T:
+    """Normal with the given mean and standard deviation."""
+    if not std >= 0:
+        raise OptionError(f"init.normal: std is {std}, expected 0 or more")
+    return _fill(target, generator(seed).normal(mean, std, target.shape))
+
+
+def xavier_uniform(target: T, gain: float = 1.0, seed: Seed = None) -> T:
+    """Uniform in ±gain·sqrt(6/(fan_in + fan_out)); Glorot and Bengio, AISTATS 2010."""
+    bound = gain * math.sqrt(6.0 / max(1, sum(fans(target.shape))))
+    return uniform(target, -bound, bound, seed)
+
+
+def xavier_normal(target: T, gain: float = 1.0, seed: Seed = None) -> T:
+    """Normal with standard deviation gain·sqrt(2/(fan_in + fan_out)); Glorot and Bengio, AISTATS 2010."""
+    return normal(target, 0.0, gain * math.sqrt(2.0 / max(1, sum(fans(target.shape)))), seed)
+
+
+def he_uniform(target: T, nonlinearity: str = "relu", seed: Seed = None) -> T:
+    """Uniform in ±gain·sqrt(3/fan_in), with sqrt(2) for the gain of relu; He et al., ICCV 2015."""
+    bound = gain(nonlinearity) * math.sqrt(3.0 / max(1, fans(target.shape)[0]))
+    return uniform(target, -bound, bound, seed)
+
+
+def he_normal(target: T, nonlinearity: str = "relu", seed: Seed = None) -> T:
+    """Normal with standard deviation gain/sqrt(fan_in), with sqrt(2) for the gain of relu; He et al., ICCV 2015."""
+    return normal(target, 0.0, gain(nonlinearity) / math.sqrt(max(1, fans(target.shape)[0])), seed)
+
+
+def orthogonal(target: T, gain: float = 1.0, seed: Seed = None) -> T:
+    """Rows or columns, whichever are fewer, orthogonal and of length `gain`; Saxe et al., ICLR 2014.
+
+    The Q of a normal matrix's QR decomposition, its signs set by R's diagonal so that it is uniform among such
+    matrices.
+    """
+    fans(target.shape)
+    rows, columns = math.prod(target.shape[:-1]), target.shape[-1]
+    drawn = generator(seed).normal(size=(max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(drawn)
+    q = q * np.sign(np.diag(r))
+    return _fill(target, gain * (q if rows >= columns else q.T).reshape(target.shape))
+
+
+def gain(nonlinearity: str) -> float:
+    """The factor that keeps the size of signals through an activation: sqrt(2) for relu, 5/3 for tanh, 1 for linear."""
+    if nonlinearity not in GAINS:
+        raise OptionError(f"init: no gain is known for {nonlinearity!r}: choose one of {', '.join(GAINS)}")
+    return GAINS[nonlinearity]
+
+
+def fans(shape: Shape) -> tuple[int, int]:
+    """(fan_in, fan_out) of weights (..., in, out). Raises ShapeError below two axes."""
+    if len(shape) < 2:
+        raise ShapeError(f"init: shape {shape} has no inputs and outputs to count: use uniform, normal or zeros for it")
+    window = math.prod(shape[:-2])
+    return window * shape[-2], window * shape[-1]
+
+
+def _fill(target: T, values: Array) -> T:
+    array = target.data if isinstance(target, Tensor) else target
+    array[...] = values
+    return target

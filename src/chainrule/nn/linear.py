@@ -1,0 +1,42 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.autodiff import functions
+from chainrule.autodiff.tensor import Parameter, Tensor
+from chainrule.errors import OptionError
+from chainrule.nn import init
+from chainrule.nn.module import Module
+
+
+class Linear(Module):
+    """y = x·W + b for x (..., in_features), weight W (in_features, out_features) and bias b (out_features,).
+
+    Weights and bias start uniform in ±1/sqrt(in_features), as in torch (which keeps W transposed).
+
+    >>> Linear(3, 2)(np.ones((4, 3), np.float32)).shape
+    (4, 2)
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        for name, value in (("in_features", in_features), ("out_features", out_features)):
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+                raise OptionError(f"Linear: {name} is {value!r}, expected a whole number of at least 1")
+        self.in_features = int(in_features)
+        self.out_features = int(out_features)
+        bound = self.in_features**-0.5
+        shape = (self.in_features, self.out_features)
+        self.weight = Parameter(init.uniform(np.empty(shape, np.float32), -bound, bound))
+        self.bias: Parameter | None = None
+        if bias:
+            self.bias = Parameter(init.uniform(np.empty(self.out_features, np.float32), -bound, bound))
+
+    def config(self) -> dict[str, Any]:
+        return {"in_features": self.in_features, "out_features": self.out_features, "bias": self.bias is not None}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functions.linear(x, self.weight, self.bias)

@@ -1,0 +1,185 @@
+"""What layers have in common: parameters under ordered paths, their state, modes, errors that name the layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from chainrule.autodiff.tensor import Parameter, Tensor, as_array
+from chainrule.errors import DataError, DtypeError, ShapeError
+from chainrule.ops.record import Array
+
+M = TypeVar("M", bound="Module")
+Watcher: TypeAlias = "Callable[[Module, Tensor], None]"
+
+_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+
+
+class Module:
+    """A layer or a network: a computation in `forward`, with the parameters and layers kept in its attributes.
+
+    Parameters and layers are found in attributes, and in lists, tuples and dicts kept there, in the order they were
+    set; a path like "encoder.0.weight" names each.
+
+    >>> class Gate(nn.Module):
+    ...     def __init__(self, features):
+    ...         self.inner = nn.Linear(features, features)
+    ...     def forward(self, x):
+    ...         return x * self.inner(x).sigmoid()
+    >>> list(Gate(4).named_parameters())
+    ['inner.weight', 'inner.bias']
+    """
+
+    training = True
+    forward: Callable[..., Any]
+
+    def __call__(self, *inputs: Any) -> Any:
+        """`forward` on tensors; arrays become tensors of the parameters' dtype. A ShapeError names the layer's path."""
+        if not hasattr(self, "forward"):
+            raise DtypeError(f"{type(self).__name__}: a layer needs a method forward(self, x): add one")
+        try:
+            output = self.forward(*(value if isinstance(value, Tensor) else self._tensor(value) for value in inputs))
+        except ShapeError as error:
+            raise _located(self, error) from None
+        if (watcher := _watcher.get()) is not None:
+            watcher(self, output)
+        return output
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that build this layer again, without its weights; for printing and saving."""
+        return {}
+
+    def named_children(self) -> dict[str, Module]:
+        """The layers directly inside, by name."""
+        return {name: value for name, value in _members(vars(self)) if isinstance(value, Module)}
+
+    def named_modules(self, path: str = "") -> dict[str, Module]:
+        """This module and all inside it, by path, outer before inner."""
+        found = {path: self}
+        for name, child in self.named_children().items():
+            found.update(child.named_modules(f"{path}.{name}" if path else name))
+        return found
+
+    def named_parameters(self) -> dict[str, Parameter]:
+        """All parameters by path, in order. One used in several places has the path of the first."""
+        found: dict[str, Parameter] = {}
+        seen: set[int] = set()
+        for path, module in self.named_modules().items():
+            for name, value in _members(vars(module)):
+                if isinstance(value, Parameter) and id(value) not in seen:
+                    seen.add(id(value))
+                    found[f"{path}.{name}" if path else name] = value
+        return found
+
+    def parameters(self) -> list[Parameter]:
+        return list(self.named_parameters().values())
+
+    def train(self: M, mode: bool = True) -> M:
+        """Switch this module and all inside it to training (or evaluation); dropout works in training only."""
+        for module in self.named_modules().values():
+            module.training = mode
+        return self
+
+    def eval(self: M) -> M:
+        """Switch to evaluation."""
+        return self.train(False)
+
+    def astype(self: M, dtype: DTypeLike) -> M:
+        """Make every parameter float32 or float64, and forget gradients."""
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            raise DtypeError(
+                f"{type(self).__name__}: parameters cannot be {np.dtype(dtype)}: choose float32 or float64"
+            )
+        for parameter in self.parameters():
+            parameter.cast(np.dtype(dtype))
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def state_dict(self) -> dict[str, Array]:
+        """A copy of every parameter, by path."""
+        return {name: parameter.data.copy() for name, parameter in self.named_parameters().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Set the parameters from arrays by path; without `strict`, those present on both sides only.
+
+        Raises DataError for missing or unexpected names, ShapeError for a shape that does not fit; then nothing was
+        changed.
+        """
+        own = self.named_parameters()
+        missing, unexpected = [n for n in own if n not in state], [n for n in state if n not in own]
+        if strict and (missing or unexpected):
+            lists = [("missing", missing), ("unexpected", unexpected)]
+            found = "; ".join(f"{kind} are {', '.join(names)}" for kind, names in lists if names)
+            raise DataError(
+                f"{type(self).__name__}.load_state_dict: {found}: build the model the state was saved from, "
+                "or pass strict=False"
+            )
+        arrays = {name: as_array(state[name]) for name in own if name in state}
+        for name, array in arrays.items():
+            if array.shape != own[name].shape:
+                raise ShapeError(
+                    f"{type(self).__name__}.load_state_dict: {name} has shape {array.shape}, "
+                    f"this model's is {own[name].shape}: build the model with the sizes the state was saved with"
+                )
+        for name, array in arrays.items():
+            own[name].data[...] = array  # in place: the array may be part of a trainer's block
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
+        children = [f"  {name}: {child!r}".replace("\n", "\n  ") for name, child in self.named_children().items()]
+        if not children:
+            return f"{type(self).__name__}({arguments})"
+        return "\n".join([f"{type(self).__name__}(", *children, ")"])
+
+    def _tensor(self, value: Any) -> Tensor:
+        array = as_array(value)
+        dtype = next((p.dtype for p in self.parameters()), array.dtype)
+        return Tensor(array.astype(dtype, copy=False) if array.dtype.kind == "f" else array)
+
+
+@contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Context in which `watcher(module, output)` is told of every call of a module, inner before outer."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
+def _members(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The parameters and modules among attributes, looking into lists, tuples and dicts."""
+    for name, value in attributes.items():
+        if isinstance(value, (Parameter, Module)):
+            yield name, value
+        elif isinstance(value, (list, tuple)):
+            yield from _members({f"{name}.{i}": item for i, item in enumerate(value)})
+        elif isinstance(value, dict):
+            yield from _members({f"{name}.{key}": item for key, item in value.items()})
+
+
+class _LayerShapeError(ShapeError):
+    """A ShapeError on its way out of nested layers: each adds the name of the one inside."""
+
+    def __init__(self, reason: str, layer: Module, path: str) -> None:
+        op, separator, rest = reason.partition(": ")
+        super().__init__(f'{op} "{path}": {rest}' if path and separator else reason)
+        self.reason, self.layer, self.path = reason, layer, path
+
+
+def _located(module: Module, error: ShapeError) -> ShapeError:
+    """The error, with the path from `module` to the layer it happened in."""
+    if not isinstance(error, _LayerShapeError):
+        own = [name for name, value in _members(vars(module)) if isinstance(value, Parameter)]
+        return _LayerShapeError(str(error), module, own[0] if own else "")
+    name = next((name for name, child in module.named_children().items() if child is error.layer), "")
+    return _LayerShapeError(error.reason, module, ".".join(part for part in (name, error.path) if part))

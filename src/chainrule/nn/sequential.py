@@ -1,0 +1,61 @@
+"""Layers one after another, and skips around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chainrule.autodiff.tensor import Tensor
+from chainrule.errors import OptionError, ShapeError
+from chainrule.nn.module import Module
+
+
+class Sequential(Module):
+    """Each layer is given the output of the one before; paths begin with its place: "0.weight".
+
+    >>> model = Sequential(Linear(64, 32), ReLU(), Linear(32, 10))
+    >>> list(model.named_parameters())
+    ['0.weight', '0.bias', '2.weight', '2.bias']
+    """
+
+    def __init__(self, *layers: Module) -> None:
+        for place, layer in enumerate(layers):
+            if not isinstance(layer, Module):
+                raise OptionError(f"Sequential: layer {place} is {layer!r}, expected a layer such as nn.Linear(4, 2)")
+        self.layers = list(layers)
+
+    def named_children(self) -> dict[str, Module]:
+        return {str(place): layer for place, layer in enumerate(self.layers)}
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, place: int) -> Module:
+        return self.layers[place]
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.layers)
+
+
+class Residual(Module):
+    """y = x + body(x): a skip around the body, which must keep the shape; He et al., CVPR 2016.
+
+    >>> block = Residual(Sequential(Linear(32, 32), ReLU()))
+    """
+
+    def __init__(self, body: Module) -> None:
+        if not isinstance(body, Module):
+            raise OptionError(f"Residual: body is {body!r}, expected a layer such as nn.Linear(4, 4)")
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.body(x)
+        if y.shape != x.shape:
+            raise ShapeError(
+                f"residual: the body makes {y.shape} of {x.shape}, a skip needs equal shapes: end it with them"
+            )
+        return x + y
