@@ -1,1 +1,1 @@
-"""Engines: what runs the steps of a training."""
+"""From a traced step to numbers: graph, fusion, memory plan, program, replay; and the eager reference engine."""

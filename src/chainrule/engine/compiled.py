@@ -234,7 +234,7 @@ class _Builder:
         """Begin the step and gather its batch."""
         state = self.engine.state
         coefficients = View(Buffer(16, np.dtype(np.float64), "data", "coefficients", np.zeros(16)), (16,))
-        columns = self.engine.update.columns if self.kind == "train" else 0
+        columns = len(self.engine.update.columns) if self.kind == "train" else 0
         self._add(book.begin(1, state, coefficients, columns, self.row), "batch", "begin", "step = step + 1")
         indices = View(Buffer(1, np.dtype(np.int64), "data", "indices", np.zeros(1, np.int64)), (1, 1))
         for role, value in graph.inputs.items():
@@ -264,7 +264,7 @@ class _Builder:
             self._add(call, "update", "clip_by_norm", "g = g·min(1, c/‖g‖)")
         update = engine.update
         states = [View(owned.states[name], whole) for name in update.states]
-        call = update.kernel(blocks(owned.size, TILE), parameter, gradient, *states, self.row, flops=10.0 * owned.size)
+        call = update.kernel(blocks(owned.size, TILE), parameter, gradient, *states, self.row, flops=update.flops * owned.size)
         self._add(call, "update", update.name, update.formula)
 
     def _deliver(self, output: View) -> None:

@@ -1,6 +1,7 @@
 """The reference engine: one training step after another, op by op, by the NumPy definitions.
 
-Slow and readable: it is what the compiled engine is tested against, and it runs models whose control flow depends on values.
+Slow and readable: it is what the compiled engine is tested against, and it runs models whose control flow depends on
+values.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ EPS = 1e-6  # in the divisor of clipping by norm, as torch has it
 class ReferenceEngine:
     """Trains `parameters` by `update` on the gradient of `loss(forward(x), y, weight)`.
 
-    Steps are counted from 0 over the whole training. Gradients are clipped by value first, then by global norm. All parameters
-    live in one flat block, of which `parameter.data` is a view; an array assigned to `parameter.data` is taken over before
-    the next step.
+    Steps are counted from 0 over the whole training. Gradients are clipped by value first, then by global norm. All
+    parameters live in one flat block, of which `parameter.data` is a view; an array assigned to `parameter.data` is
+    taken over before the next step.
     """
 
     def __init__(
@@ -61,10 +62,14 @@ class ReferenceEngine:
         """Take the data set that `run` draws its batches from: x (n, ...), y (n, ...), weight (n,) or None."""
         self._data = (x, y, weight)
 
-    def run(self, indices: NDArray[np.int64], coefficients: NDArray[np.float64], first_step: int) -> NDArray[np.float64]:
-        """Run one step for each row of `indices` (S, B) with that row of `coefficients` (S, C); answers the losses (S,).
+    def run(
+        self, indices: NDArray[np.int64], coefficients: NDArray[np.float64], first_step: int
+    ) -> NDArray[np.float64]:
+        """Run one step for each row of `indices` (S, B) with that row of `coefficients` (S, C); answers the losses
+        (S,).
 
-        Raises NonFiniteError at a step whose loss, gradient or new weights are not finite; the weights are then those before it.
+        Raises NonFiniteError at a step whose loss, gradient or new weights are not finite; the weights are then those
+        before it.
         """
         assert self._data is not None, "bind the data before running"
         self._adopt()

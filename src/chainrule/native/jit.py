@@ -21,6 +21,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np import arrayobj
 
 from chainrule.native import kernel as kernels
 from chainrule.native.kernel import RANK, External, Kernel
@@ -33,6 +34,7 @@ OPTIONS: dict[str, Any] = {
     "nogil": True,
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
+    "_nrt": False,  # no reference counts: kernels never allocate, and one that tries does not compile
 }
 POINTER = ir.PointerType()
 SPAN_TYPES = [types.int64] * 5 + [types.float64] * 2
@@ -56,15 +58,27 @@ def _reader(python_type: Any) -> Any:
 read_word, read_float = _reader(types.int64), _reader(types.float64)
 
 
-def _pointer_to(element: Any) -> Any:
+def _array_at(element: Any, rank: int) -> Any:
+    """An intrinsic that makes a contiguous array of the elements at an address."""
+    kind = types.Array(element, rank, "C")
+
     @intrinsic
-    def pointer(typing_context, address):  # type: ignore[no-untyped-def]
+    def array_at(typing_context, address, shape):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+            array = context.make_array(kind)(context, builder)
+            item = context.get_abi_sizeof(context.get_data_type(element))
+            shape = cgutils.unpack_tuple(builder, args[1], rank)
+            strides = [context.get_constant(types.intp, item)]
+            for size in reversed(shape[1:]):
+                strides.insert(0, builder.mul(strides[0], size))
+            data = builder.inttoptr(args[0], POINTER)
+            item = context.get_constant(types.intp, item)
+            arrayobj.populate_array(array, data, shape, strides, item, meminfo=None)
+            return array._getvalue()
 
-        return types.CPointer(element)(types.int64), generate
+        return kind(types.int64, types.UniTuple(types.int64, rank)), generate
 
-    return pointer
+    return array_at
 
 
 def caller(argument_types: list[Any]) -> Any:
@@ -143,7 +157,7 @@ def compile_kernel(kernel: Kernel, dtype: np.dtype[Any], symbol: str) -> bytes:
         rank = RANK.get(kind, 0)
         if rank:
             sizes = ", ".join(f"read_word(base, {word + 1 + i})" for i in range(rank))
-            lines.append(f"    {name} = carray({kind[:-1]}_at(read_word(base, {word})), ({sizes},))")
+            lines.append(f"    {name} = {kind}(read_word(base, {word}), ({sizes},))")
         elif kind == "Real":
             lines.append(f"    {name} = Real(read_float(base, {word}))")
         else:
@@ -151,16 +165,10 @@ def compile_kernel(kernel: Kernel, dtype: np.dtype[Any], symbol: str) -> bytes:
         word += 1 + rank
     arguments = ", ".join(["tile", *(name for name, _ in kernel.parameters)])
     lines += ["    for tile in range(first, last):", f"        kernel({arguments})"]
-    scope = {
-        "kernel": njit(**OPTIONS)(specialise(kernel.function, dtype)),
-        "carray": numba.carray,
-        "read_word": read_word,
-        "read_float": read_float,
-        "Real": dtype.type,
-        "Real_at": _pointer_to(numba.from_dtype(dtype)),
-        "Int_at": _pointer_to(types.int64),
-        "Float_at": _pointer_to(types.float64),
-    }
+    elements = {"Real": numba.from_dtype(dtype), "Int": types.int64, "Float": types.float64}
+    scope = {kind: _array_at(elements[kind[:-1]], rank) for kind, rank in RANK.items()}
+    scope |= {"kernel": njit(**OPTIONS)(specialise(kernel.function, dtype)), "Real": dtype.type}
+    scope |= {"read_word": read_word, "read_float": read_float}
     return _object(_define("instruction", lines, scope), [types.int64] * 3, symbol)
 
 
@@ -170,13 +178,13 @@ def compile_span(scalar: Callable[..., Any], arrays: int, numbers: int, in_place
     Where `in_place`, y is also the first operand: a form of its own, because arrays that may overlap do not vectorise.
     """
     names = ["a", "b", "c"][:arrays]
-    lines = ["def span(y, a, b, c, n, p0, p1):", "    target = carray(Real_at(y), (n,))"]
+    lines = ["def span(y, a, b, c, n, p0, p1):", "    target = array_at(y, (n,))"]
     values = []
     for i, name in enumerate(names):
         if in_place and i == 0:
             values.append("target[i]")
             continue
-        lines.append(f"    from_{name} = carray(Real_at({name}), (n,))")
+        lines.append(f"    from_{name} = array_at({name}, (n,))")
         values.append(f"from_{name}[i]")
     for p in ("p0", "p1")[:numbers]:
         lines.append(f"    number_{p} = Real({p})")
@@ -184,9 +192,8 @@ def compile_span(scalar: Callable[..., Any], arrays: int, numbers: int, in_place
     lines += ["    for i in range(target.size):", f"        target[i] = scalar({', '.join(values)})"]
     scope = {
         "scalar": njit(**OPTIONS, forceinline=True)(specialise(scalar, dtype)),
-        "carray": numba.carray,
         "Real": dtype.type,
-        "Real_at": _pointer_to(numba.from_dtype(dtype)),
+        "array_at": _array_at(numba.from_dtype(dtype), 1),
     }
     return _object(_define("span", lines, scope), SPAN_TYPES, symbol)
 

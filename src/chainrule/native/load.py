@@ -6,7 +6,6 @@ First-time compilation is told on stderr, with what and how long. Numba is impor
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
@@ -49,14 +48,10 @@ def announced(codes: Iterable[tuple[Code, np.dtype[Any]]]) -> Iterator[None]:
     missing = len({name for code, dtype in codes if not objects.stored(name := symbol(code, dtype))})
     start = time.perf_counter()
     if missing:
-        _tell(f"compiling {missing} kernels for {processor().name}, once per machine")
+        objects.tell(f"compiling {missing} kernels for {processor().name}, once per machine")
     yield
     if missing:
-        _tell(f"compiled in {time.perf_counter() - start:.1f} s, kept in {objects.folder()}")
-
-
-def _tell(message: str) -> None:
-    print(f"chainrule: {message}", file=sys.stderr, flush=True)
+        objects.tell(f"compiled in {time.perf_counter() - start:.1f} s, kept in {objects.folder()}")
 
 
 def load_symbol(name: str, make: Callable[[], bytes], imports: tuple[str, ...] = ()) -> int:
@@ -65,7 +60,7 @@ def load_symbol(name: str, make: Callable[[], bytes], imports: tuple[str, ...] =
     def timed() -> bytes:
         start = time.perf_counter()
         code = make()
-        _tell(f"  {name} {time.perf_counter() - start:.2f} s")
+        objects.tell(f"  {name} {time.perf_counter() - start:.2f} s")
         return code
 
     (found,) = objects.load((name,), timed, imports)
@@ -97,7 +92,7 @@ def _microkernel(dtype: np.dtype[Any]) -> None:
         start = time.perf_counter()
         module = llvm.parse_assembly(microkernel(dtype, processor(), *names))
         code: bytes = objects.target_machine().emit_object(module)
-        _tell(f"  microkernel_{dtype.name} {time.perf_counter() - start:.2f} s")
+        objects.tell(f"  microkernel_{dtype.name} {time.perf_counter() - start:.2f} s")
         return code
 
     objects.load(names, make)

@@ -55,7 +55,7 @@ def usable_processors() -> int:
         allowed = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
         allowed = os.cpu_count() or 1
-    return max(1, min(allowed, math.ceil(_quota())))
+    return max(1, math.ceil(min(allowed, _quota())))
 
 
 def _quota() -> float:

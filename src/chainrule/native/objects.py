@@ -29,6 +29,12 @@ _lock = threading.RLock()
 _loaded: dict[str, Any] = {}
 
 
+def tell(message: str) -> None:
+    """One line on stderr."""
+    sys.stderr.write(f"chainrule: {message}\n")
+    sys.stderr.flush()
+
+
 @functools.cache
 def target_machine() -> llvm.TargetMachine:
     """LLVM's description of the processor this process runs on."""
@@ -65,7 +71,7 @@ def folder() -> Path:
         raise
     except OSError as error:  # a read-only home: compile anew in each process rather than not at all
         path = Path(tempfile.mkdtemp(prefix="chainrule-"))
-        print(f"chainrule: no kernel cache in {base} ({error.strerror}); using {path}: set CHAINRULE_CACHE", file=sys.stderr)
+        tell(f"no kernel cache in {base} ({error.strerror}); using {path}: set CHAINRULE_CACHE")
     return path
 
 
@@ -137,7 +143,7 @@ def _write(file: Path, code: bytes) -> None:
         beside.rename(file)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        print(f"chainrule: cannot keep {file.name} in the kernel cache: {error.strerror}", file=sys.stderr)
+        tell(f"cannot keep {file.name} in the kernel cache: {error.strerror}")
 
 
 def function(address: int, *argument_types: Any) -> Any:

@@ -1,0 +1,99 @@
+"""The microkernel against NumPy, for the vector widths of all supported processors."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import pytest
+from llvmlite import binding as llvm
+
+from chainrule.native.kernel import Address
+from chainrule.native.machine import Processor, processor
+from chainrule.native.matrix import pack_transposed, panel
+from chainrule.native.microkernel import microkernel
+from chainrule.native.objects import target_machine
+
+WIDTHS = {"AVX-512": (64, 32), "AVX2": (32, 16), "NEON": (16, 32)}
+SHAPES = [(1, 1), (2, 3), (5, 1), (6, 7), (7, 4), (9, 2), (11, 5), (12, 16), (13, 9), (24, 8), (30, 33)]
+
+
+@pytest.fixture(scope="module", params=[(w, d) for w in WIDTHS for d in ("float32", "float64")], ids="-".join)
+def compiled(request: Any) -> Any:
+    """panel and pack_transposed for one width and dtype, compiled for this machine whatever its own width."""
+    name, dtype = request.param[0], np.dtype(request.param[1])
+    here = processor()
+    target = Processor(here.name, here.features, *WIDTHS[name])
+    names = [f"{n}_{name.replace('-', '')}_{dtype}" for n in ("panel", "pack")]
+    code = target_machine().emit_object(llvm.parse_assembly(microkernel(dtype, target, *names)))
+    linker = llvm.create_lljit_compiler(target_machine())
+    builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+    for symbol in names:
+        builder.export_symbol(symbol)
+    library = builder.link(linker, names[0])
+    functions = [
+        ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(library[symbol])
+        for symbol, count in zip(names, (15, 6), strict=True)
+    ]
+    return dtype, target.panel(dtype), functions, (library, linker)
+
+
+@pytest.mark.parametrize("rows,depth", SHAPES)
+@pytest.mark.parametrize("turned", [False, True], ids=["by rows", "by columns"])
+def test_panel_is_a_matrix_product(compiled: Any, rows: int, depth: int, turned: bool) -> None:
+    dtype, width, (run, _), _keep = compiled
+    rng = np.random.default_rng(rows * depth)
+    for columns in {1, width // 2 - 1, width // 2, width // 2 + 1, width - 1, width} - {0}:
+        a, b = rng.normal(size=(rows, depth)).astype(dtype), rng.normal(size=(depth, columns)).astype(dtype)
+        stored = np.ascontiguousarray(a.T) if turned else a
+        a_row, a_col = (1, rows) if turned else (depth, 1)
+        bias = rng.normal(size=columns).astype(dtype)
+        for add in (0, 1):
+            c = rng.normal(size=(rows, columns + 3)).astype(dtype)
+            before = c.copy()
+            run(
+                rows, 1, depth, stored.ctypes.data, a_row, a_col, 0, b.ctypes.data, columns, 0,
+                c.ctypes.data, columns + 3, add, bias.ctypes.data, columns,
+            )  # fmt: skip
+            expected = a.astype("d") @ b + bias + add * before[:, :columns]
+            np.testing.assert_allclose(c[:, :columns], expected, rtol=0, atol=1e-5 if dtype == "f4" else 1e-13)
+            np.testing.assert_array_equal(c[:, columns:], before[:, columns:])  # nothing is written beside the panel
+
+
+def test_outer_loop_walks_overlapping_rows(compiled: Any) -> None:
+    """As a convolution does: neighbouring rows of A overlap, the outer loop steps from one image row to the next."""
+    dtype, width, (run, _), _keep = compiled
+    rng = np.random.default_rng(3)
+    image, kernel = rng.normal(size=(5, 9)).astype(dtype), rng.normal(size=(3, 3, width)).astype(dtype)
+    c = np.zeros((7, width), dtype)
+    run(
+        7, 3, 3, image.ctypes.data, 1, 1, 9, kernel.ctypes.data, width, 3 * width,
+        c.ctypes.data, width, 0, 0, width,
+    )  # fmt: skip
+    patches = np.stack([image[:3, i : i + 3].ravel() for i in range(7)])
+    np.testing.assert_allclose(c, patches.astype("d") @ kernel.reshape(9, width), atol=1e-5)
+
+
+@pytest.mark.parametrize("depth", [1, 3, 15, 16, 17, 40])
+def test_packing_turns_and_fills_with_zeros(compiled: Any, depth: int) -> None:
+    dtype, width, (_, pack), _keep = compiled
+    for columns in (1, width // 2, width - 1, width):
+        source = np.random.default_rng(depth).normal(size=(columns, depth)).astype(dtype)
+        room = -(-depth // (width // 2)) * (width // 2)
+        target = np.full((room, width), np.nan, dtype)
+        pack(depth, columns, source.ctypes.data, depth, target.ctypes.data, width)
+        np.testing.assert_array_equal(target[:depth, :columns], source.T)
+        np.testing.assert_array_equal(target[:depth, columns:], 0)
+
+
+def test_plain_forms_compute_the_same_and_stay_inside() -> None:
+    a, b = np.arange(6.0), np.arange(8.0)
+    c = np.zeros(12)
+    panel(3, 1, 2, Address(a, 0), 2, 1, 0, Address(b, 0), 4, 0, Address(c, 0), 4, 0, 0, 4)
+    np.testing.assert_array_equal(c.reshape(3, 4), a.reshape(3, 2) @ b.reshape(2, 4))
+    turned = np.full(8, np.nan)
+    pack_transposed(2, 3, Address(a, 0), 2, Address(turned, 0), 4)
+    np.testing.assert_array_equal(turned.reshape(2, 4)[:, :3], a.reshape(3, 2).T)
+    with pytest.raises(IndexError):
+        panel(4, 1, 2, Address(a, 0), 2, 1, 0, Address(b, 0), 4, 0, Address(c, 0), 4, 0, 0, 4)

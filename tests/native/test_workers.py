@@ -1,0 +1,91 @@
+"""The pool of workers: whole teams, errors and interruptions handed on, and a life after fork."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from chainrule.errors import OptionError
+from chainrule.native import machine
+from chainrule.native.workers import default_workers, run_together
+
+
+def test_every_worker_runs_once_at_the_same_time() -> None:
+    meeting = threading.Barrier(4, timeout=20)
+    seen: list[int] = []
+
+    def job(worker: int) -> None:
+        meeting.wait()  # passes only if all four are running
+        seen.append(worker)
+
+    for _ in range(3):
+        run_together(job, 4, abort=meeting.abort)
+    assert sorted(seen) == sorted([0, 1, 2, 3] * 3)
+
+
+def test_two_callers_have_teams_of_their_own() -> None:
+    meeting = threading.Barrier(4, timeout=20)
+    callers = [threading.Thread(target=run_together, args=(lambda _: meeting.wait(), 2, meeting.abort)) for _ in range(2)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(20)
+    assert not meeting.broken
+
+
+def test_an_error_in_a_worker_reaches_the_caller() -> None:
+    def job(worker: int) -> None:
+        if worker == 1:
+            raise RuntimeError("from worker 1")
+
+    with pytest.raises(RuntimeError, match="from worker 1"):
+        run_together(job, 2, abort=lambda: None)
+    run_together(lambda _: None, 2, abort=lambda: None)  # the pool is still of use
+
+
+def test_an_error_in_the_caller_aborts_the_others() -> None:
+    release = threading.Event()
+
+    def job(worker: int) -> None:
+        if worker == 0:
+            raise KeyboardInterrupt
+        assert release.wait(20)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_together(job, 3, abort=release.set)
+
+
+def test_a_forked_child_starts_its_own_workers() -> None:
+    program = """
+import os, threading
+from chainrule.native.workers import run_together
+def team():
+    meeting = threading.Barrier(2, timeout=20)
+    run_together(lambda _: meeting.wait(), 2, meeting.abort)
+team()
+child = os.fork()
+team()
+if child == 0:
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    answer = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60)
+    assert answer.stdout.strip() == "7", answer.stderr
+
+
+def test_default_follows_affinity_quota_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CHAINRULE_THREADS", raising=False)
+    monkeypatch.setattr(machine, "_quota", lambda: 1.0)
+    assert default_workers() == 1
+    monkeypatch.setattr(machine, "_quota", lambda: float("inf"))
+    if hasattr(os, "sched_getaffinity"):
+        assert default_workers() == len(os.sched_getaffinity(0))
+    monkeypatch.setenv("CHAINRULE_THREADS", "3")
+    assert default_workers() == 3
+    monkeypatch.setenv("CHAINRULE_THREADS", "none")
+    with pytest.raises(OptionError, match="CHAINRULE_THREADS"):
+        default_workers()
