@@ -28,9 +28,9 @@ def layer_table(model: nn.Sequential, inputs: int) -> Table:
     total = 0
     with no_grad():
         x = tensor(np.zeros((1, inputs), np.float32))
-        for name, layer in model.named_children():
+        for name, layer in model.named_children().items():
             x = layer(x)
-            parameters = sum(p.data.size for _, p in layer.named_parameters())
+            parameters = sum(p.data.size for p in layer.parameters())
             total += parameters
             shape = ", ".join(["n", *map(str, x.shape[1:])])
             table.add_row(f"{name} {layer!r}", f"({shape})", f"{parameters:,}")

@@ -42,6 +42,12 @@ def _count(least: int) -> Check:
     return lambda name, value: count("train", name, value, least=least)
 
 
+def _seed(name: str, value: Any) -> int:
+    if count("train", name, value, least=0) >= 2**64:
+        raise OptionError(f"train: {name} is {value!r}, expected a whole number from 0 to 2**64 - 1")
+    return int(value)
+
+
 def _choice(allowed: tuple[str, ...]) -> Check:
     def check(name: str, value: Any) -> str:
         near = nearest(value, allowed) if isinstance(value, str) and value not in allowed else None
@@ -110,7 +116,7 @@ class Settings:
         None, _count(1), "Stop after so many epochs without a better validation loss, and keep the best weights", int
     )
     clip_norm: float | None = _setting(None, _number(above=0), "Longest gradient allowed", float)
-    seed: int = _setting(0, _count(0), "Of the split, the initial weights, the shuffling and dropout", int)
+    seed: int = _setting(0, _seed, "Of the split, the initial weights, the shuffling and dropout", int)
     threads: int | None = _setting(None, _count(1), "Threads; the result does not depend on them", int, "Run")
     engine: str = _setting("compiled", _choice(ENGINES), "compiled, or reference: slow and readable", panel="Run")
     out: str = _setting("runs", _text, "Folder in which the run's own folder is made", panel="Run")

@@ -101,13 +101,11 @@ def build_optimizer(settings: Settings) -> Any:
 
 def build_schedule(settings: Settings, steps_per_epoch: int) -> Any:
     """The schedule of a run, with its warm-up; None for a constant rate."""
-    total = steps_per_epoch * settings.epochs
+    left = settings.epochs - settings.warmup_epochs
+    if left < 1:
+        raise OptionError(f"warmup_epochs: {settings.warmup_epochs} of {settings.epochs} epochs leave none: use fewer")
     warmup = steps_per_epoch * settings.warmup_epochs
-    if warmup >= total > 0 and warmup:
-        raise OptionError(
-            f"warmup_epochs: {settings.warmup_epochs} of {settings.epochs} epochs leave none at the full rate: use fewer"
-        )
-    schedule = _schedule(settings, steps_per_epoch, total - warmup)
+    schedule = _schedule(settings, steps_per_epoch, steps_per_epoch * left)
     return optim.LinearWarmup(warmup, then=schedule) if warmup else schedule
 
 

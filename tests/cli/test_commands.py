@@ -1,0 +1,186 @@
+"""The commands, on the reference engine and small tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from tests.cli.outcome import QUICK, Command
+
+FEW = ("engine=reference", "model=mlp:8", "batch_size=16", "epochs=30", "lr=0.02")
+
+
+def train(chainrule: Command, *arguments: object) -> Path:
+    outcome = chainrule("train", *arguments)
+    assert outcome.status == 0, outcome.err
+    return Path(outcome.lines[-1].removeprefix("run: "))
+
+
+def test_classes_of_text(chainrule: Command, flowers: Path) -> None:
+    outcome = chainrule("train", flowers, "--target", "kind", *FEW)
+    assert outcome.status == 0, outcome.err
+    assert "target kind: 3 classes (guessed: --task classify)" in outcome.lines
+    assert "rows to train on 63, to validate 9, to test 18" in outcome.lines
+    assert outcome.lines[-2] == "test accuracy: 1.0000"
+    assert "epoch 30/30" in outcome.err
+
+
+def test_a_quantity(chainrule: Command, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 2))
+    price = 1e5 + 3e4 * x[:, 0] - 2e4 * x[:, 1]
+    rows = "".join(f"{a},{b},{p}\n" for (a, b), p in zip(x, price, strict=True))
+    (tmp_path / "t.csv").write_text("a,b,price\n" + rows)
+    outcome = chainrule(
+        "train", "t.csv", "--target", "price", "model=linear", "epochs=60", "lr=0.05", "engine=reference"
+    )
+    assert outcome.lines[-2] == "test r2: 1.0000"
+    predicted = chainrule("predict", "latest", "t.csv").lines
+    assert predicted[0] == "prediction"
+    np.testing.assert_allclose([float(v) for v in predicted[1:]], price, rtol=0.01)
+
+
+def test_predictions(chainrule: Command, flowers: Path, tmp_path: Path) -> None:
+    run = train(chainrule, flowers, "--target", "kind", *FEW)
+    text = chainrule("predict", run, flowers).out
+    rows = list(csv.DictReader(io.StringIO(text)))
+    truth = [line.split(",")[2] for line in flowers.read_text().splitlines()[1:]]
+    assert [row["prediction"] for row in rows] == truth
+    assert list(rows[0]) == ["prediction", "probability iris", "probability rose", "probability tulip"]
+    for row in rows:
+        shares = [float(row[f"probability {name}"]) for name in ("iris", "rose", "tulip")]
+        assert sum(shares) == pytest.approx(1, abs=1e-5)
+    (tmp_path / "x.csv").write_text("height,width\n-1.02,0.98\n")  # other order, no target
+    assert chainrule("predict", "latest", "x.csv", "--out", "p.csv").status == 0
+    assert (tmp_path / "p.csv").read_text().splitlines()[1].startswith("rose,")
+
+
+def test_evaluate_counts_rows_never_trained_on(chainrule: Command, flowers: Path, tmp_path: Path) -> None:
+    run = train(chainrule, flowers, "--target", "kind", *QUICK)
+    results = json.loads((run / "results.json").read_text())
+    for data in ([], [flowers]):
+        outcome = chainrule("evaluate", run, *data)
+        assert "flowers: the 18 test rows of 90, the others were trained on" in outcome.lines
+        assert outcome.lines[-1] == f"accuracy: {results['test']['accuracy']:.4f}"
+    assert "flowers: 90 rows" in chainrule("evaluate", run, "--all-rows").lines
+    (tmp_path / "new.csv").write_text("\n".join(flowers.read_text().splitlines()[:13]) + "\n")
+    assert "new: 12 rows" in chainrule("evaluate", run, "new.csv").lines
+    flowers.write_text("\n".join(flowers.read_text().splitlines()[:50]))
+    assert "changed since" in chainrule("evaluate", run).err
+
+
+def test_info(chainrule: Command, flowers: Path) -> None:
+    run = train(chainrule, flowers, "--target", "kind", *QUICK)
+    outcome = chainrule("info")
+    assert outcome.lines[0] == f"run: {run}"
+    for words in ("Linear", "total", "51", "batch_size", "mlp:8", "ended: finished, after 3 epochs", "test accuracy:"):
+        assert words in outcome.out, words
+
+
+def test_a_config_trains_the_same_network_again(chainrule: Command, flowers: Path) -> None:
+    first = train(chainrule, flowers, "--target", "kind", "dropout=0.3", "threads=1", *QUICK)
+    again = train(chainrule, "--config", first / "config.yaml", "threads=2")
+    assert first != again
+    assert (first / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
+    other = train(chainrule, "--config", first / "config.yaml", "seed=1")
+    assert (first / "model.safetensors").read_bytes() != (other / "model.safetensors").read_bytes()
+    assert yaml.safe_load((other / "config.yaml").read_text())["seed"] == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("optimizer=sgd", "momentum=0.5", "schedule=step:1,0.5"),
+        ("optimizer=rmsprop", "schedule=exponential:0.9"),
+        ("optimizer=adagrad", "schedule=plateau:1"),
+        ("optimizer=adamw", "weight_decay=0.01", "schedule=one-cycle"),
+        ("optimizer=adam", "schedule=cosine:0.1", "warmup_epochs=1"),
+        ("activation=tanh", "dropout=0.1", "clip_norm=1"),
+        ("activation=gelu", "model=mlp:8,8,8", "patience=1"),
+        ("model=linear", "schedule=constant", "val_size=0"),
+        ("test_size=0", "name=my run"),
+    ],
+)
+def test_settings(chainrule: Command, flowers: Path, settings: tuple[str, ...]) -> None:
+    run = train(chainrule, flowers, "--target", "kind", *QUICK, *settings)
+    kept = yaml.safe_load((run / "config.yaml").read_text())
+    for setting in settings:
+        key, value = setting.split("=")
+        assert str(kept[key]) in (value, f"{value}.0")
+
+
+def test_missing_values(chainrule: Command, flowers: Path) -> None:
+    flowers.write_text(flowers.read_text() + ",0.1,rose\n")
+    outcome = chainrule("train", flowers, "--target", "kind", "--missing", "drop", *QUICK)
+    assert f"{flowers}: 1 of 91 rows miss some value and are left out" in outcome.lines
+    assert chainrule("evaluate", "latest").status == 0
+    assert chainrule("train", flowers, "--target", "kind", "--missing", "mean", *QUICK).status == 0
+    assert len(chainrule("predict", "latest", flowers).lines) == 92
+
+
+def test_without_matplotlib_the_run_goes_on(chainrule: Command, flowers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    outcome = chainrule("train", flowers, "--target", "kind", *QUICK)
+    assert outcome.status == 0
+    assert 'no loss.png, as matplotlib is not installed: pip install "chainrule[plots]"' in outcome.lines
+    assert outcome.lines[-1].startswith("run: ")
+
+
+def test_quiet(chainrule: Command, flowers: Path) -> None:
+    outcome = chainrule("train", flowers, "--target", "kind", "--quiet", *QUICK)
+    assert len(outcome.lines) == 2
+    assert outcome.err == ""
+
+
+def test_runs_of_one_second_have_folders_of_their_own(
+    chainrule: Command, flowers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.strftime", lambda form: "20260131-120000")
+    runs = [train(chainrule, flowers, "--target", "kind", *QUICK) for _ in range(2)]
+    assert [r.name for r in runs] == ["20260131-120000-flowers", "20260131-120000-flowers-2"]
+    assert chainrule("info", "latest").lines[0] == f"run: {runs[1]}"
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["predict"], ["info"], ["warmup"]])
+def test_help_has_examples(chainrule: Command, command: list[str]) -> None:
+    outcome = chainrule(*command, "--help")
+    assert outcome.status == 0
+    assert f"chainrule {' '.join(command)}".strip() in outcome.out
+    assert "xample" in outcome.out or not command
+
+
+def test_help_and_mistakes_load_neither_engine_nor_matplotlib(tmp_path: Path) -> None:
+    code = (
+        "import sys; from chainrule.cli.main import main; main(sys.argv[1:]);"
+        "print([m for m in ('numba', 'llvmlite', 'matplotlib', 'polars', 'chainrule.engine') if m in sys.modules])"
+    )
+    for arguments in (["--help"], ["train", "--help"], ["train", "digits", "--lr", "nan"]):
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=tmp_path)
+        assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_version(chainrule: Command) -> None:
+    import chainrule as package
+
+    assert chainrule("--version").lines == [f"chainrule {package.__version__}"]
+
+
+def test_our_own_mistakes_are_one_line(chainrule: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(source: str) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("chainrule.cli.training.load_table", broken)
+    outcome = chainrule("train", "digits")
+    assert outcome.status == 1
+    assert outcome.err.startswith("chainrule: internal error: ZeroDivisionError: a bug: set CHAINRULE_TRACEBACK=1")
+    assert outcome.err.count("\n") == 1
+    monkeypatch.setenv("CHAINRULE_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        chainrule("train", "digits")

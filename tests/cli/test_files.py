@@ -1,0 +1,55 @@
+"""Files are there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from chainrule.cli.files import Log, write_text, write_whole
+from chainrule.errors import FileError
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def half(beside: Path) -> None:
+        beside.write_text("ne")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(FileError, match=r"a.txt: cannot be written \(No space left on device\): free some space"):
+        write_whole(path, half)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+    assert path.read_text() == "old"
+
+
+def test_an_interrupt_leaves_the_old_file(tmp_path: Path) -> None:
+    def interrupted(beside: Path) -> None:
+        beside.write_text("ne")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "a.txt", interrupted)
+    assert not list(tmp_path.iterdir())
+
+
+def test_log_lines_are_whole_and_valid_json(tmp_path: Path) -> None:
+    log = Log(tmp_path / "m.jsonl")
+    log.write({"epoch": 1, "loss": 0.5, "val_auc": float("nan")})
+    assert json.loads((tmp_path / "m.jsonl").read_text()) == {"epoch": 1, "loss": 0.5, "val_auc": None}
+    log.close()
+
+
+def test_a_log_line_that_does_not_fit_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(tmp_path / "m.jsonl")
+    log.write({"epoch": 1})
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:4]))  # a disk with room for four bytes
+    with pytest.raises(FileError, match="No space left on device"):
+        log.write({"epoch": 2})
+    monkeypatch.undo()
+    assert (tmp_path / "m.jsonl").read_text() == '{"epoch": 1}\n'
+    log.close()
