@@ -115,7 +115,7 @@ def print_claim(iterations: int) -> None:
     print("\nThe article's result is w1 = 0.5, w2 = 0.5, b = 0.")
     print("  Sample (1,0) moves w1 and b by the same amount, sample (0,1) moves w2 and b by the same amount:")
     print("  b − (w1 + w2) keeps its starting value −2. For the claimed result it would be −1.")
-    print("  labels        w1          w2           b      b−(w1+w2)   largest distance to the claim")
+    print("  labels          w1          w2           b   b−(w1+w2)   largest distance to the claim")
     for y in ([0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]):
         w1, w2, b = end = train(START, np.array(y), iterations)[0][-1]
         far = np.abs(end - CLAIMED).max()
@@ -200,7 +200,7 @@ def main() -> None:
     print_iteration(2, path[1], LABELS)
 
     print(f"\nstep 6  steps 2 to 5, {iterations} times")
-    print("  iteration        w1          w2           b        loss")
+    print("  iteration        w1          w2           b  loss before")
     for i in [n for n in (1, 2, 10, 50, 200, 500, 2000) if n <= iterations]:
         w1, w2, b = path[i]
         print(f"  {i:9d}  {w1:+10.6f}  {w2:+10.6f}  {b:+10.6f}  {losses[i - 1]:.8f}")

@@ -23,7 +23,11 @@ def case():
     """A 2-3-1 network of sigmoid units in float64: parameters WH, bH, WO, bO, inputs and targets."""
     rng = np.random.default_rng(7)
     shapes = {"WH": (2, 3), "bH": (3,), "WO": (3, 1), "bO": (1,)}
-    return {name: rng.normal(size=shape) for name, shape in shapes.items()}, rng.normal(size=(5, 2)), rng.random((5, 1))
+    return (
+        {name: 2 * rng.normal(size=shape) for name, shape in shapes.items()},
+        rng.normal(size=(5, 2)),
+        rng.random((5, 1)),
+    )
 
 
 def sigmoid(z):

@@ -224,8 +224,9 @@ def test_code_climbs_the_loss(capsys):
     for seed in range(5):
         repaired()["train"](**arguments(seed), learning_rate=0.1, epochs=1000)
         losses = losses_of(capsys.readouterr().out)
-        assert np.all(np.diff(losses) > 0), "it maximises the loss"
-        assert losses[-1] > 0.5
+        assert losses[1] > losses[0]
+        assert np.all(np.diff(losses) >= 0)
+        assert losses[-1] > 0.999, "it maximises the loss: the answer is as wrong as it can be"
     start = np.array([0.5, 0.5, 0.5])
     gradient, before = neuron_gradient(start, SAMPLES[:1], np.array([0.0]), squared)
     assert neuron_gradient(start - 0.1 * gradient, SAMPLES[:1], np.array([0.0]), squared)[1] < before
