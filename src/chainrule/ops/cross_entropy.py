@@ -1,0 +1,283 @@
+"""The loss over classes: cross_entropy, for one class per row.
+
+It takes logits, not probabilities, so that it stays exact for logits of any size. The compiled form keeps the
+probabilities of the forward pass for the gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import LabelError, OptionError, ShapeError
+from chainrule.native.kernel import Call, Int, Int1, Real, Real1, blocks, device, kernel, real
+from chainrule.native.vecmath import exp, log
+from chainrule.ops.gemm import Scratch
+from chainrule.ops.record import Array, Example, Sample, Shape, View, op
+from chainrule.ops.softmax import row_max, row_sum
+from chainrule.ops.totals import absent, check, finish, finished, parts_of, spread, total
+
+TILE = 4096  # elements of logits
+ROWS = 512  # at most
+
+
+@kernel
+def cross_entropy_parts(
+    tile: Int, totals: Real1, counts: Real1, p: Real1, x: Real1, labels: Int1, weight: Real1, class_weights: Real1,
+    columns: Int, each: Int, rows: Int, smoothing: Real, count: Real,
+) -> None:  # fmt: skip
+    """Part `tile` of the loss, and p = softmax x. All rows' exponentials are one loop, long enough for vectors."""
+    first = tile * rows
+    last = min(first + rows, labels.size)
+    part = np.float64(0.0)
+    counted = np.float64(0.0)
+    for row in range(first, last):
+        scores = x[row * columns : (row + 1) * columns]
+        shifted = p[row * columns : (row + 1) * columns]
+        largest = row_max(scores)
+        for j in range(shifted.size):
+            shifted[j] = scores[j] - largest
+        w = weight[row // each] if weight.size > 0 else 1.0
+        own = w * class_weights[labels[row]] if class_weights.size > 0 else w
+        part -= (1.0 - smoothing) * own * shifted[labels[row]]
+        counted += own
+        if smoothing > 0.0:
+            part -= smoothing / real(columns) * w * weighted_sum(shifted, class_weights)
+    run = p[first * columns : last * columns]
+    for i in range(run.size):
+        run[i] = exp(run[i])
+    spread_weight = row_sum(class_weights) / real(columns) if class_weights.size > 0 else 1.0
+    for row in range(first, last):
+        run = p[row * columns : (row + 1) * columns]
+        normal = row_sum(run)
+        share = 1.0 / normal
+        for j in range(run.size):
+            run[j] = run[j] * share
+        w = weight[row // each] if weight.size > 0 else 1.0
+        own = w * class_weights[labels[row]] if class_weights.size > 0 else w
+        part += ((1.0 - smoothing) * own + smoothing * w * spread_weight) * log(normal)
+    totals[tile] = part
+    counts[tile] = counted
+    if totals.size == 1:
+        finish(totals, counts, totals, counts, count)
+
+
+@kernel
+def cross_entropy_gradient(
+    tile: Int, dx: Real1, dy: Real1, p: Real1, labels: Int1, denominator: Real1, weight: Real1, class_weights: Real1,
+    columns: Int, each: Int, rows: Int, smoothing: Real,
+) -> None:  # fmt: skip
+    """dx = dy/denominator · w · (p · (what the row counts for) - (the share of each class)), rows of one tile."""
+    factor = dy[0] / denominator[0]
+    spread_weight = row_sum(class_weights) / real(columns) if class_weights.size > 0 else 1.0
+    for row in range(tile * rows, min((tile + 1) * rows, labels.size)):
+        flow = factor * weight[row // each] if weight.size > 0 else factor
+        own = flow * class_weights[labels[row]] if class_weights.size > 0 else flow
+        own = (1.0 - smoothing) * own
+        scale = own + smoothing * flow * spread_weight
+        base = smoothing * flow / real(columns)
+        run = dx[row * columns : (row + 1) * columns]
+        share = p[row * columns : (row + 1) * columns]
+        if base != 0.0 and class_weights.size > 0:
+            for j in range(run.size):
+                run[j] = scale * share[j] - base * class_weights[j]
+        else:
+            for j in range(run.size):
+                run[j] = scale * share[j] - base
+        run[labels[row]] -= own
+
+
+@device
+def weighted_sum(values: Real1, weights: Real1) -> Any:
+    """Σ weight·value, or Σ value without weights."""
+    if weights.size == 0:
+        return row_sum(values)
+    total = 0.0
+    for j in range(values.size):
+        total += weights[j] * values[j]
+    return total
+
+
+_MEAN = {"label_smoothing": 0.0, "reduction": "mean"}
+_SUM = {"label_smoothing": 0.0, "reduction": "sum"}
+_SMOOTH = {"label_smoothing": 0.1, "reduction": "mean"}
+_LABELS = np.array([2, 0, 1, 2])
+_WEIGHTS = np.array([0.5, 2.0, 0.0, 1.0])
+_CLASS_WEIGHTS = np.array([1.0, 0.25, 3.0])
+
+
+def _flops(logits: Shape, *others: Shape | None) -> float:
+    return 6.0 * math.prod(logits)
+
+
+def huge(x: Array) -> Array:
+    """Scores at which exp would overflow."""
+    return np.round(x) * 1e4
+
+
+@op(
+    formula="L = Σ w·(log Σₖ exp xₖ - x_label) / Σ w",
+    saves=("probabilities", "denominator"),
+    flops=_flops,
+    samples=[
+        Sample(((4, 3), _LABELS, None, None), _MEAN),
+        Sample(((4, 3), _LABELS, None, None), _SUM),
+        Sample(((4, 3), _LABELS, None, None), _SMOOTH),
+        Sample(((4, 3), _LABELS, _WEIGHTS, None), _MEAN),
+        Sample(((4, 3), _LABELS, None, _CLASS_WEIGHTS), _MEAN),
+        Sample(((4, 3), _LABELS, _WEIGHTS, _CLASS_WEIGHTS), _SMOOTH),
+        Sample(((4, 3), _LABELS, _WEIGHTS, _CLASS_WEIGHTS), {"label_smoothing": 1.0, "reduction": "sum"}),
+        Sample(((4, 3), _LABELS, None, None), _SMOOTH, domain=huge),
+        Sample(((2, 2, 3), _LABELS.reshape(2, 2), None, None), _MEAN),
+        Sample(((2, 2, 3), _LABELS.reshape(2, 2), np.array([0.5, 2.0]), _CLASS_WEIGHTS), _SMOOTH),
+        Sample(((3,), np.array(1), None, None), _MEAN),
+        Sample(((1, 1), np.array([0]), None, None), _MEAN),
+        Sample(((0, 3), np.zeros(0, np.int64), None, None), _SUM),
+        Sample(((1500, 10), np.arange(1500) % 10, None, None), _MEAN),
+        Sample(((900, 17), np.arange(900) % 17, np.linspace(0.0, 1.0, 900), None), _SMOOTH),
+        Sample(((4, 3), np.array([0, 1, 3, 2]), None, None), _MEAN, error=LabelError),
+        Sample(((4, 3), np.array([0, -1, 1, 2]), None, None), _MEAN, error=LabelError),
+        Sample(((4, 3), np.array([0.0, 1.5, 1.0, 2.0]), None, None), _MEAN, error=LabelError),
+        Sample(((4, 3), np.array([[2], [0], [1], [2]]), None, None), _MEAN, error=ShapeError),
+        Sample(((4, 3), _LABELS, np.ones((4, 1)), None), _MEAN, error=ShapeError),
+        Sample(((4, 3), _LABELS, None, np.ones(4)), _MEAN, error=ShapeError),
+        Sample(((0, 3), np.zeros(0, np.int64), None, None), _MEAN, error=ShapeError),
+        Sample(((4, 3), _LABELS, None, None), {"label_smoothing": 1.5, "reduction": "mean"}, error=OptionError),
+        Sample(((4, 3), _LABELS, None, None), {"label_smoothing": 0.0, "reduction": "none"}, error=OptionError),
+    ],
+    examples=[
+        Example(([[0.0, math.log(3.0)]], [1], None, None), math.log(4.0 / 3.0), _MEAN),
+        Example(([[0.0, math.log(3.0)], [5.0, 5.0]], [1, 0], None, [2.0, 1.0]), math.log(16.0 / 3.0) / 3.0, _MEAN),
+        Example(([[0.0, math.log(3.0)], [5.0, 5.0]], [1, 0], [3.0, 1.0], None), math.log(128.0 / 27.0), _SUM),
+        Example(([[1e4, -1e4], [1e4, -1e4]], [0, 1], None, None), 1e4, _MEAN),
+        Example(([[0.0, math.log(3.0)]], [1], None, None), math.log(4.0) - 0.95 * math.log(3.0), _SMOOTH),
+    ],
+)
+def cross_entropy(
+    logits: Array,
+    labels: Array,
+    weight: Array | None = None,
+    class_weights: Array | None = None,
+    *,
+    label_smoothing: float,
+    reduction: str,
+) -> tuple[Array, Array, Array]:
+    """The negative log-probability of each label under softmax(logits); logits (..., c), labels (...) from 0 to c - 1.
+
+    With class weights v, a row counts v[label] times and "mean" divides by the sum of that (as torch does), times the
+    sample's weight. Label smoothing ε trains towards 1 - ε for the label and ε/c for every class (Szegedy et al. 2016).
+    Raises ShapeError where shapes do not fit, LabelError for labels out of range or not whole numbers.
+    """
+    check_labels(labels, logits.shape[-1])
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    exps = np.exp(shifted)
+    sums = exps.sum(axis=-1, keepdims=True)
+    surprise = np.log(sums) - shifted
+    per_class = np.ones(logits.shape[-1], logits.dtype) if class_weights is None else class_weights
+    own = per_class[labels]
+    losses = (1.0 - label_smoothing) * own * np.take_along_axis(surprise, labels[..., np.newaxis], -1)[..., 0]
+    losses = losses + label_smoothing * np.mean(per_class * surprise, axis=-1)
+    counts = None if class_weights is None else own
+    loss, denominator = total(losses, weight, counts, reduction)
+    return loss, exps / sums, denominator
+
+
+def check_labels(labels: Array, classes: int) -> None:
+    """Raises LabelError unless labels are whole numbers from 0 to `classes` - 1."""
+    if labels.dtype.kind not in "iu":
+        raise LabelError(
+            f"cross_entropy: labels are {labels.dtype}, expected whole numbers 0 .. {classes - 1}: "
+            "convert them, as in labels.astype(int)"
+        )
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if wrong.size:
+        raise LabelError(
+            f"cross_entropy: label {labels.flat[wrong[0]]} in row {wrong[0]}, expected 0 .. {classes - 1} "
+            f"as the logits have {classes} columns: number the classes from 0 or give the model more outputs"
+        )
+
+
+@cross_entropy.shape
+def _(
+    logits: Shape,
+    labels: Shape,
+    weight: Shape | None = None,
+    class_weights: Shape | None = None,
+    *,
+    label_smoothing: float,
+    reduction: str,
+) -> list[Shape]:
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise OptionError(f"cross_entropy: label_smoothing is {label_smoothing}, expected a number from 0 to 1")
+    if not logits or logits[-1] == 0 or labels != logits[:-1]:
+        raise ShapeError(
+            f"cross_entropy: logits have shape {logits}, labels {labels}: expected (..., classes) and "
+            f"{logits[:-1] if logits else '(...)'}: one whole number per row of logits"
+        )
+    if class_weights is not None and class_weights != logits[-1:]:
+        raise ShapeError(
+            f"cross_entropy: class weights have shape {class_weights}, expected {logits[-1:]}: one per class"
+        )
+    loss, denominator = check("cross_entropy", labels, weight, reduction)
+    return [loss, logits, denominator]
+
+
+@cross_entropy.lower
+def _(
+    y: View, probabilities: View, denominator: View, logits: View, labels: View, weight: View | None,
+    class_weights: View | None, *, label_smoothing: float, reduction: str, scratch: Scratch,
+) -> list[Call]:  # fmt: skip
+    columns, each, rows, tiles = _cut(logits, weight)
+    parts = parts_of(y, denominator, tiles, scratch)
+    counted = weight is not None or class_weights is not None
+    count = 1.0 if reduction == "sum" else 0.0 if counted else float(labels.size)
+    call = cross_entropy_parts(
+        tiles, *parts, probabilities.flat(), logits.flat(), labels.flat(), weight.flat() if weight else absent(y),
+        class_weights or absent(y), columns, each, rows, label_smoothing, count, flops=6.0 * logits.size,
+    )  # fmt: skip
+    return [call, *finished(y, denominator, parts, count)]
+
+
+@cross_entropy.gradient("logits", formula="dx = dL/Σw · w·(softmax x - [j = label])")
+def _(
+    dy: Array,
+    labels: Array,
+    weight: Array | None,
+    class_weights: Array | None,
+    probabilities: Array,
+    denominator: Array,
+    *,
+    label_smoothing: float,
+) -> Array:
+    classes = probabilities.shape[-1]
+    per_class = np.ones(classes, probabilities.dtype) if class_weights is None else class_weights
+    wanted = np.equal.outer(labels, np.arange(classes)) * ((1.0 - label_smoothing) * per_class)
+    wanted = wanted + label_smoothing / classes * per_class
+    slope: Array = probabilities * wanted.sum(axis=-1, keepdims=True) - wanted
+    return dy / denominator * spread(weight, slope.ndim) * slope
+
+
+@cross_entropy.lower("logits")
+def _(
+    dx: View, dy: View, labels: View, weight: View | None, class_weights: View | None, probabilities: View,
+    denominator: View, *, label_smoothing: float,
+) -> list[Call]:  # fmt: skip
+    columns, each, rows, tiles = _cut(dx, weight)
+    return [
+        cross_entropy_gradient(
+            tiles, dx.flat(), dy.flat(), probabilities.flat(), labels.flat(), denominator.flat(),
+            weight.flat() if weight else absent(dy), class_weights or absent(dy), columns, each, rows, label_smoothing,
+            flops=2.0 * dx.size,
+        )
+    ]  # fmt: skip
+
+
+def _cut(logits: View, weight: View | None) -> tuple[int, int, int, int]:
+    """Columns, rows that share a weight, rows of a tile, tiles; without rows there is one tile, to write its result."""
+    columns = logits.shape[-1]
+    count = logits.size // columns
+    rows = min(ROWS, max(1, TILE // columns))
+    each = count // weight.size if weight is not None and weight.size else 1
+    return columns, each, rows, max(1, blocks(count, rows))

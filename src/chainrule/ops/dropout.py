@@ -1,0 +1,128 @@
+"""dropout: random elements become 0 while a network trains.
+
+Which ones is a function of (seed, step, number, element) alone: word element % 4 of the Philox block whose counter is
+(element // 4, number, step) under the key seed. So nothing is stored: the gradient draws the same numbers again, and the
+result is the same for any number of workers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import OptionError
+from chainrule.native.kernel import Call, Int, Int1, Real, Real1, blocks, kernel
+from chainrule.native.philox import philox, philox_block, split
+from chainrule.native.state import SEED, STEP
+from chainrule.ops.record import Array, Example, Sample, Shape, View, op
+
+TILE = 4096  # elements; whole Philox blocks
+LOW = 0xFFFFFFFF
+
+
+@kernel
+def drop(tile: Int, y: Real1, x: Real1, state: Int1, threshold: Int, scale: Real, number: Int) -> None:
+    """y = scale·x where the random word of the element reaches the threshold, else 0; for TILE elements."""
+    seed = int(state[SEED])
+    step = int(state[STEP])
+    seed_low, seed_high = seed & LOW, (seed >> 32) & LOW
+    step_low, step_high = step & LOW, (step >> 32) & LOW
+    start = tile * TILE
+    kept = y[start : min(y.size, start + TILE)]
+    given = x[start : min(y.size, start + TILE)]
+    first = start // 4
+    for block in range(kept.size // 4):
+        a, b, c, d = philox_block(first + block, number, step_low, step_high, seed_low, seed_high)
+        at = 4 * block
+        kept[at] = scale * given[at] if a >= threshold else 0.0
+        kept[at + 1] = scale * given[at + 1] if b >= threshold else 0.0
+        kept[at + 2] = scale * given[at + 2] if c >= threshold else 0.0
+        kept[at + 3] = scale * given[at + 3] if d >= threshold else 0.0
+    rest = kept.size // 4 * 4
+    a, b, c, d = philox_block(first + rest // 4, number, step_low, step_high, seed_low, seed_high)
+    for i in range(rest, kept.size):
+        word = a if i == rest else (b if i == rest + 1 else c)
+        kept[i] = scale * given[i] if word >= threshold else 0.0
+
+
+def mask(shape: Shape, p: float, number: int, seed: int, step: int) -> Array:
+    """Which elements are kept: True with probability 1 - p."""
+    size = math.prod(shape)
+    words = philox((np.arange((size + 3) // 4), number, *split(step)), split(seed))
+    kept: Array = words.reshape(-1)[:size].reshape(shape) >= threshold_of(p)
+    return kept
+
+
+def threshold_of(p: float) -> int:
+    """The 32-bit word from which on an element is kept."""
+    return round(p * 2**32)
+
+
+def scale_of(p: float) -> float:
+    """What kept elements are multiplied by, so that the mean stays; nothing is kept for p = 1."""
+    return 1.0 / (1.0 - p) if p < 1.0 else 0.0
+
+
+def _dropped(x: Array, p: float, number: int, seed: int, step: int) -> Array:
+    return np.where(mask(x.shape, p, number, seed, step), x * scale_of(p), x.dtype.type(0))
+
+
+def _calls(y: View, x: View, state: View, p: float, number: int) -> list[Call]:
+    tiles = blocks(x.size, TILE)
+    call = drop(tiles, y.flat(), x.flat(), state, threshold_of(p), scale_of(p), number, flops=float(x.size))
+    return [call] if tiles else []
+
+
+def _with(p: float, **others: int) -> dict[str, Any]:
+    return {"p": p, "number": 0, "seed": 0, "step": 0, **others}
+
+
+@op(
+    formula="y = x/(1 - p) with probability 1 - p, else 0",
+    samples=[
+        Sample(((3, 5),), _with(0.5)),
+        Sample(((9001,),), _with(0.1, number=3, seed=2**40 + 7, step=2**33 + 1)),
+        Sample(((2, 3),), _with(0.0)),
+        Sample(((2, 3),), _with(1.0)),
+        Sample(((1, 1),), _with(0.3)),
+        Sample(((0, 3),), _with(0.5)),
+        Sample(((),), _with(0.5)),
+        Sample(((2, 3),), _with(1.5), error=OptionError),
+        Sample(((2, 3),), _with(math.nan), error=OptionError),
+    ],
+    examples=[
+        # The published first block for counter 0 and key 0: 6627e8d5 e169c58d bc57ac4c 9b00dbd8, of 2³² each.
+        Example(([1.0, 2.0, 3.0, 4.0],), [0.0, 4.0, 6.0, 8.0], _with(0.5)),
+        Example(([1.0, 2.0, 3.0],), [0.0, 8.0, 0.0], _with(0.75)),
+    ],
+)
+def dropout(x: Array, *, p: float, number: int, seed: int, step: int) -> Array:
+    """x with each element set to 0 with probability p, and the others divided by 1 - p (Srivastava et al. 2014).
+
+    `number` is the ordinal of this dropout in the model. Raises OptionError for p outside 0 .. 1.
+    """
+    return _dropped(x, p, number, seed, step)
+
+
+@dropout.shape
+def _(x: Shape, *, p: float, number: int, seed: int, step: int) -> Shape:
+    if not 0.0 <= p <= 1.0:
+        raise OptionError(f"dropout: p is {p}, expected a probability from 0 to 1")
+    return x
+
+
+@dropout.lower
+def _(y: View, x: View, *, p: float, number: int, state: View) -> list[Call]:
+    return _calls(y, x, state, p, number)
+
+
+@dropout.gradient("x", formula="dx = dy/(1 - p) where x was kept, else 0")
+def _(dy: Array, *, p: float, number: int, seed: int, step: int) -> Array:
+    return _dropped(dy, p, number, seed, step)
+
+
+@dropout.lower("x")
+def _(dx: View, dy: View, *, p: float, number: int, state: View) -> list[Call]:
+    return _calls(dx, dy, state, p, number)

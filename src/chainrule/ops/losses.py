@@ -1,0 +1,268 @@
+"""Losses over elements: mean_squared, mean_absolute, huber. Over classes: `chainrule.ops.cross_entropy`.
+
+All take an optional weight per sample, shaped like the leading axes: loss = Σ wᵢ·ℓᵢ / Σ wᵢ for the reduction "mean" and
+Σ wᵢ·ℓᵢ for "sum", where i runs over all elements and those of a sample share its weight. None of them broadcasts.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from chainrule.errors import OptionError, ShapeError
+from chainrule.native.kernel import Call, Pointwise, Real
+from chainrule.ops.gemm import Scratch
+from chainrule.ops.record import Array, Example, Sample, Shape, View, op
+from chainrule.ops.totals import check, check_equal, gradient_calls, loss_calls, spread, total
+
+_MEAN, _SUM = {"reduction": "mean"}, {"reduction": "sum"}
+
+
+def _samples(**attributes: float) -> list[Sample]:
+    """Samples of a loss of (prediction, target, weight)."""
+    mean, total = {**_MEAN, **attributes}, {**_SUM, **attributes}
+    weights = np.array([0.5, 2.0, 0.0, 1.0])
+    return [
+        Sample(((4,), (4,), None), mean),
+        Sample(((4, 3), (4, 3), None), total),
+        Sample(((4, 3), (4, 3), weights), mean),
+        Sample(((4,), (4,), weights), total),
+        Sample(((4, 2, 3), (4, 2, 3), np.arange(8.0).reshape(4, 2)), mean),
+        Sample(((1, 1), (1, 1), None), mean),
+        Sample(((0, 3), (0, 3), None), total),
+        Sample(((), (), None), mean),
+        Sample(((50, 331), (50, 331), None), mean),
+        Sample(((9000,), (9000,), np.linspace(0.0, 1.0, 9000)), mean),
+        Sample(((4,), (4, 1), None), mean, error=ShapeError),
+        Sample(((4, 1), (4,), None), mean, error=ShapeError),
+        Sample(((4,), (4,), np.ones((4, 1))), mean, error=ShapeError),
+        Sample(((4, 3), (4, 3), np.ones(3)), mean, error=ShapeError),
+        Sample(((0, 3), (0, 3), None), mean, error=ShapeError),
+        Sample(((4,), (4,), None), {**attributes, "reduction": "none"}, error=OptionError),
+    ]
+
+
+def _difference_shapes(
+    name: str, prediction: Shape, target: Shape, weight: Shape | None, reduction: str
+) -> list[Shape]:
+    check_equal(name, ("prediction", prediction), ("target", target))
+    return check(name, prediction, weight, reduction)
+
+
+def _flops(x: Shape, *others: Shape | None) -> float:
+    return 4.0 * math.prod(x)
+
+
+# --- mean_squared
+
+
+def _squared(x: Real, target: Real) -> Real:
+    return (x - target) * (x - target)
+
+
+def _squared_slope(x: Real, target: Real) -> Real:
+    return 2.0 * (x - target)
+
+
+_SQUARED = Pointwise("mean_squared_element", _squared, arrays=2, numbers=0)
+_SQUARED_SLOPE = Pointwise("mean_squared_slope", _squared_slope, arrays=2, numbers=0)
+
+
+@op(
+    formula="L = Σ w·(x - t)² / Σ w",
+    saves=("denominator",),
+    flops=_flops,
+    samples=_samples(),
+    examples=[
+        Example(([1.0, 2.0, 4.0], [1.0, 0.0, 1.0], None), 13.0 / 3.0, _MEAN),
+        Example(([1.0, 2.0, 4.0], [1.0, 0.0, 1.0], [1.0, 3.0, 0.0]), 3.0, _MEAN),
+        Example(([[1.0, 2.0], [4.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]], [1.0, 3.0]), 31.0, _SUM),
+    ],
+)
+def mean_squared(
+    prediction: Array, target: Array, weight: Array | None = None, *, reduction: str
+) -> tuple[Array, Array]:
+    """Mean, or sum, of squared differences of two arrays of one shape. Raises ShapeError where they differ."""
+    return total((prediction - target) ** 2, weight, None, reduction)
+
+
+@mean_squared.shape
+def _(prediction: Shape, target: Shape, weight: Shape | None = None, *, reduction: str) -> list[Shape]:
+    return _difference_shapes("mean_squared", prediction, target, weight, reduction)
+
+
+@mean_squared.lower
+def _(
+    y: View, denominator: View, prediction: View, target: View, weight: View | None, *, reduction: str, scratch: Scratch
+) -> list[Call]:
+    return loss_calls(_SQUARED, y, denominator, (prediction, target), weight, reduction, scratch)
+
+
+@mean_squared.gradient("prediction", formula="dx = dL/Σw · w·2(x - t)")
+def _(dy: Array, prediction: Array, target: Array, weight: Array | None, denominator: Array) -> Array:
+    dx: Array = dy / denominator * spread(weight, prediction.ndim) * 2.0 * (prediction - target)
+    return dx
+
+
+@mean_squared.lower("prediction")
+def _(dx: View, dy: View, prediction: View, target: View, weight: View | None, denominator: View) -> list[Call]:
+    return gradient_calls(_SQUARED_SLOPE, dx, dy, denominator, (prediction, target), weight)
+
+
+@mean_squared.gradient("target", formula="dt = dL/Σw · w·2(t - x)")
+def _(dy: Array, prediction: Array, target: Array, weight: Array | None, denominator: Array) -> Array:
+    dt: Array = dy / denominator * spread(weight, target.ndim) * 2.0 * (target - prediction)
+    return dt
+
+
+@mean_squared.lower("target")
+def _(dt: View, dy: View, prediction: View, target: View, weight: View | None, denominator: View) -> list[Call]:
+    return gradient_calls(_SQUARED_SLOPE, dt, dy, denominator, (target, prediction), weight)
+
+
+# --- mean_absolute
+
+
+def _absolute(x: Real, target: Real) -> Real:
+    return abs(x - target)
+
+
+def _sign(x: Real, target: Real) -> Real:
+    d = x - target
+    return 1.0 if d > 0.0 else (-1.0 if d < 0.0 else 0.0 * d)
+
+
+_ABSOLUTE = Pointwise("mean_absolute_element", _absolute, arrays=2, numbers=0)
+_SIGN = Pointwise("mean_absolute_slope", _sign, arrays=2, numbers=0)
+
+
+@op(
+    formula="L = Σ w·|x - t| / Σ w",
+    saves=("denominator",),
+    flops=_flops,
+    samples=_samples(),
+    examples=[
+        Example(([1.0, 2.0, 4.0], [1.0, 0.0, 5.0], None), 1.0, _MEAN),
+        Example(([1.0, 2.0, 4.0], [1.0, 0.0, 5.0], [1.0, 3.0, 4.0]), 10.0, _SUM),
+    ],
+)
+def mean_absolute(
+    prediction: Array, target: Array, weight: Array | None = None, *, reduction: str
+) -> tuple[Array, Array]:
+    """Mean, or sum, of absolute differences; where there is none, the slope is 0. Raises ShapeError."""
+    return total(np.abs(prediction - target), weight, None, reduction)
+
+
+@mean_absolute.shape
+def _(prediction: Shape, target: Shape, weight: Shape | None = None, *, reduction: str) -> list[Shape]:
+    return _difference_shapes("mean_absolute", prediction, target, weight, reduction)
+
+
+@mean_absolute.lower
+def _(
+    y: View, denominator: View, prediction: View, target: View, weight: View | None, *, reduction: str, scratch: Scratch
+) -> list[Call]:
+    return loss_calls(_ABSOLUTE, y, denominator, (prediction, target), weight, reduction, scratch)
+
+
+@mean_absolute.gradient("prediction", formula="dx = dL/Σw · w·sign(x - t)")
+def _(dy: Array, prediction: Array, target: Array, weight: Array | None, denominator: Array) -> Array:
+    dx: Array = dy / denominator * spread(weight, prediction.ndim) * np.sign(prediction - target)
+    return dx
+
+
+@mean_absolute.lower("prediction")
+def _(dx: View, dy: View, prediction: View, target: View, weight: View | None, denominator: View) -> list[Call]:
+    return gradient_calls(_SIGN, dx, dy, denominator, (prediction, target), weight)
+
+
+@mean_absolute.gradient("target", formula="dt = dL/Σw · w·sign(t - x)")
+def _(dy: Array, prediction: Array, target: Array, weight: Array | None, denominator: Array) -> Array:
+    dt: Array = dy / denominator * spread(weight, target.ndim) * np.sign(target - prediction)
+    return dt
+
+
+@mean_absolute.lower("target")
+def _(dt: View, dy: View, prediction: View, target: View, weight: View | None, denominator: View) -> list[Call]:
+    return gradient_calls(_SIGN, dt, dy, denominator, (target, prediction), weight)
+
+
+# --- huber
+
+
+def _huber(x: Real, target: Real, delta: Real) -> Real:
+    d = abs(x - target)
+    return 0.5 * d * d if d <= delta else delta * (d - 0.5 * delta)
+
+
+def _huber_slope(x: Real, target: Real, delta: Real) -> Real:
+    d = x - target
+    return delta if d > delta else (-delta if d < -delta else d)
+
+
+_HUBER = Pointwise("huber_element", _huber, arrays=2, numbers=1)
+_HUBER_SLOPE = Pointwise("huber_slope", _huber_slope, arrays=2, numbers=1)
+
+
+@op(
+    formula="L = Σ w·h / Σ w, h = ½(x - t)² where |x - t| ≤ δ, else δ(|x - t| - ½δ)",
+    saves=("denominator",),
+    flops=_flops,
+    samples=[
+        *_samples(delta=0.7),
+        Sample(((4,), (4,), None), {**_MEAN, "delta": 0.0}, error=OptionError),
+        Sample(((4,), (4,), None), {**_MEAN, "delta": math.nan}, error=OptionError),
+    ],
+    examples=[
+        Example(([1.0, 2.0, 4.0], [0.5, 0.0, 9.0], None), (0.125 + 1.5 + 4.5) / 3.0, {**_MEAN, "delta": 1.0}),
+        Example(([1.0, 2.0], [0.0, 0.0], [2.0, 1.0]), 3.0, {**_SUM, "delta": 4.0}),
+    ],
+)
+def huber(
+    prediction: Array, target: Array, weight: Array | None = None, *, delta: float, reduction: str
+) -> tuple[Array, Array]:
+    """Squared up to a difference of `delta`, straight beyond (Huber 1964). Raises ShapeError where shapes differ."""
+    d = np.abs(prediction - target)
+    return total(np.where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta)), weight, None, reduction)
+
+
+@huber.shape
+def _(prediction: Shape, target: Shape, weight: Shape | None = None, *, delta: float, reduction: str) -> list[Shape]:
+    if not 0.0 < delta < math.inf:
+        raise OptionError(f"huber: delta is {delta}, expected a positive number")
+    return _difference_shapes("huber", prediction, target, weight, reduction)
+
+
+@huber.lower
+def _(
+    y: View, denominator: View, prediction: View, target: View, weight: View | None,
+    *, delta: float, reduction: str, scratch: Scratch,
+) -> list[Call]:  # fmt: skip
+    return loss_calls(_HUBER, y, denominator, (prediction, target), weight, reduction, scratch, delta)
+
+
+@huber.gradient("prediction", formula="dx = dL/Σw · w·clip(x - t, -δ, δ)")
+def _(dy: Array, prediction: Array, target: Array, weight: Array | None, denominator: Array, *, delta: float) -> Array:
+    dx: Array = dy / denominator * spread(weight, prediction.ndim) * np.clip(prediction - target, -delta, delta)
+    return dx
+
+
+@huber.lower("prediction")
+def _(
+    dx: View, dy: View, prediction: View, target: View, weight: View | None, denominator: View, *, delta: float
+) -> list[Call]:
+    return gradient_calls(_HUBER_SLOPE, dx, dy, denominator, (prediction, target), weight, delta)
+
+
+@huber.gradient("target", formula="dt = dL/Σw · w·clip(t - x, -δ, δ)")
+def _(dy: Array, prediction: Array, target: Array, weight: Array | None, denominator: Array, *, delta: float) -> Array:
+    dt: Array = dy / denominator * spread(weight, target.ndim) * np.clip(target - prediction, -delta, delta)
+    return dt
+
+
+@huber.lower("target")
+def _(
+    dt: View, dy: View, prediction: View, target: View, weight: View | None, denominator: View, *, delta: float
+) -> list[Call]:
+    return gradient_calls(_HUBER_SLOPE, dt, dy, denominator, (target, prediction), weight, delta)

@@ -1,0 +1,229 @@
+"""Probabilities from scores: softmax and log_softmax over the last axis.
+
+The largest score of a row is subtracted first, which changes nothing in exact arithmetic and keeps exp within range.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ShapeError
+from chainrule.native.kernel import Call, Int, Kernel, Real1, Real2, blocks, device, kernel
+from chainrule.native.vecmath import exp, log
+from chainrule.ops.record import Array, Example, Sample, Shape, View, op
+
+TILE = 4096  # elements
+
+
+@device
+def shifted_exp(p: Real1, x: Real1, columns: Int) -> None:
+    """p = exp(x - the largest of its row), rows of `columns` elements one after the other.
+
+    The exponentials of all rows are one loop: it runs at vector speed however short the rows are.
+    """
+    for start in range(0, p.size, columns):
+        row = x[start : start + columns]
+        shifted = p[start : start + columns]
+        largest = row_max(row)
+        for j in range(row.size):
+            shifted[j] = row[j] - largest
+    for i in range(p.size):
+        p[i] = exp(p[i])
+
+
+@device
+def row_max(row: Real1) -> Any:
+    """The largest element, compared in four strands because each comparison waits for the one before."""
+    a = b = c = d = row[0]
+    whole = row.size // 4 * 4
+    for j in range(0, whole, 4):
+        a = row[j] if row[j] > a else a
+        b = row[j + 1] if row[j + 1] > b else b
+        c = row[j + 2] if row[j + 2] > c else c
+        d = row[j + 3] if row[j + 3] > d else d
+    for j in range(whole, row.size):
+        a = row[j] if row[j] > a else a
+    a = b if b > a else a
+    c = d if d > c else c
+    return c if c > a else a
+
+
+@device
+def row_sum(row: Real1) -> Any:
+    """The sum of the elements."""
+    total = 0.0
+    for j in range(row.size):
+        total += row[j]
+    return total
+
+
+@kernel
+def softmax_rows(tile: Int, y: Real1, x: Real1, columns: Int, rows: Int) -> None:
+    """Rows tile·rows and on of y = softmax x."""
+    start = tile * rows * columns
+    stop = min(x.size, start + rows * columns)
+    p = y[start:stop]
+    shifted_exp(p, x[start:stop], columns)
+    for at in range(0, p.size, columns):
+        row = p[at : at + columns]
+        share = 1.0 / row_sum(row)
+        for j in range(row.size):
+            row[j] = row[j] * share
+
+
+@kernel
+def softmax_gradient(tile: Int, dx: Real2, dy: Real2, y: Real2, rows: Int) -> None:
+    """dx = y·(dy - Σ dy·y), row by row."""
+    for r in range(tile * rows, min((tile + 1) * rows, y.shape[0])):
+        to, flow, share = dx[r], dy[r], y[r]
+        total = 0.0
+        for j in range(share.size):
+            total += flow[j] * share[j]
+        for j in range(share.size):
+            to[j] = share[j] * (flow[j] - total)
+
+
+@kernel
+def log_softmax_rows(tile: Int, y: Real1, x: Real1, columns: Int, rows: Int) -> None:
+    """Rows tile·rows and on of y = x - log Σ exp x."""
+    start = tile * rows * columns
+    stop = min(x.size, start + rows * columns)
+    p, scores = y[start:stop], x[start:stop]
+    shifted_exp(p, scores, columns)
+    for at in range(0, p.size, columns):
+        row, score = p[at : at + columns], scores[at : at + columns]
+        largest = row_max(score)
+        rest = log(row_sum(row))
+        for j in range(row.size):
+            row[j] = (score[j] - largest) - rest
+
+
+@kernel
+def log_softmax_gradient(tile: Int, dx: Real2, dy: Real2, y: Real2, rows: Int) -> None:
+    """dx = dy - exp(y)·Σ dy, row by row."""
+    for r in range(tile * rows, min((tile + 1) * rows, y.shape[0])):
+        to, flow, logs = dx[r], dy[r], y[r]
+        total = row_sum(flow)
+        for j in range(logs.size):
+            to[j] = flow[j] - exp(logs[j]) * total
+
+
+def row_tiles(count: int, columns: int) -> tuple[int, int]:
+    """Tiles for `count` rows, and the rows of one."""
+    rows = max(1, TILE // columns)
+    return blocks(count, rows), rows
+
+
+def _rows(kernel: Kernel, y: View, x: View) -> list[Call]:
+    columns = y.shape[-1]
+    tiles, rows = row_tiles(math.prod(y.shape[:-1]), columns)
+    return [kernel(tiles, y.flat(), x.flat(), columns, rows, flops=5.0 * x.size)] if tiles else []
+
+
+def _rows_gradient(kernel: Kernel, dx: View, dy: View, y: View) -> list[Call]:
+    count, columns = math.prod(dx.shape[:-1]), dx.shape[-1]
+    tiles, rows = row_tiles(count, columns)
+    matrices = (v.reshape(count, columns) for v in (dx, dy, y))
+    return [kernel(tiles, *matrices, rows, flops=4.0 * y.size)] if tiles else []
+
+
+def _shape(name: str, x: Shape) -> Shape:
+    if not x or x[-1] == 0:
+        raise ShapeError(f"{name}: x has shape {x}, expected a last axis with at least one score")
+    return x
+
+
+_SAMPLES = [
+    Sample(((3, 4),)),
+    Sample(((5,),)),
+    Sample(((2, 3, 6),)),
+    Sample(((1, 1),)),
+    Sample(((0, 3),)),
+    Sample(((500, 11),)),
+    Sample(((3, 1500),)),
+    Sample(((4, 5),), domain=lambda x: np.round(x) * 1e4),
+    Sample(((3, 0),), error=ShapeError),
+    Sample(((),), error=ShapeError),
+]
+_LOGS = [math.log(1.0), math.log(3.0)]
+
+
+def _flops(x: Shape) -> float:
+    return 5.0 * math.prod(x)
+
+
+@op(
+    formula="yⱼ = exp xⱼ / Σₖ exp xₖ",
+    flops=_flops,
+    samples=_SAMPLES,
+    examples=[
+        Example(([_LOGS],), [[0.25, 0.75]]),
+        Example(([[1e4, 1e4], [-1e4, 1e4]],), [[0.5, 0.5], [0.0, 1.0]]),
+    ],
+)
+def softmax(x: Array) -> Array:
+    """Probabilities of scores x (..., c) over the last axis. Raises ShapeError where there are no scores."""
+    p = np.exp(x - x.max(axis=-1, keepdims=True))
+    y: Array = p / p.sum(axis=-1, keepdims=True)
+    return y
+
+
+@softmax.shape
+def _(x: Shape) -> Shape:
+    return _shape("softmax", x)
+
+
+@softmax.lower
+def _(y: View, x: View) -> list[Call]:
+    return _rows(softmax_rows, y, x)
+
+
+@softmax.gradient("x", formula="dx = y·(dy - Σ dy·y)")
+def _(dy: Array, y: Array) -> Array:
+    dx: Array = y * (dy - np.sum(dy * y, axis=-1, keepdims=True))
+    return dx
+
+
+@softmax.lower("x")
+def _(dx: View, dy: View, y: View) -> list[Call]:
+    return _rows_gradient(softmax_gradient, dx, dy, y)
+
+
+@op(
+    formula="yⱼ = xⱼ - log Σₖ exp xₖ",
+    flops=_flops,
+    samples=_SAMPLES,
+    examples=[
+        Example(([_LOGS],), [[-math.log(4.0), math.log(0.75)]]),
+        Example(([[1e4, 1e4], [-1e4, 1e4]],), [[-math.log(2.0), -math.log(2.0)], [-2e4, 0.0]]),
+    ],
+)
+def log_softmax(x: Array) -> Array:
+    """Logarithms of the probabilities of scores x (..., c). Raises ShapeError where there are no scores."""
+    shifted = x - x.max(axis=-1, keepdims=True)
+    y: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return y
+
+
+@log_softmax.shape
+def _(x: Shape) -> Shape:
+    return _shape("log_softmax", x)
+
+
+@log_softmax.lower
+def _(y: View, x: View) -> list[Call]:
+    return _rows(log_softmax_rows, y, x)
+
+
+@log_softmax.gradient("x", formula="dx = dy - exp(y)·Σ dy")
+def _(dy: Array, y: Array) -> Array:
+    dx: Array = dy - np.exp(y) * np.sum(dy, axis=-1, keepdims=True)
+    return dx
+
+
+@log_softmax.lower("x")
+def _(dx: View, dy: View, y: View) -> list[Call]:
+    return _rows_gradient(log_softmax_gradient, dx, dy, y)

@@ -1,0 +1,204 @@
+"""From the losses of elements to one number: weights of samples, mean or sum.
+
+A loss is Σ wᵢ·ℓᵢ / denominator, where the denominator is 1 for the sum, and for the mean the number of elements or the
+sum of their weights. It is saved for the gradient. Losses of elements and their derivatives are pointwise spans, so
+one pair of kernels serves them all. Sums over samples are kept in float64: their terms may be many and alike.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from chainrule.errors import OptionError, ShapeError
+from chainrule.native.kernel import (
+    Call,
+    Int,
+    Pointer,
+    Pointwise,
+    Real,
+    Real1,
+    Span,
+    advance,
+    blocks,
+    call_span,
+    device,
+    kernel,
+    real,
+)
+from chainrule.ops.gemm import Scratch
+from chainrule.ops.record import Array, Shape, View
+
+TILE = 8192  # elements
+
+
+def total(losses: Array, weight: Array | None, counts: Array | None, reduction: str) -> tuple[Array, Array]:
+    """The weighted mean or sum of the losses, and its denominator; `counts` is what each loss counts for, if not 1."""
+    if reduction == "sum":
+        denominator = losses.dtype.type(1)
+    elif weight is None and counts is None:
+        denominator = losses.dtype.type(losses.size)
+    else:
+        each = np.ones_like(losses) if counts is None else counts
+        denominator = np.sum(each * spread(weight, losses.ndim))
+    loss = np.sum(losses * spread(weight, losses.ndim)) / denominator
+    return np.asarray(loss), np.asarray(denominator)
+
+
+def spread(weight: Array | None, ndim: int) -> Array | int:
+    """Weights of the leading axes, ready to multiply an array of `ndim` axes; 1 without weights."""
+    return 1 if weight is None else weight.reshape(weight.shape + (1,) * (ndim - weight.ndim))
+
+
+def check(name: str, elements: Shape, weight: Shape | None, reduction: str) -> list[Shape]:
+    """The shapes of a loss and its denominator. Raises ShapeError and OptionError in the name of op `name`."""
+    if reduction not in ("mean", "sum"):
+        raise OptionError(f'{name}: reduction is {reduction!r}, expected "mean" or "sum"')
+    if reduction == "mean" and 0 in elements:
+        raise ShapeError(f"{name}: shape {elements} has no elements to average: pass at least one sample")
+    if weight is not None and (not weight or weight != elements[: len(weight)]):
+        raise ShapeError(
+            f"{name}: the weights have shape {weight}, the samples {elements}: pass one weight per sample, "
+            f"shape {elements[:1]}"
+        )
+    return [(), ()]
+
+
+def check_equal(name: str, x: tuple[str, Shape], target: tuple[str, Shape]) -> None:
+    """Raises ShapeError unless both shapes are the same: a loss never broadcasts."""
+    if x[1] != target[1]:
+        advice = f"reshape the {target[0]} to {x[1]}" if math.prod(x[1]) == math.prod(target[1]) else "check both"
+        raise ShapeError(f"{name}: the {x[0]} has shape {x[1]}, the {target[0]} {target[1]}: must be equal: {advice}")
+
+
+@device
+def finish(y: Real1, denominator: Real1, totals: Real1, counts: Real1, count: Real) -> None:
+    """The loss from the parts in their order; `count` is the denominator, or 0 where it is the sum of `counts`."""
+    loss = np.float64(0.0)
+    counted = np.float64(0.0)
+    for i in range(totals.size):
+        loss += totals[i]
+        counted += counts[i]
+    if count > 0.0:
+        counted = np.float64(count)
+    denominator[0] = counted
+    y[0] = loss / counted
+
+
+@kernel
+def finish_loss(tile: Int, y: Real1, denominator: Real1, totals: Real1, counts: Real1, count: Real) -> None:
+    """The loss of several tiles."""
+    finish(y, denominator, totals, counts, count)
+
+
+@kernel
+def loss_parts(
+    tile: Int, totals: Real1, counts: Real1, element: Span, losses: Real1, losses_at: Pointer,
+    x: Pointer, target: Pointer, other: Pointer, weight: Real1, inner: Int, rows: Int, count: Real, p0: Real,
+) -> None:  # fmt: skip
+    """Part `tile` of Σ w·ℓ and Σ w: `rows` runs of `inner` elements, which share a weight. One part alone finishes."""
+    start = tile * rows * inner
+    stop = min(losses.size, start + rows * inner)
+    call_span(
+        element, advance(losses_at, start), advance(x, start), advance(target, start), advance(other, start),
+        stop - start, p0, 0.0,
+    )  # fmt: skip
+    part = np.float64(0.0)
+    counted = np.float64(0.0)
+    row = tile * rows
+    for at in range(start, stop, inner):
+        run = losses[at : min(at + inner, stop)]
+        one = 0.0
+        for i in range(run.size):
+            one += run[i]
+        w = weight[row] if weight.size > 0 else 1.0
+        part += w * one
+        counted += w
+        row += 1
+    totals[tile] = part
+    counts[tile] = counted * real(inner)
+    if totals.size == 1:
+        finish(totals, counts, totals, counts, count)
+
+
+@kernel
+def loss_gradient(
+    tile: Int, dx: Real1, dx_at: Pointer, derivative: Span, x: Pointer, target: Pointer, other: Pointer,
+    dy: Real1, denominator: Real1, weight: Real1, inner: Int, rows: Int, p0: Real,
+) -> None:  # fmt: skip
+    """dx = dy/denominator · w · dℓ/dx on tile `tile`, cut as in `loss_parts`."""
+    start = tile * rows * inner
+    stop = min(dx.size, start + rows * inner)
+    call_span(
+        derivative, advance(dx_at, start), advance(x, start), advance(target, start), advance(other, start),
+        stop - start, p0, 0.0,
+    )  # fmt: skip
+    factor = dy[0] / denominator[0]
+    row = tile * rows
+    for at in range(start, stop, inner):
+        run = dx[at : min(at + inner, stop)]
+        flow = factor * weight[row] if weight.size > 0 else factor
+        for i in range(run.size):
+            run[i] = flow * run[i]
+        row += 1
+
+
+def absent(like: View) -> View:
+    """What stands for an optional array that was not given: no elements."""
+    return View(like.buffer, (0,), like.offset)
+
+
+def parts_of(y: View, denominator: View, tiles: int, scratch: Scratch) -> tuple[View, View]:
+    """Where each tile writes its part of Σ w·ℓ and of Σ w; one tile writes the results themselves."""
+    if tiles == 1:
+        return y.flat(), denominator.flat()
+    parts = scratch(2 * tiles)
+    return View(parts.buffer, (tiles,), parts.offset), View(parts.buffer, (tiles,), parts.offset + tiles)
+
+
+def finished(y: View, denominator: View, parts: tuple[View, View], count: float) -> list[Call]:
+    """The call that adds up the parts, where they are several."""
+    return [] if parts[0].size == 1 else [finish_loss(1, y.flat(), denominator.flat(), *parts, count)]
+
+
+def loss_calls(
+    element: Pointwise, y: View, denominator: View, operands: tuple[View, ...], weight: View | None,
+    reduction: str, scratch: Scratch, number: float = 0.0,
+) -> list[Call]:  # fmt: skip
+    """The calls for a loss of elements; `operands` are the span's arrays, x and target first, `number` its number."""
+    size = operands[0].size
+    inner, rows, tiles = _cut(size, weight)
+    parts = parts_of(y, denominator, tiles, scratch)
+    count = 1.0 if reduction == "sum" else float(size) if weight is None else 0.0
+    losses = scratch(size)
+    x, target, other = (*operands, None)[:3]
+    call = loss_parts(
+        tiles, *parts, element, losses, losses, x, target, other, weight or absent(y), inner, rows, count, number,
+        flops=3.0 * size,
+    )  # fmt: skip
+    return [call, *finished(y, denominator, parts, count)]
+
+
+def gradient_calls(
+    derivative: Pointwise, dx: View, dy: View, denominator: View, operands: tuple[View, ...], weight: View | None,
+    number: float = 0.0,
+) -> list[Call]:  # fmt: skip
+    """The calls for the gradient of `loss_calls`; `derivative` is that of the element's loss."""
+    inner, rows, tiles = _cut(dx.size, weight)
+    x, target, other = (*operands, None)[:3]
+    return [
+        loss_gradient(
+            tiles, dx.flat(), dx, derivative, x, target, other, dy.flat(), denominator.flat(), weight or absent(dy),
+            inner, rows, number, flops=3.0 * dx.size,
+        )
+    ]  # fmt: skip
+
+
+def _cut(size: int, weight: View | None) -> tuple[int, int, int]:
+    """Elements that share a weight, runs of them in a tile, tiles; an empty loss has one tile, to write its result."""
+    if weight is None or not size:
+        return TILE, 1, max(1, blocks(size, TILE))
+    inner = size // weight.size
+    rows = max(1, TILE // inner)
+    return inner, rows, blocks(weight.size, rows)
