@@ -10,6 +10,6 @@ def warmup() -> None:
 
     Example: [bold]chainrule warmup[/bold]
     """
-    from chainrule.native.warmup import warmup as compile_all
+    from chainrule.engine.warmup import warmup as compile_all
 
     compile_all()

@@ -83,10 +83,21 @@ class CompiledEngine:
         bound.indices.point_at(np.ascontiguousarray(indices, np.int64))
         bound.coefficients.point_at(np.ascontiguousarray(coefficients, np.float64).reshape(-1))
         bound.results.point_at(losses)
-        begun = bound.program.run(steps, first_step)
-        if bound.program.stopped:
-            raise _not_finite(first_step + begun - 1, losses[begun - 1])
-        return losses
+        program = bound.program
+        snapshot = self.blocks.snapshot() if self._can_afford_snapshot(steps, program.seconds) else None
+        good = program.run(steps, first_step) - 1
+        if not program.stopped:
+            return losses
+        if snapshot is not None and not self.blocks.finite():
+            # Finite gradients, but an update that overflowed: go back and replay up to the step before it.
+            self.blocks.restore(snapshot)
+            good -= 1
+            program.run(good, first_step)
+        raise _not_finite(first_step + good, losses[good])
+
+    def _can_afford_snapshot(self, steps: int, seconds: float) -> bool:
+        """Whether copying parameters and states costs less than a fiftieth of the run (single steps of large models: no)."""
+        return self.blocks.copy_seconds < 0.02 * steps * seconds + 1e-6
 
     def gradients(
         self, x: Array, y: Array, weight: Array | None = None, step: int = 0

@@ -38,6 +38,9 @@ RANK = {"Real1": 1, "Real2": 2, "Real3": 3, "Real4": 4, "Int1": 1, "Int2": 2, "F
 SCALARS = frozenset({"Int", "Real", "Pointer", "Span"})
 
 
+KERNELS: list[Kernel] = []  # every kernel declared, for compiling ahead
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A tile function, with the kind of each argument after the tile number."""
@@ -100,7 +103,8 @@ def kernel(function: Callable[..., None]) -> Kernel:
     for name, kind in parameters:
         if kind not in RANK and kind not in SCALARS:
             raise TypeError(f"kernel {function.__name__}: {name} has no argument kind, found {kind!r}")
-    return Kernel(function, parameters)
+    KERNELS.append(found := Kernel(function, parameters))
+    return found
 
 
 def device(function: Callable[..., Any]) -> Callable[..., Any]:

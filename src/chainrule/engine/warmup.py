@@ -1,0 +1,37 @@
+"""Compile every kernel ahead of time, so that no later run waits for one."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from chainrule import ops
+from chainrule.engine import bookkeeping  # noqa: F401 - declares kernels
+from chainrule.engine.pointwise import span_of
+from chainrule.native import load
+from chainrule.native.kernel import KERNELS, Kernel, Pointwise
+from chainrule.native.replay import replay
+from chainrule.ops.record import OPS
+
+
+def every_code() -> list[Kernel | Pointwise]:
+    """Every kernel of the package, and the span of every pointwise rule in both its forms."""
+    modules = [importlib.import_module(f"chainrule.ops.{m.name}") for m in pkgutil.iter_modules(ops.__path__)]
+    rules = [rule for op in OPS.values() for rule in (op.forward, *op.gradients.values()) if rule.scalar is not None]
+    spans = [span_of(rule, in_place) for rule in rules for in_place in (False, True)]
+    named = [value for module in modules for value in vars(module).values() if isinstance(value, Pointwise)]
+    return [*KERNELS, *spans, *named]
+
+
+def warmup(dtypes: Iterable[Any] = (np.float32,)) -> int:
+    """Compile, or find in the cache, all code for these dtypes; answers how many pieces there are. Tells what it compiles."""
+    codes = [(code, np.dtype(dtype)) for dtype in dtypes for code in every_code()]
+    with load.announced(codes):
+        replay()
+        for code, dtype in codes:
+            load.address(code, dtype)
+    return len({load.symbol(code, dtype) for code, dtype in codes})
