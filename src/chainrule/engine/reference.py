@@ -47,7 +47,8 @@ class ReferenceEngine:
         dtypes = {p.dtype for p in parameters.values()}
         if len(dtypes) > 1:
             raise DtypeError(f"engine: parameters have several dtypes, {', '.join(map(str, dtypes))}: give them one")
-        self.block: Array = np.zeros(sum(p.size for p in parameters.values()), *dtypes)
+        size = sum(p.size for p in parameters.values())
+        self.block: Array = np.zeros(size, next(iter(dtypes), np.dtype(np.float32)))
         self.states: list[Array] = [np.zeros_like(self.block) for _ in update.states]
         self._views: dict[str, Array] = {}
         self._data: tuple[Array, Array, Array | None] | None = None

@@ -84,7 +84,7 @@ class Step:
         number("Step", "gamma", self.gamma, least=0)
 
     def __call__(self, step: ArrayLike) -> Factors:
-        return np.power(float(self.gamma), np.asarray(step) // self.every)
+        return np.asarray(np.power(float(self.gamma), np.asarray(step) // self.every))
 
 
 @dataclass(frozen=True)
@@ -172,14 +172,12 @@ class LinearWarmup:
             raise OptionError(f"LinearWarmup: then is {self.then!r}, expected a schedule or any callable of the step")
 
     def __call__(self, step: ArrayLike) -> Factors:
-        step = np.asarray(step)
-        rising = self.start + (1 - self.start) * np.minimum(step + 1, self.steps) / self.steps
-        if self.then is None:
-            return np.asarray(rising)
-        after = step >= self.steps  # only those steps: a table of factors must not be asked beyond its end
-        rising = np.array(rising, dtype=np.float64, ndmin=1)
-        rising[np.atleast_1d(after)] = factors(self.then, np.atleast_1d(step - self.steps)[np.atleast_1d(after)])
-        return rising.reshape(step.shape)
+        at = np.atleast_1d(np.asarray(step))
+        result = np.asarray(self.start + (1 - self.start) * np.minimum(at + 1, self.steps) / self.steps)
+        if self.then is not None:
+            after = at >= self.steps  # only those steps: a table of factors must not be asked beyond its end
+            result[after] = factors(self.then, at[after] - self.steps)
+        return result.reshape(np.shape(step))
 
 
 @dataclass(frozen=True)
@@ -208,10 +206,10 @@ class OneCycle:
     def __call__(self, step: ArrayLike) -> Factors:
         low = 1 / self.start_div
         top = max(self.warmup * self.steps - 1, 0.0)  # where the rate is full
-        step = np.minimum(np.asarray(step), self.steps - 1)
-        rising = _mix(low, 1.0, step / top if top > 0 else np.ones(np.shape(step)))
-        falling = _mix(1.0, low / self.end_div, (step - top) / (self.steps - 1 - top))
-        return np.where(step <= top, rising, falling)
+        at = np.minimum(np.asarray(step), self.steps - 1)
+        rising = _mix(low, 1.0, at / top if top > 0 else np.ones(at.shape))
+        falling = _mix(1.0, low / self.end_div, (at - top) / (self.steps - 1 - top))
+        return np.asarray(np.where(at <= top, rising, falling))
 
 
 def _mix(a: float, b: float, t: Any) -> Any:
