@@ -9,8 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from chainrule import nn
-from chainrule.autodiff.tape import no_grad
-from chainrule.autodiff.tensor import tensor
 
 
 def console(*, quiet: bool = False) -> Console:
@@ -18,25 +16,15 @@ def console(*, quiet: bool = False) -> Console:
     return Console(highlight=False, soft_wrap=True, quiet=quiet, markup=False)
 
 
-def layer_table(model: nn.Sequential, inputs: int) -> Table:
+def layer_table(model: nn.Module, inputs: int) -> Table:
     """A row for each layer: its output's shape, with n for the rows, and its number of parameters."""
-    import numpy as np
-
     table = _table("layer", "output shape", "parameters")
-    was_training = model.training
-    model.eval()
-    total = 0
-    with no_grad():
-        x = tensor(np.zeros((1, inputs), np.float32))
-        for name, layer in model.named_children().items():
-            x = layer(x)
-            parameters = sum(p.data.size for p in layer.parameters())
-            total += parameters
-            shape = ", ".join(["n", *map(str, x.shape[1:])])
-            table.add_row(f"{name} {layer!r}", f"({shape})", f"{parameters:,}")
-    model.train(was_training)
+    rows = nn.summary(model, (1, inputs))
+    for row in rows:
+        shape = ", ".join(["n", *map(str, (row.output or ())[1:])])
+        table.add_row(f"{row.name} {row.kind}", f"({shape})", f"{row.parameters:,}")
     table.add_section()
-    table.add_row("total", "", f"{total:,}")
+    table.add_row("total", "", f"{sum(row.parameters for row in rows):,}")
     return table
 
 

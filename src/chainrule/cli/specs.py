@@ -121,7 +121,7 @@ def _schedule(settings: Settings, steps_per_epoch: int, steps: int) -> Any:
         expected = f"{least}" if least == most else f"{least} to {most}"
         raise OptionError(f'schedule: "{spec}" has {len(numbers)} numbers, {kind} takes {expected}')
     if kind == "cosine":
-        return optim.Cosine(steps, *numbers)
+        return optim.Cosine(steps, floor=(numbers or [0.0])[0])
     if kind == "one-cycle":
         return optim.OneCycle(max(steps, 2), *numbers)
     if kind == "step":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typer
+
 
 def warmup() -> None:
     """Compile all kernels now, so that no later run has to.
@@ -12,4 +14,4 @@ def warmup() -> None:
     """
     from chainrule.engine.warmup import warmup as compile_all
 
-    compile_all()
+    typer.echo(f"{compile_all()} kernels are ready")
