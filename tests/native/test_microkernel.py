@@ -39,7 +39,7 @@ def compiled(request: Any) -> Any:
     return dtype, target.panel(dtype), functions, (library, linker)
 
 
-@pytest.mark.parametrize("rows,depth", SHAPES)
+@pytest.mark.parametrize(("rows", "depth"), SHAPES)
 @pytest.mark.parametrize("turned", [False, True], ids=["by rows", "by columns"])
 def test_panel_is_a_matrix_product(compiled: Any, rows: int, depth: int, turned: bool) -> None:
     dtype, width, (run, _), _keep = compiled

@@ -29,7 +29,9 @@ def test_every_worker_runs_once_at_the_same_time() -> None:
 
 def test_two_callers_have_teams_of_their_own() -> None:
     meeting = threading.Barrier(4, timeout=20)
-    callers = [threading.Thread(target=run_together, args=(lambda _: meeting.wait(), 2, meeting.abort)) for _ in range(2)]
+    callers = [
+        threading.Thread(target=run_together, args=(lambda _: meeting.wait(), 2, meeting.abort)) for _ in range(2)
+    ]
     for caller in callers:
         caller.start()
     for caller in callers:

@@ -1,4 +1,5 @@
-"""The kernels around a step: where it begins, its batch, its loss, the check before the update, clipping, its results."""
+"""The kernels around a step: where it begins, its batch, its loss, the check before the update, clipping, its
+results."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ GATHER_TILE = 4096  # batch elements copied by one tile, at least one row
 
 
 @kernel
-def begin(tile, state: Int1, coefficients: Float1, columns: Int, current: Float1) -> None:
+def begin(tile: Int, state: Int1, coefficients: Float1, columns: Int, current: Float1) -> None:
     """The next step: count it, and put its row of coefficients where the update reads them."""
     state[POSITION] += 1
     state[STEP] += 1
@@ -20,7 +21,7 @@ def begin(tile, state: Int1, coefficients: Float1, columns: Int, current: Float1
 
 
 @kernel
-def gather(tile, state: Int1, indices: Int2, source: Real2, target: Real2, rows: Int) -> None:
+def gather(tile: Int, state: Int1, indices: Int2, source: Real2, target: Real2, rows: Int) -> None:
     """Rows of the batch: target[i] = source[indices[step of this call, i]]."""
     index = indices[state[POSITION]]
     for i in range(tile * rows, min(tile * rows + rows, target.shape[0])):
@@ -30,7 +31,7 @@ def gather(tile, state: Int1, indices: Int2, source: Real2, target: Real2, rows:
 
 
 @kernel
-def gather_labels(tile, state: Int1, indices: Int2, source: Int2, target: Int2, rows: Int) -> None:
+def gather_labels(tile: Int, state: Int1, indices: Int2, source: Int2, target: Int2, rows: Int) -> None:
     """The same for int64 labels."""
     index = indices[state[POSITION]]
     for i in range(tile * rows, min(tile * rows + rows, target.shape[0])):
@@ -40,7 +41,7 @@ def gather_labels(tile, state: Int1, indices: Int2, source: Int2, target: Int2, 
 
 
 @kernel
-def record(tile, state: Int1, loss: Real1, losses: Float1) -> None:
+def record(tile: Int, state: Int1, loss: Real1, losses: Float1) -> None:
     """Keep the step's loss; one that is not finite stops the run (x·0 is 0 for finite x only)."""
     losses[state[POSITION]] = loss[0]
     if loss[0] * 0.0 != 0.0:
@@ -48,7 +49,7 @@ def record(tile, state: Int1, loss: Real1, losses: Float1) -> None:
 
 
 @kernel
-def check(tile, state: Int1, gradient: Real1, size: Int) -> None:
+def check(tile: Int, state: Int1, gradient: Real1, size: Int) -> None:
     """Stop the run where a gradient is not finite."""
     part = gradient[tile * size : tile * size + size]
     total = real(0)
@@ -59,7 +60,7 @@ def check(tile, state: Int1, gradient: Real1, size: Int) -> None:
 
 
 @kernel
-def squares(tile, gradient: Real1, partial: Float1, size: Int) -> None:
+def squares(tile: Int, gradient: Real1, partial: Float1, size: Int) -> None:
     """The sum of squares of one tile of the gradient."""
     part = gradient[tile * size : tile * size + size]
     total = 0.0
@@ -69,7 +70,7 @@ def squares(tile, gradient: Real1, partial: Float1, size: Int) -> None:
 
 
 @kernel
-def clip_by_norm(tile, gradient: Real1, partial: Float1, limit: Real, size: Int) -> None:
+def clip_by_norm(tile: Int, gradient: Real1, partial: Float1, limit: Real, size: Int) -> None:
     """g = g·min(1, limit/(‖g‖ + 1e-6)), with ‖g‖ from the partial sums of squares, added in tile order."""
     total = 0.0
     for i in range(partial.size):
@@ -81,7 +82,7 @@ def clip_by_norm(tile, gradient: Real1, partial: Float1, limit: Real, size: Int)
 
 
 @kernel
-def clip_by_value(tile, gradient: Real1, limit: Real, size: Int) -> None:
+def clip_by_value(tile: Int, gradient: Real1, limit: Real, size: Int) -> None:
     """g = min(max(g, -limit), limit)."""
     part = gradient[tile * size : tile * size + size]
     for i in range(part.size):
@@ -89,7 +90,7 @@ def clip_by_value(tile, gradient: Real1, limit: Real, size: Int) -> None:
 
 
 @kernel
-def deliver(tile, state: Int1, result: Real2, target: Real2, rows: Int) -> None:
+def deliver(tile: Int, state: Int1, result: Real2, target: Real2, rows: Int) -> None:
     """Put a batch of results behind those of the steps before."""
     batch = result.shape[0]
     block = target[state[POSITION] * batch : (state[POSITION] + 1) * batch]

@@ -30,9 +30,8 @@ Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 class CompiledEngine:
     """Trains through programs; the interface is that of `chainrule.engine.reference.ReferenceEngine`.
 
-    forward: the model; loss(output, target, weight or None): the loss as a single number; parameters: what to learn, by name;
-    update: the optimizer's rule, or None for a model that is only asked; workers: threads, by default the processors this
-    process may use.
+    forward: the model; loss(output, target, weight or None): the loss as a single number; parameters: what to learn,
+    by name; update: the optimizer's rule; workers: threads, by default the processors this process may use.
     """
 
     def __init__(
@@ -76,27 +75,39 @@ class CompiledEngine:
 
     def run(self, indices: Array, coefficients: Array, first_step: int) -> Array:
         """One training step per row of `indices`; answers the losses. Raises NonFiniteError before a bad update."""
-        steps, batch = indices.shape
-        bound = self._bound("train", batch)
+        bound = self._bound("train", indices.shape[1])
         self._latest = bound.program
-        losses = np.full(steps, np.nan)
+        snapshot = self.blocks.snapshot() if self._can_afford_snapshot(len(indices), bound.program.seconds) else None
+        losses, done = self._steps(bound, indices, coefficients, first_step)
+        if snapshot is not None and not self.blocks.finite():
+            self.blocks.restore(snapshot)
+            self._stop_before_overflow(bound, indices, coefficients, first_step)
+        if done < len(indices):
+            what = "a gradient is not finite" if np.isfinite(losses[done]) else f"the loss is {losses[done]}"
+            raise _not_finite(first_step + done, what)
+        return losses
+
+    def _steps(self, bound: _Bound, indices: Array, coefficients: Array, first_step: int) -> tuple[Array, int]:
+        """Replay; answers the losses and how many steps were completed."""
+        losses = np.full(len(indices), np.nan)
         bound.indices.point_at(np.ascontiguousarray(indices, np.int64))
         bound.coefficients.point_at(np.ascontiguousarray(coefficients, np.float64).reshape(-1))
         bound.results.point_at(losses)
-        program = bound.program
-        snapshot = self.blocks.snapshot() if self._can_afford_snapshot(steps, program.seconds) else None
-        good = program.run(steps, first_step) - 1
-        if not program.stopped:
-            return losses
-        if snapshot is not None and not self.blocks.finite():
-            # Finite gradients, but an update that overflowed: go back and replay up to the step before it.
-            self.blocks.restore(snapshot)
-            good -= 1
-            program.run(good, first_step)
-        raise _not_finite(first_step + good, losses[good])
+        begun = bound.program.run(len(indices), first_step)
+        return losses, begun - bound.program.stopped
+
+    def _stop_before_overflow(self, bound: _Bound, indices: Array, coefficients: Array, first_step: int) -> None:
+        """Replay step by step up to the update, made from finite gradients, that left the range of the dtype."""
+        for i in range(len(indices)):
+            before = self.blocks.snapshot()
+            self._steps(bound, indices[i : i + 1], coefficients[i : i + 1], first_step + i)
+            if not self.blocks.finite():
+                self.blocks.restore(before)
+                raise _not_finite(first_step + i, "an updated weight is not finite")
 
     def _can_afford_snapshot(self, steps: int, seconds: float) -> bool:
-        """Whether copying parameters and states costs less than a fiftieth of the run (single steps of large models: no)."""
+        """Whether copying parameters and states costs less than a fiftieth of the run (single steps of large models:
+        no)."""
         return self.blocks.copy_seconds < 0.02 * steps * seconds + 1e-6
 
     def gradients(
@@ -232,9 +243,13 @@ class _Builder:
             if self.kind != "predict":
                 loss = self.engine.loss_function(output, symbols["y"], symbols.get("weight"))
         if self.kind == "predict" and (not output.shape or output.shape[0] != self.batch):
-            raise ShapeError(f"the model's output has shape {output.shape}: its first axis must be the {self.batch} samples")
+            raise ShapeError(
+                f"the model's output has shape {output.shape}: its first axis must be the {self.batch} samples"
+            )
         if loss is not None and loss.size != 1:
-            raise ShapeError(f"the loss has shape {loss.shape}, expected a single number: reduce it with mean() or sum()")
+            raise ShapeError(
+                f"the loss has shape {loss.shape}, expected a single number: reduce it with mean() or sum()"
+            )
         steps = Forward(self.engine.blocks.tensors, symbols)
         steps.add(tape.nodes[:forward_nodes], "forward")
         steps.add(tape.nodes[forward_nodes:], "loss")
@@ -275,24 +290,25 @@ class _Builder:
             self._add(call, "update", "clip_by_norm", "g = g·min(1, c/‖g‖)")
         update = engine.update
         states = [View(owned.states[name], whole) for name in update.states]
-        call = update.kernel(blocks(owned.size, TILE), parameter, gradient, *states, self.row, flops=update.flops * owned.size)
+        flops = update.flops * owned.size
+        call = update.kernel(blocks(owned.size, TILE), parameter, gradient, *states, self.row, flops=flops)
         self._add(call, "update", update.name, update.formula)
 
     def _deliver(self, output: View) -> None:
         columns = output.size // self.batch
         target = View(Buffer(1, self.dtype, "data", "predictions", np.zeros(1, self.dtype)), (1, 1))
         rows = max(1, book.GATHER_TILE // max(1, columns))
-        call = book.deliver(blocks(self.batch, rows), self.engine.state, output.reshape(self.batch, columns), target, rows)
+        result = output.reshape(self.batch, columns)
+        call = book.deliver(blocks(self.batch, rows), self.engine.state, result, target, rows)
         self._add(call, "result", "deliver", "predictions[rows] = y")
 
     def _add(self, call: Call, phase: str, name: str, formula: str, stops: bool = False) -> None:
         self.instructions.append(Instruction(call, phase, name, formula, stops))
 
 
-def _not_finite(step: int, loss: float) -> NonFiniteError:
-    what = "a gradient is not finite" if np.isfinite(loss) else f"the loss is {loss}"
+def _not_finite(step: int, what: str) -> NonFiniteError:
     return NonFiniteError(
-        f"step {step}: {what}; stopped before the update, the weights are the last finite ones: "
-        "lower lr, set clip_norm, or look for extreme values in the data",
+        f"step {step}: {what}; the weights are those before this step: "
+        "lower lr, clip the gradients (clip_norm=1.0), or look for extreme values in the data",
         step,
     )

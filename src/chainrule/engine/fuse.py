@@ -39,8 +39,10 @@ def _join_epilogues(graph: Graph) -> None:
         if not _is_pointwise(task.rule, task):
             continue
         first, *rest = task.operands
-        maker = makers.get(first) if first is not None else None
-        if maker is None or not maker.rule.asks("epilogue") or maker.epilogue or uses[first] != 1 or len(rest) > 1:
+        if first is None or first not in makers:
+            continue
+        maker = makers[first]
+        if not maker.rule.asks("epilogue") or maker.epilogue or uses[first] != 1 or len(rest) > 1:
             continue
         if len(maker.outputs) != 1 or (rest and not _known_before(graph, rest[0], maker)):
             continue
@@ -57,13 +59,9 @@ def _is_pointwise(rule: Rule, task: Task) -> bool:
 
 
 def _known_before(graph: Graph, value: Value | None, task: Task) -> bool:
-    """Whether `value` is computed before `task` runs."""
-    for earlier in graph.tasks:
-        if earlier is task:
-            return True
-        if value in earlier.writes():
-            return True if graph.tasks.index(earlier) < graph.tasks.index(task) else False
-    return True
+    """Whether `value` is known when `task` runs: no later task computes it."""
+    later = graph.tasks[graph.tasks.index(task) :]
+    return all(value is not written for t in later for written in t.writes())
 
 
 def _join_sums_of_gradients(graph: Graph) -> None:
@@ -72,8 +70,10 @@ def _join_sums_of_gradients(graph: Graph) -> None:
         if task.rule is not OPS["add"].forward or task.phase != "backward":
             continue
         first, second = task.operands
-        maker = makers.get(second) if second is not None else None
-        if first is None or maker is None or not maker.rule.asks("add") or maker.epilogue or maker.adds_to:
+        if first is None or second is None or second not in makers:
+            continue
+        maker = makers[second]
+        if not maker.rule.asks("add") or maker.epilogue or maker.adds_to:
             continue
         if uses[first] != 1 or uses[second] != 1 or not _known_before(graph, first, maker):
             continue
@@ -85,7 +85,7 @@ def _join_sums_of_gradients(graph: Graph) -> None:
 
 def _join_bias_gradients(graph: Graph) -> None:
     for weight, bias in _pairs(graph):
-        if weight.adds_to is None and weight.sums is None:
+        if weight.adds_to is None:
             weight.sums = bias.outputs[0]
             graph.tasks.remove(bias)
 
@@ -93,6 +93,6 @@ def _join_bias_gradients(graph: Graph) -> None:
 def _pairs(graph: Graph) -> Iterator[tuple[Task, Task]]:
     """Weight and bias gradients of the same layer: neighbours that read the same dy."""
     for first, second in list(zip(graph.tasks, graph.tasks[1:], strict=False)):
-        if first.rule.asks("sums") and second.op is first.op and second.rule.operands == ("dy",):
-            if first.operands[0] is second.operands[0] and second.adds_to is None and second.epilogue is None:
-                yield first, second
+        same_layer = first.rule.asks("sums") and second.op is first.op and second.rule.operands == ("dy",)
+        if same_layer and first.operands[0] is second.operands[0] and second.adds_to is None:
+            yield first, second

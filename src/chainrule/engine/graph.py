@@ -1,7 +1,7 @@
 """A training step as tasks on values: what was traced, and the gradient tape built from it.
 
-A value is an array the program will have memory for; a task computes one rule of one op. The forward tasks come from the
-tape; `backward` walks them in reverse and adds a task for each gradient that is needed.
+A value is an array the program will have memory for; a task computes one rule of one op. The forward tasks come from
+the tape; `backward` walks them in reverse and adds a task for each gradient that is needed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from chainrule.ops.record import OPS, Array, Op, Rule, Shape
 
 @dataclass(eq=False)
 class Value:
-    """An array of the step; `kind` says who owns its memory: "result", "input", "parameter", "gradient" or "constant"."""
+    """An array of the step; `kind` says whose it is: "result", "input", "parameter" or "constant"."""
 
     shape: Shape
     dtype: np.dtype[Any]
@@ -37,8 +37,8 @@ class Value:
 class Task:
     """One rule to compute: outputs (y, then saved values) from operands, in one of the step's phases.
 
-    The last four fields are set by fusion: a pointwise function run on the output while it is in cache (`other` is its second
-    operand), a value the result is added to, and the bias gradient computed along with a weight gradient.
+    The last five fields are set by fusion: a pointwise function run on the output while it is in cache (`other` is its
+    second operand), a value the result is added to, and the bias gradient computed along with a weight gradient.
     """
 
     rule: Rule
@@ -76,7 +76,7 @@ class Task:
 
 @dataclass
 class Graph:
-    """The tasks of one step, its inputs by role ("x", "y", "weight"), its results, and the gradient of each parameter."""
+    """The tasks of one step, its inputs by role ("x", "y", "weight"), its results, and each parameter's gradient."""
 
     tasks: list[Task]
     inputs: dict[str, Value]
@@ -92,12 +92,12 @@ class Forward:
     def __init__(self, parameters: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> None:
         self.values: dict[int, Value] = {}
         self.keep: list[Tensor] = []  # so that no id is used twice
-        self.parameters = {name: self._enter(t, Value(t.shape, t.dtype, name, "parameter")) for name, t in parameters.items()}
-        self.inputs = {name: self._enter(t, Value(t.shape, t.dtype, name, "input")) for name, t in inputs.items()}
+        self.parameters = {name: self._enter(t, name, "parameter") for name, t in parameters.items()}
+        self.inputs = {name: self._enter(t, name, "input") for name, t in inputs.items()}
         self.tasks: list[Task] = []
 
-    def _enter(self, tensor: Tensor, value: Value) -> Value:
-        self.values[id(tensor)] = value
+    def _enter(self, tensor: Tensor, name: str, kind: str = "result", array: Array | None = None) -> Value:
+        self.values[id(tensor)] = value = Value(tensor.shape, tensor.dtype, name, kind, array)
         self.keep.append(tensor)
         return value
 
@@ -106,16 +106,16 @@ class Forward:
         if id(tensor) in self.values:
             return self.values[id(tensor)]
         if tensor.is_symbolic:
-            raise TraceError(f"{tensor} was made in another trace: a model must not keep tensors from one call to the next")
-        return self._enter(tensor, Value(tensor.shape, tensor.dtype, "constant", "constant", np.ascontiguousarray(tensor.data)))
+            raise TraceError(
+                f"{tensor} was made in another trace: a model must not keep tensors from one call to the next"
+            )
+        return self._enter(tensor, "constant", "constant", np.ascontiguousarray(tensor.data))
 
     def add(self, nodes: Iterable[Node], phase: str) -> None:
         """Append nodes of the tape as tasks of `phase`."""
         for node in nodes:
             operands = [None if t is None else self.value(t) for t in node.inputs]
-            outputs = [
-                self._enter(t, Value(t.shape, t.dtype, node.op.name)) for t in (node.output, *node.saved)
-            ]
+            outputs = [self._enter(t, node.op.name) for t in (node.output, *node.saved)]
             self.tasks.append(Task(node.op.forward, node.op, outputs, operands, node.attributes, phase))
 
 
@@ -127,16 +127,14 @@ def backward(graph: Graph, seed: Value) -> None:
     assert graph.loss is not None
     wanted = set(map(id, graph.parameters.values()))
     for task in graph.tasks:
-        if any(v is not None and id(v) in wanted for v in task.operands):
-            wanted.update(id(v) for v in task.outputs[:1])
+        if any(True for _ in _differentiable(task, wanted)):
+            wanted.add(id(task.outputs[0]))
     gradient: dict[int, Value] = {id(graph.loss): seed}
     for task in reversed(list(graph.tasks)):
         dy = gradient.get(id(task.outputs[0]))
         if dy is None or id(task.outputs[0]) not in wanted:
             continue
-        for name, operand in zip(_input_names(task), task.operands, strict=True):
-            if operand is None or id(operand) not in wanted:
-                continue
+        for name, operand in _differentiable(task, wanted):
             new = _gradient_task(graph, task, name, operand, dy)
             known = gradient.get(id(operand))
             gradient[id(operand)] = new if known is None else _sum(graph, known, new)
@@ -145,20 +143,20 @@ def backward(graph: Graph, seed: Value) -> None:
             graph.gradients[name] = gradient[id(parameter)]
 
 
-def _input_names(task: Task) -> tuple[str, ...]:
-    """The op's names for its operands; an op with *xs names them xs0, xs1, ..."""
-    return task.op.inputs
+def _differentiable(task: Task, wanted: set[int]) -> Iterable[tuple[str, Value]]:
+    """The inputs of a task, by name, that depend on a parameter and through which a gradient flows."""
+    for name, operand in zip(task.op.inputs, task.operands, strict=True):
+        if operand is not None and id(operand) in wanted and name in task.op.gradients:
+            yield name, operand
 
 
 def _gradient_task(graph: Graph, task: Task, name: str, operand: Value, dy: Value) -> Value:
-    rule = task.op.gradients.get(name)
-    if rule is None:
-        raise TraceError(f"op {task.op.name} has no gradient for its input {name}, which depends on a parameter")
+    rule = task.op.gradients[name]
     known: dict[str, Value | None] = dict(zip(task.op.inputs, task.operands, strict=True))
     known |= dict(zip(("y", *task.op.saves), task.outputs, strict=True)) | {"dy": dy}
     shapes = {f"{n}_shape": v.shape for n, v in known.items() if v is not None}
     attributes = {n: task.attributes[n] if n in task.attributes else shapes[n] for n in rule.attributes}
-    result = Value(operand.shape, operand.dtype, f"d{operand.name}" if operand.kind == "parameter" else f"d({operand.name})")
+    result = Value(operand.shape, operand.dtype, f"d({operand.name})")
     graph.tasks.append(Task(rule, task.op, [result], [known[n] for n in rule.operands], attributes, "backward"))
     return result
 

@@ -42,7 +42,9 @@ def plan(calls: list[Call]) -> int:
     placed: list[Lifetime] = []
     size = 0
     for life in lives:
-        neighbours = sorted((p for p in placed if p.last >= life.first and p.first <= life.last), key=lambda p: p.offset)
+        neighbours = sorted(
+            (p for p in placed if p.last >= life.first and p.first <= life.last), key=lambda p: p.offset
+        )
         offset = 0
         for other in neighbours:
             if other.offset - offset >= aligned(life.buffer.bytes):

@@ -10,7 +10,7 @@ TILE = 8192  # elements: 32 KiB of float32, about what the first-level cache hol
 
 @kernel
 def pointwise(
-    tile, span: Span, y: Pointer, a: Pointer, b: Pointer, c: Pointer, n: Int, size: Int, p0: Real, p1: Real
+    tile: Int, span: Span, y: Pointer, a: Pointer, b: Pointer, c: Pointer, n: Int, size: Int, p0: Real, p1: Real
 ) -> None:  # fmt: skip
     """Elements tile·size to (tile + 1)·size of y = f(a, b, c, p0, p1)."""
     at = tile * size
@@ -23,7 +23,9 @@ def span_of(rule: Rule, in_place: bool) -> Pointwise:
     return Pointwise(rule.name.replace(".", "_d"), rule.scalar, len(rule.operands), len(rule.attributes), in_place)
 
 
-def pointwise_call(span: Pointwise, y: View, operands: list[View], numbers: tuple[float, ...], flops: float) -> list[Call]:
+def pointwise_call(
+    span: Pointwise, y: View, operands: list[View], numbers: tuple[float, ...], flops: float
+) -> list[Call]:
     """The call that runs a span over a whole array."""
     a, b, c = (*operands, None, None, None)[:3]
     p0, p1 = (*numbers, 0.0, 0.0)[:2]

@@ -25,10 +25,12 @@ def table(program: Program) -> str:
             rows.append((phase,))
         for i in instructions:
             cost = f"{i.call.flops:,.0f}" if i.call.flops else "-"
-            rows.append((str(number), i.name, i.formula, _operands(i.call), str(i.call.tiles), cost, f"{bytes_of(i.call):,}"))
+            cells = (str(number), i.name, i.formula, _operands(i.call), str(i.call.tiles), cost)
+            rows.append((*cells, f"{bytes_of(i.call):,}"))
             number += 1
     flops = sum(i.call.flops for i in program.instructions)
-    widths = [max(len(row[c]) for row in (COLUMNS, *rows) if len(row) > c and len(row) > 1) for c in range(len(COLUMNS))]
+    full = [row for row in (COLUMNS, *rows) if len(row) == len(COLUMNS)]
+    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
     lines = [_line(COLUMNS, widths)]
     lines += [row[0] if len(row) == 1 else _line(row, widths) for row in rows]
     lines.append(

@@ -42,7 +42,8 @@ class Slot:
         """Let the argument mean `array`, which is kept alive."""
         if array is self.array:
             return
-        assert array.ndim == self.rank and array.flags.c_contiguous
+        assert array.ndim == self.rank
+        assert array.flags.c_contiguous
         self.array = array
         self.words[self.at : self.at + 1 + self.rank] = (array.ctypes.data, *array.shape)
 
@@ -53,9 +54,7 @@ class Program:
     `print(program)` shows one line per instruction; `run(steps)` replays it.
     """
 
-    def __init__(
-        self, instructions: Sequence[Instruction], dtype: np.dtype[Any], state: View, workers: int
-    ) -> None:
+    def __init__(self, instructions: Sequence[Instruction], dtype: np.dtype[Any], state: View, workers: int) -> None:
         self.instructions, self.dtype, self.state = list(instructions), dtype, state
         calls = [i.call for i in self.instructions]
         self.arena_bytes = plan(calls)
@@ -93,7 +92,8 @@ class Program:
         return [int(value)]
 
     def slot(self, kernel: Kernel, parameter: str, which: int = 0) -> Slot:
-        """The place of array argument `parameter` of the `which`-th call of `kernel`, to point it at other arrays later."""
+        """The place of array argument `parameter` of the `which`-th call of `kernel`, to point it at other arrays
+        later."""
         found = [i for i, x in enumerate(self.instructions) if x.call.kernel is kernel][which]
         at = int(self.starts[found]) // 8 + HEADER
         for name, kind in kernel.parameters:

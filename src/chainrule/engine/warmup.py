@@ -28,7 +28,8 @@ def every_code() -> list[Kernel | Pointwise]:
 
 
 def warmup(dtypes: Iterable[Any] = (np.float32,)) -> int:
-    """Compile, or find in the cache, all code for these dtypes; answers how many pieces there are. Tells what it compiles."""
+    """Compile, or find in the cache, all code for these dtypes; answers how many pieces there are. Tells what it
+    compiles."""
     codes = [(code, np.dtype(dtype)) for dtype in dtypes for code in every_code()]
     with load.announced(codes):
         replay()

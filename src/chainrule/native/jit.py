@@ -1,11 +1,11 @@
 """From a kernel's Python function to the machine code of one dtype, as an object file.
 
-The jit options live here and nowhere else. Numba types and optimises; the object file is made from its LLVM module, so that a
-later process loads it with llvmlite alone, without Numba and without pickle (`chainrule.native.objects`).
+The jit options live here and nowhere else. Numba types and optimises; the object file is made from its LLVM module, so
+that a later process loads it with llvmlite alone, without Numba and without pickle (`chainrule.native.objects`).
 
-Kernels are written once for all dtypes. Specialising copies a function with its float literals in the program's dtype (a
-float64 literal would drag float32 arithmetic up to float64 and halve the speed) and with the names it calls replaced by
-their compiled forms.
+Kernels are written once for all dtypes. Specialising copies a function with its float literals in the program's dtype
+(a float64 literal would drag float32 arithmetic up to float64 and halve the speed) and with the names it calls replaced
+by their compiled forms.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def _array_at(element: Any, rank: int) -> Any:
 
 
 def caller(argument_types: list[Any]) -> Any:
-    """An intrinsic that calls compiled code by address, with Numba's calling convention: first a place for the result, one for errors."""
+    """An intrinsic that calls compiled code by address, with Numba's calling convention: first a place for the result,
+    one for errors."""
 
     @intrinsic
     def call(typing_context, address, arguments):  # type: ignore[no-untyped-def]
@@ -100,7 +101,8 @@ def caller(argument_types: list[Any]) -> Any:
 
 
 def specialise(function: Callable[..., Any], dtype: np.dtype[Any], known: dict[Any, Any] | None = None) -> Any:
-    """A copy of `function` for one dtype: literals converted, called names compiled; recursive through device functions."""
+    """A copy of `function` for one dtype: literals converted, called names compiled; recursive through device
+    functions."""
     known = {} if known is None else known
     constants = tuple(dtype.type(c) if isinstance(c, float) else c for c in function.__code__.co_consts)
     scope = dict(function.__globals__)
@@ -150,7 +152,8 @@ def _call_span() -> Any:
 
 
 def compile_kernel(kernel: Kernel, dtype: np.dtype[Any], symbol: str) -> bytes:
-    """Object code of `int symbol(_, _, base, first, last)`: run tiles first .. last - 1 of the instruction at `base`."""
+    """Object code of `int symbol(_, _, base, first, last)`: run tiles first .. last - 1 of the instruction at
+    `base`."""
     lines = ["def instruction(base, first, last):"]
     word = 0
     for name, kind in kernel.parameters:
@@ -172,7 +175,9 @@ def compile_kernel(kernel: Kernel, dtype: np.dtype[Any], symbol: str) -> bytes:
     return _object(_define("instruction", lines, scope), [types.int64] * 3, symbol)
 
 
-def compile_span(scalar: Callable[..., Any], arrays: int, numbers: int, in_place: bool, dtype: np.dtype[Any], symbol: str) -> bytes:
+def compile_span(
+    scalar: Callable[..., Any], arrays: int, numbers: int, in_place: bool, dtype: np.dtype[Any], symbol: str
+) -> bytes:
     """Object code of `int symbol(_, _, y, a, b, c, n, p0, p1)`: y[i] = scalar(a[i], ..., p0, ...) for i < n.
 
     Where `in_place`, y is also the first operand: a form of its own, because arrays that may overlap do not vectorise.

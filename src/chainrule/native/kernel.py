@@ -1,7 +1,8 @@
 """Kernels: the compiled loops behind instructions, written as plain Python functions over tiles.
 
-A kernel is declared once and used three ways: compiled for a dtype (`chainrule.native.jit`), run as Python by the tests,
-and called to make the `Call`s a program is built from. Its annotations say how each argument travels in an instruction:
+A kernel is declared once and used three ways: compiled for a dtype (`chainrule.native.jit`), run as Python by the
+tests, and called to make the `Call`s a program is built from. Its annotations say how each argument travels in an
+instruction:
 
     Real1 .. Real4   contiguous array of the program's dtype with that many dimensions (address, then sizes)
     Int1, Int2       the same for int64
@@ -55,7 +56,8 @@ class Kernel:
     def __call__(self, tiles: int, *arguments: Any, flops: float = 0.0) -> Call:
         """The instruction that runs this kernel on tiles 0 .. tiles - 1.
 
-        `arguments` follow the kernel's parameters after `tile`: views for arrays, pointers and addresses, numbers for scalars.
+        `arguments` follow the kernel's parameters after `tile`: views for arrays, pointers and addresses, numbers for
+        scalars.
         """
         if len(arguments) != len(self.parameters):
             names = ", ".join(name for name, _ in self.parameters)

@@ -1,6 +1,7 @@
 """Addresses of compiled kernels, spans and the microkernel: from this process, the store, or compiled on first use.
 
-First-time compilation is told on stderr, with what and how long. Numba is imported only when something must be compiled.
+First-time compilation is told on stderr, with what and how long. Numba is imported only when something must be
+compiled.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def _externals(function: Callable[..., Any]) -> set[External]:
     """The external symbols a kernel calls, itself or through device functions."""
     found: set[External] = set()
     for name in function.__code__.co_names:
-        value = function.__globals__.get(name)
+        value: Any = function.__globals__.get(name)
         if isinstance(value, External):
             found.add(value)
         elif getattr(value, "__chainrule_device__", False):

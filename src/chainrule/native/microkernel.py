@@ -2,9 +2,9 @@
 
     C[i, j] (+)= bias[j] + Σ_outer Σ_inner A[i·a_row + inner·a_col + outer·a_outer] · B[inner·b_row + outer·b_outer + j]
 
-A tile of up to `tile_rows` x 2 vectors of C stays in registers while the strides walk A and B. `panel` covers any number of
-rows of one panel of columns with such tiles; the last vector of a narrow panel is masked, so nothing is read or written outside.
-The same code serves AVX-512, AVX2 and NEON: only the vector's width and the number of rows differ.
+A tile of up to `tile_rows` x 2 vectors of C stays in registers while the strides walk A and B. `panel` covers any
+number of rows of one panel of columns with such tiles; the last vector of a narrow panel is masked, so nothing is read
+or written outside. The same code serves AVX-512, AVX2 and NEON: only the vector's width and the number of rows differ.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ ARGUMENTS = (
     "n_outer n_inner a a_row a_col a_outer b b_row b_outer c c_row add bias columns".split()
 )  # of one tile; `panel` has `rows` in front
 POINTERS = frozenset({"a", "b", "c", "bias"})
-# Rows left after the full tiles, and the tiles that cover them: few sizes, so that little is compiled; never a lone thin
-# tile where two of middle size keep the multipliers busier.
+# Rows left after the full tiles, and the tiles that cover them: few sizes, so that little is compiled; never a lone
+# thin tile where two of middle size keep the multipliers busier.
 LEFT = {1: (1,), 2: (2,), 3: (3,), 4: (4,), 5: (3, 2), 6: (6,), 7: (4, 3), 8: (8,), 9: (6, 3), 10: (6, 4), 11: (8, 3)}
 
 
@@ -57,7 +57,9 @@ class Emitter:
         if mask is None:
             b.store(value, address, align=self.item)
             return
-        masked = self.intrinsic(f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), [self.vector, PTR, I32, self.mask])
+        masked = self.intrinsic(
+            f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), [self.vector, PTR, I32, self.mask]
+        )
         b.call(masked, [value, address, I32(self.item), mask])
 
     def spread(self, b: ir.IRBuilder, scalar: Any) -> Any:
@@ -68,13 +70,17 @@ class Emitter:
 
     def lane_mask(self, b: ir.IRBuilder, columns: Any, vectors: int) -> Any:
         """True in the lanes of the last vector that lie before `columns`."""
-        numbers = ir.Constant(ir.VectorType(I64, self.lanes), [(vectors - 1) * self.lanes + i for i in range(self.lanes)])
+        numbers = ir.Constant(
+            ir.VectorType(I64, self.lanes), [(vectors - 1) * self.lanes + i for i in range(self.lanes)]
+        )
         return b.icmp_signed("<", numbers, self.spread(b, columns))
 
     def tile(self, rows: int, vectors: int, masked: bool) -> ir.Function:
         """rows x vectors accumulators in registers; see the module's formula."""
         types = [PTR if name in POINTERS else I64 for name in ARGUMENTS]
-        fn = ir.Function(self.module, ir.FunctionType(ir.VoidType(), types), f"tile_{rows}x{vectors}{'m' if masked else ''}")
+        fn = ir.Function(
+            self.module, ir.FunctionType(ir.VoidType(), types), f"tile_{rows}x{vectors}{'m' if masked else ''}"
+        )
         fn.linkage = "internal"
         arg = dict(zip(ARGUMENTS, fn.args, strict=True))
         names = ("entry", "outer", "inner", "latch", "done", "biased", "loaded", "adding", "store")
@@ -217,11 +223,11 @@ class Emitter:
         ir.IRBuilder(done).ret_void()
 
     def pack_transposed(self, symbol: str) -> None:
-        """void symbol(depth, columns, source, source_row, target, width): target[k, j] = source[j·source_row + k], one panel wide.
+        """void symbol(depth, columns, source, source_row, target, width): target[k, j] = source[j·source_row + k], one
+        panel wide.
 
-        Works in squares of lanes x lanes turned by shuffles; columns past `columns` become zero. `width` is that of the panel, two
-        vectors (the plain form needs it told). The target has room for
-        depth rounded up to whole squares.
+        Works in squares of lanes x lanes turned by shuffles; columns past `columns` become zero. `width` is that of the
+        panel, two vectors (the plain form needs it told). The target has room for depth rounded up to whole squares.
         """
         fn = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [I64, I64, PTR, I64, PTR, I64]), symbol)
         depth, columns, *_ = fn.args

@@ -1,7 +1,8 @@
 """The store of compiled code: object files on disk, loaded into this process with llvmlite alone.
 
-A file's folder is named by a hash of everything its code depends on (the package's own kernel sources, the compilers' versions,
-the processor), so an upgrade never runs stale code. Files are written beside and renamed, so processes may share a folder.
+A file's folder is named by a hash of everything its code depends on (the package's own kernel sources, the compilers'
+versions, the processor), so an upgrade never runs stale code. Files are written beside and renamed, so processes may
+share a folder.
 """
 
 from __future__ import annotations
@@ -119,10 +120,11 @@ def _link(symbols: tuple[str, ...], code: bytes, imports: tuple[str, ...]) -> di
         library = builder.link(_linker(), symbols[0])
     except RuntimeError as error:
         raise NativeError(
-            f"kernel {symbols[0]}: its object file in {folder()} does not load ({error}): delete that folder and try again"
+            f"kernel {symbols[0]}: its object file in {folder()} does not load ({error}): "
+            "delete that folder and try again"
         ) from error
     addresses = {name: int(library[name]) for name in symbols}
-    addresses["library"] = library  # type: ignore[assignment]  # keeps the code alive
+    addresses["library"] = library  # keeps the code alive
     return addresses
 
 

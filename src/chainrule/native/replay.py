@@ -78,7 +78,8 @@ def _compile() -> bytes:
 
 @functools.cache
 def replay() -> Any:
-    """The compiled loop: replay(nothing, nothing, program, starts, instructions, state, barrier, worker, workers, steps)."""
+    """The compiled loop: replay(nothing, nothing, program, starts, instructions, state, barrier, worker, workers,
+    steps)."""
     from chainrule.native import load
 
     address = load.load_symbol("replay", _compile)

@@ -1,7 +1,7 @@
 """The workers: threads that wait, parked, for a program to run together with the thread that calls it.
 
-Threads are taken from one pool for the time of a call, so two trainers in two threads have workers of their own. A forked
-child inherits no threads and starts its own.
+Threads are taken from one pool for the time of a call, so two trainers in two threads have workers of their own. A
+forked child inherits no threads and starts its own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Worker:
             job = self.inbox.get()
             try:
                 job()
-            except BaseException as error:  # handed to the thread that waits
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
                 self.error = error
             self.done.release()
 
@@ -64,7 +64,7 @@ def run_together(job: Callable[[int], None], workers: int, abort: Callable[[], N
             worker.inbox.put(lambda number=number: job(number))  # type: ignore[misc]
             started = number
         job(0)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - raised below, once the others have ended
         abort()
         interruption = error
     for worker in team[:started]:

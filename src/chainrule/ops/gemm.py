@@ -1,7 +1,7 @@
 """Matrix products as instructions: how op lowerings reach the microkernel.
 
-`product` answers the calls for C (+)= A·B (+ bias), with an optional epilogue run on each tile while it is still in cache:
-the activation after a linear, or the activation's gradient after the product that feeds it.
+`product` answers the calls for C (+)= A·B (+ bias), with an optional epilogue run on each tile while it is still in
+cache: the activation after a linear, or the activation's gradient after the product that feeds it.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Matrix:
     @property
     def strides(self) -> tuple[int, int]:
         """Elements from one row to the next, and from one column to the next."""
-        rows, columns = self.view.shape
         if self.spread:
             return 0, 0
+        columns = self.view.shape[1]
         return (1, columns) if self.turned else (columns, 1)
 
     @property
@@ -58,8 +58,8 @@ class Epilogue:
 
 @kernel
 def gemm(
-    tile, m: Int, n: Int, k: Int, a: Pointer, a_row: Int, a_col: Int, b: Pointer, b_row: Int, b_panel: Int, width: Int,
-    c: Pointer, bias: Pointer, add: Int, sums: Pointer, one: Pointer, rows: Int, columns: Int, depth: Int,
+    tile: Int, m: Int, n: Int, k: Int, a: Pointer, a_row: Int, a_col: Int, b: Pointer, b_row: Int, b_panel: Int, width:
+    Int, c: Pointer, bias: Pointer, add: Int, sums: Pointer, one: Pointer, rows: Int, columns: Int, depth: Int,
     epilogue: Span, other: Pointer, p0: Real, p1: Real,
 ) -> None:  # fmt: skip
     """One tile of C, `rows` x `columns`, panel by panel; `sums` gets the column sums of B (the gradient of a bias)."""
@@ -91,14 +91,14 @@ def gemm(
 
 
 @kernel
-def pack(tile, k: Int, n: Int, source: Pointer, target: Pointer, width: Int, room: Int) -> None:
+def pack(tile: Int, k: Int, n: Int, source: Pointer, target: Pointer, width: Int, room: Int) -> None:
     """Panel `tile` of B = sourceᵀ, laid out so that the microkernel reads it in order."""
     start = tile * width
     pack_transposed(k, min(width, n - start), advance(source, start * k), k, advance(target, tile * room), width)
 
 
 @kernel
-def clear(tile, y: Real1) -> None:
+def clear(tile: Int, y: Real1) -> None:
     """y = 0: what a product over no terms is."""
     for i in range(y.size):
         y[i] = 0.0
