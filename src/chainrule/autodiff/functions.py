@@ -13,10 +13,17 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from chainrule.autodiff.apply import apply, broadcast_shape
+from chainrule.autodiff.losses import binary_cross_entropy as binary_cross_entropy
+from chainrule.autodiff.losses import cross_entropy as cross_entropy
+from chainrule.autodiff.losses import huber as huber
+from chainrule.autodiff.losses import mean_absolute as mean_absolute
+from chainrule.autodiff.losses import mean_squared as mean_squared
+from chainrule.autodiff.random import next_draw
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Axis, Tensor, as_array
 from chainrule.errors import OptionError, ShapeError
 from chainrule.ops import activations, arithmetic, comparisons, reductions, shapes
+from chainrule.ops import dropout as dropping
 from chainrule.ops import matmul as products
 from chainrule.ops import softmax as probabilities
 from chainrule.ops.record import Op, Shape
@@ -316,6 +323,14 @@ def tanh(x: Any) -> Tensor:
 def softplus(x: Any) -> Tensor:
     """log(1 + eˣ)."""
     return apply(activations.softplus, x)
+
+
+def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
+    """In training x/(1 - p) with probability 1 - p, else 0; the mask is keyed as `chainrule.autodiff.random` says."""
+    if not training:
+        return _as_tensor(x)
+    draw = next_draw()
+    return apply(dropping.dropout, x, p=float(p), number=draw.number, seed=draw.seed, step=draw.step)
 
 
 # --- inside

@@ -5,6 +5,8 @@ operation here is a call of `chainrule.autodiff.functions`, so that `x.tanh()` a
 thing.
 """
 
+# long because: one class, whose many methods are one line each.
+
 from __future__ import annotations
 
 from collections.abc import Iterator

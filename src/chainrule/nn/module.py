@@ -58,6 +58,10 @@ class Module:
         """The layers directly inside, by name."""
         return {name: value for name, value in _members(vars(self)) if isinstance(value, Module)}
 
+    def own_parameters(self) -> dict[str, Parameter]:
+        """The parameters kept here and not in a layer inside, by name."""
+        return {name: value for name, value in _members(vars(self)) if isinstance(value, Parameter)}
+
     def named_modules(self, path: str = "") -> dict[str, Module]:
         """This module and all inside it, by path, outer before inner."""
         found = {path: self}
@@ -70,10 +74,10 @@ class Module:
         found: dict[str, Parameter] = {}
         seen: set[int] = set()
         for path, module in self.named_modules().items():
-            for name, value in _members(vars(module)):
-                if isinstance(value, Parameter) and id(value) not in seen:
-                    seen.add(id(value))
-                    found[f"{path}.{name}" if path else name] = value
+            for name, parameter in module.own_parameters().items():
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    found[f"{path}.{name}" if path else name] = parameter
         return found
 
     def parameters(self) -> list[Parameter]:
@@ -167,19 +171,16 @@ def _members(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _members({f"{name}.{key}": item for key, item in value.items()})
 
 
-class _LayerShapeError(ShapeError):
-    """A ShapeError on its way out of nested layers: each adds the name of the one inside."""
-
-    def __init__(self, reason: str, layer: Module, path: str) -> None:
-        op, separator, rest = reason.partition(": ")
-        super().__init__(f'{op} "{path}": {rest}' if path and separator else reason)
-        self.reason, self.layer, self.path = reason, layer, path
-
-
 def _located(module: Module, error: ShapeError) -> ShapeError:
-    """The error, with the path from `module` to the layer it happened in."""
-    if not isinstance(error, _LayerShapeError):
-        own = [name for name, value in _members(vars(module)) if isinstance(value, Parameter)]
-        return _LayerShapeError(str(error), module, own[0] if own else "")
-    name = next((name for name, child in module.named_children().items() if child is error.layer), "")
-    return _LayerShapeError(error.reason, module, ".".join(part for part in (name, error.path) if part))
+    """The error, naming the path from `module` to the layer it happened in: each layer adds that of the one inside."""
+    trail = vars(error).get("trail")
+    if trail is None:
+        reason, path = str(error), next(iter(module.own_parameters()), "")
+    else:
+        reason, layer, inner = trail
+        name = next((name for name, child in module.named_children().items() if child is layer), "")
+        path = ".".join(part for part in (name, inner) if part)
+    op, separator, rest = reason.partition(": ")
+    located = ShapeError(f'{op} "{path}": {rest}' if path and separator else reason)
+    vars(located)["trail"] = (reason, module, path)
+    return located

@@ -1,0 +1,135 @@
+"""Losses: objects with their settings, called with (output, target, sample_weight=None), that answer one number.
+
+`reduction` is "mean" (divided by the number of elements, or by the sum of their weights) or "sum". `sample_weight` has
+one weight per sample. Nothing is broadcast: shapes that differ raise ShapeError.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.autodiff import functions
+from chainrule.autodiff.tensor import Tensor, as_array
+from chainrule.errors import OptionError
+from chainrule.ops.record import Array
+
+
+@dataclass(frozen=True)
+class MSELoss:
+    """Mean squared error: the mean of (x - t)²; for quantities.
+
+    >>> MSELoss()(tensor([1.0, 3.0]), tensor([1.0, 1.0])).item()
+    2.0
+    """
+
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        _check_reduction(self)
+
+    def __call__(self, output: Tensor, target: Any, sample_weight: Any = None) -> Tensor:
+        return functions.mean_squared(output, target, sample_weight, self.reduction)
+
+
+@dataclass(frozen=True)
+class L1Loss:
+    """Mean absolute error: the mean of |x - t|; for quantities with outliers.
+
+    >>> L1Loss()(tensor([1.0, 3.0]), tensor([1.0, 1.0])).item()
+    1.0
+    """
+
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        _check_reduction(self)
+
+    def __call__(self, output: Tensor, target: Any, sample_weight: Any = None) -> Tensor:
+        return functions.mean_absolute(output, target, sample_weight, self.reduction)
+
+
+@dataclass(frozen=True)
+class HuberLoss:
+    """½(x - t)² up to a difference of `delta`, delta·(|x - t| - ½delta) beyond; Huber, Ann. Math. Statist. 35 (1964).
+
+    >>> HuberLoss()(tensor([1.0, 3.0]), tensor([0.0, 0.0])).item()
+    1.5
+    """
+
+    delta: float = 1.0
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        _check_reduction(self)
+        if not 0 < self.delta < float("inf"):
+            raise OptionError(f"HuberLoss: delta is {self.delta!r}, expected a positive number")
+
+    def __call__(self, output: Tensor, target: Any, sample_weight: Any = None) -> Tensor:
+        return functions.huber(output, target, sample_weight, self.delta, self.reduction)
+
+
+@dataclass(frozen=True, eq=False)
+class CrossEntropyLoss:
+    """-log softmax(x)[label] for logits x (..., c) and whole labels (...) from 0 to c - 1; for one class of several.
+
+    `weight` (c,) multiplies the rows of each class, and "mean" divides by the sum of it, as in torch. Label smoothing e
+    trains towards e/c for every class and 1 - e more for the label.
+
+    >>> CrossEntropyLoss()(tensor([[0.0, 0.0]]), tensor([1])).item()      # log 2
+    0.6931471824645996
+    """
+
+    weight: Array | None = None
+    label_smoothing: float = 0.0
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        _check_reduction(self)
+        _check_weights(self, "weight")
+        if not 0 <= self.label_smoothing <= 1:
+            raise OptionError(
+                f"CrossEntropyLoss: label_smoothing is {self.label_smoothing!r}, expected a number from 0 to 1"
+            )
+
+    def __call__(self, output: Tensor, target: Any, sample_weight: Any = None) -> Tensor:
+        return functions.cross_entropy(output, target, sample_weight, self.weight, self.label_smoothing, self.reduction)
+
+
+@dataclass(frozen=True, eq=False)
+class BCEWithLogitsLoss:
+    """-t·log σ(x) - (1 - t)·log(1 - σ(x)) for logits x and targets t in 0 .. 1 of one shape; for yes or no.
+
+    `pos_weight`, one for all or one per column, multiplies the first term: above 1 it finds more of the positives.
+
+    >>> BCEWithLogitsLoss()(tensor([0.0]), tensor([1.0])).item()      # log 2
+    0.6931471824645996
+    """
+
+    pos_weight: Array | None = None
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        _check_reduction(self)
+        _check_weights(self, "pos_weight")
+
+    def __call__(self, output: Tensor, target: Any, sample_weight: Any = None) -> Tensor:
+        return functions.binary_cross_entropy(output, target, sample_weight, self.pos_weight, self.reduction)
+
+
+def _check_reduction(loss: Any) -> None:
+    if loss.reduction not in ("mean", "sum"):
+        raise OptionError(f'{type(loss).__name__}: reduction is {loss.reduction!r}, expected "mean" or "sum"')
+
+
+def _check_weights(loss: Any, name: str) -> None:
+    """Make the weights an array of one axis. Raises OptionError unless they are finite and at least 0."""
+    value = getattr(loss, name)
+    if value is None:
+        return
+    array = np.atleast_1d(as_array(value)).astype(np.float64)
+    if array.ndim != 1 or not (np.isfinite(array).all() and (array >= 0).all()):
+        raise OptionError(f"{type(loss).__name__}: {name} is {value!r}, expected numbers of at least 0, one per class")
+    object.__setattr__(loss, name, array)  # the dataclass is frozen for everyone else

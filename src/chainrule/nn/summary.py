@@ -1,0 +1,47 @@
+"""What a model is made of, found by tracing it on shapes: nothing is computed."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from chainrule.autodiff.tape import no_grad, symbol, tracing
+from chainrule.autodiff.tensor import Tensor
+from chainrule.nn.module import Module, watching
+from chainrule.ops.record import Shape
+
+
+class Row(NamedTuple):
+    """A layer: its path, class, output shape (None if it was never called) and number of parameters of its own."""
+
+    name: str
+    kind: str
+    output: Shape | None
+    parameters: int
+
+
+def summary(model: Module, input_shape: Shape, dtype: DTypeLike = np.float32) -> list[Row]:
+    """A row for each layer that has parameters or no layers inside, in order; `input_shape` includes the batch.
+
+    Raises ShapeError when the input does not fit, TraceError when `forward` needs values.
+
+    >>> summary(Sequential(Linear(64, 10), ReLU()), (1, 64))
+    [Row(name='0', kind='Linear', output=(1, 10), parameters=650), Row(name='1', kind='ReLU', ...)]
+    """
+    outputs: dict[int, Shape] = {}
+
+    def note(module: Module, output: Any) -> None:
+        if isinstance(output, Tensor):
+            outputs[id(module)] = output.shape
+
+    with watching(note), no_grad(), tracing():
+        model(symbol(tuple(input_shape), dtype, "x"))
+    named, rows = model.named_parameters(), []
+    for path, module in model.named_modules().items():
+        inside = f"{path}." if path else ""
+        own = [named[inside + name].size for name in module.own_parameters() if inside + name in named]  # each once
+        if own or not module.named_children():
+            rows.append(Row(path, type(module).__name__, outputs.get(id(module)), sum(own)))
+    return rows
