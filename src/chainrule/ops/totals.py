@@ -173,8 +173,9 @@ def loss_calls(
     count = 1.0 if reduction == "sum" else float(size) if weight is None else 0.0
     losses = scratch(size)
     x, target, other = (*operands, None)[:3]
+    weights = weight.flat() if weight else absent(y)
     call = loss_parts(
-        tiles, *parts, element, losses, losses, x, target, other, weight or absent(y), inner, rows, count, number,
+        tiles, *parts, element, losses, losses, x, target, other, weights, inner, rows, count, number,
         flops=3.0 * size,
     )  # fmt: skip
     return [call, *finished(y, denominator, parts, count)]
@@ -187,9 +188,10 @@ def gradient_calls(
     """The calls for the gradient of `loss_calls`; `derivative` is that of the element's loss."""
     inner, rows, tiles = _cut(dx.size, weight)
     x, target, other = (*operands, None)[:3]
+    weights = weight.flat() if weight else absent(dy)
     return [
         loss_gradient(
-            tiles, dx.flat(), dx, derivative, x, target, other, dy.flat(), denominator.flat(), weight or absent(dy),
+            tiles, dx.flat(), dx, derivative, x, target, other, dy.flat(), denominator.flat(), weights,
             inner, rows, number, flops=3.0 * dx.size,
         )
     ]  # fmt: skip
