@@ -5,10 +5,11 @@ draw two lines, and the output unit combines them. Many seeds are trained the sa
 
 What to look at
   - the seeds that learn turn XOR into a problem which one line does separate: the four points in the hidden plane;
-  - the seeds that fail mostly answer 0, 1, ½, ½: one pattern of each class right, the other two averaged. Their
-    hidden units are saturated, so the gradient is nearly 0 far from any solution. From every finite point a descending
-    path to zero error exists (Sprinkhuizen-Kuyper and Boers, Annals of Mathematics and Artificial Intelligence 25,
-    107-136, 1999), but it may be too flat to walk in any time one has.
+  - the seeds that fail answer 0, 1, ½, ½: one pattern of each class right, the other two averaged. For those two both
+    hidden units are saturated, so the two patterns are one point in the hidden plane, and the gradient that would part
+    them is nearly 0: as small as at a solution, far from any. A descending path to zero error exists from every finite
+    point (Sprinkhuizen-Kuyper and Boers, Annals of Mathematics and Artificial Intelligence 25, 107-136, 1999), but it
+    may be too flat to walk in any time one has.
 
     python examples/02_xor.py            # draws xor.png; --out PATH, --engine reference, --quick
 """
@@ -66,7 +67,7 @@ def print_runs(runs: list[Run], sweeps: int) -> None:
     learned = [run for run in runs if run.learned]
     print(f"learned: {len(learned)} of {len(runs)} seeds in {sweeps} sweeps (every output within 0.5 of its target)")
     if len(learned) < len(runs):
-        print("the others are stuck: saturated hidden units, a small gradient, and a loss far from 0")
+        print("the others are stuck: the gradient is as small as at a solution, the loss is not")
 
 
 def draw_surface(axes: Any, run: Run) -> None:
@@ -92,8 +93,8 @@ def draw_hidden(axes: Any, run: Run) -> None:
     output = h1 * p["2.weight"][0, 0] + h2 * p["2.weight"][1, 0] + p["2.bias"][0]
     axes.contour(h1, h2, output, levels=[0.0], colors="black")
     axes.scatter(hidden[:, 0], hidden[:, 1], c=Y.ravel(), cmap="RdBu_r", edgecolor="black", s=120, zorder=3)
-    for point, pattern in zip(hidden, X, strict=True):
-        axes.annotate(f"({pattern[0]:g}, {pattern[1]:g})", point, xytext=(8, 8), textcoords="offset points")
+    for (left, right), point, up in zip(X, hidden, (8, 8, 22, 8), strict=True):  # (0,1) and (1,0) often coincide
+        axes.annotate(f"({left:g}, {right:g})", point, xytext=(8, up), textcoords="offset points")
     axes.set(title=f"seed {run.seed}: the patterns in the hidden plane", xlabel="hidden unit 1", ylabel="hidden unit 2")
 
 

@@ -16,7 +16,8 @@ What to look at
   - in the networks that learned, weights mirrored about the middle are equal in size and opposite in sign, so a
     symmetric pattern gives each hidden unit nothing but its bias; and their sizes are as 1 : 2 : 4 in some order, so
     no other pattern does;
-  - a few seeds find 2 : 3 : 4 instead, which works for the same reason: no sum of them, signed or left out, is zero.
+  - about a quarter find 2 : 3 : 4 instead (the paper shows 1 : 2 : 4), which works for the same reason: no
+    sum of them, each added, subtracted or left out, is zero.
 
     python examples/03_symmetry.py       # draws symmetry.png; --out PATH, --seeds N, --engine reference, --quick
 """
@@ -194,9 +195,10 @@ def draw_weights(axes: Any, first: np.ndarray, seed: int) -> None:
     unit_size = np.abs(first).min()
     for place in places:
         size = np.abs(first[place]).mean() / unit_size
-        axes.annotate(f"{size:.1f}", (place, 0), xytext=(0, 4), textcoords="offset points", ha="center")
-    axes.set(title=f"seed {seed}: weights from each input (number: size over the smallest)", xlabel="input")
-    axes.legend()
+        axes.annotate(f"{size:.1f}", (place, 1.15 * np.abs(first).max()), ha="center")
+    axes.set(title=f"seed {seed}: weights from each input (above: size over the smallest)", xlabel="input")
+    axes.margins(y=0.15)
+    axes.legend(loc="lower left")
 
 
 def main() -> None:
