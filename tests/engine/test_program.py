@@ -1,0 +1,170 @@
+"""What a program is made of: fused instructions, memory shared by lifetime, and no compilation for a new shape."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chainrule.autodiff import functions as fn
+from chainrule.autodiff.tensor import Parameter, Tensor
+from chainrule.engine.compiled import CompiledEngine
+from chainrule.engine.memory import ALIGNMENT, lifetimes, plan
+from chainrule.native import objects
+from chainrule.native.kernel import Pointer, kernel
+from chainrule.ops.record import Buffer, View
+from chainrule.ops.updates import UPDATES
+
+
+def mean_squared(output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+    return fn.mean_squared(output, target, weight)
+
+
+def network(sizes: tuple[int, ...], **options: Any) -> CompiledEngine:
+    rng = np.random.default_rng(2)
+    p = {}
+    for i, (a, b) in enumerate(pairwise(sizes)):
+        p[f"{i}.weight"] = Parameter(rng.normal(size=(a, b), scale=a**-0.5).astype("f4"))
+        p[f"{i}.bias"] = Parameter(np.zeros(b, "f4"))
+
+    def forward(x: Tensor) -> Tensor:
+        for i in range(len(sizes) - 1):
+            x = fn.linear(x, p[f"{i}.weight"], p[f"{i}.bias"])
+            x = fn.relu(x) if i < len(sizes) - 2 else x
+        return x
+
+    return CompiledEngine(forward, mean_squared, p, UPDATES["sgd"], **options)
+
+
+def train(engine: CompiledEngine, sizes: tuple[int, ...], batch: int, steps: int = 1) -> Any:
+    rng = np.random.default_rng(3)
+    engine.bind(rng.normal(size=(64, sizes[0])).astype("f4"), rng.normal(size=(64, sizes[-1])).astype("f4"))
+    return engine.run(rng.integers(0, 64, (steps, batch)), np.tile([0.01, 0.0], (steps, 1)), 0)
+
+
+def names(engine: CompiledEngine) -> list[str]:
+    return [i.name for i in engine.program.instructions]
+
+
+def test_phases_and_fusion_are_printed() -> None:
+    engine = network((5, 8, 3))
+    train(engine, (5, 8, 3), 16)
+    text = str(engine.program)
+    places = [text.index(f"\n{phase}\n") for phase in ("batch", "forward", "loss", "backward", "update")]
+    assert places == sorted(places)
+    found = names(engine)
+    assert found.count("linear + relu") == 1
+    assert found.count("linear.w + linear.b") == 2
+    assert any(name == "linear.x + relu.x" for name in found)
+    assert "relu" not in found
+    assert "linear.b" not in found
+    assert "y = x·W + b; y = max(x, 0)" in text
+    assert "relu(16×8)" in text
+    assert "arena" in text.splitlines()[-1]
+
+
+def test_a_weight_used_twice_accumulates_in_its_product() -> None:
+    w, rng = Parameter(np.eye(4, dtype="f4")), np.random.default_rng(0)
+    engine = CompiledEngine(lambda x: fn.linear(fn.linear(x, w), w), mean_squared, {"w": w}, UPDATES["sgd"])
+    engine.gradients(rng.normal(size=(6, 4)).astype("f4"), rng.normal(size=(6, 4)).astype("f4"))
+    assert "add" not in names(engine)
+    assert "dW = xᵀ·dy; added" in str(engine.program)
+
+
+def test_memory_is_shared_by_lifetime() -> None:
+    sizes = (16, *[64] * 12, 4)
+    engine = network(sizes)
+    engine.predict(np.zeros((256, 16), "f4"))
+    (program,) = (bound.program for bound in engine._programs.values())
+    activation = 256 * 64 * 4
+    assert program.arena_bytes <= 2 * activation + 256 * 16 * 4  # two live at a time, not twelve
+
+
+def test_the_plan_never_lets_living_buffers_overlap() -> None:
+    @kernel
+    def touch(tile: int, a: Pointer, b: Pointer) -> None:
+        pass
+
+    rng = np.random.default_rng(8)
+    for _ in range(50):
+        buffers = [Buffer(int(rng.integers(1, 300)), np.dtype("f4"), "arena") for _ in range(20)]
+        pairs = rng.integers(0, 20, (40, 2))
+        calls = [touch(1, *(View(buffers[i], (buffers[i].size,)) for i in pair)) for pair in pairs]
+        size = plan(calls)
+        lives = lifetimes(calls)
+        for i, one in enumerate(lives):
+            start = one.buffer.array.ctypes.data  # type: ignore[union-attr]
+            assert start % ALIGNMENT == 0
+            for other in lives[i + 1 :]:
+                if one.first <= other.last and other.first <= one.last:
+                    begin = other.buffer.array.ctypes.data  # type: ignore[union-attr]
+                    assert start + one.buffer.bytes <= begin or begin + other.buffer.bytes <= start
+        assert size <= sum(b.bytes + ALIGNMENT for b in buffers)
+
+
+def test_a_new_shape_compiles_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    train(network((5, 8, 3)), (5, 8, 3), 16)
+    capfd.readouterr()
+    known = set(objects._loaded)
+    for sizes, batch in (((7, 33, 21, 2), 5), ((5, 8, 3), 1), ((100, 3), 64)):
+        assert np.isfinite(train(network(sizes), sizes, batch)).all()
+    assert set(objects._loaded) == known
+    assert capfd.readouterr().err == ""
+
+
+def test_two_trainings_in_two_threads_do_not_disturb_each_other() -> None:
+    sizes = (64, 256, 256, 8)
+    alone = train(network(sizes, workers=2), sizes, 64, 60)
+    found: dict[int, Any] = {}
+
+    def job(number: int) -> None:
+        found[number] = train(network(sizes, workers=2), sizes, 64, 60)
+
+    threads = [threading.Thread(target=job, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for losses in found.values():
+        np.testing.assert_array_equal(losses, alone)
+    assert len(found) == 3
+
+
+def test_a_small_program_runs_on_one_worker_and_a_large_one_on_all() -> None:
+    for sizes, workers in (((2, 8, 1), 1), ((512, 512, 512, 8), 4)):
+        engine = network(sizes, workers=4)
+        train(engine, sizes, 64)
+        assert engine.program.workers == workers
+
+
+def test_training_goes_on_in_a_forked_child() -> None:
+    program = """
+import os
+import numpy as np
+from tests_engine_program import network, train
+sizes = (64, 256, 256, 8)
+before = train(network(sizes, workers=2), sizes, 64, 5)
+child = os.fork()
+after = train(network(sizes, workers=2), sizes, 64, 5)
+same = bool((before == after).all())
+if child == 0:
+    os._exit(7 if same else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), same)
+"""
+    loader = (
+        "import importlib.util, sys; "
+        f"spec = importlib.util.spec_from_file_location('tests_engine_program', {__file__!r}); "
+        "module = importlib.util.module_from_spec(spec); sys.modules[spec.name] = module; "
+        "spec.loader.exec_module(module)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", f"{loader}\n{program}"],
+        capture_output=True, text=True, timeout=120, env=dict(os.environ),
+    )  # fmt: skip
+    assert answer.stdout.split() == ["7", "True"], answer.stderr
