@@ -1,0 +1,51 @@
+"""Which rows each step trains on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.native.philox import permutations
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """A data set of `samples` rows cut into batches; the last batch of an epoch holds what is left.
+
+    With `shuffle` the order of epoch e is a function of (seed, e) alone, so that a run can go on where another ended.
+    One batch that holds every row is not shuffled: the order of a sum is nothing but rounding.
+    """
+
+    samples: int
+    size: int
+    seed: int
+    shuffle: bool
+
+    @property
+    def full(self) -> int:
+        """Full batches in an epoch."""
+        return self.samples // self.size
+
+    @property
+    def left(self) -> int:
+        """Rows in the last, smaller batch; 0 if the batches come out even."""
+        return self.samples % self.size
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch."""
+        return self.full + (self.left > 0)
+
+    def rows(self, first_epoch: int, epochs: int) -> tuple[Rows, Rows]:
+        """The rows of `epochs` epochs: full batches (epochs·full, size) and last ones (epochs, left)."""
+        if self.shuffle and self.size < self.samples:
+            order = permutations(self.seed, first_epoch, epochs, self.samples)
+        else:
+            order = np.broadcast_to(np.arange(self.samples), (epochs, self.samples))
+        cut = self.full * self.size
+        full = np.ascontiguousarray(order[:, :cut]).reshape(epochs * self.full, self.size)
+        return full, np.ascontiguousarray(order[:, cut:])

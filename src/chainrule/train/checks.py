@@ -1,0 +1,146 @@
+"""Data is checked before anything runs: one error of ours for each mistake, naming the row where there is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import DataError, DtypeError, LabelError, ShapeError
+from chainrule.ops.record import Array, Shape
+
+
+def check_inputs(name: str, x: Any, dtype: np.dtype[Any]) -> Array:
+    """Inputs (n, ...) as finite values of the parameters' dtype.
+
+    Raises DtypeError for text, objects and complex numbers, DataError for ragged or empty data, NaN and infinities.
+    """
+    array = _array(name, x)
+    if array.ndim == 0:
+        raise ShapeError(
+            f"{name}: is a single number, expected one row per sample: pass an array of shape (n, features)"
+        )
+    if len(array) == 0:
+        raise DataError(f"{name}: has no samples, its shape is {array.shape}: pass at least one row")
+    return _finite(name, array, dtype)
+
+
+def check_labels(name: str, y: Any, samples: int, outputs: Shape) -> Array:
+    """Class labels, one for each row of the outputs (n, ..., C), as int64 in 0 .. C - 1; whole floats are taken.
+
+    Raises LabelError, naming the row, for text, NaN, fractions and labels out of range; ShapeError for one-hot rows.
+    """
+    array = _array(name, y, labels=True)
+    _same_length(name, array, samples)
+    classes, expected = outputs[-1], (samples, *outputs[1:-1])
+    if array.shape != expected:
+        if array.shape == (*expected, classes) and classes > 1:
+            cure = f": one-hot rows become labels with {name}.argmax(axis=-1)"
+        else:
+            cure = f": pass {name}.reshape{expected}" if array.size == int(np.prod(expected)) else ""
+        raise ShapeError(
+            f"{name}: labels have shape {array.shape}, expected {expected}, one whole number per sample, "
+            f"as the model's outputs are {(samples, *outputs[1:])}{cure}"
+        )
+    whole = np.equal(array, np.floor(array))  # false for NaN; infinities are out of range
+    if not whole.all():
+        row = _first(~whole)
+        raise LabelError(
+            f"{name}: row {row} is {array[~whole].flat[0]}, labels must be whole numbers from 0 to {classes - 1}: "
+            "remove such rows, or use a regression loss (nn.MSELoss)"
+        )
+    outside = (array < 0) | (array >= classes)
+    if outside.any():
+        row = _first(outside)
+        raise LabelError(
+            f"{name}: row {row} is {array[outside].flat[0]:.15g}, labels go from 0 to {classes - 1} as the model "
+            f"has {classes} outputs: renumber the labels from 0, or give the last layer one output per class"
+        )
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def check_targets(name: str, y: Any, samples: int, outputs: Shape | None, dtype: np.dtype[Any], unit: bool) -> Array:
+    """Targets of the outputs' very shape, finite, of the parameters' dtype; within 0 .. 1 if `unit`.
+
+    `outputs` None: a loss of the user's own, which knows its shapes itself. Raises ShapeError for another shape,
+    LabelError, naming the row, for a target outside 0 .. 1.
+    """
+    array = _array(name, y)
+    _same_length(name, array, samples)
+    if outputs is not None and array.shape != (samples, *outputs[1:]):
+        expected = (samples, *outputs[1:])
+        cure = f": pass {name}.reshape{expected}" if array.size == int(np.prod(expected)) else ""
+        raise ShapeError(f"{name}: has shape {array.shape}, the model's outputs have {expected}{cure}")
+    if outputs is None and array.dtype.kind in "biu":
+        return np.ascontiguousarray(array, dtype=np.int64)
+    array = _finite(name, array, dtype)
+    outside = (array < 0) | (array > 1)
+    if unit and outside.any():
+        raise LabelError(
+            f"{name}: row {_first(outside)} is {array[outside].flat[0]:g}, targets of this loss go from 0 (no) to 1 "
+            "(yes): use nn.CrossEntropyLoss for several classes, nn.MSELoss for quantities"
+        )
+    return array
+
+
+def check_weight(name: str, weight: Any, samples: int, dtype: np.dtype[Any]) -> Array | None:
+    """Sample weights (n,), finite, at least 0 and not all 0; None stays None."""
+    if weight is None:
+        return None
+    array = _array(name, weight)
+    if array.shape != (samples,):
+        raise ShapeError(f"{name}: has shape {array.shape}, expected ({samples},), one weight per sample")
+    array = _finite(name, array, dtype)
+    if (array < 0).any():
+        row = _first(array < 0)
+        raise DataError(f"{name}: row {row} is {array[row]:g}, weights must be at least 0")
+    if not array.any():
+        raise DataError(f"{name}: every weight is 0, there is nothing to learn from")
+    return array
+
+
+def _array(name: str, values: Any, labels: bool = False) -> Array:
+    error = LabelError if labels else DtypeError
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise DataError(f"{name}: rows have different lengths: pad or cut them to one length") from None
+    if array.dtype.kind in "biuf":
+        return array
+    if array.dtype.kind == "O" and array.size and not isinstance(array.flat[0], str):
+        raise error(
+            f"{name}: holds objects, row 0 is {array[:1].tolist()!r:.60}: convert it to an array of numbers first"
+        )
+    if array.dtype.kind in "USTO" and array.size:
+        text = f"{name}: row 0 is text, {str(array.flat[0])!r:.40}"
+        if labels:
+            raise error(f"{text}, labels must be whole numbers from 0: classes, y = np.unique(y, return_inverse=True)")
+        raise error(f"{text}, expected numbers: encode it, or convert with {name}.astype(float) if it spells numbers")
+    if array.size == 0:
+        return array.astype(np.float64)
+    raise error(f"{name}: values of {array.dtype} cannot be computed with: pass real numbers")
+
+
+def _finite(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
+    with np.errstate(over="ignore"):
+        result = np.ascontiguousarray(array, dtype=dtype)
+    if array.dtype.kind == "f" and not np.isfinite(result).all():
+        wrong = ~np.isfinite(result)
+        value = array[wrong].flat[0]
+        why = f" (too large for {dtype})" if np.isfinite(value) else ""
+        raise DataError(
+            f"{name}: row {_first(wrong)} holds {value:g}{why}: "
+            "fill in or remove such values, or scale them, before training"
+        )
+    return result
+
+
+def _same_length(name: str, array: Array, samples: int) -> None:
+    length = len(array) if array.ndim else 0
+    if length != samples:
+        raise ShapeError(f"{name}: has {length} samples, the inputs have {samples}: both must have one row per sample")
+
+
+def _first(wrong: Array) -> int:
+    """The first row with a wrong element."""
+    return int(np.argmax(wrong.reshape(len(wrong), -1).any(axis=1)))

@@ -1,0 +1,81 @@
+"""Early stopping: end a run that no longer improves and go back to its best weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chainrule.errors import OptionError
+from chainrule.optim.monitor import Monitor
+from chainrule.optim.settings import count, flag
+from chainrule.train.history import History
+
+if TYPE_CHECKING:
+    from chainrule.train.trainer import Trainer
+
+
+class EarlyStopping:
+    """Stop after `patience` epochs in a row in which `monitor` did not improve by more than `min_delta`.
+
+    With `restore_best` the weights of the best epoch are put back when the run ends, whatever ended it. `mode` "auto"
+    is "max" for accuracies, AUC, F1, R² and the like, else "min". After the run, `best` and `best_epoch` tell which it
+    was.
+    Raises OptionError for patience < 1, a negative min_delta, or a metric the history does not have.
+    Example: trainer.fit(x, y, epochs=500, validation_data=(xv, yv), callbacks=[EarlyStopping(patience=20)])
+    Source: Prechelt, Early Stopping - But When?, 1998 (his criterion UP with strips of one epoch, and a tolerance).
+    """
+
+    def __init__(
+        self,
+        patience: int = 10,
+        monitor: str = "val_loss",
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        restore_best: bool = True,
+    ) -> None:
+        self.patience = count("EarlyStopping", "patience", patience)
+        self.monitor = monitor
+        self.restore_best = flag("EarlyStopping", "restore_best", restore_best)
+        self.best_epoch = -1
+        self._metric = Monitor(monitor, min_delta, mode)
+        self._weights: dict[str, Any] = {}
+        self._bad = 0
+        self._trainer: Trainer | None = None
+
+    @property
+    def best(self) -> float:
+        """The best value seen; NaN before the first epoch has ended."""
+        return self._metric.best
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._metric.reset()
+        self._weights, self._bad, self.best_epoch = {}, 0, -1
+
+    def on_epoch_end(self, epoch: int, history: History) -> None:
+        assert self._trainer is not None, "early stopping hears the beginning of a run first"
+        if self._metric.better(monitored(history, self.monitor, "EarlyStopping")):
+            self._bad, self.best_epoch = 0, epoch
+            if self.restore_best:
+                self._weights = {n: np.array(a) for n, a in self._trainer.model.state_dict().items()}
+            return
+        self._bad += 1
+        if self._bad >= self.patience:
+            self._trainer.stop(
+                f"{self.monitor} has not improved for {self.patience} epochs, "
+                f"best {self.best:.6g} in epoch {self.best_epoch + 1}"
+            )
+
+    def on_fit_end(self, history: History) -> None:
+        if self._weights and self._trainer is not None:
+            self._trainer.model.load_state_dict(self._weights)
+        self._trainer, self._weights = None, {}  # the run is over: hold neither its trainer nor a copy of its weights
+
+
+def monitored(history: History, name: str, place: str) -> float:
+    """The newest value of a metric; raises OptionError, saying how to mend it, if the history has no such metric."""
+    if name not in history:
+        cure = "pass validation_data to fit" if name.startswith("val_") else "monitor one of these"
+        raise OptionError(f"{place}: monitor is {name!r}, the history has {', '.join(history)}: {cure}")
+    return history[name][-1]

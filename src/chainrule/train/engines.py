@@ -1,0 +1,42 @@
+"""The two engines behind one name."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.ops.record import Array
+from chainrule.optim.settings import choice
+
+ENGINES = ("compiled", "reference")
+
+
+class Engine(Protocol):
+    """What a trainer asks of an engine; see `chainrule.engine.reference.ReferenceEngine`."""
+
+    @property
+    def program(self) -> Any: ...
+    def bind(self, x: Array, y: Array, weight: Array | None = None) -> None: ...
+    def run(
+        self, indices: NDArray[np.int64], coefficients: NDArray[np.float64], first_step: int
+    ) -> NDArray[np.float64]: ...
+    def gradients(
+        self, x: Array, y: Array, weight: Array | None = None, step: int = 0
+    ) -> tuple[float, dict[str, Array]]: ...
+    def predict(self, x: Array) -> Array: ...
+    def loss(self, x: Array, y: Array, weight: Array | None = None) -> float: ...
+    def forget(self) -> None: ...
+
+
+def make_engine(name: str, *arguments: Any) -> Engine:
+    """The engine of that name, "compiled" or "reference"; raises OptionError for another."""
+    if choice("Trainer", "engine", name, ENGINES) == "reference":
+        from chainrule.engine.reference import ReferenceEngine
+
+        return ReferenceEngine(*arguments)
+    from chainrule.engine.compiled import CompiledEngine  # compiles kernels: only where it is used
+
+    engine: Engine = CompiledEngine(*arguments)
+    return engine

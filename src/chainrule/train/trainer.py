@@ -1,0 +1,282 @@
+"""The trainer: model, loss and optimizer made one, on either engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.autodiff.random import checked_seed
+from chainrule.autodiff.tape import no_grad
+from chainrule.autodiff.tensor import Parameter, wrap
+from chainrule.errors import NonFiniteError, OptionError, ShapeError
+from chainrule.nn import Module
+from chainrule.ops.record import Array, Shape
+from chainrule.optim.optimizers import Optimizer
+from chainrule.optim.schedules import Schedule, factors
+from chainrule.optim.settings import count, flag, number
+from chainrule.train import evaluation
+from chainrule.train.batches import Batches, Rows
+from chainrule.train.checks import check_inputs, check_labels, check_targets, check_weight
+from chainrule.train.engines import Engine, make_engine
+from chainrule.train.events import Events
+from chainrule.train.fitting import Data, Fitting, Plan
+from chainrule.train.history import History
+from chainrule.train.pace import Pace
+from chainrule.train.progress import make_progress
+
+Loss = Callable[..., Any]
+BLOCK = 256  # rows predicted in one call, or a multiple of it
+
+
+class Trainer:
+    """Trains `model` to lower `loss` by `optimizer`, on the compiled engine or the reference engine.
+
+    Learning rate of step s: optimizer.lr · schedule(s), steps counted from 0 over all calls. Gradients are clipped by
+    value to ±`clip_value`, then by global norm to `clip_norm`. `seed` decides shuffling and dropout; results do not
+    depend on `threads`. `metrics` adds measures to evaluation: {"f1": function(outputs, targets) -> float}.
+
+    Raises OptionError for a setting without meaning. The data's mistakes raise ShapeError, DtypeError, LabelError or
+    DataError before anything runs. NonFiniteError ends training before the weights are touched.
+
+    >>> trainer = Trainer(model, nn.CrossEntropyLoss(), optim.Adam(lr=1e-3), clip_norm=1.0)
+    >>> history = trainer.fit(x, y, epochs=10, batch_size=64, validation_data=(xv, yv))
+    >>> history["val_accuracy"][-1]
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Loss,
+        optimizer: Optimizer,
+        schedule: Schedule | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        seed: int = 0,
+        threads: int | None = None,
+        engine: str = "compiled",
+        metrics: Mapping[str, evaluation.Metric] | None = None,
+    ) -> None:
+        _check_parts(model, loss, optimizer, schedule, metrics or {})
+        self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
+        self.metrics = dict(metrics or {})
+        self.seed = checked_seed(seed)
+        self.steps = 0  # done so far, over all calls
+        self.epochs = 0
+        self.history = History()
+        self.plan = Plan(0, Batches(0, 1, self.seed, False), 0, 0)
+        self._task = evaluation.task_of(loss)
+        self._outputs: dict[Shape, Shape] = {}  # of a row of x -> of the outputs for some rows
+        self._parameters: dict[str, Parameter] = _trainable(model)
+        if not self._parameters:
+            raise OptionError("Trainer: the model has no parameters that require gradients: there is nothing to train")
+        self._signature: tuple[Any, ...] = ()
+        self._dtype = next(iter(self._parameters.values())).dtype
+        if clip_norm is not None:
+            clip_norm = number("Trainer", "clip_norm", clip_norm, above=0)
+        if clip_value is not None:
+            clip_value = number("Trainer", "clip_value", clip_value, above=0)
+        workers = None if threads is None else count("Trainer", "threads", threads)
+        self.engine: Engine = make_engine(
+            engine, model, loss, self._parameters, optimizer.update, self.seed, clip_norm, clip_value, workers
+        )
+
+    @property
+    def program(self) -> Any:
+        """The compiled training step, for printing; OptionError on the reference engine, which has none."""
+        return self.engine.program
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        epochs: int = 10,
+        batch_size: int = 64,
+        *,
+        validation_data: tuple[Any, ...] | None = None,
+        sample_weight: Any = None,
+        shuffle: bool = True,
+        callbacks: Iterable[Any] = (),
+        verbose: int | None = None,
+    ) -> History:
+        """Train for `epochs` passes over x (n, ...) and y; answers each metric's value for each epoch.
+
+        `validation_data` is (x, y) or (x, y, sample_weight), measured after each epoch as "val_...". `callbacks` hear
+        events (`chainrule.train.events`). `verbose`: 0 silent, 1 progress on stderr, None (the default) progress on a
+        terminal only. The last batch of an epoch may be smaller. A further call goes on where this one ended. Ctrl-C
+        ends the run in good order: the history so far is returned, `history.interrupted` is True.
+        """
+        epochs = count("fit", "epochs", epochs, least=0)
+        batch_size = count("fit", "batch_size", batch_size)
+        flag("fit", "shuffle", shuffle)
+        progress = make_progress(verbose)
+        events = Events([*callbacks, *([progress] if progress else [])])
+        self._notice_changes()
+        data = self._check(x, y, sample_weight).counted()
+        validation = self._check_validation(validation_data)
+        samples = len(data.x)
+        batches = Batches(samples, min(batch_size, samples), self.seed, shuffle)
+        self.plan = Plan(epochs, batches, self.epochs, self.steps)
+        self.history = History()
+        with self._mode(True):
+            return Fitting(self, data, validation, events).run()
+
+    def step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
+        """One step on one batch; answers its loss, from before the update."""
+        data = self._check(x, y, sample_weight)
+        with self._mode(True):
+            return float(self.run(data, np.arange(len(data.x))[None])[0])
+
+    def gradients(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
+        """Each parameter's gradient by name, unclipped, as the next step would meet it; nothing is updated."""
+        self._notice_changes()
+        data = self._check(x, y, sample_weight)
+        with self._mode(True):
+            return self.engine.gradients(data.x, data.y, data.weight, self.steps)[1]
+
+    def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
+        """The loss and the metrics of the task, without dropout.
+
+        Class labels: accuracy. Binary targets: accuracy, AUC (NaN where all targets are alike). Quantities: MAE, R².
+        """
+        self._notice_changes()
+        return self.measure(self._check(x, y, sample_weight))
+
+    def predict(self, x: Any) -> Array:
+        """The model's outputs (n, ...) for x (n, ...), without dropout: logits for a classifier."""
+        self._notice_changes()
+        x = check_inputs("x", x, self._dtype)
+        self._output_shape(x)
+        return self._predict(x)
+
+    def stop(self, reason: str) -> None:
+        """End the running `fit` after the present step or epoch, for a reason that `history.stopped` will tell."""
+        self.history.stopped = reason or "stopped"
+
+    # --- for a run of fit
+
+    def rates(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The learning rate of each step in `steps`."""
+        return self.optimizer.lr * factors(self.schedule, steps)
+
+    def run(self, data: Data, rows: Rows) -> NDArray[np.float64]:
+        """A step for each row of `rows` (S, B), which number rows of the data; answers the losses (S,)."""
+        self.engine.bind(data.x, data.y, data.weight)  # each time: an observer may have used the engine for other data
+        first = self.steps
+        steps = np.arange(first, first + len(rows), dtype=np.int64)
+        coefficients = self.optimizer.coefficients(steps + 1, self.rates(steps))
+        try:
+            losses = self.engine.run(rows, coefficients, first)
+        except NonFiniteError as error:
+            self.steps = error.step  # the steps before it were done
+            raise
+        self.steps += len(rows)
+        return losses
+
+    def measure(self, data: Data) -> dict[str, float]:
+        """The loss and metrics of data that has been checked."""
+        outputs = self._predict(data.x)
+        weight = None if data.weight is None else wrap(data.weight)
+        with no_grad(), np.errstate(all="ignore"):
+            loss = self.loss(wrap(outputs), wrap(data.y), weight)
+        measured = evaluation.measure(self._task, outputs, data.y, data.weight)
+        return {"loss": float(loss.item()), **measured, **evaluation.measure_extra(self.metrics, outputs, data.y)}
+
+    # --- inside
+
+    def _predict(self, x: Array) -> Array:
+        """Outputs of all rows, in calls of blocks that are over soon, so that Ctrl-C is answered."""
+        parts, done, pace = [], 0, Pace()
+        with self._mode(False), np.errstate(all="ignore"):
+            while done < len(x):
+                started, blocks = time.perf_counter(), min(pace.steps, -(-(len(x) - done) // BLOCK))
+                parts.append(self.engine.predict(x[done : done + blocks * BLOCK]))
+                pace.measure(blocks, time.perf_counter() - started)
+                done += blocks * BLOCK
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _check(self, x: Any, y: Any, weight: Any, prefix: str = "") -> Data:
+        """The arrays of one data set in the form the engine takes; raises one clear error for each mistake."""
+        x = check_inputs(prefix + "x", x, self._dtype)
+        outputs, target = self._output_shape(x), prefix + "y"
+        if self._task == evaluation.CLASSES:
+            y = check_labels(target, y, len(x), outputs)
+        elif self._task == evaluation.CUSTOM:
+            y = check_targets(target, y, len(x), None, self._dtype, unit=False)
+        else:
+            y = check_targets(target, y, len(x), outputs, self._dtype, unit=self._task == evaluation.BINARY)
+        return Data(x, y, check_weight(prefix + "sample_weight", weight, len(x), self._dtype))
+
+    def _check_validation(self, data: tuple[Any, ...] | None) -> Data | None:
+        if data is None:
+            return None
+        if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+            raise OptionError(
+                f"fit: validation_data is {type(data).__name__}, expected (x, y) or (x, y, sample_weight)"
+            )
+        return self._check(data[0], data[1], data[2] if len(data) == 3 else None, "validation ")
+
+    def _output_shape(self, x: Array) -> Shape:
+        """The shape of the outputs for up to two rows of x: found by running them, once for each shape of row."""
+        if x.shape[1:] not in self._outputs:
+            rows = x[:2]
+            with self._mode(False), no_grad(), np.errstate(all="ignore"):
+                shape = self.model(wrap(rows)).shape
+            if not shape or shape[0] != len(rows):
+                raise ShapeError(
+                    f"model: outputs have shape {shape} for {len(rows)} samples, expected one row per sample"
+                )
+            self._outputs[x.shape[1:]] = shape
+        return self._outputs[x.shape[1:]]
+
+    def _notice_changes(self) -> None:
+        """Drop what was derived from a model that has been rebuilt since; a `step` does not look, to stay quick."""
+        model = self.model
+        parameters = _trainable(model)
+        kept = parameters.keys() == self._parameters.keys() and all(
+            p is self._parameters[name] and p.dtype == self._dtype for name, p in parameters.items()
+        )
+        if not kept:
+            raise OptionError(
+                "Trainer: the model has other parameters than when the trainer was made: make a new Trainer"
+            )
+        signature = (repr(model), [m.training == model.training for m in model.named_modules().values()])
+        if signature == self._signature:
+            return
+        self._signature = signature
+        self._outputs.clear()
+        self.engine.forget()
+
+    @contextmanager
+    def _mode(self, training: bool) -> Iterator[None]:
+        """Training or evaluation mode for a while."""
+        before = self.model.training
+        if before != training:
+            self.model.train(training)
+        try:
+            yield
+        finally:
+            if before != training:
+                self.model.train(before)
+
+
+def _trainable(model: Module) -> dict[str, Parameter]:
+    return {name: parameter for name, parameter in model.named_parameters().items() if parameter.requires_grad}
+
+
+def _check_parts(model: Any, loss: Any, optimizer: Any, schedule: Any, metrics: Mapping[str, Any]) -> None:
+    if not isinstance(model, Module):
+        raise OptionError(f"Trainer: model is {model!r}, expected an nn.Module such as nn.Sequential(nn.Linear(4, 2))")
+    if isinstance(loss, type) or not callable(loss):
+        raise OptionError(f"Trainer: loss is {loss!r}, expected a loss such as nn.CrossEntropyLoss()")
+    if not isinstance(optimizer, Optimizer) or isinstance(optimizer, type):
+        raise OptionError(f"Trainer: optimizer is {optimizer!r}, expected one such as optim.Adam(lr=1e-3)")
+    if schedule is not None and (isinstance(schedule, type) or not callable(schedule)):
+        raise OptionError(f"Trainer: schedule is {schedule!r}, expected one of optim's or a function of the step")
+    for name, metric in metrics.items():
+        if not callable(metric):
+            raise OptionError(f'Trainer: metric "{name}" is {metric!r}, expected a function of (outputs, targets)')

@@ -1,0 +1,256 @@
+"""The order of events, the end of a run, and Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import nn, optim
+from chainrule.train import Trainer
+from chainrule.train.interrupt import Interrupt
+
+X = np.random.default_rng(0).normal(size=(10, 3))
+Y = X[:, :1]
+
+
+def trainer(engine="reference"):
+    cr.seed(0)
+    return Trainer(nn.Linear(3, 1), nn.MSELoss(), optim.SGD(lr=0.01), engine=engine)
+
+
+class Recorder:
+    def __init__(self):
+        self.events = []
+
+    def on_fit_begin(self, trainer):
+        self.trainer = trainer
+        self.events.append(("fit_begin", trainer.plan.epochs, trainer.plan.steps))
+
+    def on_epoch_begin(self, epoch):
+        self.events.append(("epoch_begin", epoch))
+
+    def on_epoch_end(self, epoch, history):
+        self.events.append(("epoch_end", epoch, history.epochs))
+
+    def on_fit_end(self, history):
+        self.events.append(("fit_end", history.epochs))
+
+
+class StepRecorder(Recorder):
+    def on_step(self, step, loss):
+        assert isinstance(loss, float)
+        assert self.trainer.steps == step + 1
+        self.events.append(("step", step))
+
+
+def test_events_come_in_order():
+    recorder = StepRecorder()
+    trainer().fit(X, Y, epochs=2, batch_size=6, callbacks=[recorder])
+    assert recorder.events == [
+        ("fit_begin", 2, 4),
+        ("epoch_begin", 0),
+        ("step", 0),
+        ("step", 1),
+        ("epoch_end", 0, 1),
+        ("epoch_begin", 1),
+        ("step", 2),
+        ("step", 3),
+        ("epoch_end", 1, 2),
+        ("fit_end", 2),
+    ]
+
+
+def test_stretches_cover_every_step_once():
+    class Stretches:
+        def __init__(self):
+            self.steps = []
+
+        def on_steps(self, step, losses):
+            self.steps += range(step, step + len(losses))
+
+    stretches = Stretches()
+    history = trainer().fit(X, Y, epochs=300, batch_size=5, callbacks=[stretches])
+    assert stretches.steps == list(range(600))
+    assert history.epochs == 300
+
+
+def test_an_observer_can_end_the_run_after_an_epoch():
+    run = trainer()
+    history = run.fit(X, Y, epochs=9, callbacks=[lambda epoch, h: run.stop("enough") if epoch == 2 else None])
+    assert (history.epochs, history.stopped, history.interrupted) == (3, "enough", False)
+    assert run.fit(X, Y, epochs=1).stopped == ""
+
+
+def test_an_observer_can_end_the_run_after_a_step():
+    class Stopper:
+        def on_step(self, step, loss):
+            if step == 3:
+                run.stop("step 3 is enough")
+
+    run = trainer()
+    history = run.fit(X, Y, epochs=9, batch_size=4, callbacks=[Stopper()])
+    assert run.steps == 4
+    assert history.epochs == 1
+    assert history.stopped == "step 3 is enough"
+
+
+def test_an_error_in_an_observer_is_not_hidden_and_the_end_is_told():
+    recorder = Recorder()
+
+    def fail(epoch, history):
+        raise ZeroDivisionError("mine")
+
+    run = trainer()
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        run.fit(X, Y, epochs=3, callbacks=[recorder, fail])
+    assert recorder.events[-1] == ("fit_end", 1)
+    assert run.history.epochs == 1
+
+
+def test_ctrl_c_from_an_observer_ends_the_run_in_good_order():
+    recorder = Recorder()
+
+    def press(epoch, history):
+        if epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    run = trainer()
+    history = run.fit(X, Y, epochs=50, callbacks=[press, recorder])
+    assert history.interrupted
+    assert history.stopped == "interrupted"
+    assert history.epochs in (2, 3)
+    assert recorder.events[-1] == ("fit_end", history.epochs)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not run.fit(X, Y, epochs=1).interrupted
+
+
+def press():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.01)
+
+
+def press_inside(shield, then=lambda: None):
+    with shield:
+        press()
+        then()
+
+
+def test_the_shield_holds_ctrl_c_back_until_its_end():
+    reached = []
+    with Interrupt() as interrupt:
+        with pytest.raises(KeyboardInterrupt):
+            press_inside(interrupt.shield(), lambda: reached.append(1))
+        with interrupt.shield():
+            pass  # nothing is left over
+        with pytest.raises(KeyboardInterrupt):
+            press()
+    assert reached == [1]
+
+
+def test_the_outermost_shield_counts():
+    reached = []
+
+    def inner_then_more():
+        press_inside(interrupt.shield())
+        reached.append(1)
+
+    with Interrupt() as interrupt, pytest.raises(KeyboardInterrupt), interrupt.shield():
+        inner_then_more()
+    assert reached == [1]
+
+
+def test_a_second_ctrl_c_breaks_through():
+    reached = []
+    with Interrupt() as interrupt, pytest.raises(KeyboardInterrupt):
+        press_inside(interrupt.shield(), lambda: (press(), reached.append(1)))
+    assert reached == []
+
+
+def test_an_error_inside_the_shield_comes_first():
+    with Interrupt() as interrupt, pytest.raises(ZeroDivisionError):
+        press_inside(interrupt.shield(), lambda: 1 / 0)
+
+
+def test_handlers_of_the_program_are_left_alone():
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda *a: heard.append(1))
+    try:
+        with Interrupt() as interrupt, interrupt.shield():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+        assert heard == [1]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_training_in_another_thread_needs_no_signals():
+    histories = []
+    thread = threading.Thread(target=lambda: histories.append(trainer().fit(X, Y, epochs=3)))
+    thread.start()
+    thread.join()
+    assert histories[0].epochs == 3
+
+
+SCRIPT = """
+    import json, sys, time
+    import numpy as np
+    import chainrule as cr
+    from chainrule import nn, optim
+
+    cr.seed(0)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(%(samples)d, 20)).astype("float32")
+    y = x[:, :1] * 2
+    model = nn.Sequential(nn.Linear(20, 64), nn.Tanh(), nn.Linear(64, 1))
+    trainer = cr.Trainer(model, nn.MSELoss(), optim.SGD(lr=1e-4), engine=%(engine)r)
+    trainer.fit(x, y, epochs=2, batch_size=32)  # warm
+
+    class Ready:
+        def on_steps(self, step, losses):
+            if step > trainer.plan.first_step + 100 and not self.told:
+                self.told = True
+                print("ready", flush=True)
+        told = False
+
+    history = trainer.fit(x, y, epochs=10**9, batch_size=32, callbacks=[Ready()])
+    ended = time.time()
+    finite = all(bool(np.isfinite(p.data).all()) for p in model.parameters())
+    whole = trainer.steps - trainer.plan.first_step
+    print(json.dumps(dict(ended=ended, interrupted=history.interrupted, epochs=history.epochs,
+                          losses=len(history["loss"]) if history.epochs else 0, finite=finite, steps=whole)), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("engine", "samples"), [("reference", 64), ("reference", 20_000), ("compiled", 64), ("compiled", 20_000)]
+)
+def test_ctrl_c_is_answered_within_a_fifth_of_a_second(engine, samples):
+    script = textwrap.dedent(SCRIPT) % {"engine": engine, "samples": samples}
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.3)
+        pressed = time.time()
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    result = json.loads(output)
+    assert result["interrupted"]
+    assert result["finite"]
+    assert result["losses"] == result["epochs"]
+    steps = samples // 32
+    assert result["epochs"] * steps <= result["steps"] < (result["epochs"] + 1) * steps + 65536
+    assert result["ended"] - pressed < 0.2
