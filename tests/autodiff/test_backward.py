@@ -291,7 +291,9 @@ def build(program, inputs):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.tuples(st.sampled_from(UNARY + BINARY), st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=12),
+    st.lists(
+        st.tuples(st.sampled_from(UNARY + BINARY), st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=12
+    ),
     st.sampled_from([((2, 3), (3,)), ((3,), (2, 1)), ((), (2,))]),
     st.integers(0, 2**32 - 1),
 )

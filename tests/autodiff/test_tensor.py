@@ -207,7 +207,7 @@ def test_in_place_without_gradients():
         x += np.ones((2, 2))
     with pytest.raises(ShapeError, match="in place"):
         x += np.ones(3)
-    with pytest.raises(ShapeError, match="cannot|could not|out of bounds"):
+    with pytest.raises(ShapeError, match=r"x\[i\] = v"):
         x[5] = 1.0
     with pytest.raises(ShapeError):
         x[0] = [1.0, 2.0]

@@ -1,0 +1,116 @@
+"""Functions of tensors: one for every op, and the forms that are made of several."""
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.autodiff import functions as f
+from chainrule.errors import ShapeError
+from chainrule.ops.record import OPS
+
+RNG = np.random.default_rng(0)
+
+
+def real(*shape):
+    return RNG.normal(size=shape)
+
+
+def test_every_op_has_a_function():
+    numbers = {"scale", "shift"}  # what x * 2 and x + 2 become
+    assert [name for name in OPS if name not in numbers and not callable(getattr(f, name, None))] == []
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ((3, 4), (4, 5)),
+        ((4,), (4, 5)),
+        ((3, 4), (4,)),
+        ((4,), (4,)),
+        ((2, 3, 4), (4, 5)),
+        ((2, 3, 4), (4,)),
+        ((2, 3, 4), (2, 4, 5)),
+        ((3, 4), (2, 4, 5)),
+        ((2, 3, 4), (1, 4, 5)),
+        ((4,), (2, 4, 5)),
+        ((1, 2, 3, 4), (5, 1, 4, 2)),
+        ((0, 4), (4, 5)),
+        ((3, 0), (0, 5)),
+    ],
+)
+def test_matmul_as_numpy(a, b):
+    x, y = real(*a), real(*b)
+    np.testing.assert_allclose(f.matmul(cr.tensor(x), cr.tensor(y)).data, x @ y, rtol=1e-12)
+    if x.size and y.size:
+        assert cr.gradcheck(f.matmul, (x, y))
+
+
+def test_matmul_with_arrays_keeps_float32():
+    w = cr.tensor(np.ones((2, 2), np.float32))
+    assert (w @ np.ones(2)).dtype == (np.ones((3, 2)) @ w).dtype == np.float32
+
+
+@pytest.mark.parametrize(("a", "b"), [((3, 4), (5, 4)), ((4,), (5,)), ((), (4,)), ((2, 3, 4), (3, 4, 5)), ((2,), (3, 1))])
+def test_matmul_of_wrong_shapes(a, b):
+    with pytest.raises(ShapeError, match="matmul"):
+        cr.tensor(real(*a)) @ cr.tensor(real(*b))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -2])
+def test_softmax_along_any_axis(axis):
+    x = real(2, 3, 4)
+    expected = np.exp(x) / np.exp(x).sum(axis, keepdims=True)
+    np.testing.assert_allclose(f.softmax(x, axis).data, expected)
+    np.testing.assert_allclose(f.log_softmax(x, axis).data, np.log(expected))
+    assert cr.gradcheck(lambda x: f.softmax(x, axis) * 2.0, x)
+
+
+@pytest.mark.parametrize("axis", [2, -3])
+def test_softmax_along_no_axis(axis):
+    with pytest.raises(ShapeError, match="axis"):
+        f.softmax(real(2, 3), axis)
+
+
+def test_concatenate_any_number():
+    parts = [real(2, n) for n in (1, 0, 3, 2, 1)]
+    np.testing.assert_array_equal(f.concatenate(parts, axis=1).data, np.concatenate(parts, axis=1))
+    np.testing.assert_array_equal(f.concatenate(parts[:1]).data, parts[0])
+    assert cr.gradcheck(lambda *p: f.concatenate(p, axis=-1) ** 2, parts)
+    with pytest.raises(ShapeError, match="no tensors"):
+        f.concatenate([])
+    with pytest.raises(ShapeError, match="concatenate"):
+        f.concatenate([real(2, 3), real(3, 3)], axis=1)
+
+
+def test_clip_without_limits():
+    x = np.array([-2.0, 0.5, 2.0])
+    assert f.clip(x, low=0).data.tolist() == [0.0, 0.5, 2.0]
+    assert f.clip(x, high=1).data.tolist() == [-2.0, 0.5, 1.0]
+    assert cr.tensor(x).clip(-1, 1).data.tolist() == [-1.0, 0.5, 1.0]
+
+
+def test_numbers_on_either_side():
+    x = cr.tensor([1.0, -2.0])
+    assert f.maximum(x, 0.0).data.tolist() == [1.0, 0.0]
+    assert f.minimum(0, x).data.tolist() == [0.0, -2.0]
+    assert f.where(x > 0, x, 0.0).data.tolist() == [1.0, 0.0]
+    assert f.where([True, False], 1.0, x).data.tolist() == [1.0, -2.0]
+    assert (3.0 > x).data.tolist() == [1.0, 1.0]
+
+
+def test_shapes_that_do_not_fit_name_the_op():
+    with pytest.raises(ShapeError, match=r"add: shapes \(2,\) and \(3,\) do not fit"):
+        cr.tensor(real(2)) + cr.tensor(real(3))
+    with pytest.raises(ShapeError, match="equal"):
+        f.equal(cr.tensor([1, 2]), cr.tensor([1, 2, 3]))
+
+
+def test_losses_do_not_broadcast_and_keep_the_dtype():
+    x, t = cr.tensor(np.zeros(4, np.float32)), np.ones((4, 1))
+    for loss in (f.mean_squared, f.mean_absolute, f.huber, f.binary_cross_entropy):
+        with pytest.raises(ShapeError, match=loss.__name__):
+            loss(x, t)
+        weighted = loss(x, t[:, 0], weight=[1, 2, 3, 4])
+        assert (weighted.dtype, weighted.shape) == (np.float32, ())
+    logits = cr.tensor(np.zeros((4, 3), np.float32))
+    assert f.cross_entropy(logits, [0, 1, 2, 0], np.arange(4.0), [1, 2, 3]).dtype == np.float32
