@@ -50,7 +50,9 @@ def test_matmul_with_arrays_keeps_float32():
     assert (w @ np.ones(2)).dtype == (np.ones((3, 2)) @ w).dtype == np.float32
 
 
-@pytest.mark.parametrize(("a", "b"), [((3, 4), (5, 4)), ((4,), (5,)), ((), (4,)), ((2, 3, 4), (3, 4, 5)), ((2,), (3, 1))])
+@pytest.mark.parametrize(
+    ("a", "b"), [((3, 4), (5, 4)), ((4,), (5,)), ((), (4,)), ((2, 3, 4), (3, 4, 5)), ((2,), (3, 1))]
+)
 def test_matmul_of_wrong_shapes(a, b):
     with pytest.raises(ShapeError, match="matmul"):
         cr.tensor(real(*a)) @ cr.tensor(real(*b))
@@ -95,7 +97,7 @@ def test_numbers_on_either_side():
     assert f.minimum(0, x).data.tolist() == [0.0, -2.0]
     assert f.where(x > 0, x, 0.0).data.tolist() == [1.0, 0.0]
     assert f.where([True, False], 1.0, x).data.tolist() == [1.0, -2.0]
-    assert (3.0 > x).data.tolist() == [1.0, 1.0]
+    assert (3.0 > x).data.tolist() == [1.0, 1.0]  # noqa: SIM300 - the reflected form
 
 
 def test_shapes_that_do_not_fit_name_the_op():

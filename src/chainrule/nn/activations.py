@@ -6,8 +6,8 @@ from typing import Any
 
 from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Tensor
-from chainrule.errors import OptionError
 from chainrule.nn.module import Module
+from chainrule.nn.settings import real, whole
 
 
 class ReLU(Module):
@@ -21,7 +21,7 @@ class LeakyReLU(Module):
     """y = x where x > 0, else slope·x."""
 
     def __init__(self, slope: float = 0.01) -> None:
-        self.slope = _positive("LeakyReLU", "slope", slope)
+        self.slope = real("LeakyReLU", "slope", slope, 0.0)
 
     def config(self) -> dict[str, Any]:
         return {"slope": self.slope}
@@ -34,7 +34,7 @@ class ELU(Module):
     """y = x where x > 0, else alpha·(eˣ - 1)."""
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = _positive("ELU", "alpha", alpha)
+        self.alpha = real("ELU", "alpha", alpha, 0.0)
 
     def config(self) -> dict[str, Any]:
         return {"alpha": self.alpha}
@@ -82,7 +82,7 @@ class Softmax(Module):
     """yⱼ = exp xⱼ / Σₖ exp xₖ along an axis. The losses take logits: a model to train ends before it."""
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+        self.axis = whole("Softmax", "axis", axis)
 
     def config(self) -> dict[str, Any]:
         return {"axis": self.axis}
@@ -95,16 +95,10 @@ class LogSoftmax(Module):
     """yⱼ = xⱼ - log Σₖ exp xₖ along an axis. The losses take logits: a model to train ends before it."""
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+        self.axis = whole("LogSoftmax", "axis", axis)
 
     def config(self) -> dict[str, Any]:
         return {"axis": self.axis}
 
     def forward(self, x: Tensor) -> Tensor:
         return functions.log_softmax(x, self.axis)
-
-
-def _positive(layer: str, name: str, value: float) -> float:
-    if not 0 <= value < float("inf"):
-        raise OptionError(f"{layer}: {name} is {value!r}, expected a number of at least 0")
-    return float(value)

@@ -6,8 +6,8 @@ from typing import Any
 
 from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Tensor
-from chainrule.errors import OptionError
 from chainrule.nn.module import Module
+from chainrule.nn.settings import real
 
 
 class Dropout(Module):
@@ -18,9 +18,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        if not 0 <= p < 1:
-            raise OptionError(f"Dropout: p is {p!r}, expected a probability of at least 0 and below 1")
-        self.p = float(p)
+        self.p = real("Dropout", "p", p, 0.0, 1.0, "a probability from 0 to 1")
 
     def config(self) -> dict[str, Any]:
         return {"p": self.p}

@@ -7,19 +7,20 @@ from typing import Any
 from chainrule.autodiff.tensor import Tensor
 from chainrule.errors import ShapeError
 from chainrule.nn.module import Module
+from chainrule.nn.settings import whole
 
 
 class Flatten(Module):
     """All axes from `start` on, made one: (n, 8, 8, 3) becomes (n, 192)."""
 
     def __init__(self, start: int = 1) -> None:
-        self.start = start
+        self.start = whole("Flatten", "start", start, 0)
 
     def config(self) -> dict[str, Any]:
         return {"start": self.start}
 
     def forward(self, x: Tensor) -> Tensor:
-        if not 0 <= self.start < max(1, x.ndim):
+        if self.start >= max(1, x.ndim):
             raise ShapeError(
                 f"flatten: x has shape {x.shape}, no axis {self.start} to start from: pass a batch of arrays"
             )

@@ -8,9 +8,9 @@ import numpy as np
 
 from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Parameter, Tensor
-from chainrule.errors import OptionError
 from chainrule.nn import init
 from chainrule.nn.module import Module
+from chainrule.nn.settings import whole
 
 
 class Linear(Module):
@@ -23,11 +23,8 @@ class Linear(Module):
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
-        for name, value in (("in_features", in_features), ("out_features", out_features)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise OptionError(f"Linear: {name} is {value!r}, expected a whole number of at least 1")
-        self.in_features = int(in_features)
-        self.out_features = int(out_features)
+        self.in_features = whole("Linear", "in_features", in_features, 1)
+        self.out_features = whole("Linear", "out_features", out_features, 1)
         bound = self.in_features**-0.5
         shape = (self.in_features, self.out_features)
         self.weight = Parameter(init.uniform(np.empty(shape, np.float32), -bound, bound))

@@ -6,6 +6,7 @@ one weight per sample. Nothing is broadcast: shapes that differ raise ShapeError
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Tensor, as_array
 from chainrule.errors import OptionError
+from chainrule.nn.settings import real
 from chainrule.ops.record import Array
 
 
@@ -64,8 +66,7 @@ class HuberLoss:
 
     def __post_init__(self) -> None:
         _check_reduction(self)
-        if not 0 < self.delta < float("inf"):
-            raise OptionError(f"HuberLoss: delta is {self.delta!r}, expected a positive number")
+        real("HuberLoss", "delta", self.delta, sys.float_info.min, expected="a positive number")
 
     def __call__(self, output: Tensor, target: Any, sample_weight: Any = None) -> Tensor:
         return functions.huber(output, target, sample_weight, self.delta, self.reduction)
@@ -89,10 +90,7 @@ class CrossEntropyLoss:
     def __post_init__(self) -> None:
         _check_reduction(self)
         _check_weights(self, "weight")
-        if not 0 <= self.label_smoothing <= 1:
-            raise OptionError(
-                f"CrossEntropyLoss: label_smoothing is {self.label_smoothing!r}, expected a number from 0 to 1"
-            )
+        real("CrossEntropyLoss", "label_smoothing", self.label_smoothing, 0.0, 1.0)
 
     def __call__(self, output: Tensor, target: Any, sample_weight: Any = None) -> Tensor:
         return functions.cross_entropy(output, target, sample_weight, self.weight, self.label_smoothing, self.reduction)
