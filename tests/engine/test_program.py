@@ -21,6 +21,15 @@ from chainrule.native.kernel import Pointer, kernel
 from chainrule.ops.record import Buffer, View
 from chainrule.ops.updates import UPDATES
 
+LOAD = f"""
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("tests_engine_program", {__file__!r})
+module = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = module
+spec.loader.exec_module(module)
+network, train = module.network, module.train
+"""
+
 
 def mean_squared(output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
     return fn.mean_squared(output, target, weight)
@@ -144,10 +153,10 @@ def test_a_small_program_runs_on_one_worker_and_a_large_one_on_all() -> None:
 
 
 def test_training_goes_on_in_a_forked_child() -> None:
-    program = """
+    program = f"""
 import os
 import numpy as np
-from tests_engine_program import network, train
+{LOAD}
 sizes = (64, 256, 256, 8)
 before = train(network(sizes, workers=2), sizes, 64, 5)
 child = os.fork()
@@ -157,14 +166,32 @@ if child == 0:
     os._exit(7 if same else 1)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), same)
 """
-    loader = (
-        "import importlib.util, sys; "
-        f"spec = importlib.util.spec_from_file_location('tests_engine_program', {__file__!r}); "
-        "module = importlib.util.module_from_spec(spec); sys.modules[spec.name] = module; "
-        "spec.loader.exec_module(module)"
-    )
     answer = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", f"{loader}\n{program}"],
+        [sys.executable, "-W", "ignore", "-c", program],
         capture_output=True, text=True, timeout=120, env=dict(os.environ),
     )  # fmt: skip
     assert answer.stdout.split() == ["7", "True"], answer.stderr
+
+
+def test_a_program_runs_as_plain_python_too() -> None:
+    program = f"""
+import numpy as np
+{LOAD}
+from chainrule.autodiff import functions as fn
+sizes = (5, 40, 3)
+engine = network(sizes, workers=2, clip_norm=0.1)
+losses = train(engine, sizes, 16, 4)
+engine.predict(np.ones((3, 5), "f4"))
+print(engine.program.interpreted, *(float(x).hex() for x in losses))
+"""
+    found = []
+    for disable in ("0", "1"):
+        environment = os.environ | {"NUMBA_DISABLE_JIT": disable}
+        answer = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, env=environment
+        )
+        assert answer.returncode == 0, answer.stderr
+        interpreted, *losses = answer.stdout.split()
+        assert interpreted == str(disable == "1"), answer.stderr
+        found.append([float.fromhex(x) for x in losses])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from chainrule.engine.interpret import interpret
 from chainrule.engine.memory import plan
 from chainrule.native import load
 from chainrule.native.kernel import RANK, Call, Kernel, Pointwise
@@ -32,10 +34,10 @@ class Instruction:
 
 
 class Slot:
-    """Words of an instruction that hold an array's address and sizes."""
+    """An array argument of an instruction that changes from run to run; `words` are its address and sizes."""
 
-    def __init__(self, words: Array, at: int, rank: int) -> None:
-        self.words, self.at, self.rank = words, at, rank
+    def __init__(self, words: Array | None, rank: int) -> None:
+        self.words, self.rank = words, rank
         self.array: Array | None = None
 
     def point_at(self, array: Array) -> None:
@@ -45,7 +47,8 @@ class Slot:
         assert array.ndim == self.rank
         assert array.flags.c_contiguous
         self.array = array
-        self.words[self.at : self.at + 1 + self.rank] = (array.ctypes.data, *array.shape)
+        if self.words is not None:
+            self.words[: 1 + self.rank] = (array.ctypes.data, *array.shape)
 
 
 class Program:
@@ -60,9 +63,12 @@ class Program:
         self.arena_bytes = plan(calls)
         self.seconds = sum(_seconds(call) for call in calls)
         self.workers = 1 if self.seconds < SHARE_FROM else workers
-        with load.announced((code, dtype) for call in calls for code in _codes(call)):
-            self.words, self.starts = self._encode(calls)
-            self._replay = replay()
+        self.slots: dict[tuple[int, str], Slot] = {}
+        self.interpreted = os.environ.get("NUMBA_DISABLE_JIT") == "1"
+        if not self.interpreted:
+            with load.announced((code, dtype) for call in calls for code in _codes(call)):
+                self.words, self.starts = self._encode(calls)
+                self._replay = replay()
         self.barrier = np.zeros(16, np.int64)
 
     def _encode(self, calls: list[Call]) -> tuple[Array, Array]:
@@ -95,12 +101,12 @@ class Program:
         """The place of array argument `parameter` of the `which`-th call of `kernel`, to point it at other arrays
         later."""
         found = [i for i, x in enumerate(self.instructions) if x.call.kernel is kernel][which]
-        at = int(self.starts[found]) // 8 + HEADER
-        for name, kind in kernel.parameters:
-            if name == parameter:
-                return Slot(self.words, at, RANK[kind])
-            at += 1 + RANK.get(kind, 0)
-        raise KeyError(parameter)
+        kinds = dict(kernel.parameters)
+        before = list(kinds)[: list(kinds).index(parameter)]
+        at = HEADER + sum(1 + RANK.get(kinds[name], 0) for name in before)
+        words = None if self.interpreted else self.words[int(self.starts[found]) // 8 + at :]
+        slot = self.slots[found, parameter] = Slot(words, RANK[kinds[parameter]])
+        return slot
 
     def run(self, steps: int, first_step: int) -> int:
         """Replay `steps` steps, the first numbered `first_step`; answers how many were begun.
@@ -112,7 +118,9 @@ class Program:
         if steps == 0:
             return 0
         self.barrier[:] = 0
-        if self.workers == 1:
+        if self.interpreted:
+            interpret(self, steps)
+        elif self.workers == 1:
             self._work(0, steps)
         else:
             run_together(lambda worker: self._work(worker, steps), self.workers, self._abort)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from chainrule.errors import NativeError
 from chainrule.native import objects
 from chainrule.native.kernel import External, Kernel, Pointwise
 from chainrule.native.machine import processor
@@ -20,12 +21,15 @@ from chainrule.native.matrix import EXTERNALS
 
 Code: TypeAlias = Kernel | Pointwise
 _addresses: dict[tuple[Code, str], int] = {}
+_owners: dict[str, Code] = {}
 
 
 def address(code: Code, dtype: np.dtype[Any]) -> int:
     """Where the machine code of a kernel or span starts in this process."""
     key = (code, dtype.name)
     if key not in _addresses:
+        if _owners.setdefault(symbol(code, dtype), code) != code:
+            raise NativeError(f"two kernels would be stored as {symbol(code, dtype)}: give one of them another name")
         if isinstance(code, Kernel):
             imports = tuple(e.symbol.format(dtype=dtype.name) for e in _externals(code.function))
             if imports:
