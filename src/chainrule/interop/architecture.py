@@ -1,0 +1,66 @@
+"""A model's architecture as plain data, to be written beside its weights; for models made of chainrule's own layers.
+
+    {"type": "Sequential", "inside": {"0": {"type": "Linear", "config": {"in_features": 64, ...}}, "1": {"type":
+    "ReLU", ...}}}
+
+A layer used in several places is {"same": "path of the first"}. Nothing else is ever built from such data: a file
+cannot name other code to run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule import nn
+from chainrule.errors import ChainruleError, DataError
+
+CONTAINERS = ("Sequential", "Residual")
+LAYERS = {
+    name: value for name in nn.__all__ if isinstance(value := getattr(nn, name), type) and issubclass(value, nn.Module)
+}
+
+
+def describe(model: nn.Module) -> dict[str, Any] | None:
+    """The architecture of a model; None when a class in it is not one of chainrule's layers."""
+    seen: dict[int, str] = {}
+
+    def part(module: nn.Module, path: str) -> dict[str, Any]:
+        if id(module) in seen:
+            return {"same": seen[id(module)]}
+        seen[id(module)] = path
+        inside = {name: part(child, _join(path, name)) for name, child in module.named_children().items()}
+        config = {"inside": inside} if type(module).__name__ in CONTAINERS else {"config": module.config()}
+        return {"type": type(module).__name__, **config}
+
+    return part(model, "") if foreign_class(model) is None else None
+
+
+def foreign_class(model: nn.Module) -> str | None:
+    """The name of the first class in the model that is not one of chainrule's layers."""
+    kinds = (type(module) for module in model.named_modules().values())
+    return next((kind.__name__ for kind in kinds if LAYERS.get(kind.__name__) is not kind), None)
+
+
+def build(description: Any) -> nn.Module:
+    """The model described, with new weights. Raises DataError for anything `describe` would not have made."""
+    built: dict[str, nn.Module] = {}
+
+    def part(data: dict[str, Any], path: str) -> nn.Module:
+        if "same" in data:
+            return built[data["same"]]
+        kind = LAYERS[data["type"]]
+        if data["type"] in CONTAINERS:
+            layers = [part(child, _join(path, name)) for name, child in data["inside"].items()]
+            built[path] = kind(*layers)
+        else:
+            built[path] = kind(**data["config"])
+        return built[path]
+
+    try:
+        return part(description, "")
+    except (KeyError, TypeError, AttributeError, ChainruleError) as error:
+        raise DataError(f"its architecture is not one this version can build ({error!r})") from None
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

@@ -1,0 +1,115 @@
+"""Models as safetensors files: the weights, and as metadata the architecture, so that `load` can build the model again.
+
+The metadata has one entry, "chainrule": JSON with "format", "class" and "architecture" (see
+`chainrule.interop.architecture`; null for a model with classes of the user's own). Any software that reads safetensors
+reads the weights.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chainrule import nn
+from chainrule.autodiff.random import separate_generator
+from chainrule.errors import ChainruleError, DataError, FileError, OptionError
+from chainrule.interop import architecture
+from chainrule.ops.record import Array
+
+FORMAT = 1
+
+
+def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Write a model's weights and architecture to a safetensors file, whole or not at all.
+
+    Raises FileError where the file cannot be written; an older file is then still there.
+
+    >>> save(model, "m.safetensors")
+    """
+    from safetensors.numpy import save as to_bytes
+
+    if not isinstance(model, nn.Module):
+        raise OptionError(f"save: {model!r} is not a model: pass the model first, then the path")
+    note = {"format": FORMAT, "class": type(model).__name__, "architecture": architecture.describe(model)}
+    arrays = {name: np.ascontiguousarray(array) for name, array in model.state_dict().items()}
+    _write(Path(path), to_bytes(arrays, {"chainrule": json.dumps(note)}))
+
+
+def load(path: str | os.PathLike[str]) -> nn.Module:
+    """The model that `save` wrote.
+
+    Raises FileError for a file that cannot be read, DataError for one that is damaged or of other software, or whose
+    model has classes of your own: build that model yourself and give it the weights,
+    `model.load_state_dict(read_state(path))`.
+
+    >>> model = load("m.safetensors")
+    """
+    state, note = _read(Path(path))
+    if note is None:
+        raise DataError(f"{path}: holds arrays but no chainrule model: build the model and {_by_hand(path)}")
+    if note.get("architecture") is None:
+        raise DataError(
+            f"{path}: the model's class, {note.get('class')}, or one inside it is not part of chainrule: "
+            f"build the model and {_by_hand(path)}"
+        )
+    try:
+        with separate_generator():  # building draws weights that the next lines replace
+            model = architecture.build(note["architecture"])
+        model.astype(next((array.dtype for array in state.values()), np.dtype(np.float32)))
+        model.load_state_dict(state)
+    except ChainruleError as error:
+        raise DataError(f"{path}: {error}: save it again, or build the model and {_by_hand(path)}") from None
+    return model
+
+
+def read_state(path: str | os.PathLike[str]) -> dict[str, Array]:
+    """The arrays of a safetensors file by name, for `model.load_state_dict`. Raises errors as `load` does."""
+    return _read(Path(path))[0]
+
+
+def _by_hand(path: Any) -> str:
+    return f"call model.load_state_dict(chainrule.interop.safetensors.read_state({str(path)!r}))"
+
+
+def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
+    """The arrays in a file and the note that `save` wrote, if there is one."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with path.open("rb"):
+            pass  # for the system's own words on why it cannot be read
+        with safe_open(path, framework="numpy") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            text = (file.metadata() or {}).get("chainrule")
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror or error}): check the name and its rights") from None
+    except (SafetensorError, TypeError) as error:
+        raise DataError(f"{path}: is not a whole safetensors file ({error}): save the model again") from None
+    try:
+        note = None if text is None else json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: its description of the model is damaged ({error}): save the model again") from None
+    if note is not None and (not isinstance(note, dict) or note.get("format") != FORMAT):
+        raise DataError(f"{path}: its model is described in a format this version does not know: update chainrule")
+    return state, note
+
+
+def _write(path: Path, data: bytes) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            with beside.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(
+            f"{path}: cannot be written ({error.strerror or error}): check the folder, its rights and the space left"
+        ) from None

@@ -1,0 +1,41 @@
+"""The package's surface: every name is there, and importing it costs little."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+import chainrule as cr
+
+HEAVY = ("numba", "llvmlite", "matplotlib", "typer", "rich", "polars", "safetensors", "scipy")
+
+
+def imported_by(statement):
+    code = f"{statement}; import sys; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize("name", cr.__all__)
+def test_every_name_is_there(name):
+    assert getattr(cr, name) is not None
+    assert name in dir(cr)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'tensors'"):
+        cr.tensors  # noqa: B018
+
+
+def test_import_is_light():
+    assert not {"numpy", *HEAVY} & imported_by("import chainrule")
+    assert not set(HEAVY) & imported_by("from chainrule import nn, optim; nn.Linear(2, 2)([[1.0, 2.0]])")
+
+
+def test_import_is_fast():
+    best = 1.0
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import chainrule"], check=True)
+        best = min(best, time.perf_counter() - start)
+    assert best < 0.5
