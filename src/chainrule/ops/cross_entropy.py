@@ -16,7 +16,8 @@ from chainrule.native.kernel import Call, Int, Int1, Real, Real1, blocks, device
 from chainrule.native.vecmath import exp, log
 from chainrule.ops.gemm import Scratch
 from chainrule.ops.record import Array, Example, Sample, Shape, View, op
-from chainrule.ops.softmax import row_max, row_sum
+from chainrule.ops.reducing import row_max
+from chainrule.ops.softmax import row_sum
 from chainrule.ops.totals import absent, check, finish, finished, parts_of, spread, total
 
 TILE = 4096  # elements of logits

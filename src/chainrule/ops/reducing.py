@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from chainrule.errors import ShapeError
 from chainrule.native.kernel import Call, Int, Kernel, Real, Real1, blocks, device, kernel
@@ -70,11 +70,7 @@ def max_parts(
         row = item // parts * reduced + item % parts * part
         count = min(part, reduced - item % parts * part)
         if inner == 1:
-            run = x[row : row + count]
-            value = run[0]
-            for i in range(run.size):
-                value = larger(run[i], value)
-            y[item] = value
+            y[item] = largest_or_nan(x[row : row + count])
             continue
         largest = y[item * inner + left : item * inner + left + wide]
         start = x[row * inner + left : row * inner + left + wide]
@@ -88,6 +84,36 @@ def max_parts(
 
 
 @device
+def row_max(row: Real1) -> Any:
+    """The largest element; compared in four strands, because each comparison waits for the one before."""
+    a = b = c = d = row[0]
+    whole = row.size // 4 * 4
+    for j in range(0, whole, 4):
+        a = row[j] if row[j] > a else a
+        b = row[j + 1] if row[j + 1] > b else b
+        c = row[j + 2] if row[j + 2] > c else c
+        d = row[j + 3] if row[j + 3] > d else d
+    for j in range(whole, row.size):
+        a = row[j] if row[j] > a else a
+    a = b if b > a else a
+    c = d if d > c else c
+    return c if c > a else a
+
+
+@device
+def largest_or_nan(row: Real1) -> Any:
+    """The largest element; NaN if any is."""
+    unordered = 0
+    for j in range(row.size):
+        unordered += 1 if row[j] != row[j] else 0
+    largest = row_max(row)
+    if unordered > 0:
+        for j in range(row.size):
+            largest = row[j] if row[j] != row[j] else largest
+    return largest
+
+
+@device
 def larger(a: float, b: float) -> float:
     """The larger of two numbers; NaN if either is."""
     kept = b if b >= a else a
@@ -95,18 +121,36 @@ def larger(a: float, b: float) -> float:
 
 
 @kernel
-def max_gradient(tile: Int, dx: Real1, dy: Real1, x: Real1, y: Real1, reduced: Int, inner: Int, items: Int) -> None:
+def max_gradient(
+    tile: Int, dx: Real1, dy: Real1, x: Real1, y: Real1, reduced: Int, inner: Int, items: Int, columns: Int
+) -> None:
     """dx (outer, reduced, inner) is dy shared out equally among the elements that equal y (outer, inner)."""
-    for item in range(tile * items, min((tile + 1) * items, y.size)):
-        at = item // inner * reduced * inner + item % inner
-        largest = y[item]
-        ties = 0.0
-        for i in range(reduced):
-            if x[at + i * inner] == largest:
-                ties += 1.0
-        share = dy[item] / ties
-        for i in range(reduced):
-            dx[at + i * inner] = share if x[at + i * inner] == largest else 0.0
+    across = (inner + columns - 1) // columns
+    for item in range(tile * items, min((tile + 1) * items, y.size // inner * across)):
+        left = item % across * columns
+        wide = min(columns, inner - left)
+        at = item // across * inner + left
+        largest, flow = y[at : at + wide], dy[at : at + wide]
+        at = item // across * reduced * inner + left
+        if inner == 1:
+            run, to = x[at : at + reduced], dx[at : at + reduced]
+            count = 0.0
+            for i in range(run.size):
+                count += 1.0 if run[i] == largest[0] else 0.0
+            for i in range(run.size):
+                to[i] = flow[0] / count if run[i] == largest[0] else 0.0
+        else:
+            ties = dx[at : at + wide]  # counted in the first row, which gets its own value last
+            for j in range(ties.size):
+                ties[j] = 0.0
+            for i in range(reduced):
+                run = x[at + i * inner : at + i * inner + wide]
+                for j in range(ties.size):
+                    ties[j] += 1.0 if run[j] == largest[j] else 0.0
+            for i in range(reduced - 1, -1, -1):
+                run, to = x[at + i * inner : at + i * inner + wide], dx[at + i * inner : at + i * inner + wide]
+                for j in range(to.size):
+                    to[j] = flow[j] / ties[j] if run[j] == largest[j] else 0.0
 
 
 def reduce(
@@ -167,10 +211,11 @@ def share_among_largest(dx: View, dy: View, x: View, y: View, axes: tuple[int, .
 
 
 def _max_gradient(dx: View, dy: View, x: View, y: View, reduced: int, inner: int) -> Call:
-    items = TILE // reduced or 1
-    return max_gradient(
-        blocks(y.size, items), dx.flat(), dy.flat(), x.flat(), y.flat(), reduced, inner, items, flops=2.0 * x.size
-    )
+    columns = min(inner, ROWS)
+    items = max(1, TILE // (reduced * columns))
+    tiles = blocks(y.size // inner * blocks(inner, columns), items)
+    arrays = (v.flat() for v in (dx, dy, x, y))
+    return max_gradient(tiles, *arrays, reduced, inner, items, columns, flops=2.0 * x.size)
 
 
 def groups(axes: tuple[int, ...]) -> list[tuple[int, int]]:

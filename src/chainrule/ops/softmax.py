@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.native.kernel import Call, Int, Kernel, Real1, Real2, blocks, device, kernel
+from chainrule.native.kernel import Call, Int, Kernel, Real1, blocks, device, kernel
 from chainrule.native.vecmath import exp, log
 from chainrule.ops.record import Array, Example, Sample, Shape, View, op
+from chainrule.ops.reducing import row_max
 
 TILE = 4096  # elements
 
@@ -32,23 +33,6 @@ def shifted_exp(p: Real1, x: Real1, columns: Int) -> None:
             shifted[j] = row[j] - largest
     for i in range(p.size):
         p[i] = exp(p[i])
-
-
-@device
-def row_max(row: Real1) -> Any:
-    """The largest element, compared in four strands because each comparison waits for the one before."""
-    a = b = c = d = row[0]
-    whole = row.size // 4 * 4
-    for j in range(0, whole, 4):
-        a = row[j] if row[j] > a else a
-        b = row[j + 1] if row[j + 1] > b else b
-        c = row[j + 2] if row[j + 2] > c else c
-        d = row[j + 3] if row[j + 3] > d else d
-    for j in range(whole, row.size):
-        a = row[j] if row[j] > a else a
-    a = b if b > a else a
-    c = d if d > c else c
-    return c if c > a else a
 
 
 @device
@@ -75,15 +59,16 @@ def softmax_rows(tile: Int, y: Real1, x: Real1, columns: Int, rows: Int) -> None
 
 
 @kernel
-def softmax_gradient(tile: Int, dx: Real2, dy: Real2, y: Real2, rows: Int) -> None:
+def softmax_gradient(tile: Int, dx: Real1, dy: Real1, y: Real1, columns: Int, rows: Int) -> None:
     """dx = y·(dy - Σ dy·y), row by row."""
-    for r in range(tile * rows, min((tile + 1) * rows, y.shape[0])):
-        to, flow, share = dx[r], dy[r], y[r]
+    start = tile * rows * columns
+    for at in range(start, min(y.size, start + rows * columns), columns):
+        row, flow, share = dx[at : at + columns], dy[at : at + columns], y[at : at + columns]
         total = 0.0
         for j in range(share.size):
             total += flow[j] * share[j]
         for j in range(share.size):
-            to[j] = share[j] * (flow[j] - total)
+            row[j] = share[j] * (flow[j] - total)
 
 
 @kernel
@@ -102,32 +87,26 @@ def log_softmax_rows(tile: Int, y: Real1, x: Real1, columns: Int, rows: Int) -> 
 
 
 @kernel
-def log_softmax_gradient(tile: Int, dx: Real2, dy: Real2, y: Real2, rows: Int) -> None:
-    """dx = dy - exp(y)·Σ dy, row by row."""
-    for r in range(tile * rows, min((tile + 1) * rows, y.shape[0])):
-        to, flow, logs = dx[r], dy[r], y[r]
+def log_softmax_gradient(tile: Int, dx: Real1, dy: Real1, y: Real1, columns: Int, rows: Int) -> None:
+    """dx = dy - exp(y)·Σ dy, row by row, after the exponentials of all rows."""
+    start = tile * rows * columns
+    stop = min(y.size, start + rows * columns)
+    p, logs, flows = dx[start:stop], y[start:stop], dy[start:stop]
+    for i in range(p.size):
+        p[i] = exp(logs[i])
+    for at in range(0, p.size, columns):
+        row, flow = p[at : at + columns], flows[at : at + columns]
         total = row_sum(flow)
-        for j in range(logs.size):
-            to[j] = flow[j] - exp(logs[j]) * total
+        for j in range(row.size):
+            row[j] = flow[j] - row[j] * total
 
 
-def row_tiles(count: int, columns: int) -> tuple[int, int]:
-    """Tiles for `count` rows, and the rows of one."""
-    rows = max(1, TILE // columns)
-    return blocks(count, rows), rows
-
-
-def _rows(kernel: Kernel, y: View, x: View) -> list[Call]:
+def _rows(kernel: Kernel, y: View, *operands: View) -> list[Call]:
+    """The call of a kernel that computes rows of y from the same rows of its operands."""
     columns = y.shape[-1]
-    tiles, rows = row_tiles(math.prod(y.shape[:-1]), columns)
-    return [kernel(tiles, y.flat(), x.flat(), columns, rows, flops=5.0 * x.size)] if tiles else []
-
-
-def _rows_gradient(kernel: Kernel, dx: View, dy: View, y: View) -> list[Call]:
-    count, columns = math.prod(dx.shape[:-1]), dx.shape[-1]
-    tiles, rows = row_tiles(count, columns)
-    matrices = (v.reshape(count, columns) for v in (dx, dy, y))
-    return [kernel(tiles, *matrices, rows, flops=4.0 * y.size)] if tiles else []
+    rows = max(1, TILE // columns)
+    tiles = blocks(y.size, rows * columns)
+    return [kernel(tiles, y.flat(), *(x.flat() for x in operands), columns, rows, flops=5.0 * y.size)] if tiles else []
 
 
 def _shape(name: str, x: Shape) -> Shape:
@@ -189,7 +168,7 @@ def _(dy: Array, y: Array) -> Array:
 
 @softmax.lower("x")
 def _(dx: View, dy: View, y: View) -> list[Call]:
-    return _rows_gradient(softmax_gradient, dx, dy, y)
+    return _rows(softmax_gradient, dx, dy, y)
 
 
 @op(
@@ -226,4 +205,4 @@ def _(dy: Array, y: Array) -> Array:
 
 @log_softmax.lower("x")
 def _(dx: View, dy: View, y: View) -> list[Call]:
-    return _rows_gradient(log_softmax_gradient, dx, dy, y)
+    return _rows(log_softmax_gradient, dx, dy, y)
