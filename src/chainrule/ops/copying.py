@@ -18,7 +18,7 @@ from chainrule.native.kernel import Call, Int, Real, Real1, blocks, kernel
 from chainrule.ops.record import Shape, View
 
 TILE = 16384  # elements
-COLUMNS = 32  # of a tile that walks the source across its rows: their cache lines are met again in the next row
+COLUMNS = 64  # of a tile that walks the source across its rows: their cache lines are met again in the next row
 DIMENSIONS = 4  # of the kernel; a copy with more becomes several
 
 
