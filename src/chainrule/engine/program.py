@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from chainrule.engine.interpret import interpret
 from chainrule.engine.memory import plan
+from chainrule.engine.team import Team
 from chainrule.native import load
 from chainrule.native.kernel import RANK, Call, Kernel, Pointwise
 from chainrule.native.replay import BARRIER, HEADER, MAY_STOP, replay
@@ -63,6 +65,7 @@ class Program:
         self.arena_bytes = plan(calls)
         self.seconds = sum(_seconds(call) for call in calls)
         self.workers = 1 if self.seconds < SHARE_FROM else workers
+        self.team = Team(self.workers, self.workers)
         self.slots: dict[tuple[int, str], Slot] = {}
         self.interpreted = os.environ.get("NUMBA_DISABLE_JIT") == "1"
         if not self.interpreted:
@@ -117,20 +120,29 @@ class Program:
         state[STOP], state[STEP], state[POSITION] = 0, first_step - 1, -1
         if steps == 0:
             return 0
-        self.barrier[:] = 0
         if self.interpreted:
             interpret(self, steps)
-        elif self.workers == 1:
-            self._work(0, steps)
-        else:
-            run_together(lambda worker: self._work(worker, steps), self.workers, self._abort)
+            return int(state[POSITION]) + 1
+        for workers, part in self.team.plan(steps):
+            start = time.perf_counter()
+            self._run(workers, part)
+            if self.stopped:
+                break
+            self.team.measure(workers, part, time.perf_counter() - start)
         return int(state[POSITION]) + 1
 
-    def _work(self, worker: int, steps: int) -> None:
+    def _run(self, workers: int, steps: int) -> None:
+        self.barrier[:] = 0
+        if workers == 1:
+            self._work(0, 1, steps)
+        else:
+            run_together(lambda worker: self._work(worker, workers, steps), workers, self._abort)
+
+    def _work(self, worker: int, workers: int, steps: int) -> None:
         nothing = ctypes.create_string_buffer(16)
         self._replay(
             nothing, nothing, self.words.ctypes.data, self.starts.ctypes.data, len(self.starts),
-            _address(self.state), self.barrier.ctypes.data, worker, self.workers, steps,
+            _address(self.state), self.barrier.ctypes.data, worker, workers, steps,
         )  # fmt: skip
 
     def _abort(self) -> None:

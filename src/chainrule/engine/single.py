@@ -43,7 +43,7 @@ class SingleRule:
         calls = Lowering(graph, dtype, homes, state).calls
         instructions = [Instruction(call, "forward", rule.name, rule.formula) for call in calls]
         self.program = Program(instructions, dtype, state, workers)
-        self.program.workers = workers  # also where a user's program would be too small to share
+        self.program.team.choice = workers  # also where a user's program would be too small to share
         self.outputs = [homes[v].numpy() for v in results]
 
     def run(self, steps: int = 1, step: int = 0) -> list[Array]:
