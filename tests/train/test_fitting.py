@@ -227,8 +227,9 @@ SCRIPT = """
     ended = time.time()
     finite = all(bool(np.isfinite(p.data).all()) for p in model.parameters())
     whole = trainer.steps - trainer.plan.first_step
-    print(json.dumps(dict(ended=ended, interrupted=history.interrupted, epochs=history.epochs,
-                          losses=len(history["loss"]) if history.epochs else 0, finite=finite, steps=whole)), flush=True)
+    losses = len(history["loss"]) if history.epochs else 0
+    result = dict(ended=ended, interrupted=history.interrupted, epochs=history.epochs, losses=losses)
+    print(json.dumps(dict(result, finite=finite, steps=whole)), flush=True)
 """
 
 

@@ -138,12 +138,14 @@ def test_two_fits_equal_one_long_fit(engine, batch_size):
         assert whole[name] == parts[0][name] + parts[1][name]
 
 
-def test_looking_on_changes_nothing(engine):
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4])
+def test_looking_on_changes_nothing(engine, batch_size):
     """Epochs run together when nobody looks, one by one when somebody does: to the same bits."""
     unseen, seen = classifier(engine), classifier(engine)
     heard = []
-    first = unseen.fit(XOR_X, XOR_Y, epochs=50, batch_size=2)
-    second = seen.fit(XOR_X, XOR_Y, epochs=50, batch_size=2, callbacks=[lambda epoch, history: heard.append(epoch)])
+    settings = {"epochs": 50, "batch_size": batch_size, "sample_weight": [1, 2, 0.5, 1]}
+    first = unseen.fit(XOR_X, XOR_Y, **settings)
+    second = seen.fit(XOR_X, XOR_Y, **settings, callbacks=[lambda epoch, history: heard.append(epoch)])
     np.testing.assert_array_equal(weights(unseen), weights(seen))
     assert first["loss"] == second["loss"]
     assert heard == list(range(50))

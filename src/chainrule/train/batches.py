@@ -49,3 +49,12 @@ class Batches:
         cut = self.full * self.size
         full = np.ascontiguousarray(order[:, :cut]).reshape(epochs * self.full, self.size)
         return full, np.ascontiguousarray(order[:, cut:])
+
+    def in_order(self, full: Rows, rest: Rows) -> list[Rows]:
+        """What `rows` answered, as blocks of batches of one size in the order of training."""
+        if not self.left:
+            return [full]
+        blocks = []
+        for epoch in range(len(rest)):
+            blocks += [full[epoch * self.full : (epoch + 1) * self.full], rest[epoch : epoch + 1]]
+        return blocks

@@ -67,7 +67,8 @@ class Fitting:
         self._trainer, self._data, self._validation, self._events = trainer, data, validation, events
         self._plan = trainer.plan
         self._watcher: Watcher | None = watcher(trainer.schedule)
-        self._paces: dict[int, Pace] = {}
+        self._paces: dict[int, Pace] = {}  # of steps, by batch size
+        self._epochs = Pace()
         self._interrupt = Interrupt()
         looking = validation is not None or self._watcher is not None
         self._together = not looking and not events.listens("epoch_begin", "epoch_end", "step")
@@ -91,11 +92,7 @@ class Fitting:
 
     def _run_epochs(self, history: History) -> None:
         """One epoch, or as many as fill a stretch when nobody looks in between."""
-        epochs = 1
-        batches = self._plan.batches
-        if self._together and batches.left == 0:
-            fitting = self._pace(batches.size).steps // batches.steps
-            epochs = min(max(fitting, 1), self._plan.epochs - history.epochs)
+        epochs = min(self._epochs.steps, self._plan.epochs - history.epochs) if self._together else 1
         self._events.emit("epoch_begin", self._trainer.epochs)
         with self._interrupt.shield() if epochs > 1 else nullcontext():  # no longer than a stretch
             self._measure_epochs(history, epochs)
@@ -107,57 +104,59 @@ class Fitting:
         """Train some epochs and put their metrics into the history."""
         trainer, batches = self._trainer, self._plan.batches
         started, first = time.perf_counter(), trainer.steps
-        losses = self._train(*batches.rows(trainer.epochs, epochs))
+        losses = self._train(epochs)
         lasts = first + batches.steps * np.arange(1, epochs + 1) - 1
-        metrics = {"loss": losses, "lr": trainer.rates(lasts)}
+        metrics = {"loss": losses.tolist(), "lr": trainer.rates(lasts).tolist()}
         if self._validation is not None:
-            measured = trainer.measure(self._validation)
-            metrics |= {f"val_{name}": np.array([value]) for name, value in measured.items()}
-        metrics["seconds"] = np.full(epochs, (time.perf_counter() - started) / epochs)
-        history.extend({name: values.tolist() for name, values in metrics.items()})
+            metrics |= {f"val_{name}": [value] for name, value in trainer.measure(self._validation).items()}
+        seconds = time.perf_counter() - started
+        self._epochs.measure(epochs, seconds)
+        history.extend({**metrics, "seconds": [seconds / epochs] * epochs})
         trainer.epochs += epochs
 
-    def _train(self, full: Rows, rest: Rows) -> Floats:
+    def _train(self, epochs: int) -> Floats:
         """The steps of some epochs; answers each epoch's mean loss over its samples."""
-        losses, sizes = [self._run_steps(full).reshape(len(rest), -1)], [self._share(full).reshape(len(rest), -1)]
-        if rest.size:
-            losses.append(self._run_steps(rest)[:, None])
-            sizes.append(self._share(rest)[:, None])
-        weights = np.concatenate(sizes, axis=1)
-        total = weights.sum(axis=1)  # never 0: samples of weight 0 have been left out
-        return np.asarray((np.concatenate(losses, axis=1) * weights).sum(axis=1) / total)
+        batches = self._plan.batches
+        full, rest = batches.rows(self._trainer.epochs, epochs)
+        if epochs == 1:
+            parts = [self._run_steps(full)] + ([self._run_steps(rest)] if batches.left else [])
+            losses = np.concatenate(parts)
+        else:
+            losses = self._run_stretch(batches.in_order(full, rest), Pace())
+        shares = self._shares(full, rest)
+        by_epoch = losses.reshape(epochs, batches.steps)
+        return np.asarray((by_epoch * shares).sum(axis=1) / shares.sum(axis=-1))
 
-    def _share(self, rows: Rows) -> Floats:
-        """How much each batch counts in the mean loss of its epoch: the weight of its samples."""
-        weight = self._data.weight
+    def _shares(self, full: Rows, rest: Rows) -> Floats:
+        """How much each batch counts in the mean loss of its epoch: its samples, or their weights; never all 0."""
+        batches, weight = self._plan.batches, self._data.weight
         if weight is None:
-            return np.full(len(rows), float(rows.shape[1]))
-        return np.asarray(weight[rows].sum(axis=1, dtype=np.float64))
+            return np.array([batches.size] * batches.full + [batches.left] * (batches.left > 0), dtype=np.float64)
+        sums = weight[full].sum(axis=1, dtype=np.float64).reshape(len(rest), batches.full)
+        last = weight[rest].sum(axis=1, dtype=np.float64)[:, None]
+        return np.concatenate([sums, last], axis=1) if batches.left else sums
 
     def _run_steps(self, rows: Rows) -> Floats:
         """One step for each row of `rows`, in stretches; answers the losses."""
         losses = np.empty(len(rows))
-        pace = self._pace(rows.shape[1])
+        pace = self._paces.setdefault(rows.shape[1], Pace())
         done = 0
         while done < len(rows):
             count = 1 if self._singly else min(pace.steps, len(rows) - done)
-            first = self._trainer.steps
-            losses[done : done + count] = self._run_stretch(rows[done : done + count], pace)
-            self._events.emit("steps", first, losses[done : done + count])
-            if self._singly:
-                self._events.emit("step", first, float(losses[done]))
+            losses[done : done + count] = self._run_stretch([rows[done : done + count]], pace)
             done += count
             if self._trainer.history.stopped and done < len(rows):
                 raise Stopped
         return losses
 
-    def _run_stretch(self, rows: Rows, pace: Pace) -> Floats:
-        """One native call. Ctrl-C waits for its end if that is near, so that the weights and the step count agree."""
+    def _run_stretch(self, batches: list[Rows], pace: Pace) -> Floats:
+        """Steps without a look in between. Ctrl-C waits for their end if that is near: weights and step count agree."""
+        first = self._trainer.steps
         with self._interrupt.shield() if pace.short else nullcontext():
             started = time.perf_counter()
-            losses = self._trainer.run(self._data, rows)
-            pace.measure(len(rows), time.perf_counter() - started)
+            losses = self._trainer.run(self._data, batches)
+            pace.measure(len(losses), time.perf_counter() - started)
+        self._events.emit("steps", first, losses)
+        if self._singly:
+            self._events.emit("step", first, float(losses[0]))
         return losses
-
-    def _pace(self, size: int) -> Pace:
-        return self._paces.setdefault(size, Pace())

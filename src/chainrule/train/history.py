@@ -21,14 +21,14 @@ class History(Mapping[str, list[float]]):
         self.stopped = ""
 
     def extend(self, metrics: Mapping[str, Sequence[float]]) -> None:
-        """Add one or several epochs: for each metric as many values as there are epochs."""
+        """Add one or several epochs: for each metric as many floats as there are epochs."""
         counts = {name: len(values) for name, values in metrics.items()}
         if len(set(counts.values())) != 1:
             raise ValueError(f"history: every metric needs a value for each epoch, got {counts}")
         new = counts.popitem()[1]
         for name, values in metrics.items():
             column = self._values.setdefault(name, [float("nan")] * self.epochs)
-            column.extend(float(value) for value in values)
+            column.extend(values)
         self.epochs += new
         for name in self._values.keys() - metrics.keys():
             self._values[name].extend([float("nan")] * new)

@@ -57,7 +57,7 @@ class PlainLines:
         if history.epochs > self._shown:
             self._write(history)
         if history.stopped:
-            self._line(f"stopped after {history.epochs} epochs: {history.stopped}")
+            self._line(_ending(history))
         self._trainer = None
 
     def _write(self, history: History) -> None:
@@ -113,7 +113,7 @@ class LiveBar:
         self._draw(history, None)
         self._bar.stop()
         if history.stopped:
-            self._bar.console.print(f"stopped after {history.epochs} epochs: {history.stopped}", highlight=False)
+            self._bar.console.print(_ending(history), highlight=False, markup=False)
         self._bar = self._trainer = None
 
     def _draw(self, history: History, loss: float | None) -> None:
@@ -127,6 +127,10 @@ class LiveBar:
         epoch = min(history.epochs + (loss is not None), plan.epochs)
         self._bar.update(self._task, completed=done, description=f"epoch {epoch}/{plan.epochs}", metrics=text)
         self._bar.refresh()
+
+
+def _ending(history: History) -> str:
+    return f"stopped after {history.epochs} epoch{'s' if history.epochs != 1 else ''}: {history.stopped}"
 
 
 def _duration(seconds: float) -> str:

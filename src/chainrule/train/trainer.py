@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -129,7 +129,7 @@ class Trainer:
         """One step on one batch; answers its loss, from before the update."""
         data = self._check(x, y, sample_weight)
         with self._mode(True):
-            return float(self.run(data, np.arange(len(data.x))[None])[0])
+            return float(self.run(data, [np.arange(len(data.x))[None]])[0])
 
     def gradients(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
         """Each parameter's gradient by name, unclipped, as the next step would meet it; nothing is updated."""
@@ -163,18 +163,21 @@ class Trainer:
         """The learning rate of each step in `steps`."""
         return self.optimizer.lr * factors(self.schedule, steps)
 
-    def run(self, data: Data, rows: Rows) -> NDArray[np.float64]:
-        """A step for each row of `rows` (S, B), which number rows of the data; answers the losses (S,)."""
+    def run(self, data: Data, batches: Sequence[Rows]) -> NDArray[np.float64]:
+        """A step for each row of each block (S, B) in `batches`, which number rows of the data; answers the losses."""
         self.engine.bind(data.x, data.y, data.weight)  # each time: an observer may have used the engine for other data
-        first = self.steps
-        steps = np.arange(first, first + len(rows), dtype=np.int64)
+        steps = np.arange(self.steps, self.steps + sum(map(len, batches)), dtype=np.int64)
         coefficients = self.optimizer.coefficients(steps + 1, self.rates(steps))
-        try:
-            losses = self.engine.run(rows, coefficients, first)
-        except NonFiniteError as error:
-            self.steps = error.step  # the steps before it were done
-            raise
-        self.steps += len(rows)
+        losses, done = np.empty(len(steps)), 0
+        for rows in batches:
+            part = slice(done, done + len(rows))
+            try:
+                losses[part] = self.engine.run(rows, coefficients[part], self.steps)
+            except NonFiniteError as error:
+                self.steps = error.step  # the steps before it were done
+                raise
+            done += len(rows)
+            self.steps += len(rows)
         return losses
 
     def measure(self, data: Data) -> dict[str, float]:
