@@ -1,0 +1,176 @@
+"""Every op equals torch's: values and gradients, in float64 to 1e-9 and in float32 to 1e-5 of the largest element."""
+
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+
+import chainrule.ops
+from chainrule.autodiff.apply import apply
+from chainrule.autodiff.backward import gradients
+from chainrule.autodiff.tensor import Tensor
+from chainrule.ops.dropout import mask, scale_of
+from chainrule.ops.record import OPS
+
+for module in pkgutil.iter_modules(chainrule.ops.__path__):
+    importlib.import_module(f"chainrule.ops.{module.name}")
+
+TOLERANCE = {np.float64: 1e-9, np.float32: 1e-5}
+
+
+def weighted(losses, weight, counts, reduction):
+    """The sum of wᵢ·ℓᵢ, divided for "mean" by that of wᵢ times what each loss counts for."""
+    w = torch.ones(()) if weight is None else weight.reshape(weight.shape + (1,) * (losses.ndim - weight.ndim))
+    total = (losses * w).sum()
+    return total if reduction == "sum" else total / (w * counts * torch.ones_like(losses)).sum()
+
+
+def elementwise(loss):
+    def function(x, t, weight, *, reduction, **options):
+        return weighted(loss(x, t, reduction="none", **options), weight, torch.ones(()), reduction)
+
+    return function
+
+
+def cross_entropy(x, labels, weight, class_weights, *, label_smoothing, reduction):
+    flat = F.cross_entropy(
+        x.reshape(-1, x.shape[-1]), labels.reshape(-1), class_weights, reduction="none", label_smoothing=label_smoothing
+    )
+    counts = torch.ones(()) if class_weights is None else class_weights[labels]
+    return weighted(flat.reshape(labels.shape), weight, counts, reduction)
+
+
+def binary_cross_entropy(x, t, weight, positive_weights, *, reduction):
+    losses = F.binary_cross_entropy_with_logits(x, t, pos_weight=positive_weights, reduction="none")
+    return weighted(losses, weight, torch.ones(()), reduction)
+
+
+def dropout(x, *, p, number, seed, step):
+    return x * torch.tensor(mask(tuple(x.shape), p, number, seed, step)) * scale_of(p)
+
+
+def slice_(x, *, index):
+    for axis, part in reversed(list(enumerate(index))):  # torch has no negative steps
+        if isinstance(part, slice):
+            x = x.index_select(axis, torch.tensor(range(x.shape[axis])[part], dtype=torch.int64))
+        else:
+            x = x.select(axis, part)
+    return x
+
+
+def over_all(function):
+    """A reduction over `axis`, where torch has no tuple for all axes or for none of them."""
+
+    def reduce(x, *, axis, keepdims):
+        return x if axis == () else function(x, tuple(range(x.ndim)) if axis is None else axis, keepdims)
+
+    return reduce
+
+
+TORCH = {
+    "absolute": torch.abs,
+    "add": torch.add,
+    "binary_cross_entropy": binary_cross_entropy,
+    "broadcast": lambda x, *, shape: torch.broadcast_to(x, shape),
+    "clip": lambda x, *, low, high: torch.clamp(x, low, high),
+    "concatenate": lambda a, b, *, axis: torch.cat((a, b), axis),
+    "cross_entropy": cross_entropy,
+    "divide": torch.div,
+    "dropout": dropout,
+    "elu": lambda x, *, alpha: F.elu(x, alpha),
+    "equal": torch.eq,
+    "exp": torch.exp,
+    "gelu": F.gelu,
+    "greater": torch.gt,
+    "greater_equal": torch.ge,
+    "huber": elementwise(F.huber_loss),
+    "leaky_relu": lambda x, *, slope: F.leaky_relu(x, slope),
+    "less": torch.lt,
+    "less_equal": torch.le,
+    "linear": lambda x, w, b: F.linear(x, w.T, b),
+    "log": torch.log,
+    "log_softmax": lambda x: F.log_softmax(x, -1),
+    "matmul": torch.matmul,
+    "max": over_all(torch.amax),
+    "maximum": torch.maximum,
+    "mean": over_all(torch.mean),
+    "mean_absolute": elementwise(F.l1_loss),
+    "mean_squared": elementwise(F.mse_loss),
+    "minimum": torch.minimum,
+    "multiply": torch.mul,
+    "negative": torch.neg,
+    "power": lambda x, *, exponent: torch.pow(x, exponent),
+    "relu": F.relu,
+    "reshape": lambda x, *, shape: torch.reshape(x, shape),
+    "scale": lambda x, *, factor: x * factor,
+    "shift": lambda x, *, offset: x + offset,
+    "sigmoid": torch.sigmoid,
+    "silu": F.silu,
+    "slice_": slice_,
+    "softmax": lambda x: F.softmax(x, -1),
+    "softplus": lambda x: torch.logaddexp(x, torch.zeros_like(x)),  # F.softplus is x itself above 20
+    "sqrt": torch.sqrt,
+    "subtract": torch.sub,
+    "sum": over_all(torch.sum),
+    "tanh": torch.tanh,
+    "transpose": lambda x, *, axes: torch.permute(x, axes),
+    "where": lambda condition, a, b: torch.where(condition != 0, a, b),
+}
+
+CASES = [
+    pytest.param(op, sample, id=f"{name}-{number}")
+    for name, op in sorted(OPS.items())
+    for number, sample in enumerate(op.samples)
+    if sample.error is None
+]
+
+
+def test_every_op_has_a_counterpart():
+    assert sorted(TORCH) == sorted(OPS)
+
+
+def arrays_of(op, sample, dtype, rng):
+    """The sample's inputs: shapes drawn from a normal, reals in `dtype`, whole numbers and None as they are."""
+    for value in sample.shapes:
+        if value is None:
+            yield None
+            continue
+        array = rng.normal(size=value) if isinstance(value, tuple) else np.asarray(value)
+        if isinstance(value, tuple) and sample.domain is not None:
+            array = sample.domain(array)
+        yield array.astype(dtype) if array.dtype.kind == "f" else array
+
+
+def assert_close(ours, theirs, dtype):
+    expected = theirs.detach().numpy()
+    assert ours.shape == expected.shape
+    assert ours.dtype == dtype
+    finite = expected[np.isfinite(expected)]
+    scale = float(np.abs(finite).max(initial=0.0))
+    np.testing.assert_allclose(ours, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize(("op", "sample"), CASES)
+def test_values_and_gradients(op, sample, dtype):
+    rng = np.random.default_rng(0)
+    arrays = list(arrays_of(op, sample, dtype, rng))
+    learned = [array is not None and name in op.gradients for name, array in zip(op.inputs, arrays, strict=False)]
+    ours = [None if a is None else Tensor(a, requires_grad=g) for a, g in zip(arrays, learned, strict=True)]
+    theirs = [None if a is None else torch.tensor(a, requires_grad=g) for a, g in zip(arrays, learned, strict=True)]
+    y, expected = (
+        apply(op, *ours, **sample.attributes),
+        TORCH[op.name](*theirs, **sample.attributes).to(torch.float64 if dtype is np.float64 else torch.float32),
+    )
+    assert_close(y.data, expected, dtype)
+    if not any(learned):
+        return
+    dy = rng.normal(size=y.shape).astype(dtype)
+    wanted = [t for t, g in zip(ours, learned, strict=True) if g]
+    asked = [t for t, g in zip(theirs, learned, strict=True) if g]
+    expected.backward(torch.tensor(dy))
+    for gradient, leaf in zip(gradients(y, wanted, dy), asked, strict=True):
+        assert_close(gradient, leaf.grad, dtype)
