@@ -1,8 +1,8 @@
 """dropout: random elements become 0 while a network trains.
 
-Which ones is a function of (seed, step, number, element) alone: word element % 4 of the Philox block whose counter is
-(element // 4, number, step) under the key seed. So nothing is stored: the gradient draws the same numbers again, and the
-result is the same for any number of workers.
+Which ones is a function of (seed, step, number, element) alone: word element % 4 of the Philox block whose counter has
+element // 4, number and step, under the key seed. So nothing is stored: the gradient draws the same numbers again, and
+the result is the same for any number of workers.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import numpy as np
 
 from chainrule.errors import OptionError
 from chainrule.native.kernel import Call, Int, Int1, Real, Real1, blocks, kernel
-from chainrule.native.philox import philox, philox_block, split
+from chainrule.native.philox import LOW, philox, philox_block, split
 from chainrule.native.state import SEED, STEP
 from chainrule.ops.record import Array, Example, Sample, Shape, View, op
 
 TILE = 4096  # elements; whole Philox blocks
-LOW = 0xFFFFFFFF
 
 
 @kernel
