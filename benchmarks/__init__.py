@@ -1,0 +1,1 @@
+"""Speed and memory of chainrule beside its rivals: `python -m benchmarks.compare` runs everything."""

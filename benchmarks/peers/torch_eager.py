@@ -1,0 +1,90 @@
+"""PyTorch, eager: plain tensors and functional calls (no module overhead), fused optimizer, denormals flushed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from benchmarks.peers import Variant
+from benchmarks.workloads import Workload, load
+
+
+def variants(workload: Workload, threads: int) -> list[Variant]:
+    """Every thread count up to `threads`, gathering rows batch by batch or once an epoch."""
+    return [
+        Variant(f"threads={t} gather={gather}", {"threads": t, "gather": gather}, {"OMP_NUM_THREADS": str(t)})
+        for t in range(1, threads + 1)
+        for gather in ("batch", "epoch")
+    ]
+
+
+class Peer:
+    """One training step at a time, as a careful PyTorch user writes it."""
+
+    def __init__(self, workload: Workload, path: str, settings: dict[str, Any]) -> None:
+        import torch
+
+        torch.set_num_threads(settings["threads"])
+        torch.set_flush_denormal(True)
+        self.torch, self.workload, self.settings = torch, workload, settings
+        self.version = f"torch {torch.__version__}"
+        x, y, self.initial = load(workload, path)
+        self.x, self.y = torch.from_numpy(x), torch.from_numpy(y)
+        self.generator = torch.Generator().manual_seed(0)
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the common initial weights, with a new optimizer."""
+        torch, w = self.torch, self.workload
+        self.weights = [
+            tuple(torch.from_numpy(np.ascontiguousarray(a)).clone().requires_grad_() for a in (weight.T, bias))
+            for weight, bias in self.initial
+        ]
+        parameters = [p for pair in self.weights for p in pair]
+        if w.optimizer == "sgd":
+            self.optimizer = torch.optim.SGD(parameters, lr=w.lr, momentum=w.momentum, fused=True)
+        else:
+            self.optimizer = torch.optim.Adam(parameters, lr=w.lr, betas=w.betas, eps=w.eps, fused=True)
+
+    def step(self, x: Any, y: Any) -> Any:
+        """Forward, loss, backward, update -> the loss, still a tensor."""
+        functional = self.torch.nn.functional
+        activation = self.torch.tanh if self.workload.activation == "tanh" else self.torch.relu
+        h = x
+        for weight, bias in self.weights[:-1]:
+            h = activation(functional.linear(h, weight, bias))
+        h = functional.linear(h, *self.weights[-1])
+        loss = functional.mse_loss(h, y) if self.workload.loss == "mse" else functional.cross_entropy(h, y)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def check(self, steps: int) -> list[float]:
+        """Losses of the first steps from the initial weights, batches in order."""
+        self.reset()
+        b, n = self.workload.batch, self.workload.steps_per_epoch
+        losses = [
+            self.step(self.x[k % n * b : (k % n + 1) * b], self.y[k % n * b : (k % n + 1) * b]) for k in range(steps)
+        ]
+        return self.torch.stack(losses).tolist()
+
+    def run(self, steps: int) -> tuple[int, float, float]:
+        """Shuffled training; every loss is kept and fetched at the end of the epoch."""
+        torch, b, n = self.torch, self.workload.batch, self.workload.steps_per_epoch
+        self.reset()
+        done, last = 0, 0.0
+        start = time.perf_counter()
+        while done < steps:
+            order = torch.randperm(len(self.x), generator=self.generator)
+            count = min(n, steps - done)
+            if self.settings["gather"] == "epoch":
+                batches = zip(self.x[order].split(b), self.y[order].split(b), strict=True)
+            else:
+                batches = ((self.x[rows], self.y[rows]) for rows in order.split(b))
+            losses = [self.step(x, y) for (x, y), _ in zip(batches, range(count), strict=False)]
+            last = torch.stack(losses).tolist()[-1]
+            done += count
+        return done, time.perf_counter() - start, last
