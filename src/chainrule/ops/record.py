@@ -1,8 +1,8 @@
 """The record of an op: everything about one differentiable operation, from which all else is derived.
 
-An op is a NumPy function (its definition), a shape rule, and one gradient rule per differentiable input. Each rule may carry
-its compiled form: `scalar` for pointwise rules (one element in plain Python, compiled into a span), or `lower`, a function
-that answers the kernel calls computing the rule on `View`s.
+An op is a NumPy function (its definition), a shape rule, and one gradient rule per differentiable input. Each rule may
+carry its compiled form: `scalar` for pointwise rules (one element in plain Python, compiled into a span), or `lower`, a
+function that answers the kernel calls computing the rule on `View`s.
 
     @op(formula="y = x·W + b")
     def linear(x, w, b): return x @ w + b                    # definition; keyword-only parameters are attributes
@@ -16,8 +16,9 @@ that answers the kernel calls computing the rule on `View`s.
     @linear.lower                                            # or @linear.lower("x") for the gradient of x
     def _(y, x, w, b): return [gemm(...)]                    # the output's view first, then the rule's operands
 
-A gradient may also ask for `x_shape` (keyword-only): the shape of input x. A lowering may ask, by keyword-only name, for the
-rule's attributes, `scratch` (shape -> View), `state` (the program's state words) and `epilogue` (see `chainrule.ops.gemm`).
+A gradient may also ask for `x_shape` (keyword-only): the shape of input x. A lowering may ask, by keyword-only name,
+for the rule's attributes, `scratch` (number of elements -> View), `state` (the program's state words) and `epilogue`
+(see `chainrule.ops.gemm`).
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ class Rule:
 class Sample:
     """Inputs for the table-driven test of an op.
 
-    `shapes` are drawn from a standard normal, mapped by `domain`; `arrays` are given whole. `error` is the exception expected.
+    `shapes` are drawn from a standard normal, mapped by `domain`; an array among them is taken as it is, None leaves an
+    optional input out. `error` is the exception expected.
     """
 
     shapes: tuple[Shape | Array | None, ...]
@@ -152,7 +154,7 @@ class Op:
         return f"<op {self.name}: {self.forward.formula}>"
 
     def shape(self, rule: Callable[..., Any]) -> Callable[..., Any]:
-        """Decorator: `rule(*shapes, **attributes)` answers y's shape (a list of shapes where the op saves values: y first)."""
+        """Decorator: `rule(*shapes, **attributes)` answers y's shape (a list where the op saves values: y first)."""
         self.shape_rule = rule
         return rule
 
@@ -206,9 +208,9 @@ def op(
 ) -> Callable[[Callable[..., Any]], Op]:
     """Decorator that turns a NumPy function into an op and enters it in the table `OPS`.
 
-    `pointwise` ops compute each element alone (operands are broadcast to one shape beforehand). `saves` names extra outputs
-    kept for the gradients: the definition then answers (y, *saved). `flops` is a number per element of y, or a function of the
-    input shapes.
+    `pointwise` ops compute each element alone (operands are broadcast to one shape beforehand). `saves` names extra
+    outputs kept for the gradients: the definition then answers (y, *saved). `flops` is a number per element of y, or a
+    function of the input shapes.
     """
 
     def make(definition: Callable[..., Any]) -> Op:
