@@ -42,13 +42,13 @@ def check_labels(name: str, y: Any, samples: int, outputs: Shape) -> Array:
             f"{name}: labels have shape {array.shape}, expected {expected}, one whole number per sample, "
             f"as the model's outputs are {(samples, *outputs[1:])}{cure}"
         )
-    whole = np.equal(array, np.floor(array))  # false for NaN; infinities are out of range
-    if not whole.all():
-        row = _first(~whole)
-        raise LabelError(
-            f"{name}: row {row} is {array[~whole].flat[0]}, labels must be whole numbers from 0 to {classes - 1}: "
-            "remove such rows, or use a regression loss (nn.MSELoss)"
-        )
+    if array.dtype.kind == "f":
+        whole = np.equal(array, np.floor(array))  # false for NaN; infinities are out of range
+        if not whole.all():
+            raise LabelError(
+                f"{name}: row {_first(~whole)} is {array[~whole].flat[0]}, labels must be whole numbers from 0 to "
+                f"{classes - 1}: remove such rows, or use a regression loss (nn.MSELoss)"
+            )
     outside = (array < 0) | (array >= classes)
     if outside.any():
         row = _first(outside)
