@@ -243,10 +243,16 @@ def test_gradients_without_deposit():
 
 
 def test_an_input_without_a_gradient_is_named():
-    x = leaf(1.0, 2.0)
-    y = cr.functions.where(x, x, 0.0).sum()
-    with pytest.raises(GraphError, match="where has no gradient for condition"):
-        y.backward()
+    weight = leaf(1.0, 2.0)
+    loss = cr.functions.mean_squared(leaf(1.0, 2.0), np.zeros(2), weight)
+    with pytest.raises(GraphError, match="mean_squared has no gradient for weight"):
+        loss.backward()
+
+
+def test_no_gradient_flows_through_a_condition():
+    x = leaf(1.0, 0.0)
+    cr.functions.where(x, x * 2, 5.0).sum().backward()
+    assert x.grad.tolist() == [2.0, 0.0]
 
 
 def test_plan_of_a_tape():

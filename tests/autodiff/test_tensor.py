@@ -76,6 +76,13 @@ def test_python_values():
         len(cr.tensor(1.0))
 
 
+def test_a_whole_number_is_an_index():
+    x = cr.tensor([5.0, 7.0, 6.0])
+    assert [5, 7, 6][x.argmax()] == x[x.argmax()].item() == 7.0
+    with pytest.raises(DtypeError, match="index"):
+        range(cr.tensor(2.0))
+
+
 def test_numpy_reads_values_but_not_gradients_away():
     x = cr.tensor([1.0, 2.0])
     assert np.asarray(x).tolist() == [1.0, 2.0]
@@ -92,7 +99,7 @@ def test_numpy_reads_values_but_not_gradients_away():
 def test_repr():
     assert repr(cr.tensor([1.0], requires_grad=True)) == "tensor([1.], requires_grad=True)"
     assert repr(cr.tensor([1], dtype=np.float64)) == "tensor([1.], dtype=float64)"
-    assert repr(Parameter([1.0])) == "parameter([1.], dtype=float64)"
+    assert repr(Parameter(np.ones(1))) == "parameter([1.], dtype=float64)"
 
 
 def test_arithmetic_with_numbers_and_arrays_keeps_the_dtype():
@@ -252,18 +259,23 @@ def test_data_can_be_replaced_by_its_like():
 
 
 def test_copies_and_pickles_of_leaves():
-    p = Parameter(np.ones(2, np.float32), name="w")
-    p.grad = np.zeros(2, np.float32)
+    p = Parameter(np.ones(2), name="w")
+    p.grad = np.zeros(2)
     q = copy.deepcopy(p)
     q.data[0] = 5.0
     assert isinstance(q, Parameter)
     assert (p.data[0], q.name, q.grad is p.grad) == (1.0, "w", False)
     r = pickle.loads(pickle.dumps(p))
     assert isinstance(r, Parameter)
-    assert r.requires_grad
+    assert (r.requires_grad, r.dtype, q.dtype) == (True, np.float64, np.float64)
     for action in (copy.deepcopy, pickle.dumps):
         with pytest.raises(GraphError, match="leaf"):
             action(p * 2)
+
+
+def test_parameters_keep_the_dtype_of_an_array():
+    assert Parameter([1.0, 2.0]).dtype == Parameter(np.ones(2, np.float32)).dtype == np.float32
+    assert Parameter(np.ones(2)).dtype == np.float64
 
 
 def test_detach_shares_values_outside_of_the_graph():

@@ -122,7 +122,9 @@ def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
-    """a where the condition is true (not 0), else b."""
+    """a where the condition is true (not 0), else b; no gradient flows through the condition."""
+    if isinstance(condition, Tensor) and condition.requires_grad:
+        condition = detach(condition)
     return apply(comparisons.where, condition, a, b)
 
 

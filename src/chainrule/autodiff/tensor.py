@@ -159,6 +159,11 @@ class Tensor:
     def __int__(self) -> int:
         return int(self.item())
 
+    def __index__(self) -> int:
+        if self._dtype.kind != "i":
+            raise DtypeError(f"{self.label}: {self._dtype} cannot be an index, whole numbers can")
+        return int(self.item())
+
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else str(self)
 
@@ -382,12 +387,15 @@ class Tensor:
 
 
 class Parameter(Tensor):
-    """A tensor that a model learns: it requires gradients, and a Module that holds it lists it."""
+    """A tensor that a model learns: it requires gradients, and a Module that holds it lists it.
+
+    Python floats become float32, an array keeps its dtype; `Module.astype` gives all parameters of a model one.
+    """
 
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True, name: str = "") -> None:
-        super().__init__(data, requires_grad, name)
+        super().__init__(_by_default(data), requires_grad, name)
 
 
 def tensor(data: Any, requires_grad: bool = False, dtype: DTypeLike | None = None) -> Tensor:
@@ -399,12 +407,14 @@ def tensor(data: Any, requires_grad: bool = False, dtype: DTypeLike | None = Non
     >>> tensor([[1.0, 2.0]], requires_grad=True).shape
     (1, 2)
     """
-    array = as_array(data)
-    if dtype is not None:
-        array = array.astype(np.dtype(dtype))
-    elif not isinstance(data, (np.ndarray, np.generic, Tensor)) and array.dtype.kind == "f":
-        array = array.astype(np.float32)
+    array = _by_default(data) if dtype is None else as_array(data).astype(np.dtype(dtype))
     return Tensor(np.array(array), requires_grad)
+
+
+def _by_default(data: Any) -> Array:
+    """`data` as an array whose dtype is that of the array given, or float32 for Python floats."""
+    array, given = as_array(data), isinstance(data, (np.ndarray, np.generic, Tensor))
+    return array if given or array.dtype.kind != "f" else array.astype(np.float32)
 
 
 def wrap(array: Array) -> Tensor:
