@@ -79,7 +79,7 @@ class Run:
         record = read_json(self.data)
         try:
             return Preparation.from_dict(record["preparation"]), record["fingerprint"]
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, ValueError):
             raise DataError(f"{self.data}: not the record of a run's data: train again") from None
 
     def read_results(self) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class Settings:
         0.1, _number(least=0, below=1), "Part of the rows to validate on after each epoch", float, "Data"
     )
     test_size: float = _setting(0.2, _number(least=0, below=1), "Part of the rows to test on at the end", float, "Data")
-    model: str = _setting("mlp:64,64", _text, "linear, or mlp: and the sizes of the hidden layers", panel="Network")
+    model: str = _setting("mlp:256", _text, "linear, or mlp: and the sizes of the hidden layers", panel="Network")
     activation: str = _setting("relu", _choice(ACTIVATIONS), ", ".join(ACTIVATIONS), panel="Network")
     dropout: float = _setting(
         0.0, _number(least=0, below=1), "Part of the hidden values to drop while training", float, "Network"
@@ -101,7 +101,7 @@ class Settings:
     )
     optimizer: str = _setting("adam", _choice(OPTIMIZERS), ", ".join(OPTIMIZERS))
     lr: float | None = _setting(None, _number(above=0), "Learning rate; each optimizer has its own default", float)
-    momentum: float | None = _setting(None, _number(least=0, below=1), "For sgd (default 0.9) and rmsprop (0)", float)
+    momentum: float | None = _setting(None, _number(least=0, below=1), "For sgd [default: 0.9]", float)
     weight_decay: float = _setting(0.0, _number(least=0), "Pulls weights towards 0", float)
     schedule: str = _setting(
         "cosine",
@@ -110,7 +110,7 @@ class Settings:
         "exponential:FACTOR (of each epoch), plateau[:PATIENCE[,FACTOR]]",
     )
     warmup_epochs: int = _setting(0, _count(0), "Epochs in which the rate rises in a line, ahead of the schedule", int)
-    epochs: int = _setting(60, _count(1), "How often each training row is seen", int)
+    epochs: int = _setting(40, _count(1), "How often each training row is seen", int)
     batch_size: int = _setting(32, _count(1), "Rows a step", int)
     patience: int | None = _setting(
         None, _count(1), "Stop after so many epochs without a better validation loss, and keep the best weights", int

@@ -10,8 +10,8 @@ from chainrule.cli.settings import SCHEDULES, Settings
 from chainrule.data.names import suggestion
 from chainrule.errors import OptionError
 
-DEFAULT_LR = {"sgd": 0.05, "rmsprop": 1e-3, "adagrad": 1e-2, "adam": 2e-3, "adamw": 2e-3}
-HAS_MOMENTUM = {"sgd": 0.9, "rmsprop": 0.0}  # and its default
+DEFAULT_LR = {"sgd": 0.05, "rmsprop": 1e-3, "adagrad": 1e-2, "adam": 1e-3, "adamw": 1e-3}
+MOMENTUM = 0.9  # of sgd
 LOSSES_OF = {"classify": ("cross-entropy",), "regress": ("mse", "mae", "huber")}  # the first is the default
 MODELS = ("linear", "mlp")
 
@@ -76,12 +76,11 @@ def learning_rate(settings: Settings) -> float:
 
 def momentum(settings: Settings) -> float | None:
     """The momentum chosen, or the optimizer's own; OptionError where the optimizer has none."""
-    if settings.momentum is not None and settings.optimizer not in HAS_MOMENTUM:
-        has = " and ".join(HAS_MOMENTUM)
-        raise OptionError(
-            f"momentum: {settings.optimizer} has none, only {has} do: leave it out, or change --optimizer"
-        )
-    return HAS_MOMENTUM.get(settings.optimizer) if settings.momentum is None else settings.momentum
+    if settings.optimizer == "sgd":
+        return MOMENTUM if settings.momentum is None else settings.momentum
+    if settings.momentum is not None:
+        raise OptionError(f"momentum: {settings.optimizer} has none: leave it out, or use --optimizer sgd")
+    return None
 
 
 def build_optimizer(settings: Settings) -> Any:

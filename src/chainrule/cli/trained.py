@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import chainrule as cr
-from chainrule import nn
 from chainrule.cli import specs
 from chainrule.cli.files import write_text
 from chainrule.cli.report import console, layer_table, result_table, value_table
@@ -41,7 +40,7 @@ def evaluate_run(name: str, data: str | None, *, runs: str, all_rows: bool, thre
         test = held_out_rows(settings, preparation, y)
         what = f"{data_name(settings.data)}: the {len(test):,} test rows of {len(x):,}, the others were trained on"
         x, y = x[test], y[test]
-    _, trainer = restore(run, settings, preparation, threads)
+    trainer = restore(run, settings, preparation, threads)
     results = measure(preparation, trainer.predict(x), y)
     out.print(what)
     out.print(result_table(results))
@@ -54,7 +53,7 @@ def predict_table(name: str, data: str, *, target: Path | None, runs: str, threa
     run = Run.find(name, runs)
     settings, (preparation, _) = run.read_settings(), run.read_data()
     table = preparation.whole_rows(load_table(data), with_target=False)
-    _, trainer = restore(run, settings, preparation, threads)
+    trainer = restore(run, settings, preparation, threads)
     text = to_csv(preparation, trainer.predict(preparation.x(table)))
     if target is None:
         sys.stdout.write(text)
@@ -67,11 +66,10 @@ def describe_run(name: str, *, runs: str) -> None:
     """Print the network, the settings and the results of run `name`."""
     run = Run.find(name, runs)
     settings, (preparation, _) = run.read_settings(), run.read_data()
-    model = specs.build_model(settings, len(preparation.features), preparation.outputs)
     results = run.read_results()
     out = console()
     out.print(f"run: {run.folder}")
-    out.print(layer_table(model, len(preparation.features)))
+    out.print(layer_table(cr.load(run.model), len(preparation.features)))
     out.print(value_table(settings.to_dict(), "setting", "value"))
     if not results:
         out.print("the run has not ended, or was killed")
@@ -83,16 +81,12 @@ def describe_run(name: str, *, runs: str) -> None:
         out.print(f"test {headline}: {results['test'][headline]:.4f}")
 
 
-def restore(
-    run: Run, settings: Settings, preparation: Preparation, threads: int | None
-) -> tuple[nn.Sequential, Trainer]:
-    """The run's network with its trained weights, and a trainer to predict with."""
-    model = specs.build_model(settings, len(preparation.features), preparation.outputs)
-    model.load_state_dict(cr.load(str(run.model)))
+def restore(run: Run, settings: Settings, preparation: Preparation, threads: int | None) -> Trainer:
+    """The run's trained network, in a trainer to predict with."""
     loss = specs.build_loss(specs.loss_name(settings, preparation.task))
     optimizer = specs.build_optimizer(settings)
     workers = settings.threads if threads is None else threads
-    return model, Trainer(model, loss=loss, optimizer=optimizer, threads=workers, engine=settings.engine)
+    return Trainer(cr.load(run.model), loss=loss, optimizer=optimizer, threads=workers, engine=settings.engine)
 
 
 def held_out_rows(settings: Settings, preparation: Preparation, y: Array) -> Any:

@@ -36,7 +36,7 @@ def train_network(settings: Settings, *, quiet: bool = False) -> int:
     try:
         history = fit(settings, trainer, parts, run, quiet=quiet)
     except ChainruleError as error:
-        _keep_failed(run, model, trainer, error)
+        _keep_failed(run, trainer, error)
         raise
     results = keep(settings, preparation, parts, trainer, run, history, out)
     _last_lines(preparation, results, run)
@@ -138,7 +138,7 @@ def keep(
     out: Console,
 ) -> dict[str, Any]:
     """Save the weights, test them, and write what came of the run."""
-    save_model(trainer.model, run)
+    cr.save(trainer.model, run.model)
     test = parts.split.test
     results: dict[str, Any] = {
         "ended": "interrupted" if history.interrupted else history.stopped or "finished",
@@ -155,10 +155,6 @@ def keep(
     return results
 
 
-def save_model(model: Any, run: Run) -> None:
-    write_whole(run.model, lambda beside: cr.save(model, str(beside)))
-
-
 def draw(history: History, run: Run, *, title: str, out: Console) -> None:
     """The picture of the losses; without matplotlib, how to get it."""
     if not history.epochs:
@@ -171,11 +167,11 @@ def draw(history: History, run: Run, *, title: str, out: Console) -> None:
         out.print('no loss.png, as matplotlib is not installed: pip install "chainrule[plots]"')
 
 
-def _keep_failed(run: Run, model: Any, trainer: Trainer, error: ChainruleError) -> None:
+def _keep_failed(run: Run, trainer: Trainer, error: ChainruleError) -> None:
     """After an error in training: the last good weights and the reason, as far as they can be written."""
     ended = {"ended": f"failed: {error}", "epochs": trainer.history.epochs, "test": None}
     try:
-        save_model(model, run)
+        cr.save(trainer.model, run.model)
         write_json(run.results, ended)
     except ChainruleError as second:
         error.add_note(str(second))  # the first error is the one to tell

@@ -76,6 +76,9 @@ class Preparation:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Preparation:
+        """What `to_dict` wrote; KeyError, TypeError or ValueError for anything else."""
+        if len(values["features"]) != len(values["inputs"]["mean"]):
+            raise ValueError("as many features as means were expected")
         return cls(
             task=values["task"],
             target=values["target"],
