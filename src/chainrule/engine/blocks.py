@@ -35,6 +35,8 @@ class Blocks:
         self.gradients = allocate_buffer(self.size, self.dtype, "gradient", "gradients")
         self.states = {name: allocate_buffer(self.size, self.dtype, "state of optimizer", name) for name in states}
         self.arrays = {name: self.parameter(name).numpy() for name in tensors}
+        blocks = (self.parameters, *self.states.values())
+        self._moved = [buffer.array for buffer in blocks if buffer.array is not None]  # what an update writes
         self.adopt()
 
     def parameter(self, name: str) -> View:
@@ -65,18 +67,13 @@ class Blocks:
 
     def snapshot(self) -> list[Array]:
         """Copies of parameters and states."""
-        return [array.copy() for array in self._moved()]
+        return [array.copy() for array in self._moved]
 
     def restore(self, snapshot: list[Array]) -> None:
         """Put back what a snapshot holds."""
-        for array, old in zip(self._moved(), snapshot, strict=True):
+        for array, old in zip(self._moved, snapshot, strict=True):
             array[...] = old
 
     def finite(self) -> bool:
         """Whether no parameter is NaN or infinite."""
-        return bool(np.isfinite(self._moved()[0]).all())
-
-    def _moved(self) -> list[Array]:
-        """What an update writes."""
-        arrays = [buffer.array for buffer in (self.parameters, *self.states.values())]
-        return [array for array in arrays if array is not None]
+        return bool(np.isfinite(self._moved[0]).all())

@@ -8,12 +8,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from chainrule.autodiff.tape import symbol, tracing
-from chainrule.autodiff.tensor import Tensor, wrap
+from chainrule.autodiff.tensor import Parameter, Tensor, wrap
 from chainrule.engine import bookkeeping as book
 from chainrule.engine.blocks import Blocks
 from chainrule.engine.fuse import fuse
 from chainrule.engine.graph import Forward, Graph, Value, backward
-from chainrule.engine.lower import Lowering
+from chainrule.engine.lower import Constant, Lowering
 from chainrule.engine.memory import allocate_buffer
 from chainrule.engine.program import Instruction, Program, Slot
 from chainrule.errors import NonFiniteError, OptionError, ShapeError
@@ -24,6 +24,7 @@ from chainrule.ops.record import Array, Buffer, View
 from chainrule.ops.updates import TILE, Update
 
 PREDICT_BATCH = 256  # rows predicted at once: large enough for full tiles, small enough for the caches
+MOST_PROGRAMS = 64  # traced shapes that are kept
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
@@ -54,6 +55,8 @@ class CompiledEngine:
         self.state = View(allocate_buffer(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
         self.state.numpy()[SEED] = seed
         self.data: dict[str, Array] = {}
+        self._rows: dict[str, Array] = {}  # the same with all but the first axis made one
+        self._signature: tuple[Any, ...] = ()
         self._programs: dict[tuple[Any, ...], _Bound] = {}
         self._latest: Program | None = None
 
@@ -70,8 +73,11 @@ class CompiledEngine:
 
     def bind(self, x: Array, y: Array | None, weight: Array | None = None) -> None:
         """The data set that `run` draws its batches from; row i of each array belongs to sample i."""
-        given = {"x": x, "y": y, "weight": weight}
-        self.data = {role: self._contiguous(a) for role, a in given.items() if a is not None}
+        given = {"y": y, "weight": weight}
+        self.data = {"x": np.ascontiguousarray(x, self.blocks.dtype)}
+        self.data |= {role: self._contiguous(a) for role, a in given.items() if a is not None}
+        self._rows = {role: _by_rows(a) for role, a in self.data.items()}
+        self._signature = tuple((role, a.shape[1:], a.dtype.char) for role, a in self.data.items())
 
     def run(self, indices: Array, coefficients: Array, first_step: int) -> Array:
         """One training step per row of `indices`; answers the losses. Raises NonFiniteError before a bad update."""
@@ -106,8 +112,8 @@ class CompiledEngine:
                 raise _not_finite(first_step + i, "an updated weight is not finite")
 
     def _can_afford_snapshot(self, steps: int, seconds: float) -> bool:
-        """Whether copying parameters and states costs less than a fiftieth of the run (single steps of large models:
-        no)."""
+        """Whether copying parameters and states is less than a fiftieth of the run (not for one step of a large
+        model)."""
         return self.blocks.copy_seconds < 0.02 * steps * seconds + 1e-6
 
     def gradients(
@@ -158,23 +164,31 @@ class CompiledEngine:
     def _bound(self, kind: str, batch: int) -> _Bound:
         """The program for this kind of run and batch shape, with the data set's arrays in place."""
         self.blocks.adopt()
-        data = self.data if kind != "predict" else {"x": self.data["x"]}
-        if kind == "predict" and data["x"].dtype != self.blocks.dtype:
-            data = {"x": data["x"].astype(self.blocks.dtype)}
-        key = (kind, batch, *((role, a.shape[1:], a.dtype) for role, a in data.items()))
+        key = (kind, batch, self._signature)
         if key not in self._programs:
-            self._programs[key] = _Builder(self, kind, batch, data).build()
+            while len(self._programs) >= MOST_PROGRAMS:  # each holds an arena of its own: the oldest goes
+                del self._programs[next(iter(self._programs))]
+            self._programs[key] = _Builder(self, kind, batch, self.data).build()
         bound = self._programs[key]
-        for role, array in data.items():
-            bound.sources[role].point_at(array.reshape(len(array), -1) if len(array) else array.reshape(0, 1))
+        for constant in bound.frozen:
+            constant.refresh()
+        for role, rows in self._rows.items():
+            bound.sources[role].point_at(rows)
         return bound
+
+
+def _by_rows(array: Array) -> Array:
+    """All axes but the first as one; an empty array gets one column, which nothing reads."""
+    return array.reshape(len(array), -1) if array.size else np.zeros((len(array), 1), array.dtype)
 
 
 class _Bound:
     """A program with the slots that are pointed at the data of each run."""
 
-    def __init__(self, program: Program, roles: dict[str, np.dtype[Any]], output: Value, result: Any) -> None:
-        self.program, self.output = program, output
+    def __init__(
+        self, program: Program, roles: dict[str, np.dtype[Any]], output: Value, result: Any, frozen: list[Constant]
+    ) -> None:
+        self.program, self.output, self.frozen = program, output, frozen
         self.sources: dict[str, Slot] = {}
         counts = {book.gather: 0, book.gather_labels: 0}
         for role, dtype in roles.items():
@@ -209,9 +223,6 @@ class _Builder:
 
     def build(self) -> _Bound:
         graph = self._trace()
-        if self.kind != "predict":
-            seed = Value((), self.dtype, "one", "constant", np.ones((), self.dtype))
-            backward(graph, seed)
         fuse(graph)
         homes = {value: self.engine.blocks.parameter(name) for name, value in graph.parameters.items()}
         homes |= {value: self.engine.blocks.gradient(name) for name, value in graph.gradients.items()}
@@ -232,7 +243,8 @@ class _Builder:
             self._deliver(lowering.view(graph.output))
         program = Program(self.instructions, self.dtype, self.engine.state, self.engine.workers)
         result = (book.deliver, "target") if self.kind == "predict" else (book.record, "losses")
-        return _Bound(program, {role: a.dtype for role, a in self.data.items()}, graph.output, result)
+        frozen = [c for c in lowering.constants if isinstance(c.source, Parameter)]
+        return _Bound(program, {role: a.dtype for role, a in self.data.items()}, graph.output, result, frozen)
 
     def _trace(self) -> Graph:
         symbols = {role: symbol((self.batch, *a.shape[1:]), a.dtype, role) for role, a in self.data.items()}
@@ -253,8 +265,12 @@ class _Builder:
         steps = Forward(self.engine.blocks.tensors, symbols)
         steps.add(tape.nodes[:forward_nodes], "forward")
         steps.add(tape.nodes[forward_nodes:], "loss")
-        values = (steps.value(output), None if loss is None else steps.value(loss))
-        return Graph(steps.tasks, steps.inputs, steps.parameters, *values)
+        graph = Graph(steps.tasks, steps.inputs, steps.parameters, steps.value(output))
+        if loss is not None:
+            graph.loss = steps.value(loss)
+            seed = Value(loss.shape, self.dtype, "one", "constant", wrap(np.ones(loss.shape, self.dtype)))
+            backward(steps, graph, loss, seed)
+        return graph
 
     def _batch(self, graph: Graph, homes: dict[Value, View]) -> None:
         """Begin the step and gather its batch."""

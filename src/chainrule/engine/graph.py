@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.autodiff.backward import Step, backward_plan, rule_keywords
 from chainrule.autodiff.tape import Node
 from chainrule.autodiff.tensor import Tensor
 from chainrule.errors import TraceError
-from chainrule.ops.record import OPS, Array, Op, Rule, Shape
+from chainrule.ops.record import OPS, Op, Rule, Shape
 
 
 @dataclass(eq=False)
@@ -26,7 +27,7 @@ class Value:
     dtype: np.dtype[Any]
     name: str
     kind: str = "result"
-    array: Array | None = None  # of a constant
+    source: Tensor | None = None  # of a constant: the tensor the model holds
 
     @property
     def size(self) -> int:
@@ -90,14 +91,16 @@ class Forward:
     """Turns a tape into tasks; every tensor of the tape becomes one value."""
 
     def __init__(self, parameters: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> None:
+        self.tensors = dict(parameters)
+        self.nodes: list[Node] = []
         self.values: dict[int, Value] = {}
         self.keep: list[Tensor] = []  # so that no id is used twice
         self.parameters = {name: self._enter(t, name, "parameter") for name, t in parameters.items()}
         self.inputs = {name: self._enter(t, name, "input") for name, t in inputs.items()}
         self.tasks: list[Task] = []
 
-    def _enter(self, tensor: Tensor, name: str, kind: str = "result", array: Array | None = None) -> Value:
-        self.values[id(tensor)] = value = Value(tensor.shape, tensor.dtype, name, kind, array)
+    def _enter(self, tensor: Tensor, name: str, kind: str = "result", source: Tensor | None = None) -> Value:
+        self.values[id(tensor)] = value = Value(tensor.shape, tensor.dtype, name, kind, source)
         self.keep.append(tensor)
         return value
 
@@ -109,55 +112,40 @@ class Forward:
             raise TraceError(
                 f"{tensor} was made in another trace: a model must not keep tensors from one call to the next"
             )
-        return self._enter(tensor, "constant", "constant", np.ascontiguousarray(tensor.data))
+        return self._enter(tensor, "constant", "constant", tensor)
 
     def add(self, nodes: Iterable[Node], phase: str) -> None:
         """Append nodes of the tape as tasks of `phase`."""
         for node in nodes:
+            self.nodes.append(node)
             operands = [None if t is None else self.value(t) for t in node.inputs]
             outputs = [self._enter(t, node.op.name) for t in (node.output, *node.saved)]
             self.tasks.append(Task(node.op.forward, node.op, outputs, operands, node.attributes, phase))
 
 
-def backward(graph: Graph, seed: Value) -> None:
+def backward(forward: Forward, graph: Graph, loss: Tensor, seed: Value) -> None:
     """Append the gradient tape: the tasks that compute the gradient of the loss for every parameter.
 
     `seed` is dL/dL = 1. Where a value is used several times its gradients are added, in the order of the reverse walk.
     """
-    assert graph.loss is not None
-    wanted = set(map(id, graph.parameters.values()))
-    for task in graph.tasks:
-        if any(True for _ in _differentiable(task, wanted)):
-            wanted.add(id(task.outputs[0]))
-    gradient: dict[int, Value] = {id(graph.loss): seed}
-    for task in reversed(list(graph.tasks)):
-        dy = gradient.get(id(task.outputs[0]))
-        if dy is None or id(task.outputs[0]) not in wanted:
-            continue
-        for name, operand in _differentiable(task, wanted):
-            new = _gradient_task(graph, task, name, operand, dy)
-            known = gradient.get(id(operand))
-            gradient[id(operand)] = new if known is None else _sum(graph, known, new)
-    for name, parameter in graph.parameters.items():
-        if id(parameter) in gradient:
-            graph.gradients[name] = gradient[id(parameter)]
+    gradient: dict[int, Value] = {id(loss): seed}
+    for step in backward_plan(forward.nodes, loss, forward.tensors.values()):
+        new = _gradient_task(forward, graph, step, gradient[id(step.node.output)])
+        known = gradient.get(id(step.input))
+        gradient[id(step.input)] = new if known is None else _sum(graph, known, new)
+    for name, tensor in forward.tensors.items():
+        if id(tensor) in gradient:
+            graph.gradients[name] = gradient[id(tensor)]
 
 
-def _differentiable(task: Task, wanted: set[int]) -> Iterable[tuple[str, Value]]:
-    """The inputs of a task, by name, that depend on a parameter and through which a gradient flows."""
-    for name, operand in zip(task.op.inputs, task.operands, strict=True):
-        if operand is not None and id(operand) in wanted and name in task.op.gradients:
-            yield name, operand
-
-
-def _gradient_task(graph: Graph, task: Task, name: str, operand: Value, dy: Value) -> Value:
-    rule = task.op.gradients[name]
-    known: dict[str, Value | None] = dict(zip(task.op.inputs, task.operands, strict=True))
-    known |= dict(zip(("y", *task.op.saves), task.outputs, strict=True)) | {"dy": dy}
-    shapes = {f"{n}_shape": v.shape for n, v in known.items() if v is not None}
-    attributes = {n: task.attributes[n] if n in task.attributes else shapes[n] for n in rule.attributes}
+def _gradient_task(forward: Forward, graph: Graph, step: Step, dy: Value) -> Value:
+    node, rule = step.node, step.rule
+    tensors = dict(zip((*node.op.inputs, "y", *node.op.saves), (*node.inputs, node.output, *node.saved), strict=True))
+    known = {name: None if t is None else forward.value(t) for name, t in tensors.items()} | {"dy": dy}
+    operand = forward.value(step.input)
     result = Value(operand.shape, operand.dtype, f"d({operand.name})")
-    graph.tasks.append(Task(rule, task.op, [result], [known[n] for n in rule.operands], attributes, "backward"))
+    operands = [known[name] for name in rule.operands]
+    graph.tasks.append(Task(rule, node.op, [result], operands, rule_keywords(node, rule), "backward"))
     return result
 
 

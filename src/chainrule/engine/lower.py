@@ -7,13 +7,25 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.autodiff.tensor import Tensor
 from chainrule.engine.graph import Graph, Task, Value
 from chainrule.engine.memory import allocate_buffer
 from chainrule.engine.pointwise import copy, pointwise_call, span_of
 from chainrule.errors import TraceError
 from chainrule.native.kernel import Call
 from chainrule.ops.gemm import Epilogue
-from chainrule.ops.record import Buffer, View
+from chainrule.ops.record import Array, Buffer, View
+
+
+class Constant:
+    """A tensor the model holds but does not train, and the program's copy of it."""
+
+    def __init__(self, source: Tensor, array: Array) -> None:
+        self.source, self.array = source, array
+
+    def refresh(self) -> None:
+        """Take over the values the tensor has now: a frozen weight may have been loaded anew."""
+        self.array[...] = self.source.data
 
 
 class Lowering:
@@ -28,6 +40,7 @@ class Lowering:
         self.homes = homes
         self.one = View(allocate_buffer(1, dtype, "constant", "one"), (1,))
         self.one.numpy()[:] = 1.0
+        self.constants: list[Constant] = []
         self.calls: list[Call] = []
         self.sources: list[Task] = []
         self.last_read = {v: i for i, task in enumerate(graph.tasks) for v in task.reads()}
@@ -40,12 +53,13 @@ class Lowering:
     def view(self, value: Value) -> View:
         """Where a value lives; constants get memory when first asked for."""
         if value not in self.views:
-            if value.array is None:
+            if value.source is None:
                 raise TraceError(f"value {value.name} is read before it is computed")
             dtype = self.dtype if value.dtype.kind in "fb" else value.dtype
             buffer = allocate_buffer(value.size, dtype, "constant", value.name)
-            buffer.array[:] = value.array.reshape(-1)  # type: ignore[index]
             self.views[value] = View(buffer, value.shape)
+            self.constants.append(Constant(value.source, self.views[value].numpy()))
+            self.constants[-1].refresh()
         return self.views[value]
 
     def _lower(self, number: int, task: Task) -> None:

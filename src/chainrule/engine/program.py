@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,7 @@ class Slot:
         assert array.flags.c_contiguous
         self.array = array
         if self.words is not None:
-            self.words[: 1 + self.rank] = (array.ctypes.data, *array.shape)
+            self.words[: 1 + self.rank] = (_start(array), *array.shape)
 
 
 class Program:
@@ -66,13 +67,14 @@ class Program:
         self.seconds = sum(_seconds(call) for call in calls)
         self.workers = 1 if self.seconds < SHARE_FROM else workers
         self.team = Team(self.workers, self.workers)
+        self.barrier = np.zeros(16, np.int64)
+        self.counters = state.numpy()
         self.slots: dict[tuple[int, str], Slot] = {}
         self.interpreted = os.environ.get("NUMBA_DISABLE_JIT") == "1"
         if not self.interpreted:
             with load.announced((code, dtype) for call in calls for code in _codes(call)):
                 self.words, self.starts = self._encode(calls)
-                self._replay = replay()
-        self.barrier = np.zeros(16, np.int64)
+                self._replay = self._entry()
 
     def _encode(self, calls: list[Call]) -> tuple[Array, Array]:
         words: list[int] = []
@@ -116,44 +118,43 @@ class Program:
 
         The program's `begin` instruction counts them.
         """
-        state = self.state.numpy()
-        state[STOP], state[STEP], state[POSITION] = 0, first_step - 1, -1
+        counters = self.counters
+        counters[STOP], counters[STEP], counters[POSITION] = 0, first_step - 1, -1
         if steps == 0:
             return 0
         if self.interpreted:
             interpret(self, steps)
-            return int(state[POSITION]) + 1
+            return int(counters[POSITION]) + 1
         for workers, part in self.team.plan(steps):
             start = time.perf_counter()
             self._run(workers, part)
             if self.stopped:
                 break
             self.team.measure(workers, part, time.perf_counter() - start)
-        return int(state[POSITION]) + 1
+        return int(counters[POSITION]) + 1
 
     def _run(self, workers: int, steps: int) -> None:
         self.barrier[:] = 0
         if workers == 1:
-            self._work(0, 1, steps)
+            self._replay(0, 1, steps)
         else:
-            run_together(lambda worker: self._work(worker, workers, steps), workers, self._abort)
+            run_together(lambda worker: self._replay(worker, workers, steps), workers, self._abort)
 
-    def _work(self, worker: int, workers: int, steps: int) -> None:
-        nothing = ctypes.create_string_buffer(16)
-        self._replay(
-            nothing, nothing, self.words.ctypes.data, self.starts.ctypes.data, len(self.starts),
-            _address(self.state), self.barrier.ctypes.data, worker, workers, steps,
-        )  # fmt: skip
+    def _entry(self) -> Callable[[int, int, int], None]:
+        """The replay loop with all but (worker, workers, steps) filled in."""
+        loop, nothing = replay(), ctypes.create_string_buffer(16)
+        fixed = (_start(self.words), _start(self.starts), len(self.starts), _address(self.state), _start(self.barrier))
+        return functools.partial(loop, nothing, nothing, *fixed)
 
     def _abort(self) -> None:
         """Let every worker pass all barriers and leave at the next check."""
-        self.state.numpy()[STOP] = 1
+        self.counters[STOP] = 1
         self.barrier[0] = 1 << 60
 
     @property
     def stopped(self) -> bool:
         """Whether the last run was stopped by an instruction."""
-        return bool(self.state.numpy()[STOP])
+        return bool(self.counters[STOP])
 
     def __str__(self) -> str:
         from chainrule.engine.printing import table
@@ -183,5 +184,10 @@ def _codes(call: Call) -> list[Kernel | Pointwise]:
 
 def _address(view: View) -> int:
     assert view.buffer.array is not None, f"buffer {view.buffer.name} ({view.buffer.kind}) has no memory"
-    address: int = view.buffer.array.ctypes.data
-    return address + view.offset * view.dtype.itemsize
+    return _start(view.buffer.array) + view.offset * view.dtype.itemsize
+
+
+def _start(array: Array) -> int:
+    """The address of an array's first element; quicker than `array.ctypes`, and programs are short."""
+    address: int = array.__array_interface__["data"][0]
+    return address

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.autodiff.tensor import wrap
 from chainrule.engine.graph import Graph, Task, Value
 from chainrule.engine.lower import Lowering
 from chainrule.engine.memory import allocate_buffer
@@ -56,7 +57,7 @@ class SingleRule:
 def _constant(array: Array, dtype: np.dtype[Any]) -> Value:
     array = np.asarray(array)
     kind = np.dtype(np.int64) if array.dtype.kind in "iu" else dtype
-    return Value(array.shape, kind, "x", "constant", np.ascontiguousarray(array, kind))
+    return Value(array.shape, kind, "x", "constant", wrap(np.ascontiguousarray(array, kind)))
 
 
 def run_rule(
