@@ -149,9 +149,9 @@ def keep(
     if history.interrupted:
         out.print(f"stopped by Ctrl-C after {history.epochs} epochs; the weights of the last step are kept")
     write_json(run.results, results)
-    draw(history, run, title=f"{data_name(settings.data)} {settings.model}", out=out)
     if results["test"]:
         out.print(result_table(results["test"]))
+    draw(history, run, title=f"{data_name(settings.data)} {settings.model}", out=out)
     return results
 
 
