@@ -65,7 +65,7 @@ class Child:
 
     def check(self, steps: int) -> list[float]:
         """Losses of the first steps, for comparison between peers."""
-        return self._ask(do="check", steps=steps)["losses"]
+        return list(self._ask(do="check", steps=steps)["losses"])
 
     def run(self, steps: int) -> dict[str, float]:
         """{"steps", "seconds", "loss"} of at least `steps` training steps."""
@@ -98,7 +98,8 @@ class Child:
         line = self.process.stdout.readline()
         if not line:
             raise self._death()
-        return json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     def _death(self) -> ChildError:
         self.process.wait()

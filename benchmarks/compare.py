@@ -51,9 +51,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Command-line options."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
     parser.add_argument(
-        "--workloads", type=_names(WORKLOADS), default=list(WORKLOADS), help="comma-separated, default all"
+        "--workloads", type=names(WORKLOADS), default=list(WORKLOADS), help="comma-separated, default all"
     )
-    parser.add_argument("--peers", type=_names(PEERS), default=list(PEERS), help="comma-separated, default all")
+    parser.add_argument("--peers", type=names(PEERS), default=list(PEERS), help="comma-separated, default all")
     parser.add_argument("--rounds", type=int, default=11, help="interleaved rounds (default 11)")
     parser.add_argument("--seconds", type=float, default=0.4, help="length of one run (default 0.4)")
     parser.add_argument("--threads", type=int, default=2, help="processors every peer may use (default 2)")
@@ -128,7 +128,8 @@ def fastest(
 
 def steps_for(child: Child, result: dict[str, Any], seconds: float) -> int:
     """Steps of a run of about `seconds`."""
-    return max(1, round(seconds / result["calibration"][child.peer][child.variant.label]))
+    per_step: float = result["calibration"][child.peer][child.variant.label]
+    return max(1, round(seconds / per_step))
 
 
 def calibrate(child: Child, seconds: float) -> float:
@@ -175,7 +176,9 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _names(known: Any) -> Any:
+def names(known: Any) -> Any:
+    """A parser of comma-separated names out of `known`; "rivals" stands for all rivals."""
+
     def split(text: str) -> list[str]:
         names = [name for name in text.split(",") if name]
         expanded = [n for name in names for n in (RIVALS if name == "rivals" else (name,))]

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from benchmarks.children import RIVAL_PYTHON_VARIABLE, environment
 from benchmarks.workloads import ROOT
@@ -40,15 +42,15 @@ def measure(library: str, threads: int) -> float:
     for n in SIZES:
         a = np.random.default_rng(0).random((n, n), dtype=np.float32)
         b, c = a.copy(), np.empty_like(a)
-        product: Callable[[], object]
+        product: Callable[[], Any]
         if library == "torch":
             import torch
 
             torch.set_num_threads(threads)
             ta, tb, tc = (torch.from_numpy(m) for m in (a, b, c))
-            product = lambda ta=ta, tb=tb, tc=tc: torch.mm(ta, tb, out=tc)  # noqa: E731
+            product = partial(torch.mm, ta, tb, out=tc)
         else:
-            product = lambda a=a, b=b, c=c: np.matmul(a, b, out=c)  # noqa: E731
+            product = partial(np.matmul, a, b, out=c)
         for _ in range(REPEATS):
             start = time.perf_counter()
             product()

@@ -32,7 +32,10 @@ class Network:
         weights: Any = [(jnp.array(w), jnp.array(b)) for w, b in initial]
         if self.flat:
             weights = jnp.concatenate([a.ravel() for pair in weights for a in pair])
-        zeros = lambda: self.jax.tree.map(jnp.zeros_like, weights)  # noqa: E731  (buffers are donated: no sharing)
+
+        def zeros() -> Any:  # new ones for each slot: the buffers are donated
+            return self.jax.tree.map(jnp.zeros_like, weights)
+
         if self.workload.optimizer == "sgd":
             return weights, (zeros(),)
         return weights, (zeros(), zeros(), jnp.ones((2,), jnp.float32))

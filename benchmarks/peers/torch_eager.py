@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ class Peer:
         losses = [
             self.step(self.x[k % n * b : (k % n + 1) * b], self.y[k % n * b : (k % n + 1) * b]) for k in range(steps)
         ]
-        return self.torch.stack(losses).tolist()
+        return [float(v) for v in self.torch.stack(losses)]
 
     def run(self, steps: int) -> tuple[int, float, float]:
         """Shuffled training; every loss is kept and fetched at the end of the epoch."""
@@ -80,6 +81,7 @@ class Peer:
         while done < steps:
             order = torch.randperm(len(self.x), generator=self.generator)
             count = min(n, steps - done)
+            batches: Iterable[Any]
             if self.settings["gather"] == "epoch":
                 batches = zip(self.x[order].split(b), self.y[order].split(b), strict=True)
             else:
