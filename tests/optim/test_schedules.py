@@ -31,7 +31,7 @@ SCHEDULES = [
 ]
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: str(s).split(" at 0x")[0])  # no address: each process has others
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: str(s).split(" at 0x")[0])  # no address
 def test_many_steps_at_once_equal_one_by_one(schedule):
     steps = np.arange(40)
     together = factors(schedule, steps)

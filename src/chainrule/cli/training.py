@@ -139,7 +139,7 @@ def keep(
 ) -> dict[str, Any]:
     """Save the weights, test them, and write what came of the run."""
     cr.save(trainer.model, run.model)
-    test = parts.split.test
+    test = parts.split.test if trainer.steps else parts.split.test[:0]  # stopped before a step: nothing to tell
     results: dict[str, Any] = {
         "ended": "interrupted" if history.interrupted else history.stopped or "finished",
         "epochs": history.epochs,
