@@ -232,7 +232,7 @@ def test_standard_output_that_is_full(tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(_python("--version"), stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "chainrule: standard output: cannot be written (No space left on device)\n"
+    assert done.stderr == "chainrule: standard output: cannot be used (No space left on device)\n"
 
 
 def test_a_reader_that_has_gone(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def test_ctrl_c_keeps_the_last_good_state(process: Start, tmp_path: Path, engine
     assert training.returncode == 130, err
     assert time.monotonic() - sent < 15
     assert out.splitlines()[-1].startswith("run: runs/")
+    assert err.splitlines()[-1] == "chainrule: stopped by Ctrl-C"
     assert "Traceback" not in err
     run = metrics.parent
     results = json.loads((run / "results.json").read_text())

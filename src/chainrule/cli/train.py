@@ -45,4 +45,4 @@ def train(
 
     from chainrule.cli.training import train_network  # loads the library: not for --help or a wrong option
 
-    raise typer.Exit(train_network(settings, quiet=quiet))
+    train_network(settings, quiet=quiet)

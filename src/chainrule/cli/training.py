@@ -23,11 +23,12 @@ from chainrule.train.early_stopping import EarlyStopping
 from chainrule.train.history import History
 from chainrule.train.trainer import Trainer
 
-INTERRUPTED = 130
 
+def train_network(settings: Settings, *, quiet: bool = False) -> None:
+    """Train, test and keep a network; after Ctrl-C too, which then goes on as KeyboardInterrupt.
 
-def train_network(settings: Settings, *, quiet: bool = False) -> int:
-    """Train, test and keep a network; answers the exit status. Nothing is written before all settings are good."""
+    Nothing is written before all settings are good.
+    """
     out = console(quiet=quiet)
     settings, preparation, parts, fingerprint = read_data(settings, out)
     model, trainer = make_trainer(settings, preparation, len(parts.split.train))
@@ -40,7 +41,8 @@ def train_network(settings: Settings, *, quiet: bool = False) -> int:
         raise
     results = keep(settings, preparation, parts, trainer, run, history, out)
     _last_lines(preparation, results, run)
-    return INTERRUPTED if history.interrupted else 0
+    if history.interrupted:
+        raise KeyboardInterrupt
 
 
 def read_data(settings: Settings, out: Console) -> tuple[Settings, Preparation, Parts, str]:
@@ -147,7 +149,7 @@ def keep(
         "test": measure(preparation, trainer.predict(parts.x[test]), parts.y[test]) if len(test) else None,
     }
     if history.interrupted:
-        out.print(f"stopped by Ctrl-C after {history.epochs} epochs; the weights of the last step are kept")
+        out.print(f"stopped after {history.epochs} epochs; the weights of the last step are kept")
     write_json(run.results, results)
     if results["test"]:
         out.print(result_table(results["test"]))
