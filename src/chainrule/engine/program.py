@@ -66,7 +66,7 @@ class Program:
         self.arena_bytes = plan(calls)
         self.seconds = sum(_seconds(call) for call in calls)
         self.workers = 1 if self.seconds < SHARE_FROM else workers
-        self.team = Team(self.workers, self.workers)
+        self.team = Team(self.workers)
         self.barrier = np.zeros(16, np.int64)
         self.counters = state.numpy()
         self.slots: dict[tuple[int, str], Slot] = {}
@@ -125,12 +125,13 @@ class Program:
         if self.interpreted:
             interpret(self, steps)
             return int(counters[POSITION]) + 1
-        for workers, part in self.team.plan(steps):
+        left = steps
+        while left and not self.stopped:
+            workers, part = self.team.part(left)
             start = time.perf_counter()
             self._run(workers, part)
-            if self.stopped:
-                break
             self.team.measure(workers, part, time.perf_counter() - start)
+            left -= part
         return int(counters[POSITION]) + 1
 
     def _run(self, workers: int, steps: int) -> None:

@@ -12,6 +12,7 @@ from chainrule.engine.graph import Graph, Task, Value
 from chainrule.engine.lower import Lowering
 from chainrule.engine.memory import allocate_buffer
 from chainrule.engine.program import Instruction, Program
+from chainrule.engine.team import Team
 from chainrule.native.state import SEED, WORDS
 from chainrule.ops.record import Array, Op, Rule, Shape, View
 
@@ -44,7 +45,7 @@ class SingleRule:
         calls = Lowering(graph, dtype, homes, state).calls
         instructions = [Instruction(call, "forward", rule.name, rule.formula) for call in calls]
         self.program = Program(instructions, dtype, state, workers)
-        self.program.team.choice = workers  # also where a user's program would be too small to share
+        self.program.team = Team(workers, fixed=True)  # also where a user's program would be too small to share
         self.outputs = [homes[v].numpy() for v in results]
 
     def run(self, steps: int = 1, step: int = 0) -> list[Array]:

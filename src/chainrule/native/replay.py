@@ -11,7 +11,9 @@ from typing import Any
 
 HEADER = 3  # words before an instruction's arguments
 BARRIER, MAY_STOP = 1, 2  # flags: workers meet after this instruction; it may have set the state's STOP word
-SPINS = 4000  # looks at the barrier (a few microseconds) before the processor is offered to others
+# Looks at the barrier, about a nanosecond each, before the processor is offered to others, and between two offers. An
+# offer costs little where nobody wants it, and workers that share a processor cannot meet before one of them makes it.
+SPINS, SPINS_BETWEEN = 1000, 50
 
 
 def _make(sched_yield: Any, call: Any, read_word: Any, atomic_add: Any, atomic_load: Any) -> Any:
@@ -35,12 +37,12 @@ def _make(sched_yield: Any, call: Any, read_word: Any, atomic_add: Any, atomic_l
                 if workers > 1 and flags & BARRIER:
                     passed += 1
                     atomic_add(barrier, 1)
-                    spins = 0
+                    spins = SPINS
                     while atomic_load(barrier) < passed * workers:
-                        spins += 1
-                        if spins > SPINS:  # a worker may be off its processor: let it run
+                        spins -= 1
+                        if spins == 0:
                             sched_yield()
-                            spins = 0
+                            spins = SPINS_BETWEEN
                 if flags & MAY_STOP and read_word(state, 0):
                     return
 
