@@ -25,7 +25,7 @@ from benchmarks.workloads import WORKLOADS, Workload, matmul_flops, save, step_f
 CHECK_STEPS = 20
 QUICK_VARIANTS = 2
 KEPT_VARIANTS = 2  # of each peer for the interleaved rounds: calibration alone may be misled by a busy moment
-PAUSE = 0.02  # seconds between runs: the threads of the peer before go to sleep
+PAUSE = 0.1  # seconds between runs: OpenBLAS and OpenMP threads spin for tens of milliseconds after their last job
 
 
 def main(arguments: list[str] | None = None) -> int:
