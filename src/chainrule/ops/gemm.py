@@ -18,11 +18,11 @@ from chainrule.ops.record import View
 
 Scratch: TypeAlias = Callable[[int], View]
 
-TILE_ROWS = 96  # a multiple of the microkernel's 6 and 12 rows; A's part of a tile stays in the second-level cache
+TILE_ROWS = 192  # so that A's part of a tile stays in the second-level cache
 DEPTH = 1024  # inner products longer than this are summed in parts, so that B's panel stays in the second-level cache
-STEP_ROWS = 12  # tiles are cut at whole microkernel tiles
+STEP_ROWS = 4  # heights are multiples of it: what is left below the microkernel's full tiles is not too thin
 ENOUGH_TILES = 8  # so that a few workers get equal shares
-TILE_FLOPS = 30_000  # below this a tile costs less than the barrier that shares it
+TILE_FLOPS = 25_000  # below this a tile costs less than the barrier that shares it
 
 
 @dataclass(frozen=True)
@@ -186,13 +186,13 @@ def rows(view: View) -> View:
 
 
 def _tile(m: int, n: int, k: int, width: int) -> tuple[int, int]:
-    """Rows and columns of one tile: a panel wide, and as high as leaves enough tiles to share evenly."""
-    columns, height = min(n, width), min(m, TILE_ROWS)
-    while height > 2 * STEP_ROWS and blocks(m, height) * blocks(n, columns) < ENOUGH_TILES:
-        half = blocks(height, 2 * STEP_ROWS) * STEP_ROWS
-        if 2.0 * half * columns * k < TILE_FLOPS or half == height:
-            break
-        height = half
-    if 2.0 * height * columns * k < TILE_FLOPS:  # too small to share: fewer, larger tiles
-        columns = min(n, columns * max(1, int(TILE_FLOPS // (2.0 * height * columns * max(1, k)))))
+    """Rows and columns of one tile: a panel wide, and of equal heights that give enough tiles to share."""
+    columns = min(n, width)
+    across, down = blocks(n, columns), blocks(m, TILE_ROWS)
+    flops = 2.0 * m * n * k
+    while across * down < ENOUGH_TILES and flops / (across * (down + 1)) > TILE_FLOPS:
+        down += 1
+    height = min(m, blocks(blocks(m, down), STEP_ROWS) * STEP_ROWS)
+    if flops / across < TILE_FLOPS:  # too small to share: fewer, wider tiles
+        columns = min(n, columns * max(1, int(TILE_FLOPS * across / max(flops, 1.0))))
     return height, columns
