@@ -25,6 +25,9 @@ from chainrule.ops.updates import TILE, Update
 
 PREDICT_BATCH = 256  # rows predicted at once: large enough for full tiles, small enough for the caches
 MOST_PROGRAMS = 64  # traced shapes that are kept
+# Before a run, parameters and states are copied where that costs less than this share of it, to undo an update that
+# overflows. A run of few steps of a large model goes without.
+SNAPSHOT_SHARE = 0.01
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
@@ -83,7 +86,8 @@ class CompiledEngine:
         """One training step per row of `indices`; answers the losses. Raises NonFiniteError before a bad update."""
         bound = self._bound("train", indices.shape[1])
         self._latest = bound.program
-        snapshot = self.blocks.snapshot() if self._can_afford_snapshot(len(indices), bound.program.seconds) else None
+        usual = bound.program.team.seconds_of(len(indices))
+        snapshot = self.blocks.snapshot() if self.blocks.copy_seconds < SNAPSHOT_SHARE * usual + 2e-6 else None
         losses, done = self._steps(bound, indices, coefficients, first_step)
         if snapshot is not None and not self.blocks.finite():
             self.blocks.restore(snapshot)
@@ -110,11 +114,6 @@ class CompiledEngine:
             if not self.blocks.finite():
                 self.blocks.restore(before)
                 raise _not_finite(first_step + i, "an updated weight is not finite")
-
-    def _can_afford_snapshot(self, steps: int, seconds: float) -> bool:
-        """Whether copying parameters and states is less than a fiftieth of the run (not for one step of a large
-        model)."""
-        return self.blocks.copy_seconds < 0.02 * steps * seconds + 1e-6
 
     def gradients(
         self, x: Array, y: Array, weight: Array | None = None, step: int = 0

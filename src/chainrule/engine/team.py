@@ -1,15 +1,15 @@
 """How many workers to use: measured while the program runs, since results do not depend on it.
 
 A machine that has other work to do, or a program of small instructions, may be quicker on fewer workers. Runs are cut
-into parts of a few milliseconds; now and then a short part is run with another number of workers, and where that is
-quicker it is used from then on.
+into parts of a few hundredths of a second; now and then a short part is run with another number of workers, and where
+that is quicker it is used from then on.
 """
 
 from __future__ import annotations
 
-PART = 0.005  # seconds of one part: how soon a change of the machine is noticed
-TRIAL = 1 / 8  # a trial of another number takes this share of a part
-FIRST_GAP, LONGEST_GAP = 4, 128  # parts between trials; doubled each time the choice is confirmed
+PART = 0.02  # seconds of one part: how soon a change of the machine is noticed
+TRIAL = 1 / 4  # a trial of another number takes this share of a part: long beside the waking of its threads
+FIRST_GAP, LONGEST_GAP = 4, 64  # parts between trials; doubled each time the choice is confirmed
 GAIN = 0.95  # another number must take less than this share of the time
 WORSE = 1.4  # a part this much slower than usual calls for a trial at once: the machine has changed
 
@@ -40,6 +40,10 @@ class Team:
         self.turn += 1
         others = [c for c in self.candidates if c != self.choice]
         return others[self.turn % len(others)], max(1, min(steps, round(fitting * TRIAL)))
+
+    def seconds_of(self, steps: int) -> float:
+        """What a run of `steps` took lately; 0 before anything was measured."""
+        return steps * self.seconds.get(self.choice, 0.0)
 
     def measure(self, workers: int, steps: int, seconds: float) -> None:
         """Take in what a part took."""

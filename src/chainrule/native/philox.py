@@ -3,7 +3,7 @@
 A block cipher turns a counter of four 32-bit words under a key of two into four random words, with no state in
 between. The key is the seed; the counter says what the number is for:
 
-    word 0          block: element // 4 (dropout) or pair of positions (shuffling)
+    word 0          block: element // 4 (dropout), or swap // 4 (shuffling)
     word 1          which stream: the ordinal of a dropout call, or SHUFFLE
     words 2, 3      the step (dropout) or the epoch (shuffling), low word first
 
@@ -49,29 +49,6 @@ def philox(counter: Sequence[ArrayLike], key: Sequence[ArrayLike]) -> NDArray[np
     for lane, word in enumerate((c0, c1, c2, c3)):
         words[..., lane] = word
     return words
-
-
-def permutation(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
-    """A random order of 0 .. n - 1, a function of (seed, epoch) alone."""
-    order: NDArray[np.int64] = permutations(seed, epoch, 1, n)[0]
-    return order
-
-
-def permutations(seed: int, first_epoch: int, epochs: int, n: int) -> NDArray[np.int64]:
-    """The orders of `epochs` epochs from `first_epoch` on: shape (epochs, n).
-
-    Positions are sorted by 64-bit random keys whose lowest bits hold the position itself, so that one sort of numbers
-    (several times quicker than an argsort) orders them, equal keys included, alike on every platform.
-    """
-    numbers = np.arange(first_epoch, first_epoch + epochs, dtype=np.uint64)[:, np.newaxis]
-    blocks = np.arange((n + 1) // 2, dtype=np.uint64)
-    words = philox((blocks, SHUFFLE, numbers & np.uint64(LOW), numbers >> np.uint64(32)), split(seed))
-    halves = words.reshape(epochs, 4 * blocks.size)[:, : 2 * n].astype(np.uint64)
-    bits = max(n - 1, 0).bit_length()
-    keys = (halves[:, 0::2] | halves[:, 1::2] << np.uint64(32)) >> np.uint64(bits) << np.uint64(bits)
-    keys |= np.arange(n, dtype=np.uint64)
-    keys.sort(axis=1)
-    return (keys & np.uint64((1 << bits) - 1)).astype(np.int64)
 
 
 @device

@@ -22,7 +22,8 @@ TILE_ROWS = 192  # so that A's part of a tile stays in the second-level cache
 DEPTH = 1024  # inner products longer than this are summed in parts, so that B's panel stays in the second-level cache
 STEP_ROWS = 4  # heights are multiples of it: what is left below the microkernel's full tiles is not too thin
 ENOUGH_TILES = 8  # so that a few workers get equal shares
-TILE_FLOPS = 25_000  # below this a tile costs less than the barrier that shares it
+TILE_FLOPS = 50_000  # half a microsecond: below this a tile costs less than the barrier that shares it
+SMALL_B = 6_000  # elements
 
 
 @dataclass(frozen=True)
@@ -186,13 +187,14 @@ def rows(view: View) -> View:
 
 
 def _tile(m: int, n: int, k: int, width: int) -> tuple[int, int]:
-    """Rows and columns of one tile: a panel wide, and of equal heights that give enough tiles to share."""
-    columns = min(n, width)
-    across, down = blocks(n, columns), blocks(m, TILE_ROWS)
+    """Rows and columns of one tile: of equal heights, and enough of them to share where the work is worth it.
+
+    A small B stays in the first-level cache as a whole, so tiles have all its columns, and C's rows are one stretch for
+    the epilogue. Else a tile is one panel wide, which is then read from the second-level cache once.
+    """
+    columns = n if k * n <= SMALL_B else width
     flops = 2.0 * m * n * k
+    across, down = blocks(n, columns), blocks(m, TILE_ROWS)
     while across * down < ENOUGH_TILES and flops / (across * (down + 1)) > TILE_FLOPS:
         down += 1
-    height = min(m, blocks(blocks(m, down), STEP_ROWS) * STEP_ROWS)
-    if flops / across < TILE_FLOPS:  # too small to share: fewer, wider tiles
-        columns = min(n, columns * max(1, int(TILE_FLOPS * across / max(flops, 1.0))))
-    return height, columns
+    return min(m, blocks(blocks(m, down), STEP_ROWS) * STEP_ROWS), min(n, columns)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.native.philox import permutations
+from chainrule.native.shuffle import permutations
 
 Rows = NDArray[np.int64]
 
