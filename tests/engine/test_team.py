@@ -5,7 +5,7 @@ from __future__ import annotations
 from chainrule.engine.team import LONGEST_GAP, PART, Team
 
 
-def live(team: Team, seconds: dict[int, float], runs: int, steps: int = 10_000) -> dict[int, int]:
+def live(team: Team, seconds: dict[int, float], runs: int, steps: int = 40_000) -> dict[int, int]:
     """Run on a machine where a step takes `seconds[workers]`; answers how many steps each number ran."""
     used = dict.fromkeys(seconds, 0)
     for _ in range(runs):
@@ -22,11 +22,11 @@ def live(team: Team, seconds: dict[int, float], runs: int, steps: int = 10_000) 
 def test_a_single_worker_tries_nothing_and_is_not_cut() -> None:
     team = Team(1)
     assert team.part(10_000) == (1, 10_000)
-    assert live(team, {1: 1e-5}, 3) == {1: 30_000}
+    assert live(team, {1: 1e-5}, 3) == {1: 120_000}
 
 
 def test_a_fixed_team_keeps_to_its_number() -> None:
-    assert live(Team(8, fixed=True), {8: 1e-5, 1: 1e-9}, 3) == {8: 30_000, 1: 0}
+    assert live(Team(8, fixed=True), {8: 1e-5, 1: 1e-9}, 3) == {8: 120_000, 1: 0}
 
 
 def test_parts_are_short() -> None:
@@ -40,7 +40,7 @@ def test_all_workers_stay_where_they_are_quicker_and_trials_get_rare() -> None:
     used = live(team, {1: 1.9e-5, 2: 1e-5}, 1000)
     assert team.choice == 2
     assert team.gap == LONGEST_GAP
-    assert used[1] < 0.002 * used[2]
+    assert used[1] < 0.005 * used[2]
 
 
 def test_fewer_workers_on_a_busy_machine_and_back_when_it_is_quiet() -> None:
@@ -48,9 +48,18 @@ def test_fewer_workers_on_a_busy_machine_and_back_when_it_is_quiet() -> None:
     live(team, {1: 1.9e-5, 2: 1e-5}, 50)
     used = live(team, {1: 1.9e-5, 2: 20e-5}, 10)  # a neighbour takes a processor: the very next parts notice
     assert team.choice == 1
-    assert used[2] < 0.03 * used[1]
+    assert used[2] < 0.05 * used[1]
     live(team, {1: 1.9e-5, 2: 1e-5}, 50)
     assert team.choice == 2
+
+
+def test_a_single_slow_part_changes_nothing() -> None:
+    team = Team(2)
+    live(team, {1: 1.9e-5, 2: 1e-5}, 50)
+    team.measure(2, 100, 100 * 50e-5)
+    used = live(team, {1: 1.9e-5, 2: 1e-5}, 5)
+    assert team.choice == 2
+    assert used[1] < 0.05 * used[2]
 
 
 def test_one_less_than_all_is_among_the_choices() -> None:

@@ -7,11 +7,13 @@ that is quicker it is used from then on.
 
 from __future__ import annotations
 
+import math
+
 PART = 0.02  # seconds of one part: how soon a change of the machine is noticed
 TRIAL = 1 / 4  # a trial of another number takes this share of a part: long beside the waking of its threads
 FIRST_GAP, LONGEST_GAP = 4, 64  # parts between trials; doubled each time the choice is confirmed
 GAIN = 0.95  # another number must take less than this share of the time
-WORSE = 1.4  # a part this much slower than usual calls for a trial at once: the machine has changed
+WORSE = 1.4  # two parts in a row this much slower than the best call for a trial: the machine has changed
 
 
 class Team:
@@ -26,7 +28,8 @@ class Team:
         self.choice = most
         self.seconds: dict[int, float] = {}  # of one step, by number of workers; that of the choice is smoothed
         self.gap = self.left = FIRST_GAP
-        self.turn = 0
+        self.turn = self.slow = 0
+        self.best = math.inf  # of the choice, seconds of one step
 
     def part(self, steps: int) -> tuple[int, int]:
         """The number of workers for the next part of a run of `steps`, and how many of the steps it takes."""
@@ -52,8 +55,13 @@ class Team:
         self.seconds[workers] = new if usual is None or trial else 0.5 * (usual + new)
         if trial:
             better = new < GAIN * self.seconds.get(self.choice, 0.0)
-            self.choice = workers if better else self.choice
+            if better:
+                self.choice, self.best = workers, new
             self.gap = FIRST_GAP if better else min(2 * self.gap, LONGEST_GAP)
             self.left = self.gap
-        elif usual is not None and new > WORSE * usual:
-            self.left, self.gap = min(self.left, 1), FIRST_GAP
+            self.slow = 0
+        elif usual is not None:
+            self.slow = self.slow + 1 if new > WORSE * self.best else 0
+            self.best = min(self.best, new)
+            if self.slow == 2:
+                self.left, self.gap = min(self.left, 1), FIRST_GAP
