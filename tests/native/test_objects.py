@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,17 @@ def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
     answer = run(tmp_path)
     assert answer.returncode == 1
     assert "others may write it" in answer.stderr
+
+
+def test_a_generous_mask_still_makes_a_private_folder(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        answer = run(tmp_path / "cache")
+    finally:
+        os.umask(before)
+    assert answer.stdout.split() == ["24.0", "True"], answer.stderr
+    (folder,) = (tmp_path / "cache").iterdir()
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder.parent, folder)] == [0o700, 0o700]
 
 
 def test_an_unusable_folder_costs_the_cache_not_the_run() -> None:

@@ -7,7 +7,6 @@ share a folder.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import hashlib
 import os
@@ -65,9 +64,9 @@ def folder() -> Path:
         digest.update(part.encode() + b"\0")
     path = base / digest.hexdigest()[:16]
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _refuse_shared(base)
-        _refuse_shared(path)
+        for private in (base, path):  # one by one: parents made on the way get the rights of the user's mask
+            private.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _refuse_shared(private)
     except NativeError:
         raise
     except OSError as error:  # a read-only home: compile anew in each process rather than not at all
@@ -146,8 +145,3 @@ def _write(file: Path, code: bytes) -> None:
     except OSError as error:
         beside.unlink(missing_ok=True)
         tell(f"cannot keep {file.name} in the kernel cache: {error.strerror}")
-
-
-def function(address: int, *argument_types: Any) -> Any:
-    """A Python callable for compiled code; the GIL is released while it runs."""
-    return ctypes.CFUNCTYPE(None, *argument_types)(address)
