@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from chainrule.native.kernel import Call, Int, Pointer, Pointwise, Real, Real1, Span, advance, blocks, call_span, kernel
+from chainrule.native.kernel import Call, Int, Pointer, Pointwise, Real, Span, advance, blocks, call_span, kernel
 from chainrule.native.machine import processor
 from chainrule.native.matrix import pack_transposed, panel
+from chainrule.ops.copying import zero
 from chainrule.ops.record import View
 
 Scratch: TypeAlias = Callable[[int], View]
@@ -98,13 +99,6 @@ def pack(tile: Int, k: Int, n: Int, source: Pointer, target: Pointer, width: Int
     pack_transposed(k, min(width, n - start), advance(source, start * k), k, advance(target, tile * room), width)
 
 
-@kernel
-def clear(tile: Int, y: Real1) -> None:
-    """y = 0: what a product over no terms is."""
-    for i in range(y.size):
-        y[i] = 0.0
-
-
 def product(
     c: View,
     a: Matrix,
@@ -119,11 +113,10 @@ def product(
 ) -> list[Call]:
     """The calls for C (+)= A·B (+ bias), then sums = Σ rows of B and the epilogue. `one` is a view of the number 1."""
     (m, k), (_, n) = a.shape, b.shape
-    if k == 0 and not add:
-        calls = [clear(1, v.flat()) for v in (c, sums) if v is not None and v.size]
-        return [*calls, *product(c, _ones(one, m), Matrix(bias.reshape(1, n)), one, scratch)] if bias else calls
-    if m == 0 or n == 0 or k == 0:
-        return []
+    if m == 0 or n == 0:
+        return column_sums(sums, b.view, one) if sums else []
+    if k == 0:
+        return _empty_product(c, one, scratch, bias, add, sums, epilogue)
     width = processor().panel(c.dtype)
     calls = []
     b_at, b_row, b_panel = b.view, n, width
@@ -142,6 +135,23 @@ def product(
         )
     )  # fmt: skip
     return calls
+
+
+def _empty_product(
+    c: View, one: View, scratch: Scratch, bias: View | None, add: bool, sums: View | None, epilogue: Epilogue | None
+) -> list[Call]:
+    """The same for a product over no terms: C (+)= bias or 0."""
+    calls = zero(sums) if sums else []
+    if not (bias or epilogue):
+        return calls if add else [*calls, *zero(c)]
+    m, n = c.shape
+    if bias is None:
+        bias = scratch(n)
+        calls += zero(bias)
+    return [
+        *calls,
+        *product(c, _ones(one, m), Matrix(bias.reshape(1, n)), one, scratch, add=add, epilogue=epilogue),
+    ]
 
 
 def _ones(one: View, m: int) -> Matrix:

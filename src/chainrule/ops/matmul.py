@@ -101,6 +101,8 @@ def _linear_flops(x: Shape, w: Shape, b: Shape | None) -> float:
         Sample(((3, 4), (4, 5), None)),
         Sample(((1, 1), (1, 1), (1,))),
         Sample(((0, 4), (4, 5), (5,))),
+        Sample(((3, 0), (0, 5), (5,))),
+        Sample(((3, 0), (0, 5), None)),
         Sample(((33, 30), (30, 64), (64,))),
         Sample(((4,), (4, 5), (5,))),
         Sample(((2, 3, 4), (4, 5), (5,))),
