@@ -53,6 +53,22 @@ def test_binary_cross_entropy_of_huge_logits(logit, target, expected):
     assert found == (expected, expected)
 
 
+def test_cross_entropy_with_a_class_ruled_out():
+    logits = np.array([[0.0, -math.inf, math.log(3.0)]])
+    for loss in both(cross_entropy, [logits, np.array([2]), None, None], PLAIN):
+        assert loss == pytest.approx(math.log(4.0 / 3.0), rel=1e-6)
+
+
+@pytest.mark.parametrize("positive", [None, np.array([3.0])])
+def test_binary_cross_entropy_keeps_small_losses(positive):
+    expected = math.log1p(math.exp(-30.0))
+    for loss in both(binary_cross_entropy, [np.array([-30.0]), np.zeros(1), None, positive], MEAN):
+        assert loss == pytest.approx(expected, rel=1e-6)
+    weighted = expected if positive is None else 3.0 * expected
+    for loss in both(binary_cross_entropy, [np.array([30.0]), np.ones(1), None, positive], MEAN):
+        assert loss == pytest.approx(weighted, rel=1e-6)
+
+
 def test_many_equal_losses_keep_their_precision():
     n = 300_000
     for loss in both(cross_entropy, [np.zeros((n, 2)), np.zeros(n, np.int64), None, None], PLAIN):

@@ -18,7 +18,8 @@ from chainrule.ops.totals import check, check_equal, gradient_calls, loss_calls,
 
 
 def _binary(x: Real, target: Real) -> Any:
-    return (1.0 - target) * x + log1p_exp(-x)
+    straight = (1.0 - target) * x if x > 0.0 else -target * x
+    return straight + log1p_exp(-abs(x))
 
 
 def _binary_slope(x: Real, target: Real) -> Any:
@@ -26,7 +27,8 @@ def _binary_slope(x: Real, target: Real) -> Any:
 
 
 def _binary_weighted(x: Real, target: Real, positive: Real) -> Any:
-    return (1.0 - target) * x + (1.0 + (positive - 1.0) * target) * log1p_exp(-x)
+    straight = (1.0 - target) * x if x > 0.0 else -positive * target * x
+    return straight + (1.0 - target + positive * target) * log1p_exp(-abs(x))
 
 
 def _binary_weighted_slope(x: Real, target: Real, positive: Real) -> Any:
@@ -44,7 +46,7 @@ _POSITIVE = np.array([2.0, 0.5, 1.0])
 
 
 @op(
-    formula="L = Σ w·((1 - t)·x + (1 + (v - 1)·t)·log(1 + exp(-x))) / Σ w",
+    formula="L = Σ w·(v·t·log(1 + e⁻ˣ) + (1 - t)·log(1 + eˣ)) / Σ w",
     saves=("denominator",),
     flops=lambda logits, *others: 4.0 * math.prod(logits),
     samples=[
@@ -67,6 +69,7 @@ _POSITIVE = np.array([2.0, 0.5, 1.0])
         Example(([0.0, math.log(3.0)], [1.0, 0.0], None, None), math.log(8.0) / 2.0, {"reduction": "mean"}),
         Example(([0.0, math.log(3.0)], [1.0, 0.0], None, [2.0]), math.log(16.0), {"reduction": "sum"}),
         Example(([0.0, math.log(3.0)], [1.0, 0.0], [1.0, 3.0], None), math.log(128.0) / 4.0, {"reduction": "mean"}),
+        Example(([-25.0, 25.0], [0.0, 1.0], None, None), math.log1p(math.exp(-25.0)), {"reduction": "mean"}),
         Example(([1e4, 1e4, -1e4, -1e4], [0.0, 1.0, 0.0, 1.0], None, None), 5e3, {"reduction": "mean"}),
     ],
 )
@@ -83,7 +86,9 @@ def binary_cross_entropy(
     Positive weights v, one for all or one per column, multiply the first term. Raises ShapeError for unlike shapes.
     """
     positive = 1.0 if positive_weights is None else positive_weights
-    losses = (1.0 - targets) * logits + (1.0 + (positive - 1.0) * targets) * np.logaddexp(0.0, -logits)
+    # log(1 + eˣ) = max(x, 0) + log(1 + e^-|x|): the straight part apart, so that small losses are not rounded away
+    straight = np.where(logits > 0, (1.0 - targets) * logits, -positive * targets * logits)
+    losses = straight + (1.0 - targets + positive * targets) * np.log1p(np.exp(-np.abs(logits)))
     return total(losses, weight, None, reduction)
 
 

@@ -179,7 +179,8 @@ def cross_entropy(
     per_class = np.ones(logits.shape[-1], logits.dtype) if class_weights is None else class_weights
     own = per_class[labels]
     losses = (1.0 - label_smoothing) * own * np.take_along_axis(surprise, labels[..., np.newaxis], -1)[..., 0]
-    losses = losses + label_smoothing * np.mean(per_class * surprise, axis=-1)
+    if label_smoothing > 0.0:  # else a class ruled out by a score of -∞ would make 0·∞ of it
+        losses = losses + label_smoothing * np.mean(per_class * surprise, axis=-1)
     counts = None if class_weights is None else own
     loss, denominator = total(losses, weight, counts, reduction)
     return loss, exps / sums, denominator
