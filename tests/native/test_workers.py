@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +79,33 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     answer = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60)
     assert answer.stdout.strip() == "7", answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "expected"),
+    [
+        ("0::/\n", {"cpu.max": "max 100000"}, math.inf),
+        ("0::/\n", {"cpu.max": "150000 100000"}, 1.5),
+        ("0::/a/b\n", {"a/cpu.max": "200000 100000", "a/b/cpu.max": "max 100000"}, 2.0),
+        ("0::/host/name\n", {"cpu.max": "100000 100000"}, 1.0),
+        (
+            "3:cpu,cpuacct:/a\n2:memory:/b\n",
+            {"cpu/a/cpu.cfs_quota_us": "50000", "cpu/a/cpu.cfs_period_us": "100000"},
+            0.5,
+        ),
+        ("3:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, math.inf),
+        (None, {}, math.inf),
+    ],
+)
+def test_the_smallest_quota_of_the_groups_above_counts(
+    tmp_path: Path, membership: str | None, files: dict[str, str], expected: float
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    if membership is not None:
+        (tmp_path / "membership").write_text(membership)
+    assert machine._quota(tmp_path, tmp_path / "membership") == expected
 
 
 def test_default_follows_affinity_quota_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:

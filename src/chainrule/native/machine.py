@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -59,16 +60,33 @@ def usable_processors() -> int:
     return max(1, math.ceil(min(allowed, _quota())))
 
 
-def _quota() -> float:
-    """The control group's processor quota in processors, infinite where there is none."""
+def _quota(groups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> float:
+    """The processor quota in processors: the smallest of this process's control group and of those above it.
+
+    Infinite where there is none. `membership` has a line "number:controllers:/path" for each hierarchy of groups.
+    """
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return math.inf if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):  # no control groups (version 2) here
-        pass
-    try:
-        quota = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text()
-        period = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text()
-        return math.inf if int(quota) <= 0 else int(quota) / int(period)
-    except (OSError, ValueError):  # nor version 1
+        lines = [line.split(":", 2) for line in membership.read_text().splitlines()]
+    except OSError:  # not Linux
         return math.inf
+    quotas = [math.inf]
+    for _, controllers, path in lines:
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = groups / "cpu" if controllers else groups  # version 1, or 2
+        own = top / path.lstrip(
+            "/"
+        )  # in a container it may be the host's name, which is not there: then the top counts
+        quotas += [_quota_of(folder) for folder in (own, *own.parents) if folder.is_relative_to(top)]
+    return min(quotas)
+
+
+def _quota_of(group: Path) -> float:
+    """The quota of one control group, infinite where it has none."""
+    with contextlib.suppress(OSError, ValueError):  # version 2
+        quota, period = (group / "cpu.max").read_text().split()
+        return math.inf if quota == "max" else int(quota) / int(period)
+    with contextlib.suppress(OSError, ValueError):  # version 1
+        used, of = (int((group / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+        return math.inf if used <= 0 else used / of
+    return math.inf
