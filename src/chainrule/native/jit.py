@@ -172,7 +172,7 @@ def compile_kernel(kernel: Kernel, dtype: np.dtype[Any], symbol: str) -> bytes:
     scope = {kind: _array_at(elements[kind[:-1]], rank) for kind, rank in RANK.items()}
     scope |= {"kernel": njit(**OPTIONS)(specialise(kernel.function, dtype)), "Real": dtype.type}
     scope |= {"read_word": read_word, "read_float": read_float}
-    return _object(_define("instruction", lines, scope), [types.int64] * 3, symbol)
+    return compile_function(_define("instruction", lines, scope), [types.int64] * 3, symbol)
 
 
 def compile_span(
@@ -200,12 +200,7 @@ def compile_span(
         "Real": dtype.type,
         "array_at": _array_at(numba.from_dtype(dtype), 1),
     }
-    return _object(_define("span", lines, scope), SPAN_TYPES, symbol)
-
-
-def compile_function(function: Callable[..., Any], signature: list[Any], symbol: str) -> bytes:
-    """Object code of a function over numbers, such as the replay loop."""
-    return _object(function, signature, symbol)
+    return compile_function(_define("span", lines, scope), SPAN_TYPES, symbol)
 
 
 def _define(name: str, lines: list[str], scope: dict[str, Any]) -> Callable[..., Any]:
@@ -214,8 +209,8 @@ def _define(name: str, lines: list[str], scope: dict[str, Any]) -> Callable[...,
     return function
 
 
-def _object(function: Callable[..., Any], argument_types: list[Any], symbol: str) -> bytes:
-    """Compile for one signature; keep what `symbol` reaches, as an object file for this processor."""
+def compile_function(function: Callable[..., Any], argument_types: list[Any], symbol: str) -> bytes:
+    """Object code of `function` over numbers, under the name `symbol`, with all that it calls and nothing else."""
     dispatcher = njit(**OPTIONS)(function)
     dispatcher.compile(types.void(*argument_types))
     (compiled,) = dispatcher.overloads.values()

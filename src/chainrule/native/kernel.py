@@ -10,7 +10,7 @@ instruction:
     Int              an int64
     Real             a scalar of the program's dtype (travels as float64)
     Pointer          the bare address of a view's first element, 0 for none
-    Span             the address of a compiled pointwise span (see `chainrule.native.span`), 0 for none
+    Span             the address of a compiled pointwise span (see `chainrule.native.jit.compile_span`), 0 for none
 """
 
 from __future__ import annotations
@@ -120,16 +120,6 @@ def blocks(n: int, size: int) -> int:
     return -(-n // size)
 
 
-class Marker:
-    """A name that the compiler replaces, and that also works in plain Python."""
-
-    def __init__(self, meaning: str, python: Callable[..., Any]) -> None:
-        self.meaning, self.python = meaning, python
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self.python(*arguments)
-
-
 @dataclass(frozen=True)
 class External:
     """A compiled symbol that kernels call by name; `python` does the same on `Address`es."""
@@ -160,14 +150,19 @@ class Address:
         return np.lib.stride_tricks.as_strided(self.array[self.offset :], shape, [s * item for s in strides])
 
 
-def _advance(pointer: Any, elements: int) -> Any:
+# Functions that the compiler replaces by forms of its own; these serve plain Python.
+
+
+def real(number: Any) -> Any:
+    """A number in the program's dtype."""
+    return float(number)
+
+
+def advance(pointer: Any, elements: int) -> Any:
+    """The address `elements` further on; 0 stays no address."""
     return Address(pointer.array, pointer.offset + elements) if isinstance(pointer, Address) else pointer
 
 
-def _call_span(span: Any, y: Any, a: Any, b: Any, c: Any, n: int, p0: float, p1: float) -> None:
+def call_span(span: Any, y: Any, a: Any, b: Any, c: Any, n: int, p0: float, p1: float) -> None:
+    """Run the pointwise span at an address: y = f(a, b, c, p0, p1) over n elements."""
     span(*(x.strided((n,), (1,)) if isinstance(x, Address) else None for x in (y, a, b, c)), p0, p1)
-
-
-real: Any = Marker("a number in the program's dtype", float)
-advance: Any = Marker("the address `elements` further on; 0 stays no address", _advance)
-call_span: Any = Marker("run the pointwise span at an address: y = f(a, b, c, p0, p1) over n elements", _call_span)

@@ -60,7 +60,10 @@ def announced(codes: Iterable[tuple[Code, np.dtype[Any]]]) -> Iterator[None]:
 
 
 def load_symbol(name: str, make: Callable[[], bytes], imports: tuple[str, ...] = ()) -> int:
-    """The address of compiled code that is neither kernel nor span, or is about to be."""
+    """The address of the code that is stored as `name`; where nothing is, `make` compiles it, which is told on stderr.
+
+    `imports` are symbols it calls, loaded before.
+    """
 
     def timed() -> bytes:
         start = time.perf_counter()
