@@ -73,6 +73,11 @@ def test_softmax_along_no_axis(axis):
         f.softmax(real(2, 3), axis)
 
 
+def test_softmax_of_a_number():
+    with pytest.raises(ShapeError, match="softmax: x has shape \\(\\), expected a last axis"):
+        f.softmax(cr.tensor(1.0))
+
+
 def test_concatenate_any_number():
     parts = [real(2, n) for n in (1, 0, 3, 2, 1)]
     np.testing.assert_array_equal(f.concatenate(parts, axis=1).data, np.concatenate(parts, axis=1))

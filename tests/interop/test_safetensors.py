@@ -151,6 +151,14 @@ def test_arrays_of_other_software(tmp_path):
     assert read_state(path)["w"].tolist() == [1.0, 1.0, 1.0]
 
 
+def test_an_array_that_numpy_cannot_hold(tmp_path):
+    path = tmp_path / "m.safetensors"
+    header = json.dumps({"w": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(DataError, match=r"NumPy cannot hold.*float32"):
+        read_state(path)
+
+
 def test_writing_is_all_or_nothing(tmp_path, monkeypatch):
     path = tmp_path / "m.safetensors"
     cr.save(nn.Linear(2, 2), path)

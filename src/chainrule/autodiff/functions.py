@@ -364,9 +364,11 @@ def _position(part: Any) -> Any:
 
 def _along_last(op: Op, x: Any, axis: int) -> Tensor:
     x = _as_tensor(x)
-    if not -x.ndim <= axis < builtins.max(x.ndim, 1):
+    if x.ndim == 0:
+        return apply(op, x)  # whose shape rule says what is wrong
+    if not -x.ndim <= axis < x.ndim:
         raise ShapeError(f"{op.name}: axis {axis} of shape {x.shape}: expected one from {-x.ndim} to {x.ndim - 1}")
-    if x.ndim == 0 or axis % x.ndim == x.ndim - 1:
+    if axis % x.ndim == x.ndim - 1:
         return apply(op, x)
     axes = list(range(x.ndim))
     axes[axis], axes[-1] = axes[-1], axes[axis]  # its own inverse

@@ -87,7 +87,11 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
             text = (file.metadata() or {}).get("chainrule")
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error}): check the name and its rights") from None
-    except (SafetensorError, TypeError) as error:
+    except TypeError as error:  # how the library tells of an array that NumPy has no dtype for, as bfloat16
+        raise DataError(
+            f"{path}: an array in it is of a kind NumPy cannot hold ({error}): save it as float32"
+        ) from None
+    except SafetensorError as error:
         raise DataError(f"{path}: is not a whole safetensors file ({error}): save the model again") from None
     try:
         note = None if text is None else json.loads(text)
