@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -30,12 +29,3 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_import_is_light():
     assert not {"numpy", *HEAVY} & imported_by("import chainrule")
     assert not set(HEAVY) & imported_by("from chainrule import nn, optim; nn.Linear(2, 2)([[1.0, 2.0]])")
-
-
-def test_import_is_fast():
-    best = 1.0
-    for _ in range(3):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import chainrule"], check=True)
-        best = min(best, time.perf_counter() - start)
-    assert best < 0.5
