@@ -18,6 +18,7 @@ from chainrule.engine.compiled import CompiledEngine
 from chainrule.engine.memory import ALIGNMENT, lifetimes, plan
 from chainrule.native import objects
 from chainrule.native.kernel import Pointer, kernel
+from chainrule.native.replay import BARRIER, MAY_STOP
 from chainrule.ops.record import Buffer, View
 from chainrule.ops.updates import UPDATES
 
@@ -195,3 +196,15 @@ print(engine.program.interpreted, *(float(x).hex() for x in losses))
         assert interpreted == str(disable == "1"), answer.stderr
         found.append([float.fromhex(x) for x in losses])
     np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
+
+
+def test_workers_meet_before_and_after_what_may_stop_them() -> None:
+    """Else a worker that is late at one barrier would read the stop word set after it, leave, and be waited for."""
+    engine = network((100, 1), workers=2)
+    train(engine, (100, 1), 256 // 4)
+    program = engine.program
+    flags = [int(program.words[start // 8 + 2]) for start in program.starts]
+    for number, instruction in enumerate(program.instructions):
+        if instruction.stops:
+            assert flags[number] == BARRIER | MAY_STOP
+            assert flags[number - 1] & BARRIER

@@ -80,10 +80,12 @@ class Program:
         words: list[int] = []
         starts = []
         for number, instruction in enumerate(self.instructions):
-            call, following = instruction.call, calls[(number + 1) % len(calls)]
+            call, following = instruction.call, self.instructions[(number + 1) % len(calls)]
             starts.append(8 * len(words))
-            shared = call.tiles > 1 or following.tiles > 1
-            flags = (BARRIER if shared or instruction.stops else 0) | (MAY_STOP if instruction.stops else 0)
+            shared = call.tiles > 1 or following.call.tiles > 1
+            # Also before an instruction that may stop: a late worker must not see its word at the barrier before it.
+            stops = instruction.stops or following.stops
+            flags = (BARRIER if shared or stops else 0) | (MAY_STOP if instruction.stops else 0)
             words += [load.address(call.kernel, self.dtype), call.tiles, flags]
             for (name, kind), argument in zip(call.kernel.parameters, call.arguments, strict=True):
                 words += self._argument(f"{call.kernel.name}.{name}", kind, argument)

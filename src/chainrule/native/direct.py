@@ -26,6 +26,7 @@ def run(kernel: Kernel, tiles: int, *arguments: Any) -> None:
             assert value.flags.c_contiguous
             words += [value.ctypes.data, *value.shape]
         else:
+            assert kind == "Int", f"{kernel.name}: {kind} arguments are for programs"
             words.append(int(value))
     instruction = np.array(words, np.int64)
     nothing = ctypes.create_string_buffer(16)
