@@ -203,7 +203,7 @@ def test_training_in_another_thread_needs_no_signals():
 
 
 SCRIPT = """
-    import json, sys, time
+    import json
     import numpy as np
     import chainrule as cr
     from chainrule import nn, optim
@@ -224,43 +224,37 @@ SCRIPT = """
         told = False
 
     history = trainer.fit(x, y, epochs=10**9, batch_size=32, callbacks=[Ready()])
-    ended = time.time()
     finite = all(bool(np.isfinite(p.data).all()) for p in model.parameters())
     whole = trainer.steps - trainer.plan.first_step
     losses = len(history["loss"]) if history.epochs else 0
-    result = dict(ended=ended, interrupted=history.interrupted, epochs=history.epochs, losses=losses)
+    result = dict(interrupted=history.interrupted, epochs=history.epochs, losses=losses)
     print(json.dumps(dict(result, finite=finite, steps=whole)), flush=True)
 """
 
 
 def interrupted_run(engine, samples):
-    """What a run in a process of its own says after Ctrl-C, and how long it took to end."""
+    """What a run in a process of its own says after Ctrl-C."""
     script = textwrap.dedent(SCRIPT) % {"engine": engine, "samples": samples}
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.3)
-        pressed = time.time()
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=30)
     finally:
         process.kill()
         process.wait()
     assert process.returncode == 0
-    result = json.loads(output)
-    return result, result["ended"] - pressed
+    return json.loads(output)
 
 
 @pytest.mark.parametrize("engine", ["reference", "compiled"])
 @pytest.mark.parametrize("samples", [64, 20_000])
-def test_ctrl_c_is_answered_within_a_fifth_of_a_second(engine, samples):
-    for _ in range(3):  # a machine busy with other tests may be late once
-        result, seconds = interrupted_run(engine, samples)
-        assert result["interrupted"]
-        assert result["finite"]
-        assert result["losses"] == result["epochs"]
-        steps = samples // 32
-        assert result["epochs"] * steps <= result["steps"] < (result["epochs"] + 1) * steps
-        if seconds < 0.2:
-            return
-    pytest.fail(f"Ctrl-C was answered after {seconds:.3f} s")
+def test_ctrl_c_ends_a_run_in_good_order(engine, samples):
+    """How soon is measured by `benchmarks.interrupt`."""
+    result = interrupted_run(engine, samples)
+    assert result["interrupted"]
+    assert result["finite"]
+    assert result["losses"] == result["epochs"]
+    steps = samples // 32
+    assert result["epochs"] * steps <= result["steps"] < (result["epochs"] + 1) * steps
