@@ -57,6 +57,11 @@ class Blocks:
         for name, tensor in self.tensors.items():
             view = self.arrays[name]
             if tensor.data is not view:
+                if tensor.dtype != self.dtype:
+                    raise DtypeError(
+                        f'parameter "{name}" is now {tensor.dtype}, training began in {self.dtype}: '
+                        "cast the model before the Trainer is made"
+                    )
                 view[...] = tensor.data
                 tensor.data = view
 

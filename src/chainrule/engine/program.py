@@ -165,8 +165,8 @@ class Program:
         return table(self)
 
 
-# Barriers of a step cost a few microseconds in all: below this much arithmetic one worker is quicker.
-SHARE_FROM = 12e-6
+# Barriers of a step cost a few microseconds in all: below this much arithmetic one worker is as quick.
+SHARE_FROM = 60e-6
 FLOPS_PER_SECOND, BYTES_PER_SECOND, SECONDS_PER_CALL = 60e9, 20e9, 10e-9
 
 

@@ -140,6 +140,11 @@ class ReferenceEngine:
         """Make every parameter a view of the block, taking over the values of those that are not."""
         for (name, part), parameter in zip(self._parts(self.block), self.parameters.values(), strict=True):
             if self._views.get(name) is not parameter.data:
+                if parameter.dtype != self.block.dtype:
+                    raise DtypeError(
+                        f'parameter "{name}" is now {parameter.dtype}, training began in {self.block.dtype}: '
+                        "cast the model before the Trainer is made"
+                    )
                 part[...] = parameter.data
                 parameter.data = part
                 self._views[name] = parameter.data

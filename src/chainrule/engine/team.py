@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 
 PART = 0.02  # seconds of one part: how soon a change of the machine is noticed
-TRIAL = 1 / 4  # a trial of another number takes this share of a part: long beside the waking of its threads
+# A trial of another number takes this share of a part: long beside the waking of its threads. A glance goes before it,
+# so that a trial on a busy machine, where workers wait for whole time slices, ends soon.
+TRIAL, GLANCE = 1 / 4, 1 / 64
 FIRST_GAP, LONGEST_GAP = 4, 64  # parts between trials; doubled each time the choice is confirmed
 GAIN = 0.95  # another number must take less than this share of the time
 WORSE = 1.4  # two parts in a row this much slower than the best call for a trial: the machine has changed
@@ -29,6 +31,7 @@ class Team:
         self.seconds: dict[int, float] = {}  # of one step, by number of workers; that of the choice is smoothed
         self.gap = self.left = FIRST_GAP
         self.turn = self.slow = 0
+        self.promising = 0  # the number of workers whose glance was good enough for a trial
         self.best = math.inf  # of the choice, seconds of one step
 
     def part(self, steps: int) -> tuple[int, int]:
@@ -36,13 +39,15 @@ class Team:
         if len(self.candidates) == 1:
             return self.choice, steps
         fitting = PART / self.seconds[self.choice] if self.choice in self.seconds else 1
+        if self.promising:
+            return self.promising, max(1, min(steps, round(fitting * TRIAL)))
         self.left -= 1
         if self.left > 0:
             return self.choice, max(1, min(steps, round(fitting)))
         self.left = self.gap
         self.turn += 1
         others = [c for c in self.candidates if c != self.choice]
-        return others[self.turn % len(others)], max(1, min(steps, round(fitting * TRIAL)))
+        return others[self.turn % len(others)], max(1, min(steps, round(fitting * GLANCE)))
 
     def seconds_of(self, steps: int) -> float:
         """What a run of `steps` took lately; 0 before anything was measured."""
@@ -52,6 +57,9 @@ class Team:
         """Take in what a part took."""
         new, usual = seconds / steps, self.seconds.get(workers)
         trial = workers != self.choice
+        if trial and not self.promising and new < WORSE * self.seconds.get(self.choice, 0.0):
+            self.promising = workers
+            return
         self.seconds[workers] = new if usual is None or trial else 0.5 * (usual + new)
         if trial:
             better = new < GAIN * self.seconds.get(self.choice, 0.0)
@@ -59,7 +67,7 @@ class Team:
                 self.choice, self.best = workers, new
             self.gap = FIRST_GAP if better else min(2 * self.gap, LONGEST_GAP)
             self.left = self.gap
-            self.slow = 0
+            self.slow = self.promising = 0
         elif usual is not None:
             self.slow = self.slow + 1 if new > WORSE * self.best else 0
             self.best = min(self.best, new)
