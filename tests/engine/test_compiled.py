@@ -14,7 +14,7 @@ from chainrule.autodiff.tensor import Parameter, Tensor
 from chainrule.engine.compiled import CompiledEngine
 from chainrule.engine.reference import ReferenceEngine
 from chainrule.engine.team import Team
-from chainrule.errors import NonFiniteError, OptionError, ShapeError, TraceError
+from chainrule.errors import DtypeError, GraphError, NonFiniteError, OptionError, ShapeError, TraceError
 from chainrule.ops.updates import UPDATES
 
 Model = Callable[[dict[str, Parameter], Tensor], Tensor]
@@ -246,13 +246,38 @@ def test_a_gradient_that_is_not_finite_stops_before_the_update() -> None:
     assert p["w"].data[0, 0] == 0.0
 
 
+@pytest.mark.parametrize("update", ["sgd", "adam"])
+@pytest.mark.parametrize("width", [2, 400])  # with and without a snapshot
+def test_weights_stay_finite_where_lr_times_the_gradient_overflows(width: int, update: str) -> None:
+    p = parameters("float32", w=(5, width), v=(width, 3))
+    x, y = data("float32", mean_squared)
+    for options in ({}, {"clip_norm": 1.0}):
+        engine = CompiledEngine(lambda x: fn.tanh(x @ p["w"]) @ p["v"], mean_squared, p, UPDATES[update], **options)
+        before = {name: t.data.copy() for name, t in p.items()}
+        engine.bind(x, y)
+        with pytest.raises(NonFiniteError, match="step 7: lr times the gradient overflows"):
+            engine.run(indices(1, 16), coefficients(update, 1, 3e38), 7)
+        for name, tensor in p.items():
+            np.testing.assert_array_equal(tensor.data, before[name])
+
+
+def test_weights_that_are_not_finite_from_the_start_are_told_by_the_loss() -> None:
+    p = parameters("float32", w=(5, 3))
+    p["w"].data[0, 0] = np.nan
+    for engine in (ReferenceEngine, CompiledEngine):
+        made = engine(lambda x: x @ p["w"], mean_squared, p, UPDATES["sgd"])
+        made.bind(*data("float32", mean_squared))
+        with pytest.raises(NonFiniteError, match="step 0: the loss is nan"):
+            made.run(indices(3, 4), coefficients("sgd", 3), 0)
+
+
 def test_an_update_that_overflows_is_undone() -> None:
     p = parameters("float32", w=(1, 1))
     engine = CompiledEngine(lambda x: x @ p["w"], mean_squared, p, UPDATES["sgd"])
     p["w"].data = np.ones((1, 1), "f4")
     engine.bind(np.ones((4, 1), "f4"), np.full((4, 1), 2.0, "f4"))
     c = coefficients("sgd", 5, 0.1) * np.array([[1.0, 0.0]])
-    c[3, 0] = 1e39
+    c[3, 1] = 1e39  # weight decay
     with pytest.raises(NonFiniteError, match="step 3: an updated weight") as caught:
         engine.run(np.zeros((5, 2), np.int64), c, 0)
     assert caught.value.step == 3
@@ -268,14 +293,33 @@ def test_control_flow_on_values_says_to_use_the_reference_engine() -> None:
 
 def test_misuse_is_refused() -> None:
     p = parameters("float32", w=(5, 3))
-    x, y = data("float32", mean_squared)
+    x, _ = data("float32", mean_squared)
     with pytest.raises(OptionError, match="threads = 0"):
         CompiledEngine(lambda x: x @ p["w"], mean_squared, p, UPDATES["sgd"], workers=0)
     with pytest.raises(OptionError, match="no parameters"):
         CompiledEngine(lambda x: x, mean_squared, {}, UPDATES["sgd"])
-    with pytest.raises(ShapeError, match="single number"):
-        CompiledEngine(lambda x: x @ p["w"], lambda o, t, w: o, p, UPDATES["sgd"]).gradients(x, y)
     with pytest.raises(ShapeError, match="first axis"):
         CompiledEngine(lambda x: (x @ p["w"]).sum(), mean_squared, p, UPDATES["sgd"]).predict(x)
     with pytest.raises(OptionError, match="no program yet"):
         _ = CompiledEngine(lambda x: x @ p["w"], mean_squared, p, UPDATES["sgd"]).program
+
+
+@pytest.mark.parametrize("engine", [ReferenceEngine, CompiledEngine])
+def test_a_loss_that_cannot_be_trained_on_is_refused_alike(engine: Any) -> None:
+    p = parameters("float32", w=(5, 3))
+    x, y = data("float32", mean_squared)
+    for loss, error, message in (
+        (lambda o, t, w: o, ShapeError, "expected one number"),
+        (lambda o, t, w: 1.0, DtypeError, "its value is a float, expected a tensor"),
+        (lambda o, t, w: mean_squared(o.detach(), t, w), GraphError, "depends on no parameter"),
+    ):
+        with pytest.raises(error, match=message):
+            engine(lambda x: x @ p["w"], loss, p, UPDATES["sgd"]).gradients(x, y)
+
+
+@pytest.mark.parametrize("engine", [ReferenceEngine, CompiledEngine])
+def test_a_parameter_cast_after_the_start_is_refused(engine: Any) -> None:
+    made, p = build(engine, plain, "float32", mean_squared)
+    p["v"].cast(np.dtype("float64"))
+    with pytest.raises(DtypeError, match='parameter "v" is now float64, training began in float32'):
+        made.gradients(*data("float32", mean_squared))

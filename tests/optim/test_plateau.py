@@ -78,6 +78,11 @@ def test_monitor_relative_to_negative_values():
     assert [monitor.better(v) for v in (-10.0, -10.5, -11.5)] == [True, False, True]
 
 
+def test_infinity_is_never_better_and_does_not_stay_the_best():
+    monitor = Monitor("loss", min_delta=1e-4, relative=True)
+    assert [monitor.better(v) for v in (math.inf, 5.0, 4.0, -math.inf)] == [False, True, True, False]
+
+
 def test_nan_is_never_better():
     monitor = Monitor("loss")
     assert not monitor.better(math.nan)

@@ -16,7 +16,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim
-from chainrule.train import Trainer
+from chainrule.train import History, Trainer
 from chainrule.train.interrupt import Interrupt
 
 X = np.random.default_rng(0).normal(size=(10, 3))
@@ -133,6 +133,33 @@ def test_ctrl_c_from_an_observer_ends_the_run_in_good_order():
     assert recorder.events[-1] == ("fit_end", history.epochs)
     assert signal.getsignal(signal.SIGINT) is before
     assert not run.fit(X, Y, epochs=1).interrupted
+
+
+def test_ctrl_c_while_the_end_is_told_waits_for_it():
+    told = []
+
+    class Slow:
+        def on_fit_end(self, history):
+            press()
+            told.append(history.epochs)
+
+    history = trainer().fit(X, Y, epochs=2, callbacks=[Slow()])
+    assert told == [2]
+    assert history.interrupted
+
+
+def test_ctrl_c_between_the_columns_of_an_epoch_waits_for_the_last(monkeypatch):
+    extend = History.extend
+
+    def interrupted(self, metrics):
+        press()
+        extend(self, metrics)
+
+    monkeypatch.setattr(History, "extend", interrupted)
+    run = trainer()
+    history = run.fit(X, Y, epochs=3)
+    assert history.interrupted
+    assert history.epochs == run.epochs == len(history["loss"]) > 0
 
 
 def press():

@@ -9,7 +9,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim
-from chainrule.errors import LabelError, NonFiniteError, OptionError, ShapeError
+from chainrule.errors import DtypeError, LabelError, NonFiniteError, OptionError, ShapeError
 from chainrule.train import History, Trainer
 
 XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
@@ -271,20 +271,45 @@ def test_the_program_is_printed_by_the_compiled_engine_only():
     assert "linear" in str(trainer.program)
 
 
-def test_a_model_that_changed_is_traced_again(engine):
-    trainer = classifier(engine)
-    before = trainer.predict(XOR_X)
-    trainer.model.layers[1] = nn.ReLU()
-    assert not np.array_equal(trainer.predict(XOR_X), before)
-    trainer.model.layers.append(nn.Linear(2, 2))
-    with pytest.raises(OptionError, match="make a new Trainer"):
-        trainer.fit(XOR_X, XOR_Y)
+def test_a_layer_in_a_mode_of_its_own_keeps_it(engine):
+    trainer = regressor(engine, hidden=4)
+    dropout = trainer.model.layers[1].eval()
+    for call in (lambda: trainer.fit(X, Y, epochs=1, validation_data=(X, Y)), lambda: trainer.predict(X)):
+        call()
+        assert (trainer.model.training, dropout.training) == (True, False)
+    first = trainer.gradients(X, Y)["0.weight"]
+    trainer.steps += 1  # another mask, were there one
+    np.testing.assert_array_equal(trainer.gradients(X, Y)["0.weight"], first)
 
 
-def test_two_trainers_may_share_a_model():
-    first = regressor(dtype="float64")
-    second = Trainer(first.model, nn.MSELoss(), optim.SGD(lr=0.1), engine="reference")
-    alone = regressor(dtype="float64")
+def test_an_optimizer_may_be_replaced_by_one_of_its_kind(engine):
+    trainer = regressor(engine, optimizer=optim.Adam(lr=0.1))
+    trainer.step(X, Y)
+    before = weights(trainer)
+    trainer.optimizer = optim.Adam(lr=0.0)
+    trainer.step(X, Y)
+    np.testing.assert_array_equal(weights(trainer), before)
+    trainer.optimizer = optim.SGD(lr=0.1)
+    with pytest.raises(OptionError, match=r"optimizer is now SGD\(.*make a new Trainer"):
+        trainer.step(X, Y)
+
+
+def test_a_model_that_answers_no_tensor_is_refused(engine):
+    class Pair(nn.Module):
+        def __init__(self):
+            self.inner = nn.Linear(5, 1)
+
+        def forward(self, x):
+            return self.inner(x), x
+
+    with pytest.raises(DtypeError, match="forward answers tuple, expected one tensor"):
+        Trainer(Pair(), nn.MSELoss(), optim.SGD(), engine=engine).fit(X, Y)
+
+
+def test_two_trainers_may_share_a_model(engine):
+    first = regressor(engine, dtype="float64")
+    second = Trainer(first.model, nn.MSELoss(), optim.SGD(lr=0.1), engine=engine)
+    alone = regressor(engine, dtype="float64")
     for _ in range(2):
         first.step(X, Y)
         second.step(X, Y)

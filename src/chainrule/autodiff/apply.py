@@ -76,7 +76,10 @@ def _operand(op: Op, position: int, value: Any, dtype: np.dtype[Any]) -> Tensor 
     if value.dtype == dtype or _is_index(op, name, value.dtype):
         return value
     if value.is_symbolic or tapes.active_tape() is not None:
-        raise DtypeError(f"{op.name}: {name} is {value.dtype} among tensors of {dtype}: a traced model needs one dtype")
+        raise DtypeError(
+            f"{op.name}: {name} is {value.dtype} among tensors of {dtype}, a traced model needs one dtype: "
+            f"pass it as {dtype}, for example y.astype({dtype.name!r})"
+        )
     return value
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.autodiff.tensor import Tensor
+from chainrule.engine.checks import check_dtype
 from chainrule.engine.memory import ALIGNMENT, allocate_buffer
 from chainrule.errors import DtypeError, OptionError
 from chainrule.ops.record import Array, View
@@ -57,11 +58,7 @@ class Blocks:
         for name, tensor in self.tensors.items():
             view = self.arrays[name]
             if tensor.data is not view:
-                if tensor.dtype != self.dtype:
-                    raise DtypeError(
-                        f'parameter "{name}" is now {tensor.dtype}, training began in {self.dtype}: '
-                        "cast the model before the Trainer is made"
-                    )
+                check_dtype(name, tensor, self.dtype)
                 view[...] = tensor.data
                 tensor.data = view
 

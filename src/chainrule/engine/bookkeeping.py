@@ -50,11 +50,24 @@ def record(tile: Int, state: Int1, loss: Real1, losses: Float1) -> None:
 
 @kernel
 def check(tile: Int, state: Int1, gradient: Real1, size: Int) -> None:
-    """Stop the run where a gradient is not finite."""
+    """Stop the run where a gradient is not finite, before it is clipped."""
     part = gradient[tile * size : tile * size + size]
     total = real(0)
     for i in range(part.size):
         total += part[i] * 0.0
+    if total != 0.0:
+        state[STOP] = 1
+
+
+@kernel
+def check_update(tile: Int, state: Int1, gradient: Real1, coefficients: Float1, size: Int) -> None:
+    """Stop the run where the gradient is not finite or the update would leave the dtype's range: its size is about
+    lr·|g|, or lr in a rule that normalises g, and neither may come within a factor of 256 of that range."""
+    part = gradient[tile * size : tile * size + size]
+    factor = real(max(coefficients[0], 1.0) * 256.0)
+    total = real(0)
+    for i in range(part.size):
+        total += part[i] * factor * 0.0
     if total != 0.0:
         state[STOP] = 1
 

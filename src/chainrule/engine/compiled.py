@@ -11,12 +11,13 @@ from chainrule.autodiff.tape import symbol, tracing
 from chainrule.autodiff.tensor import Parameter, Tensor, wrap
 from chainrule.engine import bookkeeping as book
 from chainrule.engine.blocks import Blocks
+from chainrule.engine.checks import check_loss, check_reached, not_finite
 from chainrule.engine.fuse import fuse
 from chainrule.engine.graph import Forward, Graph, Value, backward
 from chainrule.engine.lower import Constant, Lowering
 from chainrule.engine.memory import allocate_buffer
 from chainrule.engine.program import Instruction, Program, Slot
-from chainrule.errors import NonFiniteError, OptionError, ShapeError
+from chainrule.errors import OptionError, ShapeError
 from chainrule.native.kernel import Call, blocks
 from chainrule.native.state import SEED, WORDS
 from chainrule.native.workers import default_workers
@@ -93,9 +94,15 @@ class CompiledEngine:
             self.blocks.restore(snapshot)
             self._stop_before_overflow(bound, indices, coefficients, first_step)
         if done < len(indices):
-            what = "a gradient is not finite" if np.isfinite(losses[done]) else f"the loss is {losses[done]}"
-            raise _not_finite(first_step + done, what)
+            raise not_finite(first_step + done, self._reason(losses[done]))
         return losses
+
+    def _reason(self, loss: float) -> str:
+        """Why the program stopped, from what it left behind."""
+        if not np.isfinite(loss):
+            return f"the loss is {loss}"
+        finite = all(np.isfinite(self.blocks.gradient(name).numpy()).all() for name in self.blocks.tensors)
+        return "lr times the gradient overflows" if finite else "a gradient is not finite"
 
     def _steps(self, bound: _Bound, indices: Array, coefficients: Array, first_step: int) -> tuple[Array, int]:
         """Replay; answers the losses and how many steps were completed."""
@@ -110,10 +117,12 @@ class CompiledEngine:
         """Replay step by step up to the update, made from finite gradients, that left the range of the dtype."""
         for i in range(len(indices)):
             before = self.blocks.snapshot()
-            self._steps(bound, indices[i : i + 1], coefficients[i : i + 1], first_step + i)
+            loss, done = self._steps(bound, indices[i : i + 1], coefficients[i : i + 1], first_step + i)
+            if not done:
+                raise not_finite(first_step + i, self._reason(loss[0]))
             if not self.blocks.finite():
                 self.blocks.restore(before)
-                raise _not_finite(first_step + i, "an updated weight is not finite")
+                raise not_finite(first_step + i, "an updated weight is not finite")
 
     def gradients(
         self, x: Array, y: Array, weight: Array | None = None, step: int = 0
@@ -252,14 +261,10 @@ class _Builder:
             forward_nodes = len(tape.nodes)
             loss = None
             if self.kind != "predict":
-                loss = self.engine.loss_function(output, symbols["y"], symbols.get("weight"))
+                loss = check_loss(self.engine.loss_function(output, symbols["y"], symbols.get("weight")))
         if self.kind == "predict" and (not output.shape or output.shape[0] != self.batch):
             raise ShapeError(
                 f"the model's output has shape {output.shape}: its first axis must be the {self.batch} samples"
-            )
-        if loss is not None and loss.size != 1:
-            raise ShapeError(
-                f"the loss has shape {loss.shape}, expected a single number: reduce it with mean() or sum()"
             )
         steps = Forward(self.engine.blocks.tensors, symbols)
         steps.add(tape.nodes[:forward_nodes], "forward")
@@ -269,6 +274,7 @@ class _Builder:
             graph.loss = steps.value(loss)
             seed = Value(loss.shape, self.dtype, "one", "constant", wrap(np.ones(loss.shape, self.dtype)))
             backward(steps, graph, loss, seed)
+            check_reached(bool(graph.gradients))
         return graph
 
     def _batch(self, graph: Graph, homes: dict[Value, View]) -> None:
@@ -292,8 +298,9 @@ class _Builder:
         whole = (owned.size,)
         gradient, parameter = View(owned.gradients, whole), View(owned.parameters, whole)
         tiles, size = blocks(owned.size, book.CHECK_TILE), book.CHECK_TILE
-        call = book.check(tiles, engine.state, gradient, size, flops=2.0 * owned.size)
-        self._add(call, "update", "check", "stop unless g is finite", stops=True)
+        if engine.clip_value is not None or engine.clip_norm is not None:
+            call = book.check(tiles, engine.state, gradient, size, flops=2.0 * owned.size)
+            self._add(call, "update", "check", "stop unless g is finite", stops=True)
         if engine.clip_value is not None:
             call = book.clip_by_value(tiles, gradient, engine.clip_value, size, flops=2.0 * owned.size)
             self._add(call, "update", "clip_by_value", "g = min(max(g, -c), c)")
@@ -303,6 +310,8 @@ class _Builder:
             self._add(call, "update", "squares", "Σg² of each tile")
             call = book.clip_by_norm(tiles, gradient, partial, engine.clip_norm, size, flops=1.0 * owned.size)
             self._add(call, "update", "clip_by_norm", "g = g·min(1, c/‖g‖)")
+        call = book.check_update(tiles, engine.state, gradient, self.row, size, flops=3.0 * owned.size)
+        self._add(call, "update", "check", "stop unless g and lr·g are finite", stops=True)
         update = engine.update
         states = [View(owned.states[name], whole) for name in update.states]
         flops = update.flops * owned.size
@@ -319,11 +328,3 @@ class _Builder:
 
     def _add(self, call: Call, phase: str, name: str, formula: str, stops: bool = False) -> None:
         self.instructions.append(Instruction(call, phase, name, formula, stops))
-
-
-def _not_finite(step: int, what: str) -> NonFiniteError:
-    return NonFiniteError(
-        f"step {step}: {what}; the weights are those before this step: "
-        "lower lr, clip the gradients (clip_norm=1.0), or look for extreme values in the data",
-        step,
-    )

@@ -7,7 +7,6 @@ values.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,8 @@ from numpy.typing import NDArray
 from chainrule.autodiff.random import random_context
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Tensor, wrap
-from chainrule.errors import DtypeError, NonFiniteError, OptionError, ShapeError
+from chainrule.engine.checks import check_dtype, check_loss, check_reached, not_finite
+from chainrule.errors import DtypeError, OptionError
 from chainrule.ops.record import Array
 from chainrule.ops.updates import Update
 
@@ -108,14 +108,15 @@ class ReferenceEngine:
         with np.errstate(all="ignore"):  # what is not finite is found here, once, and has an error of its own
             loss, gradient = self._differentiate(batch, step)
             if not np.isfinite(loss):
-                raise _non_finite("the loss", loss, step)
+                raise not_finite(step, f"the loss is {loss}")
             for name, part in self._parts(gradient):
                 if not np.isfinite(part).all():
-                    raise _non_finite(f'the gradient of "{name}"', part[~np.isfinite(part)][0], step)
+                    value = part[~np.isfinite(part)][0]
+                    raise not_finite(step, f'the gradient of "{name}" is {value}')
             gradient = clip(gradient, self._clip_norm, self._clip_value)
             block, *states = self._update.definition(self.block, gradient, *self.states, row)
         if not np.isfinite(block).all():
-            raise _non_finite("an updated weight", block[~np.isfinite(block)][0], step)
+            raise not_finite(step, f"an updated weight is {block[~np.isfinite(block)][0]}")
         self.block[:] = block
         self.states = states
         return loss
@@ -125,9 +126,8 @@ class ReferenceEngine:
         for parameter in self.parameters.values():
             parameter.grad = None
         with random_context(self._seed, step):
-            loss = self._loss(self._forward(wrap(x)), wrap(y), None if weight is None else wrap(weight))
-        if loss.shape != ():
-            raise ShapeError(f"loss: its value has shape {loss.shape}, expected one number: take the mean or the sum")
+            loss = check_loss(self._loss(self._forward(wrap(x)), wrap(y), None if weight is None else wrap(weight)))
+        check_reached(loss.requires_grad)
         value = float(loss.detach().item())
         loss.backward()
         gradient = np.zeros_like(self.block)
@@ -140,11 +140,7 @@ class ReferenceEngine:
         """Make every parameter a view of the block, taking over the values of those that are not."""
         for (name, part), parameter in zip(self._parts(self.block), self.parameters.values(), strict=True):
             if self._views.get(name) is not parameter.data:
-                if parameter.dtype != self.block.dtype:
-                    raise DtypeError(
-                        f'parameter "{name}" is now {parameter.dtype}, training began in {self.block.dtype}: '
-                        "cast the model before the Trainer is made"
-                    )
+                check_dtype(name, parameter, self.block.dtype)
                 part[...] = parameter.data
                 parameter.data = part
                 self._views[name] = parameter.data
@@ -171,11 +167,3 @@ def clip(gradient: Array, norm: float | None, value: float | None) -> Array:
         if norm < length + EPS:
             gradient = gradient * gradient.dtype.type(norm / (length + EPS))
     return gradient
-
-
-def _non_finite(what: str, value: Any, step: int) -> NonFiniteError:
-    return NonFiniteError(
-        f"step {step}: {what} is {value}; the weights are those before this step: "
-        "lower lr, clip the gradients (clip_norm=1.0), or look for extreme values in the data",
-        step,
-    )

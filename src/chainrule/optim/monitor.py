@@ -15,7 +15,7 @@ class Monitor:
     """Remembers the best value of one metric and says whether a new value beats it.
 
     Formula (mode "min"): better if value < best - min_delta, or value < best - min_delta·|best| where `relative`.
-    `mode` "auto" is "max" for metrics whose name ends in one of RISING, else "min". A NaN is never better.
+    `mode` "auto" is "max" for metrics whose name ends in one of RISING, else "min". NaN and infinity are never better.
     Raises OptionError for a negative or non-finite min_delta or an unknown mode.
     Example: Monitor("val_accuracy").better(0.9)   # True: the first value always is
     """
@@ -34,7 +34,7 @@ class Monitor:
 
     def better(self, value: float) -> bool:
         """Take in `value`; True if it is the best so far."""
-        if math.isnan(value):
+        if not math.isfinite(value):
             return False
         if not math.isnan(self.best):
             margin = self.min_delta * (abs(self.best) if self.relative else 1.0)

@@ -79,15 +79,19 @@ class Fitting:
         history = self._trainer.history
         try:
             with self._interrupt:
-                self._events.emit("fit_begin", self._trainer)
-                while history.epochs < self._plan.epochs and not history.stopped:
-                    self._run_epochs(history)
-        except KeyboardInterrupt:
-            history.interrupted, history.stopped = True, "interrupted"
-        except Stopped:
-            pass  # history.stopped holds the reason
-        finally:
-            self._events.emit("fit_end", history)
+                try:
+                    self._events.emit("fit_begin", self._trainer)
+                    while history.epochs < self._plan.epochs and not history.stopped:
+                        self._run_epochs(history)
+                except KeyboardInterrupt:
+                    history.interrupted, history.stopped = True, "interrupted"
+                except Stopped:
+                    pass  # history.stopped holds the reason
+                finally:
+                    with self._interrupt.shield():  # so that the best weights are put back as a whole
+                        self._events.emit("fit_end", history)
+        except KeyboardInterrupt:  # pressed while the end was told: there is nothing left to end
+            history.interrupted = True
         return history
 
     def _run_epochs(self, history: History) -> None:
@@ -111,8 +115,9 @@ class Fitting:
             metrics |= {f"val_{name}": [value] for name, value in trainer.measure(self._validation).items()}
         seconds = time.perf_counter() - started
         self._epochs.measure(epochs, seconds)
-        history.extend({**metrics, "seconds": [seconds / epochs] * epochs})
-        trainer.epochs += epochs
+        with self._interrupt.shield():  # all columns, and the trainer's count, or nothing
+            history.extend({**metrics, "seconds": [seconds / epochs] * epochs})
+            trainer.epochs += epochs
 
     def _train(self, epochs: int) -> Floats:
         """The steps of some epochs; answers each epoch's mean loss over its samples."""

@@ -34,10 +34,11 @@ def top_k(outputs: ArrayLike, labels: ArrayLike, k: int = 5, weight: ArrayLike |
     Raises ShapeError unless outputs are (n, C), OptionError for k < 1, LabelError for a label outside 0 .. C - 1.
     Example: top_k([[0.1, 0.5, 0.4]], [2], k=2)   # 1.0
     """
-    scores, true = np.asarray(outputs), np.asarray(labels)
+    scores, true = _array("top_k", outputs), _array("top_k", labels)
     count("top_k", "k", k)
     if scores.ndim != 2 or true.shape != scores.shape[:1]:
         raise ShapeError(f"top_k: scores are {scores.shape} and labels {true.shape}, expected (n, C) and (n,)")
+    true = _whole("top_k", "labels", true)
     if true.size and not (true.min() >= 0 and true.max() < scores.shape[1]):
         raise LabelError(
             f"top_k: labels go from {true.min()} to {true.max()}, the scores have {scores.shape[1]} classes"
@@ -57,7 +58,7 @@ def confusion_matrix(
     1.
     Example: confusion_matrix([0, 1, 1], [0, 0, 1])   # [[1, 1], [0, 1]]
     """
-    scores = np.asarray(outputs)
+    scores = _array("confusion_matrix", outputs)
     predicted, true = _labels("confusion_matrix", outputs, labels)
     if classes is None:
         most = max(int(predicted.max(initial=-1)), int(true.max(initial=-1))) + 1
@@ -157,25 +158,35 @@ def r2(outputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None = None) 
 
 
 def _labels(place: str, outputs: ArrayLike, labels: ArrayLike) -> tuple[Labels, Labels]:
-    scores, true = np.asarray(outputs), np.asarray(labels)
+    scores, true = _array(place, outputs), _array(place, labels)
     predicted = scores.argmax(axis=1) if scores.ndim == 2 and scores.shape[1] else scores
     if predicted.ndim != 1 or predicted.shape != true.shape:
         raise ShapeError(
             f"{place}: outputs are {scores.shape} and labels {true.shape}, "
             "expected scores (n, C) or labels (n,), and labels (n,)"
         )
-    whole = []
-    for name, values in (("predicted labels", predicted), ("labels", true)):
-        if values.dtype.kind not in "biuf" or (values.dtype.kind == "f" and not np.all(values == np.floor(values))):
-            raise LabelError(f"{place}: {name} must be whole numbers, got {values.dtype} {values[:3]}")
-        whole.append(values.astype(np.int64))
-    return whole[0], whole[1]
+    return _whole(place, "predicted labels", predicted), _whole(place, "labels", true)
+
+
+def _array(place: str, values: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise DataError(f"{place}: rows have different lengths: pad or cut them to one length") from None
+
+
+def _whole(place: str, name: str, values: NDArray[Any]) -> Labels:
+    real = values.dtype.kind == "f"
+    if values.dtype.kind not in "biuf" or (real and not (np.isfinite(values) & (values == np.floor(values))).all()):
+        raise LabelError(f"{place}: {name} must be whole numbers, got {values.dtype} {values[:3]}: renumber them")
+    return values.astype(np.int64)
 
 
 def _averaged(
     place: str, outputs: ArrayLike, labels: ArrayLike, average: str, positive: int, weight: ArrayLike | None
 ) -> float:
     choice(place, "average", average, ("macro", "binary"))
+    count(place, "positive", positive, least=0)
     matrix = confusion_matrix(outputs, labels, weight=weight)
     hits, predicted, true = np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1)
     of = {"precision": (hits, predicted), "recall": (hits, true), "f1": (2 * hits, predicted + true)}

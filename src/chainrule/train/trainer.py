@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from chainrule.autodiff.random import checked_seed
 from chainrule.autodiff.tape import no_grad
-from chainrule.autodiff.tensor import Parameter, wrap
-from chainrule.errors import NonFiniteError, OptionError, ShapeError
+from chainrule.autodiff.tensor import Parameter, Tensor, wrap
+from chainrule.errors import DtypeError, NonFiniteError, OptionError, ShapeError
 from chainrule.nn import Module
 from chainrule.ops.record import Array, Shape
 from chainrule.optim.optimizers import Optimizer
@@ -28,6 +28,7 @@ from chainrule.train.fitting import Data, Fitting, Plan
 from chainrule.train.history import History
 from chainrule.train.pace import Pace
 from chainrule.train.progress import make_progress
+from chainrule.train.structure import Known, structure
 
 Loss = Callable[..., Any]
 BLOCK = 256  # rows predicted in one call, or a multiple of it
@@ -70,11 +71,12 @@ class Trainer:
         self.history = History()
         self.plan = Plan(0, Batches(0, 1, self.seed, False), 0, 0)
         self._task = evaluation.task_of(loss)
+        self._update = optimizer.update
         self._outputs: dict[Shape, Shape] = {}  # of a row of x -> of the outputs for some rows
         self._parameters: dict[str, Parameter] = _trainable(model)
         if not self._parameters:
             raise OptionError("Trainer: the model has no parameters that require gradients: there is nothing to train")
-        self._signature: tuple[Any, ...] = ()
+        self._structure: list[Known] = []
         self._dtype = next(iter(self._parameters.values())).dtype
         if clip_norm is not None:
             clip_norm = number("Trainer", "clip_norm", clip_norm, above=0)
@@ -165,6 +167,11 @@ class Trainer:
 
     def run(self, data: Data, batches: Sequence[Rows]) -> NDArray[np.float64]:
         """A step for each row of each block (S, B) in `batches`, which number rows of the data; answers the losses."""
+        if self.optimizer.update is not self._update:
+            raise OptionError(
+                f"Trainer: optimizer is now {self.optimizer!r}, which keeps other state than the one the trainer was "
+                "made with: set one of the same kind (for another lr), or make a new Trainer"
+            )
         self.engine.bind(data.x, data.y, data.weight)  # each time: an observer may have used the engine for other data
         steps = np.arange(self.steps, self.steps + sum(map(len, batches)), dtype=np.int64)
         coefficients = self.optimizer.coefficients(steps + 1, self.rates(steps))
@@ -228,7 +235,12 @@ class Trainer:
         if x.shape[1:] not in self._outputs:
             rows = x[:2]
             with self._mode(False), no_grad(), np.errstate(all="ignore"):
-                shape = self.model(wrap(rows)).shape
+                output = self.model(wrap(rows))
+            if not isinstance(output, Tensor):
+                raise DtypeError(
+                    f"model: forward answers {type(output).__name__}, expected one tensor: return the outputs alone"
+                )
+            shape = output.shape
             if not shape or shape[0] != len(rows):
                 raise ShapeError(
                     f"model: outputs have shape {shape} for {len(rows)} samples, expected one row per sample"
@@ -247,24 +259,26 @@ class Trainer:
             raise OptionError(
                 "Trainer: the model has other parameters than when the trainer was made: make a new Trainer"
             )
-        signature = (repr(model), [m.training == model.training for m in model.named_modules().values()])
-        if signature == self._signature:
+        found = structure(model)
+        if found == self._structure:
             return
-        self._signature = signature
+        self._structure = found
         self._outputs.clear()
         self.engine.forget()
 
     @contextmanager
     def _mode(self, training: bool) -> Iterator[None]:
-        """Training or evaluation mode for a while."""
-        before = self.model.training
-        if before != training:
-            self.model.train(training)
+        """Training or evaluation mode for a while; then each layer is as it was, also one in a mode of its own."""
+        if self.model.training == training:
+            yield
+            return
+        before = [(module, module.training) for module in self.model.named_modules().values()]
+        self.model.train(training)
         try:
             yield
         finally:
-            if before != training:
-                self.model.train(before)
+            for module, mode in before:
+                module.training = mode
 
 
 def _trainable(model: Module) -> dict[str, Parameter]:

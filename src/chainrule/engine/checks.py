@@ -1,0 +1,48 @@
+"""What both engines refuse, in the same words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.autodiff.tensor import Tensor
+from chainrule.errors import DtypeError, GraphError, NonFiniteError, ShapeError
+
+
+def check_loss(loss: Any) -> Tensor:
+    """The loss a model was given, if it is one number; raises DtypeError or ShapeError."""
+    if not isinstance(loss, Tensor):
+        raise DtypeError(
+            f"loss: its value is a {type(loss).__name__}, expected a tensor: compute it by operations on the outputs"
+        )
+    if loss.size != 1:
+        raise ShapeError(f"loss: its value has shape {loss.shape}, expected one number: take the mean or the sum")
+    return loss
+
+
+def check_reached(some: bool) -> None:
+    """Raise GraphError unless the loss depends on some of the parameters."""
+    if not some:
+        raise GraphError(
+            "loss: it depends on no parameter of the model, there is nothing to train: "
+            "compute it from the outputs, without detach() and outside of no_grad()"
+        )
+
+
+def check_dtype(name: str, parameter: Tensor, dtype: np.dtype[Any]) -> None:
+    """Raise DtypeError where a parameter was cast after training began."""
+    if parameter.dtype != dtype:
+        raise DtypeError(
+            f'parameter "{name}" is now {parameter.dtype}, training began in {dtype}: '
+            "cast the model before its Trainer is made"
+        )
+
+
+def not_finite(step: int, what: str) -> NonFiniteError:
+    """The error of a step that was given up."""
+    return NonFiniteError(
+        f"step {step}: {what}; the weights are those before this step: "
+        "lower lr, clip the gradients (clip_norm=1.0), or look for extreme values in the data",
+        step,
+    )

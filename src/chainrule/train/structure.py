@@ -1,0 +1,44 @@
+"""What a model is besides its parameters: a traced program holds only as long as this stays the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.autodiff.tape import fingerprint
+from chainrule.autodiff.tensor import Parameter, Tensor
+from chainrule.nn import Module
+
+Known = tuple[Any, ...]
+
+
+def structure(model: Module) -> list[Known]:
+    """Everything in the attributes of a model and its layers that a trace may have read, to be compared with ==.
+
+    Arrays and constant tensors count by their values; parameters do not, programs read them anew; of other objects
+    only the class is known. Modes count by how layers differ from the model, which is switched as a whole.
+    """
+    return [
+        (path, type(module), module.training == model.training, _attributes(vars(module)))
+        for path, module in model.named_modules().items()
+    ]
+
+
+def _attributes(attributes: dict[str, Any]) -> Known:
+    return tuple((name, *_known(value)) for name, value in attributes.items() if name != "training")
+
+
+def _known(value: Any) -> Known:
+    kind = type(value)
+    if isinstance(value, Tensor):
+        return (kind, *(() if isinstance(value, Parameter) or value.is_symbolic else _known(value.data)))
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return kind, value.shape, value.dtype, fingerprint(value)
+    if isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
+        return kind, repr(value)  # text, as NaN is not equal to itself
+    if isinstance(value, (list, tuple)):
+        return kind, *map(_known, value)
+    if isinstance(value, dict):
+        return kind, *((repr(key), _known(item)) for key, item in value.items())
+    return (kind, value) if callable(value) and not isinstance(value, Module) else (kind,)
