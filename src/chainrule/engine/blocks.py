@@ -40,6 +40,11 @@ class Blocks:
         self._moved = [buffer.array for buffer in blocks if buffer.array is not None]  # what an update writes
         self.adopt()
 
+    @property
+    def bytes(self) -> int:
+        """Of parameters, gradients and states together."""
+        return self.parameters.bytes + self.gradients.bytes + sum(b.bytes for b in self.states.values())
+
     def parameter(self, name: str) -> View:
         """Where a parameter lives."""
         return View(self.parameters, self.tensors[name].shape, self.offsets[name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,8 +15,9 @@ from chainrule.engine.checks import check_loss, check_reached, not_finite
 from chainrule.engine.fuse import fuse
 from chainrule.engine.graph import Forward, Graph, Value, backward
 from chainrule.engine.lower import Constant, Lowering
-from chainrule.engine.memory import allocate_buffer
+from chainrule.engine.memory import allocate_buffer, lifetimes, place
 from chainrule.engine.program import Instruction, Program, Slot
+from chainrule.engine.recompute import choose, recomputing
 from chainrule.errors import OptionError, ShapeError
 from chainrule.native.kernel import Call, blocks
 from chainrule.native.state import SEED, WORDS
@@ -36,7 +37,8 @@ class CompiledEngine:
     """Trains through programs; the interface is that of `chainrule.engine.reference.ReferenceEngine`.
 
     forward: the model; loss(output, target, weight or None): the loss as a single number; parameters: what to learn,
-    by name; update: the optimizer's rule; workers: threads, by default the processors this process may use.
+    by name; update: the optimizer's rule; workers: threads, by default the processors this process may use;
+    memory_limit: bytes a training step may take, kept by computing values again (`chainrule.engine.recompute`).
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class CompiledEngine:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         workers: int | None = None,
+        memory_limit: int | None = None,
     ) -> None:
         if workers is not None and workers < 1:
             raise OptionError(f"threads = {workers}: expected a whole number of at least 1, or None for all processors")
         self.forward, self.loss_function, self.update = forward, loss, update
         self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.memory_limit = memory_limit
         self.workers = workers or default_workers()
         self.blocks = Blocks(parameters, update.states)
         self.state = View(allocate_buffer(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
@@ -235,6 +239,10 @@ class _Builder:
         homes = {value: self.engine.blocks.parameter(name) for name, value in graph.parameters.items()}
         homes |= {value: self.engine.blocks.gradient(name) for name, value in graph.gradients.items()}
         homes |= {v: View(Buffer(v.size, v.dtype, "arena", v.name), v.shape) for v in graph.inputs.values()}
+        again: Sequence[Value] = ()
+        if self.engine.memory_limit is not None and self.kind != "predict":
+            again = self._fitting(graph, homes, self.engine.memory_limit)
+            graph = recomputing(graph, again)
         self._batch(graph, homes)
         lowering = Lowering(graph, self.dtype, homes, self.engine.state)
         for phase in ("forward", "loss", "backward"):
@@ -249,10 +257,29 @@ class _Builder:
             self._update()
         if self.kind == "predict":
             self._deliver(lowering.view(graph.output))
-        program = Program(self.instructions, self.dtype, self.engine.state, self.engine.workers)
+        program = Program(
+            self.instructions, self.dtype, self.engine.state, self.engine.workers, self.engine.blocks.bytes
+        )
+        program.recomputed = [v.name for v in again]
         result = (book.deliver, "target") if self.kind == "predict" else (book.record, "losses")
         frozen = [c for c in lowering.constants if isinstance(c.source, Parameter)]
         return _Bound(program, {role: a.dtype for role, a in self.data.items()}, graph.output, result, frozen)
+
+    def _fitting(self, graph: Graph, homes: dict[Value, View], limit: int) -> Sequence[Value]:
+        """The values to compute again so that a step takes at most `limit` bytes. Raises OptionError where none do."""
+
+        def peak(graph: Graph) -> int:
+            calls = Lowering(graph, self.dtype, homes, self.engine.state).calls
+            return self.engine.blocks.bytes + place(lifetimes(calls))
+
+        choice = choose(graph, limit, peak)
+        if choice.peak > limit:
+            raise OptionError(
+                f"memory_limit = {limit:,} bytes: a step on {self.batch} samples takes {choice.peak:,} at least, "
+                f"{self.engine.blocks.bytes:,} of them parameters, gradients and optimizer states: raise the limit or "
+                "make the batch smaller"
+            )
+        return choice.values
 
     def _trace(self) -> Graph:
         symbols = {role: symbol((self.batch, *a.shape[1:]), a.dtype, role) for role, a in self.data.items()}

@@ -57,13 +57,17 @@ class Slot:
 class Program:
     """Instructions encoded as int64 words, with the memory they work on.
 
-    `print(program)` shows one line per instruction; `run(steps)` replays it.
+    `print(program)` shows one line per instruction; `run(steps)` replays it. `block_bytes` are those of parameters,
+    gradients and optimizer states, which outlive the program.
     """
 
-    def __init__(self, instructions: Sequence[Instruction], dtype: np.dtype[Any], state: View, workers: int) -> None:
+    def __init__(
+        self, instructions: Sequence[Instruction], dtype: np.dtype[Any], state: View, workers: int, block_bytes: int = 0
+    ) -> None:
         self.instructions, self.dtype, self.state = list(instructions), dtype, state
         calls = [i.call for i in self.instructions]
-        self.arena_bytes = plan(calls)
+        self.arena_bytes, self.block_bytes = plan(calls), block_bytes
+        self.recomputed: list[str] = []  # values of the forward pass that are computed again to save memory
         self.seconds = sum(_seconds(call) for call in calls)
         self.workers = 1 if self.seconds < SHARE_FROM else workers
         self.team = Team(self.workers)
@@ -153,6 +157,11 @@ class Program:
         """Let every worker pass all barriers and leave at the next check."""
         self.counters[STOP] = 1
         self.barrier[0] = 1 << 60
+
+    @property
+    def peak_bytes(self) -> int:
+        """Memory of a step: parameters, gradients, optimizer states, and the arena of all else."""
+        return self.arena_bytes + self.block_bytes
 
     @property
     def stopped(self) -> bool:

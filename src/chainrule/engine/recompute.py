@@ -1,0 +1,129 @@
+"""Memory for time: what the forward pass computed is computed again in the backward pass instead of being kept.
+
+Backpropagation reads values of the forward pass long after they were made, and they make up most of a step's memory.
+Computing such a value again, just before its first reader, from others that are kept, frees its place in between; the
+bits are the same. Cheap values go first (activations, normalisation, pooling: a pass over memory). If that is not
+enough, values are kept at intervals only, and the stretches between them computed again one at a time.
+
+Source: T. Chen, B. Xu, C. Zhang and C. Guestrin, "Training deep nets with sublinear memory cost" (2016), section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from chainrule.engine.graph import Graph, Task, Value
+
+CHEAP = 4.0  # operations for each byte: below it a value costs about a pass over memory to compute again
+SMALL = 1 / 256  # of all kept bytes: values below this share are not worth a task
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is computed again, and the bytes of memory a step then takes at its peak."""
+
+    values: tuple[Value, ...]
+    peak: int
+
+
+def kept(graph: Graph) -> list[Value]:
+    """Results of the forward pass that the backward pass reads, in order, without those too small to matter."""
+    read_later = {v for task in graph.tasks if task.phase == "backward" for v in task.reads()}
+    results = {graph.output, graph.loss}
+    found = [v for t in graph.tasks if t.phase == "forward" for v in t.outputs if v in read_later and v not in results]
+    least = SMALL * sum(v.bytes for v in found)
+    return [v for v in found if v.bytes >= least]
+
+
+def choose(graph: Graph, limit: int, peak: Callable[[Graph], int]) -> Choice:
+    """The fewest values to compute again so that `peak(graph)` is at most `limit`, cheap ones first.
+
+    Answers the smallest peak found where none is within the limit.
+    """
+    best = Choice((), peak(graph))
+    for values in _levels(graph):
+        if best.peak <= limit:
+            break
+        level = Choice(tuple(values), peak(recomputing(graph, values)))
+        if level.peak <= limit:
+            return _shortest(graph, level, limit, peak)
+        best = min(best, level, key=lambda choice: choice.peak)
+    return best
+
+
+def _levels(graph: Graph) -> Iterator[list[Value]]:
+    """Sets of values to compute again: all cheap ones, then all but every n-th."""
+    values = kept(graph)
+    makers = {v: task for task in graph.tasks for v in task.outputs}
+    yield [v for v in values if _operations(makers[v]) < CHEAP * v.bytes]
+    period = 2
+    while period <= len(values):
+        yield [v for i, v in enumerate(values) if i % period != period - 1]
+        period += max(1, period // 2)
+
+
+def _shortest(graph: Graph, level: Choice, limit: int, peak: Callable[[Graph], int]) -> Choice:
+    """The fewest leading values of a level that are enough, by bisection."""
+    best, low, high = level, 0, len(level.values)
+    while high - low > 1:
+        middle = (low + high) // 2
+        choice = Choice(level.values[:middle], peak(recomputing(graph, level.values[:middle])))
+        if choice.peak <= limit:
+            best, high = choice, middle
+        else:
+            low = middle
+    return best
+
+
+def _operations(task: Task) -> float:
+    """Floating-point operations of a task."""
+    if callable(task.op.flops):
+        return task.op.flops(*(None if v is None else v.shape for v in task.operands))
+    return task.op.flops * sum(v.size for v in task.outputs)
+
+
+def recomputing(graph: Graph, values: Sequence[Value]) -> Graph:
+    """The graph with each of `values` computed again just before the first backward task that reads it."""
+    again = set(values)
+    makers = {v: task for task in graph.tasks if task.phase == "forward" for v in task.outputs}
+    order = {id(task): number for number, task in enumerate(graph.tasks)}
+    copies: dict[Value, Value] = {}
+    tasks: list[Task] = []
+    for task in graph.tasks:
+        if task.phase == "backward":
+            needed = _needed([v for v in task.reads() if v in again], makers, again, copies)
+            for maker in sorted(needed, key=lambda t: order[id(t)]):
+                tasks.append(_again(maker, again, copies))
+            tasks.append(_reading(task, copies))
+        else:
+            tasks.append(task)
+    return replace(graph, tasks=tasks)
+
+
+def _needed(
+    wanted: list[Value], makers: dict[Value, Task], again: set[Value], copies: dict[Value, Value]
+) -> list[Task]:  # fmt: skip
+    """The tasks to run again for the values wanted: their makers, and those of what these read and nobody kept."""
+    found: dict[int, Task] = {}
+    while wanted:
+        maker = makers[value] if (value := wanted.pop()) not in copies else None
+        if maker is not None and id(maker) not in found:
+            found[id(maker)] = maker
+            wanted += [v for v in maker.reads() if v in again]
+    return list(found.values())
+
+
+def _again(task: Task, again: set[Value], copies: dict[Value, Value]) -> Task:
+    """A forward task to run in the backward pass; only what was not kept gets the new outputs."""
+    fresh = [replace(v, name=f"{v.name}*") for v in task.outputs]
+    new = replace(_reading(task, copies), outputs=fresh, phase="backward")
+    copies.update({old: copy for old, copy in zip(task.outputs, fresh, strict=True) if old in again})
+    return new
+
+
+def _reading(task: Task, copies: dict[Value, Value]) -> Task:
+    """The task, reading copies where there are some."""
+    operands = [None if v is None else copies.get(v, v) for v in task.operands]
+    other = None if task.other is None else copies.get(task.other, task.other)
+    return replace(task, operands=operands, other=other)
