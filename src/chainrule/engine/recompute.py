@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from chainrule.engine.graph import Graph, Task, Value
 
 CHEAP = 4.0  # operations for each byte: below it a value costs about a pass over memory to compute again
+SHORT = 4  # tasks: a longer way back would hold all that lies on it in memory
 SMALL = 1 / 256  # of all kept bytes: values below this share are not worth a task
 
 
@@ -53,10 +54,14 @@ def choose(graph: Graph, limit: int, peak: Callable[[Graph], int]) -> Choice:
 
 
 def _levels(graph: Graph) -> Iterator[list[Value]]:
-    """Sets of values to compute again: all cheap ones, then all but every n-th."""
+    """Sets of values to compute again: those that a few cheap tasks give, then all but every n-th."""
     values = kept(graph)
-    makers = {v: task for task in graph.tasks for v in task.outputs}
-    yield [v for v in values if _operations(makers[v]) < CHEAP * v.bytes]
+    cheap: list[Value] = []
+    for value in values:
+        tasks = _Copies(graph, [*cheap, value]).needed([value])
+        if len(tasks) <= SHORT and all(_operations(t) < CHEAP * sum(v.bytes for v in t.outputs) for t in tasks):
+            cheap.append(value)
+    yield cheap
     period = 2
     while period <= len(values):
         yield [v for i, v in enumerate(values) if i % period != period - 1]
@@ -85,45 +90,52 @@ def _operations(task: Task) -> float:
 
 def recomputing(graph: Graph, values: Sequence[Value]) -> Graph:
     """The graph with each of `values` computed again just before the first backward task that reads it."""
-    again = set(values)
-    makers = {v: task for task in graph.tasks if task.phase == "forward" for v in task.outputs}
-    order = {id(task): number for number, task in enumerate(graph.tasks)}
-    copies: dict[Value, Value] = {}
+    copies = _Copies(graph, values)
     tasks: list[Task] = []
     for task in graph.tasks:
         if task.phase == "backward":
-            needed = _needed([v for v in task.reads() if v in again], makers, again, copies)
-            for maker in sorted(needed, key=lambda t: order[id(t)]):
-                tasks.append(_again(maker, again, copies))
-            tasks.append(_reading(task, copies))
+            tasks += [copies.make(maker) for maker in copies.needed([v for v in task.reads() if v in copies.again])]
+            tasks.append(copies.reading(task))
         else:
             tasks.append(task)
     return replace(graph, tasks=tasks)
 
 
-def _needed(
-    wanted: list[Value], makers: dict[Value, Task], again: set[Value], copies: dict[Value, Value]
-) -> list[Task]:  # fmt: skip
-    """The tasks to run again for the values wanted: their makers, and those of what these read and nobody kept."""
-    found: dict[int, Task] = {}
-    while wanted:
-        maker = makers[value] if (value := wanted.pop()) not in copies else None
-        if maker is not None and id(maker) not in found:
-            found[id(maker)] = maker
-            wanted += [v for v in maker.reads() if v in again]
-    return list(found.values())
+class _Copies:
+    """What has been computed again so far, and what that takes."""
 
+    def __init__(self, graph: Graph, values: Sequence[Value]) -> None:
+        self.again = set(values)
+        self.known: dict[Value, Value] = {}
+        read_later = {v for task in graph.tasks if task.phase == "backward" for v in task.reads()}
+        self._kept = read_later - self.again
+        forward = [task for task in graph.tasks if task.phase == "forward"]
+        self._makers = {v: (number, task) for number, task in enumerate(forward) for v in task.outputs}
 
-def _again(task: Task, again: set[Value], copies: dict[Value, Value]) -> Task:
-    """A forward task to run in the backward pass; only what was not kept gets the new outputs."""
-    fresh = [replace(v, name=f"{v.name}*") for v in task.outputs]
-    new = replace(_reading(task, copies), outputs=fresh, phase="backward")
-    copies.update({old: copy for old, copy in zip(task.outputs, fresh, strict=True) if old in again})
-    return new
+    def needed(self, values: list[Value]) -> list[Task]:
+        """The tasks to run again for `values`, in order: their makers, and those of what these read and nobody
+        kept."""
+        found: dict[int, Task] = {}
+        wanted = list(values)
+        while wanted:
+            value = wanted.pop()
+            if value in self.known or value in self._kept or value not in self._makers:
+                continue
+            number, maker = self._makers[value]
+            if number not in found:
+                found[number] = maker
+                wanted += maker.reads()
+        return [found[number] for number in sorted(found)]
 
+    def make(self, task: Task) -> Task:
+        """A forward task to run in the backward pass, under new outputs; what was kept is read as it was."""
+        outputs = [replace(v, name=f"{v.name}*") for v in task.outputs]
+        copy = replace(self.reading(task), outputs=outputs, phase="backward")
+        self.known.update({v: new for v, new in zip(task.outputs, outputs, strict=True) if v not in self._kept})
+        return copy
 
-def _reading(task: Task, copies: dict[Value, Value]) -> Task:
-    """The task, reading copies where there are some."""
-    operands = [None if v is None else copies.get(v, v) for v in task.operands]
-    other = None if task.other is None else copies.get(task.other, task.other)
-    return replace(task, operands=operands, other=other)
+    def reading(self, task: Task) -> Task:
+        """The task, reading copies where there are some."""
+        operands = [None if v is None else self.known.get(v, v) for v in task.operands]
+        other = None if task.other is None else self.known.get(task.other, task.other)
+        return replace(task, operands=operands, other=other)
