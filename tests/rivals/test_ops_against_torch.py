@@ -70,7 +70,35 @@ def over_all(function):
     return reduce
 
 
+def on_images(function):
+    """A function of torch's images (n, c, h, w), applied to ours."""
+    return lambda x, **attributes: function(x.permute(0, 3, 1, 2), **attributes).permute(0, 2, 3, 1)
+
+
+def framed(x, padding, fill):
+    """torch pads both sides of an axis alike, ours may differ."""
+    (top, bottom), (left, right) = padding
+    return F.pad(x, (left, right, top, bottom), value=fill)
+
+
+@on_images
+def max_pool2d(x, *, kernel, stride, padding, dilation, ceil_mode):
+    if all(before == after for before, after in padding):
+        return F.max_pool2d(x, kernel, stride, [before for before, _ in padding], dilation, ceil_mode)
+    return F.max_pool2d(framed(x, padding, -torch.inf), kernel, stride, 0, dilation, ceil_mode)
+
+
+@on_images
+def avg_pool2d(x, *, kernel, stride, padding, ceil_mode, count_include_pad):
+    return F.avg_pool2d(x, kernel, stride, [before for before, _ in padding], ceil_mode, count_include_pad)
+
+
 TORCH = {
+    "adaptive_avg_pool2d": on_images(lambda x, *, size: F.adaptive_avg_pool2d(x, size)),
+    "avg_pool2d": avg_pool2d,
+    "max_pool2d": max_pool2d,
+    "upsample_nearest": on_images(lambda x, *, scale: F.interpolate(x, scale_factor=scale, mode="nearest")),
+    "zero_pad2d": on_images(lambda x, *, padding: framed(x, padding, 0.0)),
     "absolute": torch.abs,
     "add": torch.add,
     "binary_cross_entropy": binary_cross_entropy,

@@ -18,6 +18,12 @@ from chainrule.autodiff.losses import cross_entropy as cross_entropy
 from chainrule.autodiff.losses import huber as huber
 from chainrule.autodiff.losses import mean_absolute as mean_absolute
 from chainrule.autodiff.losses import mean_squared as mean_squared
+from chainrule.autodiff.pooling import adaptive_avg_pool2d as adaptive_avg_pool2d
+from chainrule.autodiff.pooling import avg_pool2d as avg_pool2d
+from chainrule.autodiff.pooling import global_avg_pool2d as global_avg_pool2d
+from chainrule.autodiff.pooling import max_pool2d as max_pool2d
+from chainrule.autodiff.pooling import upsample_nearest as upsample_nearest
+from chainrule.autodiff.pooling import zero_pad2d as zero_pad2d
 from chainrule.autodiff.random import next_draw
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Axis, Tensor, as_array

@@ -1,0 +1,106 @@
+"""Pooling layers, for images (n, h, w, c)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule.autodiff import functions
+from chainrule.autodiff.tensor import Tensor
+from chainrule.nn.module import Module
+from chainrule.nn.settings import pair, switch
+
+Size = int | tuple[int, int]
+
+
+class MaxPool2d(Module):
+    """The largest element of each window, in each channel: (n, h, w, c) becomes (n, oh, ow, c).
+
+    oh = (h + 2·padding - dilation·(kernel_size - 1) - 1) / stride + 1, rounded down, or up with ceil_mode. The stride
+    is the kernel's size unless given; sizes are one number, or two for rows and columns. Padding counts as nothing. The
+    first largest element of a window gets the gradient. Raises ShapeError for images smaller than the kernel.
+
+    >>> MaxPool2d(2)(np.zeros((1, 28, 28, 6), np.float32)).shape
+    (1, 14, 14, 6)
+    """
+
+    def __init__(
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        dilation: Size = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        self.kernel_size = pair("MaxPool2d", "kernel_size", kernel_size, 1)
+        self.stride = self.kernel_size if stride is None else pair("MaxPool2d", "stride", stride, 1)
+        self.padding = pair("MaxPool2d", "padding", padding, 0)
+        self.dilation = pair("MaxPool2d", "dilation", dilation, 1)
+        self.ceil_mode = switch("MaxPool2d", "ceil_mode", ceil_mode)
+
+    def config(self) -> dict[str, Any]:
+        sizes = {"kernel_size": self.kernel_size, "stride": self.stride, "padding": self.padding}
+        return {**sizes, "dilation": self.dilation, "ceil_mode": self.ceil_mode}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functions.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+
+class AvgPool2d(Module):
+    """The mean of each window, in each channel: (n, h, w, c) becomes (n, oh, ow, c), of sizes as in `MaxPool2d`.
+
+    With count_include_pad the zeros of the padding are averaged too.
+
+    >>> AvgPool2d(2)(np.zeros((1, 28, 28, 6), np.float32)).shape
+    (1, 14, 14, 6)
+    """
+
+    def __init__(
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        self.kernel_size = pair("AvgPool2d", "kernel_size", kernel_size, 1)
+        self.stride = self.kernel_size if stride is None else pair("AvgPool2d", "stride", stride, 1)
+        self.padding = pair("AvgPool2d", "padding", padding, 0)
+        self.ceil_mode = switch("AvgPool2d", "ceil_mode", ceil_mode)
+        self.count_include_pad = switch("AvgPool2d", "count_include_pad", count_include_pad)
+
+    def config(self) -> dict[str, Any]:
+        sizes = {"kernel_size": self.kernel_size, "stride": self.stride, "padding": self.padding}
+        return {**sizes, "ceil_mode": self.ceil_mode, "count_include_pad": self.count_include_pad}
+
+    def forward(self, x: Tensor) -> Tensor:
+        settings = (self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+        return functions.avg_pool2d(x, *settings)
+
+
+class AdaptiveAvgPool2d(Module):
+    """Means over as many windows as make images of output_size: (n, h, w, c) becomes (n, *output_size, c).
+
+    Window a covers rows a·h/oh, rounded down, to (a + 1)·h/oh, rounded up, as in torch.
+
+    >>> AdaptiveAvgPool2d(7)(np.zeros((1, 20, 30, 6), np.float32)).shape
+    (1, 7, 7, 6)
+    """
+
+    def __init__(self, output_size: Size) -> None:
+        self.output_size = pair("AdaptiveAvgPool2d", "output_size", output_size, 1)
+
+    def config(self) -> dict[str, Any]:
+        return {"output_size": self.output_size}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functions.adaptive_avg_pool2d(x, self.output_size)
+
+
+class GlobalAvgPool2d(Module):
+    """The mean of each channel over all pixels: images (n, h, w, c) become rows (n, c), ready for `Linear`.
+
+    Lin et al., Network In Network, ICLR 2014. In torch: AdaptiveAvgPool2d(1) and Flatten().
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functions.global_avg_pool2d(x)
