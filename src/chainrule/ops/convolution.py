@@ -14,7 +14,7 @@ from chainrule.ops.convolving import correlate, spread, weigh
 from chainrule.ops.gemm import Epilogue, Scratch, column_sums, rows
 from chainrule.ops.panels import Windows
 from chainrule.ops.record import Array, Example, Sample, Shape, View, op
-from chainrule.ops.windows import window_axis
+from chainrule.ops.taps import window_axis
 
 Pair: TypeAlias = tuple[int, int]
 Padding: TypeAlias = tuple[Pair, Pair]  # (top, bottom), (left, right)
@@ -34,8 +34,8 @@ _PLAIN = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "gr
 
 def windows_of(x: Shape, w: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Windows:
     """The windows of a convolution of images x with weights w."""
-    axes = (window_axis(x[1 + i], w[i], stride[i], padding[i], dilation[i]) for i in range(2))
-    return Windows(*axes, x[3], w[3], groups)
+    down, across = (window_axis(x[1 + i], w[i], stride[i], padding[i], dilation[i]) for i in range(2))
+    return Windows(down, across, x[3], w[3], groups)
 
 
 def sliding(x: Array, w: Windows) -> Array:
@@ -78,6 +78,10 @@ def by_group(product: Callable[[Array, Array], Array], a: Array, b: Array, group
         _sample((1, 2, 3, 1), (5, 4, 1, 2), padding=((2, 1), (1, 1)), dilation=(1, 1)),
         _sample((2, 5, 5, 4), (3, 3, 2, 6), padding=_SAME, groups=2),
         _sample((2, 5, 4, 6), (2, 3, 2, 3), False, (2, 1), _SAME, (1, 2), 3),
+        _sample((2, 7, 6, 5), (3, 2, 1, 5), padding=_SAME, groups=5),
+        _sample((2, 9, 8, 37), (3, 3, 1, 37), False, (2, 1), _SAME, (1, 2), 37),
+        _sample((17, 3, 4, 2), (3, 3, 1, 2), padding=_SAME, groups=2),
+        _sample((2, 6, 5, 3), (3, 3, 1, 6), padding=_SAME, groups=3),
         _sample((17, 4, 4, 3), (3, 3, 3, 4), padding=_SAME),
         _sample((20, 2, 2, 3), (3, 3, 3, 35), padding=_SAME),
         _sample((1, 30, 17, 3), (3, 3, 3, 20), padding=_SAME),
@@ -114,9 +118,13 @@ def conv2d(
     (size + padding - d·(k - 1) - 1) // s + 1. Raises ShapeError for channels that do not fit, and for a kernel that
     reaches beyond the padded image. LeCun et al., Neural Computation 1 (1989).
     """
-    windows = sliding(x, windows_of(x.shape, w.shape, stride, padding, dilation, groups))
-    y = by_group(lambda seen, weight: np.tensordot(seen, weight, 3), windows, w, groups)
+    y = correlation(x, w, windows_of(x.shape, w.shape, stride, padding, dilation, groups))
     return y if b is None else y + b
+
+
+def correlation(x: Array, w: Array, windows: Windows) -> Array:
+    """y[p] = Σᵢ x[p·s + i·d - before]·wᵢ."""
+    return by_group(lambda seen, weight: np.tensordot(seen, weight, 3), sliding(x, windows), w, windows.groups)
 
 
 @conv2d.shape
@@ -182,7 +190,7 @@ def _(dy: Array, w: Array, *, x_shape: Shape, stride: Pair, padding: Padding, di
 
 
 def spread_windows(dy: Array, w: Array, windows: Windows) -> Array:
-    """Each dy goes back, times the weight, to all the pixels that it saw: dx[p·s + i·d - before] += dy[p]·wᵢᵀ."""
+    """dx[p·s + i·d - before] += dy[p]·wᵢᵀ: each dy goes back to all the pixels that it saw."""
     down, across = windows.down, windows.across
     dx = np.zeros((len(dy), down.size, across.size, windows.inputs), dy.dtype)
     for i in range(down.taps):
@@ -205,8 +213,13 @@ def _(
 
 @conv2d.gradient("w", formula="dw = x ⋆ dy")
 def _(dy: Array, x: Array, *, w_shape: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Array:
-    windows = sliding(x, windows_of(x.shape, w_shape, stride, padding, dilation, groups))
-    return by_group(lambda seen, flow: np.tensordot(seen, flow, ((0, 1, 2), (0, 1, 2))), windows, dy, groups)
+    return weight_sums(x, dy, windows_of(x.shape, w_shape, stride, padding, dilation, groups))
+
+
+def weight_sums(x: Array, dy: Array, windows: Windows) -> Array:
+    """dwᵢ = Σₚ x[p·s + i·d - before]ᵀ·dy[p]."""
+    pixels = (0, 1, 2), (0, 1, 2)
+    return by_group(lambda seen, flow: np.tensordot(seen, flow, pixels), sliding(x, windows), dy, windows.groups)
 
 
 @conv2d.lower("w")
@@ -220,7 +233,8 @@ def _(
 
 @conv2d.gradient("b", formula="db = Σ dy over images and pixels")
 def _(dy: Array) -> Array:
-    return dy.sum(axis=(0, 1, 2))
+    db: Array = np.sum(dy, axis=(0, 1, 2))
+    return db
 
 
 @conv2d.lower("b")

@@ -1,9 +1,9 @@
 """Convolution on the microkernel, without copies of windows: one kernel that walks a table of panels.
 
 Neighbouring output pixels are rows of a matrix product whose A is the image itself: from one row to the next it is a
-stride of pixels, and a row of a window is one stretch of memory. Where windows reach over the edge they are clipped, so
-padding is neither stored nor multiplied. Which panels there are follows from shapes alone: `chainrule.ops.panels` writes
-them into a table of integers. Forward pass, input gradient and weight gradient differ in their tables only.
+stride of pixels, and a row of a window is one stretch of memory. Where windows reach over the edge they are clipped,
+so padding is neither stored nor multiplied. Which panels there are follows from shapes alone: `chainrule.ops.panels`
+writes them into a table of integers. Forward pass, input gradient and weight gradient differ in their tables only.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from chainrule.native.kernel import (
     kernel,
 )
 from chainrule.native.machine import processor
-from chainrule.native.matrix import panel
+from chainrule.native.matrix import lane_panel, panel
 from chainrule.ops.copying import Walk, copy, zero
 from chainrule.ops.gemm import Epilogue, Scratch, column_sums, rows
 from chainrule.ops.panels import Job, Place, Windows, correlate_jobs, weight_jobs
 from chainrule.ops.record import Array, Buffer, View
 from chainrule.ops.reducing import reduce, sum_parts
-from chainrule.ops.windows import Phase
+from chainrule.ops.taps import Phase
 
 Table: TypeAlias = tuple[View, View]  # the jobs, and where those of each part of an image begin
 
@@ -49,8 +49,9 @@ BAND = 4  # rows of a band, at least
 
 @device
 def run_job(
-    job: Int1, a: Pointer, b: Pointer, c: Pointer, bias: Pointer, add: Int, zeros: Pointer, wide: Int, images: Int
-) -> None:
+    job: Int1, a: Pointer, b: Pointer, c: Pointer, bias: Pointer, add: Int, zeros: Pointer, wide: Int, images: Int,
+    lanes: Int,
+) -> None:  # fmt: skip
     """The panels of one job, on one image or on all images of the tile."""
     rows = images if job[KIND] == 1 else job[ROWS]
     outer = images if job[KIND] == 2 else job[OUTER]
@@ -60,21 +61,31 @@ def run_job(
         to = advance(c, job[C] + repeat * job[C_STEP])
         if job[INNER] == 0:
             panel(rows, 1, 1, zeros, 0, 0, 0, zeros, 0, 0, to, job[C_ROW], more, bias, wide)
+            continue
+        a_at = advance(a, job[A] + repeat * job[A_STEP])
+        b_at = advance(b, job[B] + repeat * job[B_STEP])
+        if lanes:
+            lane_panel(
+                rows, outer, job[INNER], a_at, job[A_ROW], job[A_COL], job[A_OUTER], b_at, job[B_ROW], job[B_OUTER],
+                to, job[C_ROW], more, bias, wide,
+            )  # fmt: skip
         else:
             panel(
-                rows, outer, job[INNER], advance(a, job[A] + repeat * job[A_STEP]), job[A_ROW], job[A_COL],
-                job[A_OUTER], advance(b, job[B] + repeat * job[B_STEP]), job[B_ROW], job[B_OUTER], to, job[C_ROW],
-                more, bias, wide,
+                rows, outer, job[INNER], a_at, job[A_ROW], job[A_COL], job[A_OUTER], b_at, job[B_ROW], job[B_OUTER],
+                to, job[C_ROW], more, bias, wide,
             )  # fmt: skip
 
 
 @kernel
 def convolve(
     tile: Int, jobs: Int2, starts: Int1, images: Int, batch: Int, a: Pointer, a_image: Int, a_group: Int, b: Pointer,
-    b_image: Int, c: Pointer, c_batch: Int, c_image: Int, groups: Int, columns: Int, width: Int, bias: Pointer,
-    add: Int, zeros: Pointer, part_size: Int, epilogue: Span, other: Pointer, p0: Real, p1: Real,
+    b_image: Int, c: Pointer, c_batch: Int, c_image: Int, groups: Int, columns: Int, width: Int, lanes: Int, bias:
+    Pointer, add: Int, zeros: Pointer, part_size: Int, epilogue: Span, other: Pointer, p0: Real, p1: Real,
 ) -> None:  # fmt: skip
-    """One part of the table for `batch` images, a panel of columns after the other."""
+    """One part of the table for `batch` images, a panel of columns after the other.
+
+    With `lanes` channels do not mix: a column of C has its own column of A.
+    """
     parts = starts.size - 1
     part = tile % parts
     first = tile // parts * batch
@@ -88,9 +99,10 @@ def convolve(
                 for number in range(starts[part], starts[part + 1]):
                     if image == 0 or jobs[number, KIND] == 0:
                         run_job(
-                            jobs[number], advance(a, (first + image) * a_image + group * a_group),
+                            jobs[number], advance(a, (first + image) * a_image + group * a_group + left * lanes),
                             advance(b, (first + image) * b_image + at), advance(c, c_first + image * c_image + at),
                             advance(bias, at), add + (1 if image > 0 and c_image == 0 else 0), zeros, wide, count,
+                            lanes,
                         )  # fmt: skip
     if epilogue:
         for image in range(count):
@@ -100,10 +112,11 @@ def convolve(
 
 
 def correlate(
-    y: View, x: View, w: View, windows: Windows, *, bias: View | None = None, epilogue: Epilogue | None = None
-) -> list[Call]:
-    """The calls for y = x correlated with w (kh, kw, inputs/groups, outputs), plus bias."""
-    return _call(_correlate_table, x, w, y, windows, windows, bias, False, epilogue)
+    y: View, x: View, w: View, windows: Windows, *, bias: View | None = None, add: bool = False,
+    epilogue: Epilogue | None = None,
+) -> list[Call]:  # fmt: skip
+    """The calls for y (+)= x correlated with w (kh, kw, inputs/groups, outputs), plus bias."""
+    return _call(_correlate_table, x, w, y, windows, windows, bias, add, epilogue)
 
 
 def spread(
@@ -138,14 +151,14 @@ def _call(
     band = max(min(height, BAND), blocks(height, blocks(TILES, images)))
     jobs, starts = table(windows, batch, band)
     a_image, c_image = a.size // images, c.size // images
+    a_group, groups, columns, lanes = _channels(roles)
     span, other, numbers = (epilogue.span, epilogue.other, epilogue.numbers) if epilogue else (None, None, ())
     p0, p1 = (*numbers, 0.0, 0.0)[:2]
     return [
         convolve(
-            (starts.size - 1) * blocks(images, batch), jobs, starts, images, batch, a, a_image,
-            roles.inputs // roles.groups, b, 0, c, batch * c_image, c_image, roles.groups,
-            roles.outputs // roles.groups, processor().panel(c.dtype), bias, int(add), _zeros(c.dtype),
-            band * c_image // height, span, other, p0, p1, flops=images * windows.flops,
+            (starts.size - 1) * blocks(images, batch), jobs, starts, images, batch, a, a_image, a_group, b, 0,
+            c, batch * c_image, c_image, groups, columns, processor().panel(c.dtype), lanes, bias, int(add),
+            _zeros(c.dtype), band * c_image // height, span, other, p0, p1, flops=images * windows.flops,
         )
     ]  # fmt: skip
 
@@ -162,18 +175,25 @@ def weigh(
         return [*calls, *zero(dw)]
     images = x.shape[0]
     batch = blocks(images, TILES)
-    groups = blocks(images, batch)
-    partial = dw if groups == 1 else scratch(groups * dw.size)
+    parts = blocks(images, batch)
+    partial = dw if parts == 1 else scratch(parts * dw.size)
+    a_group, groups, columns, lanes = _channels(windows)
     jobs, starts = _weight_table(windows, batch)
     calls.append(
         convolve(
-            (starts.size - 1) * groups, jobs, starts, images, batch, x, x.size // images,
-            windows.inputs // windows.groups, dy, dy.size // images, partial, dw.size, 0, windows.groups,
-            windows.outputs // windows.groups, processor().panel(dw.dtype), None, 0, _zeros(dw.dtype), 0, None, None,
-            0.0, 0.0, flops=images * windows.flops,
+            (starts.size - 1) * parts, jobs, starts, images, batch, x, x.size // images, a_group, dy,
+            dy.size // images, partial, dw.size, 0, groups, columns, processor().panel(dw.dtype), lanes, None, 0,
+            _zeros(dw.dtype), 0, None, None, 0.0, 0.0, flops=images * windows.flops,
         )
     )  # fmt: skip
-    return calls if groups == 1 else [*calls, *reduce(sum_parts, dw, partial.reshape(groups, dw.size), (0,), scratch)]
+    return calls if parts == 1 else [*calls, *reduce(sum_parts, dw, partial.reshape(parts, dw.size), (0,), scratch)]
+
+
+def _channels(w: Windows) -> tuple[int, int, int, int]:
+    """From one group to the next in A; how many groups; columns of each; whether channels do not mix."""
+    if w.depthwise:
+        return 0, 1, w.outputs, 1
+    return w.inputs // w.groups, w.groups, w.outputs // w.groups, 0
 
 
 @functools.lru_cache(1024)

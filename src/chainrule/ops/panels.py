@@ -1,8 +1,8 @@
 """The panels of a convolution, as a table of integers: how its windows become matrix products.
 
-A job is a number of equal panels (see `chainrule.native.microkernel` for what one computes). Output pixels whose windows
-hold the same taps are a region; its panels' rows run across the image, down it, or over the images of a tile, whichever
-fills the microkernel's tiles best.
+A job is a number of equal panels (see `chainrule.native.microkernel` for what one computes). Output pixels whose
+windows hold the same taps are a region; its panels' rows run across the image, down it, or over the images of a tile,
+whichever fills the microkernel's tiles best.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from chainrule.native.machine import processor
-from chainrule.ops.windows import Axis, Run
+from chainrule.ops.taps import Axis, Run
 
 EACH, AS_ROWS, AS_OUTER = 0, 1, 2  # what the images of a tile are to a job: rounds of it, its rows, its outer loop
 FEW = 200  # terms: sums shorter than this go over all images of a tile, so that C is loaded less often
@@ -75,6 +75,11 @@ class Windows:
         return (self.down.input(a, i) * self.across.size + self.across.input(b, j)) * self.inputs
 
     @property
+    def depthwise(self) -> bool:
+        """Whether each channel is by itself; then panels are those of `lane_panel`."""
+        return self.groups > 1 and self.groups == self.inputs == self.outputs
+
+    @property
     def joined(self) -> bool:
         """Whether the taps of a row of a window are one stretch of memory."""
         return self.groups == 1 and (self.across.dilation == 1 or self.across.taps == 1)
@@ -97,6 +102,7 @@ class Terms(NamedTuple):
     b: int = 0
     outer: int = 0
     inner: int = 0
+    a_col: int = 0
     a_outer: int = 0
     b_outer: int = 0
     add: int = 0
@@ -120,10 +126,12 @@ def _terms(w: Windows, down: Run, across: Run) -> Iterator[Terms]:
     row_of_taps = w.across.taps * w.tap
     for i in range(down.first, down.last):
         a, b = w.at(down.start, across.start, i, across.first), i * row_of_taps + across.first * w.tap
-        if w.joined:
-            yield Terms(a, b, high, wide * group, w.down.dilation * w.across.size * w.inputs, row_of_taps)
+        line, pixel = w.down.dilation * w.across.size * w.inputs, w.across.dilation * w.inputs
+        if w.joined or w.depthwise:
+            inner, a_col = (wide, pixel) if w.depthwise else (wide * group, 1)
+            yield Terms(a, b, high, inner, a_col, line, row_of_taps)
             return
-        yield Terms(a, b, wide, group, w.across.dilation * w.inputs, w.tap, int(i > down.first))
+        yield Terms(a, b, wide, group, 1, pixel, w.tap, int(i > down.first))
 
 
 def _panels(w: Windows, place: Place, down: Run, across: Run, batch: int, terms: Terms) -> Iterator[Job]:
@@ -136,8 +144,8 @@ def _panels(w: Windows, place: Place, down: Run, across: Run, batch: int, terms:
         images: int, repeats: int, rows: int, a_step: int, a_row: int, c_step: int, c_row: int, line: int = 0
     ) -> Job:
         return Job(
-            images, repeats, rows, terms.outer, terms.inner, a + line * a_down, a_step, a_row, 1, terms.a_outer,
-            b, 0, w.outputs, terms.b_outer, c + line * place.row, c_step, c_row, terms.add,
+            images, repeats, rows, terms.outer, terms.inner, a + line * a_down, a_step, a_row, terms.a_col,
+            terms.a_outer, b, 0, w.outputs, terms.b_outer, c + line * place.row, c_step, c_row, terms.add,
         )  # fmt: skip
 
     costs = (high * cost(wide), wide * cost(high), high * wide * cost(batch) / batch)
@@ -161,12 +169,12 @@ def cost(rows: int) -> float:
 def weight_jobs(w: Windows, i: int, batch: int) -> Iterator[Job]:
     """The panels of the weight gradient at row i of the taps, for tiles of `batch` images: sums over output pixels.
 
-    A is x by columns, B is dy. Rows of C are taps and input channels, which lie next to each other in x as in the weight.
+    A is x by columns, B is dy. Rows of C are taps and input channels, neighbours in x as in the weight.
     """
     start, stop = w.down.positions(i)
     high = stop - start
     width = w.inputs // w.groups
-    if not w.joined:
+    if not (w.joined or w.depthwise):
         for j in range(w.across.taps):
             left, right = w.across.positions(j)
             yield _weight_job(w, i, j, width, Run(start, stop, i, i + 1), Run(left, right, j, j + 1), batch, 0)
@@ -191,9 +199,10 @@ def _weight_job(w: Windows, i: int, j: int, rows: int, down: Run, across: Run, b
     c = (i * w.across.taps + j) * w.tap
     if not few * many:
         return Job(EACH, 1, rows, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, c, 0, w.outputs, add)
+    a_row = w.across.dilation * w.inputs if w.depthwise else 1
     if few * many >= FEW or batch == 1:
-        return Job(EACH, 1, rows, few, many, a, 0, 1, a_many, a_few, b, 0, b_many, b_few, c, 0, w.outputs, add)
+        return Job(EACH, 1, rows, few, many, a, 0, a_row, a_many, a_few, b, 0, b_many, b_few, c, 0, w.outputs, add)
     b_image = w.down.out * w.across.out * w.outputs
     return Job(
-        AS_OUTER, few, rows, 0, many, a, a_few, 1, a_many, w.image, b, b_few, b_many, b_image, c, 0, w.outputs, add
+        AS_OUTER, few, rows, 0, many, a, a_few, a_row, a_many, w.image, b, b_few, b_many, b_image, c, 0, w.outputs, add
     )

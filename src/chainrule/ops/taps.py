@@ -1,7 +1,7 @@
 """Sliding windows along one axis: which input an output position reads at each tap, and which taps fall outside.
 
-Position a of the output reads input a·stride + i·dilation - before at tap i. Padding is never made: windows are clipped,
-so positions at an edge just have fewer taps.
+Position a of the output reads input a·stride + i·dilation - before at tap i. Padding is never made: windows are
+clipped, so positions at an edge just have fewer taps.
 """
 
 from __future__ import annotations
