@@ -106,6 +106,7 @@ LAYERS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 @pytest.mark.parametrize(("ours", "theirs", "sizes", "options"), LAYERS)
 def test_layers_take_the_same_arguments(ours, theirs, sizes, options):
     layer, other = ours(*sizes, **options), theirs(*sizes, **options)
