@@ -93,6 +93,22 @@ def avg_pool2d(x, *, kernel, stride, padding, ceil_mode, count_include_pad):
     return F.avg_pool2d(x, kernel, stride, [before for before, _ in padding], ceil_mode, count_include_pad)
 
 
+def images(function, layout):
+    """A convolution of torch's on our images (n, h, w, c), padded beforehand; `layout` is the order of our weights."""
+
+    def convolve(x, w, b, *, padding, **attributes):
+        (top, bottom), (left, right) = padding
+        x = x.permute(0, 3, 1, 2)
+        if function is F.conv2d:
+            return function(F.pad(x, (left, right, top, bottom)), w.permute(layout), b, **attributes).permute(
+                0, 2, 3, 1
+            )
+        y = function(x, w.permute(layout), b, **attributes)
+        return y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right].permute(0, 2, 3, 1)
+
+    return convolve
+
+
 TORCH = {
     "adaptive_avg_pool2d": on_images(lambda x, *, size: F.adaptive_avg_pool2d(x, size)),
     "avg_pool2d": avg_pool2d,
@@ -105,6 +121,8 @@ TORCH = {
     "broadcast": lambda x, *, shape: torch.broadcast_to(x, shape),
     "clip": lambda x, *, low, high: torch.clamp(x, low, high),
     "concatenate": lambda a, b, *, axis: torch.cat((a, b), axis),
+    "conv2d": images(F.conv2d, (3, 2, 0, 1)),
+    "conv_transpose2d": images(F.conv_transpose2d, (3, 2, 0, 1)),
     "cross_entropy": cross_entropy,
     "divide": torch.div,
     "dropout": dropout,

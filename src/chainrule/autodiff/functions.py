@@ -13,6 +13,9 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from chainrule.autodiff.apply import apply, broadcast_shape
+from chainrule.autodiff.convolutions import conv1d as conv1d
+from chainrule.autodiff.convolutions import conv2d as conv2d
+from chainrule.autodiff.convolutions import conv_transpose2d as conv_transpose2d
 from chainrule.autodiff.losses import binary_cross_entropy as binary_cross_entropy
 from chainrule.autodiff.losses import cross_entropy as cross_entropy
 from chainrule.autodiff.losses import huber as huber

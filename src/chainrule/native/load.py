@@ -103,8 +103,9 @@ def _emit(title: str, names: tuple[str, ...], dtype: np.dtype[Any]) -> bytes:
     from chainrule.native.window_code import window_code
 
     start = time.perf_counter()
-    emit = {"microkernel": microkernel, "window": window_code}[title]
-    code: bytes = objects.target_machine().emit_object(llvm.parse_assembly(emit(dtype, processor(), *names)))
+    emitters: dict[str, Callable[..., str]] = {"microkernel": microkernel, "window": window_code}
+    text = emitters[title](dtype, processor(), *names)
+    code: bytes = objects.target_machine().emit_object(llvm.parse_assembly(text))
     objects.tell(f"  {title}_{dtype.name} {time.perf_counter() - start:.2f} s")
     return code
 

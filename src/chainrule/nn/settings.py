@@ -29,14 +29,6 @@ def real(owner: str, name: str, value: Any, low: float, high: float = math.inf, 
     return float(value)
 
 
-def pair(owner: str, name: str, value: Any, least: int | None = None) -> tuple[int, int]:
-    """Two whole numbers of at least `least`, for rows and columns; one number means both."""
-    parts = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(parts) != 2:
-        raise OptionError(f"{owner}: {name} is {value!r}, expected one whole number or two, (rows, columns)")
-    return whole(owner, name, parts[0], least), whole(owner, name, parts[1], least)
-
-
 def switch(owner: str, name: str, value: Any) -> bool:
     """True or False."""
     if not isinstance(value, (bool, np.bool_)):

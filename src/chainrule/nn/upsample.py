@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.autodiff import functions
+from chainrule.autodiff.convolutions import pair
 from chainrule.autodiff.tensor import Tensor
 from chainrule.nn.module import Module
-from chainrule.nn.settings import pair
 
 
 class Upsample(Module):

@@ -6,8 +6,8 @@ import numpy as np
 
 from chainrule.errors import OptionError, ShapeError
 from chainrule.native.kernel import Call, Int, Real1, blocks, kernel
+from chainrule.ops.convolution import Padding
 from chainrule.ops.copying import Walk, copy, strides, zero
-from chainrule.ops.pooling import Padding
 from chainrule.ops.record import Array, Example, Sample, Shape, View, op
 
 TILE = 16384  # elements

@@ -11,13 +11,12 @@ import numpy as np
 
 from chainrule.errors import OptionError, ShapeError
 from chainrule.native.kernel import Call
+from chainrule.ops.convolution import Padding, Pair
 from chainrule.ops.gemm import Epilogue
 from chainrule.ops.record import Array, Example, Sample, Shape, View, op
 from chainrule.ops.sliding import Grid, Window, clipped, gather, scatter
 from chainrule.ops.taps import Axis
 
-Pair = tuple[int, int]
-Padding = tuple[Pair, Pair]
 NONE = ((0, 0), (0, 0))
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from chainrule.errors import OptionError, ShapeError
 from chainrule.native.kernel import Call
+from chainrule.ops.convolution import Pair
 from chainrule.ops.gemm import Epilogue
-from chainrule.ops.pooling import Pair, check_images
+from chainrule.ops.pooling import check_images
 from chainrule.ops.record import Array, Example, Sample, Shape, View, op
 from chainrule.ops.sliding import Grid, Window, gather, scatter
 
