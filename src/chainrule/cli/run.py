@@ -17,12 +17,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from chainrule.cli.files import write_json, write_text, writing
+from chainrule.cli.files import write_json, write_text
 from chainrule.cli.settings import Settings, read_config
 from chainrule.data.names import suggestion
 from chainrule.data.preparation import Preparation
 from chainrule.data.sources import BUNDLED
 from chainrule.errors import DataError, FileError
+from chainrule.files import writing
 
 LATEST = "latest"
 
@@ -66,6 +67,8 @@ class Run:
                 raise FileError(f"{name}: there is no such run: {hint}")
             folder = inside
         run = cls(folder)
+        if run.config.exists() and run.data.exists() and not run.model.exists():
+            raise FileError(f"{folder}: no model.safetensors in it, the weights: the run goes on, or was killed: wait, or train again")
         for path in (run.config, run.data, run.model):
             if not path.exists():
                 raise FileError(f"{folder}: not a run's folder, it has no {path.name}: name one that `train` has made")

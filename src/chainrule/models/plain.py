@@ -20,8 +20,8 @@ def plain_mlp(
 ) -> nn.Sequential:
     """`depth` fully connected layers, `width` units in all but the last, with an activation between.
 
-    With sigmoids the gradient shrinks by up to a quarter at each layer, so that the first hardly learn (Hochreiter 1991;
-    Glorot and Bengio, AISTATS 2010). Raises OptionError for less than two layers.
+    A sigmoid's slope is at most a quarter, so the gradient shrinks from layer to layer and the first hardly learn
+    (Hochreiter 1991; Glorot and Bengio, AISTATS 2010). Raises OptionError for less than two layers.
     """
     if depth < 2:
         raise OptionError(f"plain_mlp: depth is {depth}, expected at least 2 layers")

@@ -31,8 +31,8 @@ def resnet(depth: int, image: Shape = (32, 32, 3), classes: int = 10) -> nn.Sequ
     A block is relu(x + F(x)), with F two 3x3 convolutions, each batch-normalised. The first block of the second and the
     third stage halves the image; its skip is a 1x1 convolution with stride 2, normalised too (the paper's option B).
     Option A, to leave out pixels and add channels of zeros, has no parameters, but would need a layer of its own and
-    two passes over memory; B is made of layers at hand, and is 1 % more parameters. Convolutions start as He et al. (2015)
-    propose. Raises OptionError for other depths.
+    two passes over memory; B is made of layers at hand, and is 1 % more parameters. Convolutions start as He et al.
+    (ICCV 2015) propose. Raises OptionError for other depths.
 
     K. He, X. Zhang, S. Ren, J. Sun, Deep residual learning for image recognition, CVPR 2016, section 4.2.
     """

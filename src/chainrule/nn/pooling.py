@@ -8,19 +8,22 @@ from chainrule.autodiff import functions
 from chainrule.autodiff.convolutions import pair
 from chainrule.autodiff.tensor import Tensor
 from chainrule.nn.module import Module
-from chainrule.nn.settings import switch
+from chainrule.settings import flag
 
 Size = int | tuple[int, int]
 
 
 class MaxPool2d(Module):
-    """The largest element of each window, in each channel: (n, h, w, c) becomes (n, oh, ow, c).
+    """The largest element of each window of x (n, h, w, c), in each channel; y has shape (n, oh, ow, c).
 
-    oh = (h + 2·padding - dilation·(kernel_size - 1) - 1) / stride + 1, rounded down, or up with ceil_mode. The stride
-    is the kernel's size unless given; sizes are one number, or two for rows and columns. Padding counts as nothing. The
-    first largest element of a window gets the gradient. Raises ShapeError for images smaller than the kernel.
+    oh = (h + 2·padding - dilation·(kernel_size - 1) - 1) / stride + 1, rounded down, or up with `ceil_mode`; by default
+    off. Sizes are whole numbers, or two for (down, across). The stride is the kernel's size unless given, padding 0 and
+    dilation 1. Padding counts as nothing, NaN as the largest; the first largest element gets the gradient, as in torch.
+    Raises OptionError for padding of more than half of the kernel, ShapeError for images smaller than it.
 
-    >>> MaxPool2d(2)(np.zeros((1, 28, 28, 6), np.float32)).shape
+    >>> nn.MaxPool2d(2)(np.ones((1, 28, 28, 6))).shape
+    (1, 14, 14, 6)
+    >>> nn.MaxPool2d(3, stride=2, padding=1)(np.ones((1, 28, 28, 6))).shape
     (1, 14, 14, 6)
     """
 
@@ -36,7 +39,7 @@ class MaxPool2d(Module):
         self.stride = self.kernel_size if stride is None else pair("MaxPool2d", "stride", stride, 1)
         self.padding = pair("MaxPool2d", "padding", padding, 0)
         self.dilation = pair("MaxPool2d", "dilation", dilation, 1)
-        self.ceil_mode = switch("MaxPool2d", "ceil_mode", ceil_mode)
+        self.ceil_mode = flag("MaxPool2d", "ceil_mode", ceil_mode)
 
     def config(self) -> dict[str, Any]:
         sizes = {"kernel_size": self.kernel_size, "stride": self.stride, "padding": self.padding}
@@ -47,11 +50,13 @@ class MaxPool2d(Module):
 
 
 class AvgPool2d(Module):
-    """The mean of each window, in each channel: (n, h, w, c) becomes (n, oh, ow, c), of sizes as in `MaxPool2d`.
+    """The mean of each window of x (n, h, w, c), in each channel; y has shape (n, oh, ow, c), with oh as in MaxPool2d.
 
-    With count_include_pad the zeros of the padding are averaged too.
+    The stride is the kernel's size unless given, padding 0 and `ceil_mode` off. With `count_include_pad`, the default,
+    zeros of the padding are averaged too. Raises OptionError for padding of more than half of the kernel, ShapeError
+    for images smaller than it.
 
-    >>> AvgPool2d(2)(np.zeros((1, 28, 28, 6), np.float32)).shape
+    >>> nn.AvgPool2d(2)(np.ones((1, 28, 28, 6))).shape
     (1, 14, 14, 6)
     """
 
@@ -66,8 +71,8 @@ class AvgPool2d(Module):
         self.kernel_size = pair("AvgPool2d", "kernel_size", kernel_size, 1)
         self.stride = self.kernel_size if stride is None else pair("AvgPool2d", "stride", stride, 1)
         self.padding = pair("AvgPool2d", "padding", padding, 0)
-        self.ceil_mode = switch("AvgPool2d", "ceil_mode", ceil_mode)
-        self.count_include_pad = switch("AvgPool2d", "count_include_pad", count_include_pad)
+        self.ceil_mode = flag("AvgPool2d", "ceil_mode", ceil_mode)
+        self.count_include_pad = flag("AvgPool2d", "count_include_pad", count_include_pad)
 
     def config(self) -> dict[str, Any]:
         sizes = {"kernel_size": self.kernel_size, "stride": self.stride, "padding": self.padding}
@@ -79,11 +84,12 @@ class AvgPool2d(Module):
 
 
 class AdaptiveAvgPool2d(Module):
-    """Means over as many windows as make images of output_size: (n, h, w, c) becomes (n, *output_size, c).
+    """Means over as many windows as give images of `output_size`: x (n, h, w, c) becomes y (n, oh, ow, c).
 
-    Window a covers rows a·h/oh, rounded down, to (a + 1)·h/oh, rounded up, as in torch.
+    Window a covers rows a·h/oh, rounded down, to (a + 1)·h/oh, rounded up, as in torch. `output_size` is a whole
+    number, or two for (down, across). Raises OptionError for sizes below 1, ShapeError unless x has four axes.
 
-    >>> AdaptiveAvgPool2d(7)(np.zeros((1, 20, 30, 6), np.float32)).shape
+    >>> nn.AdaptiveAvgPool2d(7)(np.ones((1, 20, 30, 6))).shape
     (1, 7, 7, 6)
     """
 
@@ -98,9 +104,13 @@ class AdaptiveAvgPool2d(Module):
 
 
 class GlobalAvgPool2d(Module):
-    """The mean of each channel over all pixels: images (n, h, w, c) become rows (n, c), ready for `Linear`.
+    """The mean of each channel over all pixels: images x (n, h, w, c) become rows y (n, c), ready for `Linear`.
 
-    Lin et al., Network In Network, ICLR 2014. In torch: AdaptiveAvgPool2d(1) and Flatten().
+    In torch AdaptiveAvgPool2d(1), then Flatten(). Lin et al., Network In Network, ICLR 2014. Raises ShapeError unless x
+    has four axes, with at least one pixel.
+
+    >>> nn.GlobalAvgPool2d()(np.ones((4, 7, 7, 64))).shape
+    (4, 64)
     """
 
     def forward(self, x: Tensor) -> Tensor:

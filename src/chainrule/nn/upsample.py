@@ -11,11 +11,12 @@ from chainrule.nn.module import Module
 
 
 class Upsample(Module):
-    """Every pixel repeated scale_factor times down and across: (n, h, w, c) becomes (n, s·h, s·w, c).
+    """Every pixel of x (n, h, w, c) repeated scale_factor times down and across; y has shape (n, s·h, s·w, c).
 
-    torch's mode "nearest", for whole factors.
+    `scale_factor` is a whole number, or two for (down, across). torch's Upsample in its mode "nearest". Raises
+    OptionError for factors below 1, ShapeError unless x has four axes.
 
-    >>> Upsample(scale_factor=2)(np.zeros((1, 4, 6, 3), np.float32)).shape
+    >>> nn.Upsample(scale_factor=2)(np.ones((1, 4, 6, 3))).shape
     (1, 8, 12, 3)
     """
 

@@ -18,7 +18,7 @@ from chainrule.nn import Module
 from chainrule.ops.record import Array, Shape
 from chainrule.optim.optimizers import Optimizer
 from chainrule.optim.schedules import Schedule, factors
-from chainrule.optim.settings import count, flag, number
+from chainrule.settings import flag, number, whole
 from chainrule.train import evaluation
 from chainrule.train.batches import Batches, Rows
 from chainrule.train.checks import check_inputs, check_labels, check_targets, check_weight
@@ -44,9 +44,13 @@ class Trainer:
     Raises OptionError for a setting without meaning. The data's mistakes raise ShapeError, DtypeError, LabelError or
     DataError before anything runs. NonFiniteError ends training before the weights are touched.
 
-    >>> trainer = Trainer(model, nn.CrossEntropyLoss(), optim.Adam(lr=1e-3), clip_norm=1.0)
-    >>> history = trainer.fit(x, y, epochs=10, batch_size=64, validation_data=(xv, yv))
-    >>> history["val_accuracy"][-1]
+    >>> x = np.random.default_rng(0).normal(size=(200, 2))
+    >>> y = (x[:, 0] > x[:, 1]).astype(int)
+    >>> model = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 2))
+    >>> trainer = cr.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(lr=0.1), clip_norm=1.0)
+    >>> history = trainer.fit(x[:150], y[:150], epochs=10, batch_size=50, validation_data=(x[150:], y[150:]))
+    >>> history["val_accuracy"][-1] > 0.9
+    True
     """
 
     def __init__(
@@ -82,7 +86,7 @@ class Trainer:
             clip_norm = number("Trainer", "clip_norm", clip_norm, above=0)
         if clip_value is not None:
             clip_value = number("Trainer", "clip_value", clip_value, above=0)
-        workers = None if threads is None else count("Trainer", "threads", threads)
+        workers = None if threads is None else whole("Trainer", "threads", threads)
         self.engine: Engine = make_engine(
             engine, model, loss, self._parameters, optimizer.update, self.seed, clip_norm, clip_value, workers
         )
@@ -112,8 +116,8 @@ class Trainer:
         terminal only. The last batch of an epoch may be smaller. A further call goes on where this one ended. Ctrl-C
         ends the run in good order: the history so far is returned, `history.interrupted` is True.
         """
-        epochs = count("fit", "epochs", epochs, least=0)
-        batch_size = count("fit", "batch_size", batch_size)
+        epochs = whole("fit", "epochs", epochs, least=0)
+        batch_size = whole("fit", "batch_size", batch_size)
         flag("fit", "shuffle", shuffle)
         progress = make_progress(verbose)
         events = Events([*callbacks, *([progress] if progress else [])])
