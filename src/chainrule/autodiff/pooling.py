@@ -11,7 +11,7 @@ from chainrule.autodiff.apply import apply
 from chainrule.autodiff.convolutions import paddings, pair
 from chainrule.autodiff.tensor import Tensor
 from chainrule.ops import padding as framing
-from chainrule.ops import pooling, reductions, resizing
+from chainrule.ops import pooling, resizing, shapes
 from chainrule.ops.convolution import Padding, Pair
 
 Size: TypeAlias = int | tuple[int, int]
@@ -43,9 +43,8 @@ def adaptive_avg_pool2d(x: Any, output_size: Size) -> Tensor:
 
 def global_avg_pool2d(x: Any) -> Tensor:
     """The mean of each channel over all pixels: images (n, h, w, c) become rows (n, c)."""
-    shape = np.shape(x) if not isinstance(x, Tensor) else x.shape
-    pooling.check_images("global_avg_pool2d", shape)
-    return apply(reductions.mean, x, axis=(1, 2), keepdims=False)
+    y = adaptive_avg_pool2d(x, 1)
+    return apply(shapes.reshape, y, shape=(y.shape[0], y.shape[3]))
 
 
 def upsample_nearest(x: Any, scale_factor: Size) -> Tensor:
