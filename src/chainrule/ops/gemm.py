@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from chainrule.native.kernel import Call, Int, Pointer, Pointwise, Real, Span, advance, blocks, call_span, kernel
+from chainrule.native.kernel import Call, Int, Pointer, Real, Span, advance, blocks, kernel
 from chainrule.native.machine import processor
 from chainrule.native.matrix import pack_transposed, panel
 from chainrule.ops.copying import zero
+from chainrule.ops.epilogue import Epilogue, arguments, finish
 from chainrule.ops.record import View
 
 Scratch: TypeAlias = Callable[[int], View]
@@ -49,20 +50,11 @@ class Matrix:
         return (columns, rows) if self.turned else (rows, columns)
 
 
-@dataclass(frozen=True)
-class Epilogue:
-    """A pointwise function run in place on C: y = f(y, other, p0, p1)."""
-
-    span: Pointwise
-    other: View | None = None
-    numbers: tuple[float, ...] = ()
-
-
 @kernel
 def gemm(
     tile: Int, m: Int, n: Int, k: Int, a: Pointer, a_row: Int, a_col: Int, b: Pointer, b_row: Int, b_panel: Int, width:
     Int, c: Pointer, bias: Pointer, add: Int, sums: Pointer, one: Pointer, rows: Int, columns: Int, depth: Int,
-    epilogue: Span, other: Pointer, p0: Real, p1: Real,
+    span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
 ) -> None:  # fmt: skip
     """One tile of C, `rows` x `columns`, panel by panel; `sums` gets the column sums of B (the gradient of a bias)."""
     across = (n + columns - 1) // columns
@@ -82,14 +74,12 @@ def gemm(
             )  # fmt: skip
         if sums and top == 0:
             panel(1, 1, k, one, 0, 0, 0, b_at, b_row, 0, advance(sums, start), n, add, 0, wide)
-    if epilogue:
+    if span:
         if right - left == n:
-            at = top * n
-            call_span(epilogue, advance(c, at), advance(c, at), advance(other, at), 0, height * n, p0, p1)
+            finish(c, top * n, height * n, span, other, p0, p1, after, another, q0, q1)
         else:
             for row in range(top, top + height):
-                at = row * n + left
-                call_span(epilogue, advance(c, at), advance(c, at), advance(other, at), 0, right - left, p0, p1)
+                finish(c, row * n + left, right - left, span, other, p0, p1, after, another, q0, q1)
 
 
 @kernel
@@ -109,7 +99,7 @@ def product(
     bias: View | None = None,
     add: bool = False,
     sums: View | None = None,
-    epilogue: Epilogue | None = None,
+    epilogue: Epilogue = (),
 ) -> list[Call]:
     """The calls for C (+)= A·B (+ bias), then sums = Σ rows of B and the epilogue. `one` is a view of the number 1."""
     (m, k), (_, n) = a.shape, b.shape
@@ -126,19 +116,17 @@ def product(
         calls.append(pack(blocks(n, width), k, n, b.view, b_at, width, room))
     a_row, a_col = a.strides
     height, columns = _tile(m, n, k, width)
-    span, other, numbers = (epilogue.span, epilogue.other, epilogue.numbers) if epilogue else (None, None, ())
-    p0, p1 = (*numbers, 0.0, 0.0)[:2]
     calls.append(
         gemm(
             blocks(m, height) * blocks(n, columns), m, n, k, a.view, a_row, a_col, b_at, b_row, b_panel, width,
-            c, bias, int(add), sums, one, height, columns, DEPTH, span, other, p0, p1, flops=2.0 * m * n * k,
+            c, bias, int(add), sums, one, height, columns, DEPTH, *arguments(epilogue), flops=2.0 * m * n * k,
         )
     )  # fmt: skip
     return calls
 
 
 def _empty_product(
-    c: View, one: View, scratch: Scratch, bias: View | None, add: bool, sums: View | None, epilogue: Epilogue | None
+    c: View, one: View, scratch: Scratch, bias: View | None, add: bool, sums: View | None, epilogue: Epilogue
 ) -> list[Call]:
     """The same for a product over no terms: C (+)= bias or 0."""
     calls = zero(sums) if sums else []

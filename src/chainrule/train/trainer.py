@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.autodiff.random import checked_seed
+from chainrule.autodiff.state import buffers_kept
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Parameter, Tensor, wrap
 from chainrule.errors import DtypeError, NonFiniteError, OptionError, ShapeError
@@ -234,7 +235,7 @@ class Trainer:
         """The shape of the outputs for up to two rows of x: found by running them, once for each shape of row."""
         if x.shape[1:] not in self._outputs:
             rows = x[:2]
-            with self._mode(False), no_grad(), np.errstate(all="ignore"):
+            with self._mode(False), no_grad(), buffers_kept(), np.errstate(all="ignore"):
                 output = self.model(wrap(rows))
             if not isinstance(output, Tensor):
                 raise DtypeError(
