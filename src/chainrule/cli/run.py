@@ -17,12 +17,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from chainrule.cli.files import write_json, write_text, writing
+from chainrule.cli.files import write_json, write_text
 from chainrule.cli.settings import Settings, read_config
 from chainrule.data.names import suggestion
 from chainrule.data.preparation import Preparation
 from chainrule.data.sources import BUNDLED
 from chainrule.errors import DataError, FileError
+from chainrule.files import writing
 
 LATEST = "latest"
 

@@ -11,7 +11,7 @@ from rich.console import Console
 import chainrule as cr
 from chainrule import nn
 from chainrule.cli import specs
-from chainrule.cli.files import Log, write_json, write_whole
+from chainrule.cli.files import Log, write_json
 from chainrule.cli.report import console, layer_table, result_table
 from chainrule.cli.results import HEADLINE, measure
 from chainrule.cli.run import Run, data_name
@@ -19,6 +19,7 @@ from chainrule.cli.settings import Settings
 from chainrule.data.preparation import Parts, Preparation, prepare
 from chainrule.data.sources import default_target, load_table
 from chainrule.errors import ChainruleError
+from chainrule.files import write_whole
 from chainrule.train.early_stopping import EarlyStopping
 from chainrule.train.history import History
 from chainrule.train.trainer import Trainer

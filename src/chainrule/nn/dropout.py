@@ -1,4 +1,4 @@
-"""Dropout."""
+"""Dropout, of elements or of whole channels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Tensor
 from chainrule.nn.module import Module
-from chainrule.nn.settings import real
+from chainrule.settings import number
 
 
 class Dropout(Module):
@@ -18,10 +18,27 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = real("Dropout", "p", p, 0.0, 1.0, "a probability from 0 to 1")
+        self.p = number("Dropout", "p", p, least=0, most=1)
 
     def config(self) -> dict[str, Any]:
         return {"p": self.p}
 
     def forward(self, x: Tensor) -> Tensor:
         return functions.dropout(x, self.p, self.training)
+
+
+class Dropout2d(Module):
+    """In training each channel of each image is 0 with probability p and x/(1 - p) otherwise; in evaluation x itself.
+
+    For x (batch, ..., channels): neighbouring pixels are alike, so that dropping single ones hides little. Tompson et
+    al., CVPR 2015.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = number("Dropout2d", "p", p, least=0, most=1)
+
+    def config(self) -> dict[str, Any]:
+        return {"p": self.p}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functions.dropout_channels(x, self.p, self.training)

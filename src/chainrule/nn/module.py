@@ -165,6 +165,18 @@ class Module:
 
 
 @contextmanager
+def switched(model: Module, training: bool) -> Iterator[None]:
+    """Context in which a model and all inside it train (or evaluate); then each layer is as it was."""
+    before = [(module, module.training) for module in model.named_modules().values()]
+    model.train(training)
+    try:
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
+
+
+@contextmanager
 def watching(watcher: Watcher) -> Iterator[None]:
     """Context in which `watcher(module, output)` is told of every call of a module, inner before outer."""
     token = _watcher.set(watcher)
