@@ -12,7 +12,7 @@ import numpy as np
 from chainrule.errors import OptionError, ShapeError
 from chainrule.native.kernel import Call
 from chainrule.ops.convolution import Padding, Pair
-from chainrule.ops.gemm import Epilogue
+from chainrule.ops.epilogue import Epilogue
 from chainrule.ops.record import Array, Example, Sample, Shape, View, op
 from chainrule.ops.sliding import Grid, Window, clipped, gather, scatter
 from chainrule.ops.taps import Axis
@@ -185,10 +185,11 @@ def _(x: Shape, *, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair,
 
 @max_pool2d.lower
 def _(
-    y: View, place: View, x: View, *, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, ceil_mode: bool
-) -> list[Call]:
+    y: View, place: View, x: View, *, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, ceil_mode: bool,
+    epilogue: Epilogue = (),
+) -> list[Call]:  # fmt: skip
     axes = axes_of("max_pool2d", x.shape, kernel, stride, padding, dilation, ceil_mode)
-    return gather(y, x, _max_grid(axes), place)
+    return gather(y, x, _max_grid(axes), place, epilogue)
 
 
 @max_pool2d.gradient("x", formula="dx = Σ dy of the windows whose first largest element it is")
@@ -206,7 +207,7 @@ def _(
 @max_pool2d.lower("x")
 def _(
     dx: View, dy: View, place: View, *, x_shape: Shape, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair,
-    ceil_mode: bool, epilogue: Epilogue | None = None,
+    ceil_mode: bool, epilogue: Epilogue = (),
 ) -> list[Call]:  # fmt: skip
     axes = axes_of("max_pool2d", x_shape, kernel, stride, padding, dilation, ceil_mode)
     return scatter(dx, dy, _max_grid(axes), place, epilogue)
@@ -267,7 +268,7 @@ def _(x: Shape, *, kernel: Pair, stride: Pair, padding: Padding, ceil_mode: bool
 @avg_pool2d.lower
 def _(
     y: View, x: View, *, kernel: Pair, stride: Pair, padding: Padding, ceil_mode: bool, count_include_pad: bool,
-    epilogue: Epilogue | None = None,
+    epilogue: Epilogue = (),
 ) -> list[Call]:  # fmt: skip
     axes = axes_of("avg_pool2d", x.shape, kernel, stride, padding, (1, 1), ceil_mode)
     return gather(y, x, _avg_grid(axes, padding, count_include_pad), epilogue=epilogue)
@@ -289,7 +290,7 @@ def _(
 @avg_pool2d.lower("x")
 def _(
     dx: View, dy: View, *, x_shape: Shape, kernel: Pair, stride: Pair, padding: Padding, ceil_mode: bool,
-    count_include_pad: bool, epilogue: Epilogue | None = None,
+    count_include_pad: bool, epilogue: Epilogue = (),
 ) -> list[Call]:  # fmt: skip
     axes = axes_of("avg_pool2d", x_shape, kernel, stride, padding, (1, 1), ceil_mode)
     return scatter(dx, dy, _avg_grid(axes, padding, count_include_pad), epilogue=epilogue)
@@ -364,7 +365,7 @@ def _(x: Shape, *, size: Pair) -> Shape:
 
 
 @adaptive_avg_pool2d.lower
-def _(y: View, x: View, *, size: Pair, epilogue: Epilogue | None = None) -> list[Call]:
+def _(y: View, x: View, *, size: Pair, epilogue: Epilogue = ()) -> list[Call]:
     return gather(y, x, Grid(*_windows_of("adaptive_avg_pool2d", x.shape, size)), epilogue=epilogue)
 
 
@@ -379,5 +380,5 @@ def _(dy: Array, *, size: Pair, x_shape: Shape) -> Array:
 
 
 @adaptive_avg_pool2d.lower("x")
-def _(dx: View, dy: View, *, size: Pair, x_shape: Shape, epilogue: Epilogue | None = None) -> list[Call]:
+def _(dx: View, dy: View, *, size: Pair, x_shape: Shape, epilogue: Epilogue = ()) -> list[Call]:
     return scatter(dx, dy, Grid(*_windows_of("adaptive_avg_pool2d", x_shape, size)), epilogue=epilogue)

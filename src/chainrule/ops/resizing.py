@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.errors import OptionError, ShapeError
 from chainrule.native.kernel import Call
 from chainrule.ops.convolution import Pair
-from chainrule.ops.gemm import Epilogue
+from chainrule.ops.epilogue import Epilogue
 from chainrule.ops.pooling import check_images
 from chainrule.ops.record import Array, Example, Sample, Shape, View, op
 from chainrule.ops.sliding import Grid, Window, gather, scatter
@@ -55,7 +55,7 @@ def _(x: Shape, *, scale: Pair) -> Shape:
 
 
 @upsample_nearest.lower
-def _(y: View, x: View, *, scale: Pair, epilogue: Epilogue | None = None) -> list[Call]:
+def _(y: View, x: View, *, scale: Pair, epilogue: Epilogue = ()) -> list[Call]:
     return scatter(y, x, _grid(x.shape, scale), epilogue=epilogue)
 
 
@@ -66,7 +66,7 @@ def _(dy: Array, *, scale: Pair, x_shape: Shape) -> Array:
 
 
 @upsample_nearest.lower("x")
-def _(dx: View, dy: View, *, scale: Pair, x_shape: Shape, epilogue: Epilogue | None = None) -> list[Call]:
+def _(dx: View, dy: View, *, scale: Pair, x_shape: Shape, epilogue: Epilogue = ()) -> list[Call]:
     return gather(dx, dy, _grid(x_shape, scale), epilogue=epilogue)
 
 

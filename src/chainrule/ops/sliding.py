@@ -23,13 +23,12 @@ from chainrule.native.kernel import (
     Span,
     advance,
     blocks,
-    call_span,
     kernel,
     real,
 )
 from chainrule.native.machine import processor
 from chainrule.native.window import give, take
-from chainrule.ops.gemm import Epilogue
+from chainrule.ops.epilogue import Epilogue, arguments, finish
 from chainrule.ops.record import Buffer, View
 from chainrule.ops.taps import Axis
 
@@ -69,7 +68,7 @@ def clipped(axis: Axis) -> list[Window]:
 def gather_windows(
     tile: Int, small: Pointer, place: Pointer, big: Pointer, rows: Int2, runs: Int2, count: Int, height: Int,
     across: Int, channels: Int, lanes: Int, row_step: Int, column_step: Int, taps_across: Int, items: Int,
-    epilogue: Span, other: Pointer, p0: Real, p1: Real,
+    span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
 ) -> None:  # fmt: skip
     """`items` rows of small: the largest of each window and its tap's number in `place`, or without place the mean."""
     out = rows.shape[0]
@@ -90,17 +89,17 @@ def gather_windows(
                     column_step, advance(small, to + c), channels, advance(place, to + c), tap, taps_across,
                     factor, 0, min(lanes, channels - c),
                 )  # fmt: skip
-    if epilogue:
-        at = first * wide * channels
-        size = (last - first) * wide * channels
-        call_span(epilogue, advance(small, at), advance(small, at), advance(other, at), 0, size, p0, p1)
+    if span:
+        line = wide * channels
+        finish(small, first * line, (last - first) * line, span, other, p0, p1, after, another, q0, q1)
 
 
 @kernel
 def scatter_windows(
     tile: Int, image: Real1, big: Pointer, small: Pointer, place: Pointer, rows: Int2, runs: Int2, count: Int,
     height: Int, across: Int, channels: Int, lanes: Int, row_step: Int, column_step: Int, taps_across: Int, apart: Int,
-    clear: Int, add: Int, band: Int, items: Int, epilogue: Span, other: Pointer, p0: Real, p1: Real,
+    clear: Int, add: Int, band: Int, items: Int, span: Span, other: Pointer, p0: Real, p1: Real, after: Span,
+    another: Pointer, q0: Real, q1: Real,
 ) -> None:  # fmt: skip
     """`items` bands of `band` rows of big, which `image` is too: what all windows that reach into them give."""
     out = rows.shape[0]
@@ -133,13 +132,11 @@ def scatter_windows(
                         column_step, advance(small, at + c), channels, advance(place, at + c), tap, taps_across,
                         factor, add, min(lanes, channels - c),
                     )  # fmt: skip
-        if epilogue:
-            call_span(epilogue, advance(big, start), advance(big, start), advance(other, start), 0, size, p0, p1)
+        if span:
+            finish(big, start, size, span, other, p0, p1, after, another, q0, q1)
 
 
-def gather(
-    small: View, big: View, grid: Grid, place: View | None = None, epilogue: Epilogue | None = None
-) -> list[Call]:
+def gather(small: View, big: View, grid: Grid, place: View | None = None, epilogue: Epilogue = ()) -> list[Call]:
     """The calls for small = the largest of each window of big where `place` is given, else the mean."""
     if not small.size:
         return []
@@ -149,15 +146,13 @@ def gather(
     return [
         gather_windows(
             blocks(count, items), small, place, big, *_tables(grid), count, height, across, channels,
-            processor().lanes(big.dtype), *_steps(big, grid), grid.across, items, *_ending(epilogue),
+            processor().lanes(big.dtype), *_steps(big, grid), grid.across, items, *arguments(epilogue),
             flops=float(small.size * max(w.taps for w in grid.rows) * max(w.taps for w in grid.columns)),
         )
     ]  # fmt: skip
 
 
-def scatter(
-    big: View, small: View, grid: Grid, place: View | None = None, epilogue: Epilogue | None = None
-) -> list[Call]:
+def scatter(big: View, small: View, grid: Grid, place: View | None = None, epilogue: Epilogue = ()) -> list[Call]:
     """The calls for the gradient of `gather`: every pixel of big is the sum of what its windows give it."""
     if not big.size:
         return []
@@ -172,7 +167,7 @@ def scatter(
             blocks(count, items), big.flat(), big, small, place, *_tables(grid), count, height, across, channels,
             processor().lanes(big.dtype), *_steps(big, grid), grid.across, grid.dilation[0],
             int(any(times != {1} for times in met)), int(any(max(times) > 1 for times in met)), band, items,
-            *_ending(epilogue), flops=float(big.size),
+            *arguments(epilogue), flops=float(big.size),
         )
     ]  # fmt: skip
 
@@ -181,13 +176,6 @@ def _steps(big: View, grid: Grid) -> tuple[int, int]:
     """Elements from one tap to the next, down and across."""
     _, _, across, channels = big.shape
     return grid.dilation[0] * across * channels, grid.dilation[1] * channels
-
-
-def _ending(epilogue: Epilogue | None) -> tuple[object, object, float, float]:
-    if epilogue is None:
-        return None, None, 0.0, 0.0
-    p0, p1 = (*epilogue.numbers, 0.0, 0.0)[:2]
-    return epilogue.span, epilogue.other, p0, p1
 
 
 def _times_met(windows: Sequence[Window], size: int, apart: int) -> set[int]:
