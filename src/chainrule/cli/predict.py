@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from chainrule.cli.options import Runs, Threads, thread_count
+
 
 def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or latest")],
@@ -14,8 +16,8 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="A CSV file; standard output otherwise")
     ] = None,
-    runs: Annotated[str, typer.Option("--runs", metavar="FOLDER", help="Where runs are kept")] = "runs",
-    threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="Threads")] = None,
+    runs: Runs = "runs",
+    threads: Threads = None,
 ) -> None:
     """Predict a table, row by row: the column prediction, and for classes a probability each.
 
@@ -25,6 +27,8 @@ def predict(
 
     [bold]chainrule predict runs/20260131-120000-iris new_flowers.csv --out predicted.csv[/bold]
     """
+    workers = thread_count("predict", threads)
+
     from chainrule.cli.trained import predict_table
 
-    predict_table(run, data, target=out, runs=runs, threads=threads)
+    predict_table(run, data, target=out, runs=runs, threads=workers)

@@ -16,6 +16,15 @@ LOSSES_OF = {"classify": ("cross-entropy",), "regress": ("mse", "mae", "huber")}
 MODELS = ("linear", "mlp")
 
 
+def check(settings: Settings) -> None:
+    """OptionError for settings that no table can make good, so that none is read in vain."""
+    hidden_sizes(settings.model)
+    build_optimizer(settings)
+    build_schedule(settings, steps_per_epoch=1)
+    if settings.task:
+        loss_name(settings, settings.task)
+
+
 def hidden_sizes(model: str) -> tuple[int, ...]:
     """`"mlp:64,32"` -> (64, 32) and `"linear"` -> (); OptionError for anything else."""
     kind, _, sizes = model.partition(":")

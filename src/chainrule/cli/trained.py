@@ -36,7 +36,9 @@ def evaluate_run(name: str, data: str | None, *, runs: str, all_rows: bool, thre
     for note in table.notes:
         out.print(note)
     what = f"{data_name(data or settings.data)}: {len(x):,} rows"
-    if own and not all_rows and settings.test_size > 0:
+    if own and (all_rows or settings.test_size == 0):
+        what += ", those it was trained on among them"
+    elif own:
         test = held_out_rows(settings, preparation, y)
         what = f"{data_name(settings.data)}: the {len(test):,} test rows of {len(x):,}, the others were trained on"
         x, y = x[test], y[test]

@@ -12,9 +12,14 @@ from chainrule.nn.module import Module
 class Sequential(Module):
     """Each layer is given the output of the one before; paths begin with its place: "0.weight".
 
-    >>> model = Sequential(Linear(64, 32), ReLU(), Linear(32, 10))
+    x is what the first layer takes, y what the last one makes; without layers, x itself. `model[0]` is the first layer,
+    `len(model)` how many there are. Raises OptionError for what is not a layer.
+
+    >>> model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     >>> list(model.named_parameters())
     ['0.weight', '0.bias', '2.weight', '2.bias']
+    >>> model(np.zeros((5, 64))).shape
+    (5, 10)
     """
 
     def __init__(self, *layers: Module) -> None:
@@ -44,10 +49,13 @@ class Sequential(Module):
 class Residual(Module):
     """y = body(x) + x, or body(x) + shortcut(x) where the body changes the shape; He et al., CVPR 2016.
 
-    Raises ShapeError unless both have the same shape.
+    Raises OptionError for a part that is not a layer, ShapeError unless body and skip make the same shape.
 
-    >>> block = Residual(Sequential(Linear(32, 32), ReLU()))
-    >>> wider = Residual(Sequential(Linear(32, 64), ReLU()), shortcut=Linear(32, 64))
+    >>> block = nn.Residual(nn.Sequential(nn.Linear(32, 32), nn.ReLU()))
+    >>> block(np.zeros((5, 32))).shape
+    (5, 32)
+    >>> nn.Residual(nn.Linear(32, 64), shortcut=nn.Linear(32, 64, bias=False))(np.zeros((5, 32))).shape
+    (5, 64)
     """
 
     def __init__(self, body: Module, shortcut: Module | None = None) -> None:

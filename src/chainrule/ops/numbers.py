@@ -1,8 +1,8 @@
 """Ops of an array and a number: the ops of two arrays, with the number as an attribute instead of an array full of it.
 
-Formula, gradients, ties and compiled form are those of the op of two arrays; nothing is broadcast, so `x / 3.0` or
-`maximum(x, 0.0)` reads x alone. `x / 3.0` is a division. Its compiled form multiplies by 1/3 rounded, the same for every
-element, as compilers do with a divisor that stays: it may differ by one unit in the last place.
+Formula, gradients, ties and compiled form are those of the op of two arrays. Nothing is broadcast: `maximum(x, 0.0)`
+reads x alone. `x / 3.0` is a division; its compiled form multiplies by 1/3 rounded, the same for every element, as
+compilers do with a divisor that stays, so it may differ by one unit in the last place.
 """
 
 from __future__ import annotations
