@@ -163,9 +163,10 @@ def max_pool2d(
     """The largest element of each window of x (n, h, w, c), in each channel; NaN where a window holds one.
 
     Padding counts as nothing. The number of the tap that was the first largest is saved for the gradient: to compare x
-    with y again reads three times as much and takes two to four times as long. y is (n, (h + 2p - d·(k - 1) - 1) / s + 1,
-    ..., c), rounded down, or up with ceil_mode. Raises ShapeError for images smaller than the kernel, OptionError for
-    settings without meaning.
+    with y again reads three times as much and takes two to four times as long.
+
+    y is (n, (h + 2p - d·(k - 1) - 1) / s + 1, ..., c), rounded down, or up with ceil_mode. Raises ShapeError for images
+    smaller than the kernel, OptionError for settings without meaning.
     """
     axes = axes_of("max_pool2d", x.shape, kernel, stride, padding, dilation, ceil_mode)
     rows, columns = ([window.tap for window in clipped(axis)] for axis in axes)
