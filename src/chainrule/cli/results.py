@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.preparation import Preparation
+from chainrule.data.recipe import Recipe
 from chainrule.train import metrics
 
 Array = NDArray[Any]
 HEADLINE = {"classify": "accuracy", "regress": "r2"}  # the figure of a task's last line
 
 
-def measure(preparation: Preparation, outputs: Array, y: Array) -> dict[str, Any]:
+def measure(preparation: Recipe, outputs: Array, y: Array) -> dict[str, Any]:
     """The metrics of a task: accuracy and each class's precision, recall and F1; or MAE, RMSE and R² in units of y."""
     if preparation.quantity is not None:
         predicted, true = preparation.quantity.undo(outputs), preparation.quantity.undo(y)

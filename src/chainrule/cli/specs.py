@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from chainrule import nn, optim
 from chainrule.cli.settings import SCHEDULES, Settings
+from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate, Shift, Transformation
+from chainrule.data.images import ImagePreparation
 from chainrule.data.names import suggestion
+from chainrule.data.recipe import Recipe
 from chainrule.errors import OptionError
 
 DEFAULT_LR = {"sgd": 0.05, "rmsprop": 1e-3, "adagrad": 1e-2, "adam": 1e-3, "adamw": 1e-3}
 MOMENTUM = 0.9  # of sgd
 LOSSES_OF = {"classify": ("cross-entropy",), "regress": ("mse", "mae", "huber")}  # the first is the default
 MODELS = ("linear", "mlp")
+OF_IMAGES: tuple[str, ...] = ()
+
+
+def takes_images(model: str) -> bool:
+    """Whether a network takes images only."""
+    return model in OF_IMAGES
 
 
 def hidden_sizes(model: str) -> tuple[int, ...]:
@@ -34,8 +44,8 @@ def hidden_sizes(model: str) -> tuple[int, ...]:
     return hidden
 
 
-def build_model(settings: Settings, inputs: int, outputs: int) -> nn.Sequential:
-    """The network: linear layers, each but the last followed by its activation and dropout."""
+def build_model(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
+    """The network: linear layers, each but the last followed by its activation and dropout; images are made flat."""
     activations: dict[str, Callable[[], Any]] = {
         "relu": nn.ReLU,
         "leaky_relu": nn.LeakyReLU,
@@ -46,8 +56,8 @@ def build_model(settings: Settings, inputs: int, outputs: int) -> nn.Sequential:
         "tanh": nn.Tanh,
         "softplus": nn.Softplus,
     }
-    layers: list[Any] = []
-    width = inputs
+    layers: list[Any] = [nn.Flatten()] if len(inputs) > 1 else []
+    width = math.prod(inputs)
     for size in hidden_sizes(settings.model):
         layers += [nn.Linear(width, size), activations[settings.activation]()]
         if settings.dropout > 0:
@@ -132,6 +142,36 @@ def _schedule(settings: Settings, steps_per_epoch: int, steps: int) -> Any:
         patience = [_whole(spec, n) for n in numbers[:1]] or [10]
         return optim.ReduceOnPlateau(monitor, patience=patience[0], factor=(numbers[1:] or [0.1])[0])
     return None
+
+
+def build_augmentation(settings: Settings, preparation: Recipe) -> Augmentation | None:
+    """What happens to the training images, with black for pixels from outside; OptionError for an unknown kind."""
+    if settings.augment is None or not isinstance(preparation, ImagePreparation):
+        return None
+    return Augmentation([_transformation(part.strip()) for part in settings.augment.split(",")], preparation.black())
+
+
+def _transformation(spec: str) -> Transformation:
+    """`"shift:2"` -> Shift(2)."""
+    kind, _, value = spec.partition(":")
+    kinds: dict[str, Callable[..., Transformation]] = {
+        "shift": Shift,
+        "flip": Flip,
+        "crop": Crop,
+        "rotate": Rotate,
+        "cutout": CutOut,
+    }
+    if kind not in kinds:
+        raise OptionError(f'augment: "{spec}" is unknown: {suggestion(kind, kinds)}')
+    if not value:
+        return kinds[kind]()
+    if kind == "flip":
+        raise OptionError(f'augment: "{spec}": flip takes no number: write flip')
+    try:
+        number = float(value)
+    except ValueError:
+        raise OptionError(f'augment: "{spec}": expected a number after the colon, as in shift:2') from None
+    return kinds[kind](int(number) if number.is_integer() and kind in ("shift", "cutout") else number)
 
 
 def _numbers(spec: str, rest: str) -> list[float]:

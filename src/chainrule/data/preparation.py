@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from chainrule.data.names import suggestion
 from chainrule.data.scaling import Scaling
-from chainrule.data.split import Split, split_rows
+from chainrule.data.split import Rows, Split, split_rows
 from chainrule.data.tables import Table
 from chainrule.data.target import (
     Class,
@@ -45,6 +45,11 @@ class Preparation:
         """How many numbers a network for this task puts out."""
         return len(self.classes) if self.task == "classify" else 1
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one row of x."""
+        return (len(self.features),)
+
     def x(self, table: Table) -> NDArray[np.float32]:
         """The features of `table`, scaled: (n, f) float32. A missing value becomes its column's mean, which is 0."""
         return np.nan_to_num(self.inputs.apply(raw_features(table, self.features)), nan=0.0)
@@ -62,6 +67,11 @@ class Preparation:
         """
         policy = self.missing if with_target or self.missing == "mean" else "refuse"
         return mend_missing(table, self.features, self.target if with_target else None, policy)
+
+    def split(self, table: Table, y: Array, *, validation: float, test: float, seed: int) -> Split:
+        """The parts of a table with targets y (n, ...), by class where there are classes."""
+        classes = y if self.classes else None
+        return split_rows(table.rows, validation=validation, test=test, seed=seed, classes=classes)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -98,6 +108,14 @@ class Parts:
     split: Split
     x: NDArray[np.float32]
     y: Array
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.table.notes
+
+    def arrays(self, rows: Rows) -> tuple[NDArray[np.float32], Array]:
+        """x and y of some rows."""
+        return self.x[rows], self.y[rows]
 
 
 def prepare(
@@ -152,7 +170,7 @@ def mend_missing(table: Table, features: tuple[str, ...], target: str | None, po
         left_out = table.rows - int(keep.sum())
         note = f"{table.source}: {left_out} of {table.rows} rows miss some value and are left out"
         notes = (*table.notes, note) if left_out else table.notes
-        return Table(table.source, {name: column[keep] for name, column in table.columns.items()}, notes)
+        return replace(table.take(keep), notes=notes)
     for name, gap in gaps.items():
         if gap.any() and (policy == "refuse" or name == target):
             row = int(np.argmax(gap))
