@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from chainrule.cli.files import write_whole
 from chainrule.cli.job import Job
 from chainrule.cli.results import Array, probabilities
 from chainrule.data.images import ImageParts
+from chainrule.files import write_whole
 from chainrule.train import metrics
 
 Draw = Callable[[Path], None]

@@ -20,13 +20,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from chainrule.cli.files import write_json, write_text, writing
+from chainrule.cli.files import write_json, write_text
 from chainrule.cli.settings import Settings, read_config
 from chainrule.data.images.named import NAMED
 from chainrule.data.names import suggestion
 from chainrule.data.recipe import Recipe, read_recipe
 from chainrule.data.sources import BUNDLED
 from chainrule.errors import DataError, FileError
+from chainrule.files import writing
 
 LATEST = "latest"
 

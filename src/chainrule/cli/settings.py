@@ -15,7 +15,7 @@ from chainrule.data.names import nearest, suggestion
 from chainrule.data.preparation import POLICIES
 from chainrule.data.target import TASKS
 from chainrule.errors import FileError, OptionError
-from chainrule.optim.settings import choice, count, number
+from chainrule.settings import choice, number, whole
 
 Check: TypeAlias = Callable[[str, Any], Any]
 
@@ -41,11 +41,11 @@ def _number(**bounds: float) -> Check:
 
 
 def _count(least: int) -> Check:
-    return lambda name, value: count("train", name, value, least=least)
+    return lambda name, value: whole("train", name, value, least=least)
 
 
 def _seed(name: str, value: Any) -> int:
-    if count("train", name, value, least=0) >= 2**64:
+    if whole("train", name, value, least=0) >= 2**64:
         raise OptionError(f"train: {name} is {value!r}, expected a whole number from 0 to 2**64 - 1")
     return int(value)
 

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chainrule.errors import DtypeError, OptionError, ShapeError
 from chainrule.native.philox import AUGMENT, MOST_TRANSFORMATIONS, philox, split
-from chainrule.optim.settings import count, flag, number
+from chainrule.settings import flag, number, whole
 
 Array = NDArray[Any]
 Words = NDArray[np.uint32]  # (n, 4): the random words of each sample
@@ -36,7 +36,7 @@ class Shift:
     pixels: int = 2
 
     def __post_init__(self) -> None:
-        count("Shift", "pixels", self.pixels)
+        whole("Shift", "pixels", self.pixels)
 
     def draw(self, words: Words, height: int, width: int) -> Whole:
         """The moves (n, 2), down and right."""
@@ -138,7 +138,7 @@ class CutOut:
     size: int = 8
 
     def __post_init__(self) -> None:
-        count("CutOut", "size", self.size)
+        whole("CutOut", "size", self.size)
 
     def draw(self, words: Words, height: int, width: int) -> Whole:
         """The upper left corners (n, 2)."""

@@ -17,6 +17,7 @@ import numpy as np
 from chainrule import nn
 from chainrule.autodiff.random import separate_generator
 from chainrule.errors import ChainruleError, DataError, FileError, OptionError
+from chainrule.files import write_whole
 from chainrule.interop import architecture
 from chainrule.ops.record import Array
 
@@ -36,7 +37,8 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
         raise OptionError(f"save: {model!r} is not a model: pass the model first, then the path")
     note = {"format": FORMAT, "class": type(model).__name__, "architecture": architecture.describe(model)}
     arrays = {name: np.ascontiguousarray(array) for name, array in model.state_dict().items()}
-    _write(Path(path), to_bytes(arrays, {"chainrule": json.dumps(note)}))
+    data = to_bytes(arrays, {"chainrule": json.dumps(note)})
+    write_whole(Path(path), lambda beside: beside.write_bytes(data))
 
 
 def load(path: str | os.PathLike[str]) -> nn.Module:
@@ -100,20 +102,3 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
     if note is not None and (not isinstance(note, dict) or note.get("format") != FORMAT):
         raise DataError(f"{path}: its model is described in a format this version does not know: update chainrule")
     return state, note
-
-
-def _write(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            with beside.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise FileError(
-            f"{path}: cannot be written ({error.strerror or error}): check the folder, its rights and the space left"
-        ) from None

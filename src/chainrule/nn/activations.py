@@ -7,7 +7,7 @@ from typing import Any
 from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Tensor
 from chainrule.nn.module import Module
-from chainrule.nn.settings import real, whole
+from chainrule.settings import number, whole
 
 
 class ReLU(Module):
@@ -21,7 +21,7 @@ class LeakyReLU(Module):
     """y = x where x > 0, else slope·x."""
 
     def __init__(self, slope: float = 0.01) -> None:
-        self.slope = real("LeakyReLU", "slope", slope, 0.0)
+        self.slope = number("LeakyReLU", "slope", slope, least=0)
 
     def config(self) -> dict[str, Any]:
         return {"slope": self.slope}
@@ -34,7 +34,7 @@ class ELU(Module):
     """y = x where x > 0, else alpha·(eˣ - 1)."""
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = real("ELU", "alpha", alpha, 0.0)
+        self.alpha = number("ELU", "alpha", alpha, least=0)
 
     def config(self) -> dict[str, Any]:
         return {"alpha": self.alpha}
@@ -82,7 +82,7 @@ class Softmax(Module):
     """yⱼ = exp xⱼ / Σₖ exp xₖ along an axis. The losses take logits: a model to train ends before it."""
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = whole("Softmax", "axis", axis)
+        self.axis = whole("Softmax", "axis", axis, least=None)
 
     def config(self) -> dict[str, Any]:
         return {"axis": self.axis}
@@ -95,7 +95,7 @@ class LogSoftmax(Module):
     """yⱼ = xⱼ - log Σₖ exp xₖ along an axis. The losses take logits: a model to train ends before it."""
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = whole("LogSoftmax", "axis", axis)
+        self.axis = whole("LogSoftmax", "axis", axis, least=None)
 
     def config(self) -> dict[str, Any]:
         return {"axis": self.axis}

@@ -7,7 +7,7 @@ from typing import Any
 from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Tensor
 from chainrule.nn.module import Module
-from chainrule.nn.settings import real
+from chainrule.settings import number
 
 
 class Dropout(Module):
@@ -18,7 +18,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = real("Dropout", "p", p, 0.0, 1.0, "a probability from 0 to 1")
+        self.p = number("Dropout", "p", p, least=0, most=1)
 
     def config(self) -> dict[str, Any]:
         return {"p": self.p}

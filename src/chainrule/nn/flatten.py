@@ -7,14 +7,14 @@ from typing import Any
 from chainrule.autodiff.tensor import Tensor
 from chainrule.errors import ShapeError
 from chainrule.nn.module import Module
-from chainrule.nn.settings import whole
+from chainrule.settings import whole
 
 
 class Flatten(Module):
     """All axes from `start` on, made one: (n, 8, 8, 3) becomes (n, 192)."""
 
     def __init__(self, start: int = 1) -> None:
-        self.start = whole("Flatten", "start", start, 0)
+        self.start = whole("Flatten", "start", start, least=0)
 
     def config(self) -> dict[str, Any]:
         return {"start": self.start}

@@ -10,7 +10,7 @@ from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Parameter, Tensor
 from chainrule.nn import init
 from chainrule.nn.module import Module
-from chainrule.nn.settings import whole
+from chainrule.settings import whole
 
 
 class Linear(Module):
@@ -23,8 +23,8 @@ class Linear(Module):
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
-        self.in_features = whole("Linear", "in_features", in_features, 1)
-        self.out_features = whole("Linear", "out_features", out_features, 1)
+        self.in_features = whole("Linear", "in_features", in_features)
+        self.out_features = whole("Linear", "out_features", out_features)
         bound = self.in_features**-0.5
         shape = (self.in_features, self.out_features)
         self.weight = Parameter(init.uniform(np.empty(shape, np.float32), -bound, bound))

@@ -6,7 +6,6 @@ one weight per sample. Nothing is broadcast: shapes that differ raise ShapeError
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +14,8 @@ import numpy as np
 from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Tensor, as_array
 from chainrule.errors import OptionError
-from chainrule.nn.settings import real
 from chainrule.ops.record import Array
+from chainrule.settings import choice, number
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class HuberLoss:
 
     def __post_init__(self) -> None:
         _check_reduction(self)
-        real("HuberLoss", "delta", self.delta, sys.float_info.min, expected="a positive number")
+        number("HuberLoss", "delta", self.delta, above=0)
 
     def __call__(self, output: Tensor, target: Any, sample_weight: Any = None) -> Tensor:
         return functions.huber(output, target, sample_weight, self.delta, self.reduction)
@@ -90,7 +89,7 @@ class CrossEntropyLoss:
     def __post_init__(self) -> None:
         _check_reduction(self)
         _check_weights(self, "weight")
-        real("CrossEntropyLoss", "label_smoothing", self.label_smoothing, 0.0, 1.0)
+        number("CrossEntropyLoss", "label_smoothing", self.label_smoothing, least=0, most=1)
 
     def __call__(self, output: Tensor, target: Any, sample_weight: Any = None) -> Tensor:
         return functions.cross_entropy(output, target, sample_weight, self.weight, self.label_smoothing, self.reduction)
@@ -118,8 +117,7 @@ class BCEWithLogitsLoss:
 
 
 def _check_reduction(loss: Any) -> None:
-    if loss.reduction not in ("mean", "sum"):
-        raise OptionError(f'{type(loss).__name__}: reduction is {loss.reduction!r}, expected "mean" or "sum"')
+    choice(type(loss).__name__, "reduction", loss.reduction, ("mean", "sum"))
 
 
 def _check_weights(loss: Any, name: str) -> None:

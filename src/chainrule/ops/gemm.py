@@ -11,7 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from chainrule.native.kernel import Call, Int, Pointer, Pointwise, Real, Span, advance, blocks, call_span, kernel
+from chainrule.native.kernel import (
+    Call,
+    Int,
+    Pointer,
+    Pointwise,
+    Real,
+    Real1,
+    Real2,
+    Real3,
+    Span,
+    advance,
+    blocks,
+    call_span,
+    kernel,
+)
 from chainrule.native.machine import processor
 from chainrule.native.matrix import pack_transposed, panel
 from chainrule.ops.copying import zero
@@ -25,6 +39,9 @@ STEP_ROWS = 4  # heights are multiples of it: what is left below the microkernel
 ENOUGH_TILES = 8  # so that a few workers get equal shares
 TILE_FLOPS = 50_000  # half a microsecond: below this a tile costs less than the barrier that shares it
 SMALL_B = 6_000  # elements
+# Few rows times a large weight: the sum over its rows is cut into so many parts. A worker then reads the rows of the
+# weight that its share of the update left in its own cache; whole columns it would fetch from all the other caches.
+PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,43 @@ def gemm(
 
 
 @kernel
+def gemm_part(
+    tile: Int, m: Int, n: Int, k: Int, a: Pointer, a_row: Int, a_col: Int, b: Pointer, c: Pointer, width: Int,
+    depth: Int,
+) -> None:  # fmt: skip
+    """One panel of C in one part: the sum over `depth` of the inner indices, kept apart from those of other parts."""
+    across = (n + width - 1) // width
+    part = tile // across
+    start = (tile % across) * width
+    deep = part * depth
+    panel(
+        m, 1, min(depth, k - deep), advance(a, deep * a_col), a_row, a_col, 0, advance(b, deep * n + start), n, 0,
+        advance(c, part * m * n + start), n, 0, 0, min(width, n - start),
+    )  # fmt: skip
+
+
+@kernel
+def add_parts(
+    tile: Int, c: Real2, start: Pointer, parts: Real3, bias: Real1, biased: Int, rows: Int, epilogue: Span,
+    other: Pointer, p0: Real, p1: Real,
+) -> None:  # fmt: skip
+    """Some rows of C, which begins at `start`: bias and parts added in order, then the epilogue."""
+    top, end = tile * rows, min(tile * rows + rows, c.shape[0])
+    for row in range(top, end):
+        y = c[row]
+        for j in range(y.size):
+            y[j] = bias[j] if biased else 0.0
+        for part in range(parts.shape[0]):
+            x = parts[part, row]
+            for j in range(y.size):
+                y[j] += x[j]
+    if epilogue:
+        at = top * c.shape[1]
+        size = (end - top) * c.shape[1]
+        call_span(epilogue, advance(start, at), advance(start, at), advance(other, at), 0, size, p0, p1)
+
+
+@kernel
 def pack(tile: Int, k: Int, n: Int, source: Pointer, target: Pointer, width: Int, room: Int) -> None:
     """Panel `tile` of B = sourceᵀ, laid out so that the microkernel reads it in order."""
     start = tile * width
@@ -118,6 +172,8 @@ def product(
     if k == 0:
         return _empty_product(c, one, scratch, bias, add, sums, epilogue)
     width = processor().panel(c.dtype)
+    if k * n > PARTS * max(m * n, SMALL_B) and not (b.turned or add or sums):
+        return _by_parts(c, a, b.view, one, scratch, bias, epilogue)
     calls = []
     b_at, b_row, b_panel = b.view, n, width
     if b.turned:
@@ -126,15 +182,36 @@ def product(
         calls.append(pack(blocks(n, width), k, n, b.view, b_at, width, room))
     a_row, a_col = a.strides
     height, columns = _tile(m, n, k, width)
-    span, other, numbers = (epilogue.span, epilogue.other, epilogue.numbers) if epilogue else (None, None, ())
-    p0, p1 = (*numbers, 0.0, 0.0)[:2]
     calls.append(
         gemm(
             blocks(m, height) * blocks(n, columns), m, n, k, a.view, a_row, a_col, b_at, b_row, b_panel, width,
-            c, bias, int(add), sums, one, height, columns, DEPTH, span, other, p0, p1, flops=2.0 * m * n * k,
+            c, bias, int(add), sums, one, height, columns, DEPTH, *_arguments(epilogue), flops=2.0 * m * n * k,
         )
     )  # fmt: skip
     return calls
+
+
+def _arguments(epilogue: Epilogue | None) -> tuple[Pointwise | None, View | None, float, float]:
+    """An epilogue as kernels take it: span, other, p0, p1."""
+    if epilogue is None:
+        return None, None, 0.0, 0.0
+    p0, p1 = (*epilogue.numbers, 0.0, 0.0)[:2]
+    return epilogue.span, epilogue.other, p0, p1
+
+
+def _by_parts(
+    c: View, a: Matrix, b: View, one: View, scratch: Scratch, bias: View | None, epilogue: Epilogue | None
+) -> list[Call]:
+    """The same with the sum over the inner indices cut in parts, which a second call adds up."""
+    (m, k), n = a.shape, b.shape[1]
+    width, depth = processor().panel(c.dtype), min(blocks(k, PARTS), DEPTH)
+    parts = scratch(blocks(k, depth) * m * n).reshape(blocks(k, depth), m, n)
+    tiles, rows = parts.shape[0] * blocks(n, width), blocks(m, ENOUGH_TILES)
+    biased, bias = int(bias is not None), bias or one
+    return [
+        gemm_part(tiles, m, n, k, a.view, *a.strides, b, parts, width, depth, flops=2.0 * m * n * k),
+        add_parts(blocks(m, rows), c, c, parts, bias, biased, rows, *_arguments(epilogue), flops=1.0 * parts.size),
+    ]
 
 
 def _empty_product(

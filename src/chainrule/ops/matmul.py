@@ -104,6 +104,8 @@ def _linear_flops(x: Shape, w: Shape, b: Shape | None) -> float:
         Sample(((3, 0), (0, 5), (5,))),
         Sample(((3, 0), (0, 5), None)),
         Sample(((33, 30), (30, 64), (64,))),
+        Sample(((3, 9001), (9001, 6), (6,))),  # summed in parts
+        Sample(((3, 1210), (1210, 40), None)),
         Sample(((4,), (4, 5), (5,))),
         Sample(((2, 3, 4), (4, 5), (5,))),
         Sample(((3, 4), (5, 4), (4,)), error=ShapeError),

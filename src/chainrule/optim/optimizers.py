@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from chainrule.errors import OptionError
 from chainrule.ops.updates import Update, adagrad, adam, adamw, rmsprop, sgd, sgd_momentum, sgd_nesterov
-from chainrule.optim.settings import flag, number
+from chainrule.settings import flag, number
 
 Steps = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -20,7 +20,7 @@ from chainrule.nn import Module
 from chainrule.ops.record import Array, Shape
 from chainrule.optim.optimizers import Optimizer
 from chainrule.optim.schedules import Schedule, factors
-from chainrule.optim.settings import count, flag, number
+from chainrule.settings import flag, number, whole
 from chainrule.train import evaluation
 from chainrule.train.batches import Batches, Rows
 from chainrule.train.checks import check_inputs, check_labels, check_targets, check_weight
@@ -85,7 +85,7 @@ class Trainer:
             clip_norm = number("Trainer", "clip_norm", clip_norm, above=0)
         if clip_value is not None:
             clip_value = number("Trainer", "clip_value", clip_value, above=0)
-        workers = None if threads is None else count("Trainer", "threads", threads)
+        workers = None if threads is None else whole("Trainer", "threads", threads)
         self.engine: Engine = make_engine(
             engine, model, loss, self._parameters, optimizer.update, self.seed, clip_norm, clip_value, workers
         )
@@ -117,8 +117,8 @@ class Trainer:
         only. The last batch of an epoch may be smaller. A further call goes on where this one ended. Ctrl-C ends the
         run in good order: the history so far is returned, `history.interrupted` is True.
         """
-        epochs = count("fit", "epochs", epochs, least=0)
-        batch_size = count("fit", "batch_size", batch_size)
+        epochs = whole("fit", "epochs", epochs, least=0)
+        batch_size = whole("fit", "batch_size", batch_size)
         flag("fit", "shuffle", shuffle)
         progress = make_progress(verbose)
         events = Events([*callbacks, *([progress] if progress else [])])

@@ -26,7 +26,9 @@ def holds_images(source: str) -> bool:
     path = Path(source)
     if source in NAMED:
         return True
-    if not os.path.exists(path) or path.name.lower().endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")):
+    if not os.path.exists(path) or path.name.lower().endswith(
+        (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
+    ):
         return False
     if path.suffix.lower() == ".npz":
         return path.is_file() and archive_holds_images(path)
