@@ -18,6 +18,7 @@ from chainrule.data.images.picture import Form, conform, is_picture, look, read_
 from chainrule.data.reading import reading
 from chainrule.errors import DataError
 
+TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
 READ = "a folder of class/name.png, an IDX file, a .npz with x of shape (n, height, width[, channels]) and y"
 
 
@@ -26,9 +27,7 @@ def holds_images(source: str) -> bool:
     path = Path(source)
     if source in NAMED:
         return True
-    if not os.path.exists(path) or path.name.lower().endswith(
-        (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
-    ):
+    if not os.path.exists(path) or path.name.lower().endswith(TABLES):
         return False
     if path.suffix.lower() == ".npz":
         return path.is_file() and archive_holds_images(path)
