@@ -14,6 +14,7 @@ from chainrule.errors import ShapeError
 Array = NDArray[Any]
 
 COLUMNS = 8  # images side by side
+HEADING, LINE, FILE = 0.3, 1.27, 0.1  # heights of lines, in widths of an image with its margin
 MOST_NAMED = 40  # classes whose names are written
 MOST_COUNTED = 20  # classes whose counts are written
 MOST_FILTERS = 64
@@ -44,27 +45,27 @@ def save_samples(
             f"save_samples: pixels are {pixels.shape}, probabilities {probabilities.shape}, labels {labels.shape}, "
             "expected (n, h, w, c), (n, C) and (n,) with n > 0"
         )
-    predicted = probabilities.argmax(axis=1)
     parts = {"worst mistakes": worst_mistakes(probabilities, labels)[: 2 * COLUMNS], "others": _all_over(len(labels))}
     parts = {name: rows for name, rows in parts.items() if len(rows)}
-    lines = {name: -(-len(rows) // COLUMNS) for name, rows in parts.items()}
-    figure = Figure(figsize=(1.6 * COLUMNS, 2.1 * sum(lines.values()) + 0.6 * len(parts)), layout="constrained")
-    blocks = figure.subfigures(len(parts), 1, height_ratios=list(lines.values()), squeeze=False)[:, 0]
+    line = LINE + (FILE if len(files) else 0)
+    height = sum(HEADING + line * -(-len(rows) // COLUMNS) for rows in parts.values()) + FILE
+    figure = Figure(figsize=(1.5 * COLUMNS, 1.5 * height))
+    # One axis for all: an axis for each image would take seconds to lay out.
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set_axis_off()
     limits = (int(pixels.min()), int(pixels.max()) + (pixels.min() == pixels.max()))
-    for block, (name, rows) in zip(blocks, parts.items(), strict=True):
-        block.suptitle(name)
-        axes = block.subplots(lines[name], COLUMNS, squeeze=False).ravel()
-        for axis in axes:
-            axis.set_axis_off()
-        for axis, row in zip(axes, rows, strict=False):
-            _show(axis, pixels[row], limits)
-            true, taken = labels[row], predicted[row]
-            text = f"{_cut(classes[taken])} {probabilities[row, taken]:.2f}"
-            text += "" if true == taken else f"\nis {_cut(classes[true])} {probabilities[row, true]:.2f}"
-            text += f"\n{_cut(Path(files[row]).name)}" if len(files) else ""
-            axis.set_title(text, fontsize=7, color="black" if true == taken else "tab:red")
-    if title:
-        blocks[0].suptitle(f"{title}: {next(iter(parts))}")
+    top = 0.0
+    for name, rows in parts.items():
+        heading = f"{title}: {name}" if title else name
+        axis.text(COLUMNS / 2, top + HEADING / 2, heading, ha="center", va="center", fontsize=12)
+        for place, row in enumerate(rows):
+            left, lower = place % COLUMNS, top + HEADING + line * (place // COLUMNS + 1)
+            _show(axis, pixels[row], limits, left + 0.5, lower)
+            text = _caption(probabilities[row], int(labels[row]), classes, files[row] if len(files) else "")
+            colour = "black" if probabilities[row].argmax() == labels[row] else "tab:red"
+            axis.text(left + 0.5, lower - 1.0, text, ha="center", va="bottom", fontsize=7, color=colour)
+        top += HEADING + line * -(-len(rows) // COLUMNS)
+    axis.set(xlim=(0, COLUMNS), ylim=(height, 0))
     figure.savefig(path, dpi=120)
 
 
@@ -148,11 +149,27 @@ def _mosaic(filters: Array) -> Array:
     return mosaic
 
 
-def _show(axis: Any, image: Array, limits: tuple[int, int]) -> None:
+def _show(axis: Any, image: Array, limits: tuple[int, int], middle: float, lower: float) -> None:
+    """Draw an image, in its proportions, above the line `lower`."""
+    height, width = image.shape[:2]
+    scale = 0.94 / max(height, width)
+    extent = (middle - scale * width / 2, middle + scale * width / 2, lower, lower - scale * height)
     if image.shape[-1] in (3, 4):
-        axis.imshow(image)
+        axis.imshow(image, extent=extent, aspect="auto", interpolation="nearest")
     else:
-        axis.imshow(image[..., 0], cmap="gray", vmin=limits[0], vmax=limits[1])
+        grey = {"cmap": "gray", "vmin": limits[0], "vmax": limits[1]}
+        axis.imshow(image[..., 0], extent=extent, aspect="auto", interpolation="nearest", **grey)
+
+
+def _caption(probabilities: Array, true: int, classes: Sequence[Any], file: str) -> str:
+    """What an image was taken for, what it is if that is something else, and its file."""
+    taken = int(probabilities.argmax())
+    lines = [f"{_cut(classes[taken])} {probabilities[taken]:.2f}"]
+    if taken != true:
+        lines.append(f"is {_cut(classes[true])} {probabilities[true]:.2f}")
+    if file:
+        lines.append(_cut(Path(file).name, 20))
+    return "\n".join(lines)
 
 
 def _all_over(n: int) -> NDArray[np.int64]:
