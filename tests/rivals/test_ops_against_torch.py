@@ -70,6 +70,11 @@ def over_all(function):
     return reduce
 
 
+def with_number(function):
+    """A function of two tensors, the second full of a number."""
+    return lambda a, *, b: function(a, torch.full_like(a, b))
+
+
 TORCH = {
     "absolute": torch.abs,
     "add": torch.add,
@@ -79,29 +84,39 @@ TORCH = {
     "concatenate": lambda a, b, *, axis: torch.cat((a, b), axis),
     "cross_entropy": cross_entropy,
     "divide": torch.div,
+    "divide_number": with_number(torch.div),
     "dropout": dropout,
     "elu": lambda x, *, alpha: F.elu(x, alpha),
     "equal": torch.eq,
+    "equal_number": with_number(torch.eq),
     "exp": torch.exp,
     "gelu": F.gelu,
     "greater": torch.gt,
     "greater_equal": torch.ge,
+    "greater_equal_number": with_number(torch.ge),
+    "greater_number": with_number(torch.gt),
     "huber": elementwise(F.huber_loss),
     "leaky_relu": lambda x, *, slope: F.leaky_relu(x, slope),
     "less": torch.lt,
     "less_equal": torch.le,
+    "less_equal_number": with_number(torch.le),
+    "less_number": with_number(torch.lt),
     "linear": lambda x, w, b: F.linear(x, w.T, b),
     "log": torch.log,
     "log_softmax": lambda x: F.log_softmax(x, -1),
     "matmul": torch.matmul,
     "max": over_all(torch.amax),
     "maximum": torch.maximum,
+    "maximum_number": with_number(torch.maximum),
     "mean": over_all(torch.mean),
     "mean_absolute": elementwise(F.l1_loss),
     "mean_squared": elementwise(F.mse_loss),
     "minimum": torch.minimum,
+    "minimum_number": with_number(torch.minimum),
     "multiply": torch.mul,
     "negative": torch.neg,
+    "number_divide": lambda b, *, a: a / b,
+    "number_where": lambda condition, b, *, a: torch.where(condition != 0, a, b),
     "power": lambda x, *, exponent: torch.pow(x, exponent),
     "relu": F.relu,
     "reshape": lambda x, *, shape: torch.reshape(x, shape),
@@ -118,6 +133,7 @@ TORCH = {
     "tanh": torch.tanh,
     "transpose": lambda x, *, axes: torch.permute(x, axes),
     "where": lambda condition, a, b: torch.where(condition != 0, a, b),
+    "where_number": lambda condition, a, *, b: torch.where(condition != 0, a, b),
 }
 
 CASES = [

@@ -1,7 +1,7 @@
 """Every op as a function of tensors: `functions.tanh(x)` is `x.tanh()`.
 
-Python numbers among the arguments become attributes of simple ops (`scale`, `shift`, `power`), or constants. Formulas,
-shapes and gradients are those of the ops, in `chainrule.ops`.
+Python numbers among the arguments become attributes of ops such as `scale`, see `chainrule.ops.numbers`, so that
+no array is filled with copies of them. Formulas, shapes and gradients are those of the ops, in `chainrule.ops`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chainrule.autodiff.random import next_draw
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Axis, Tensor, as_array
 from chainrule.errors import OptionError, ShapeError
-from chainrule.ops import activations, arithmetic, comparisons, reductions, shapes
+from chainrule.ops import activations, arithmetic, comparisons, numbers, reductions, shapes
 from chainrule.ops import dropout as dropping
 from chainrule.ops import matmul as products
 from chainrule.ops import softmax as probabilities
@@ -60,7 +60,7 @@ def multiply(a: Any, b: Any) -> Tensor:
 
 def divide(a: Any, b: Any) -> Tensor:
     """a / b, of shapes that broadcast."""
-    return apply(arithmetic.divide, a, b)
+    return _pair(arithmetic.divide, a, b)
 
 
 def power(a: Any, b: Any) -> Tensor:
@@ -103,12 +103,12 @@ def absolute(x: Any) -> Tensor:
 
 def maximum(a: Any, b: Any) -> Tensor:
     """The larger of a and b."""
-    return apply(comparisons.maximum, a, b)
+    return _pair(comparisons.maximum, a, b)
 
 
 def minimum(a: Any, b: Any) -> Tensor:
     """The smaller of a and b."""
-    return apply(comparisons.minimum, a, b)
+    return _pair(comparisons.minimum, a, b)
 
 
 def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
@@ -125,6 +125,10 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     """a where the condition is true (not 0), else b; no gradient flows through the condition."""
     if isinstance(condition, Tensor) and condition.requires_grad:
         condition = detach(condition)
+    if _is_number(b):
+        return apply(numbers.where_number, condition, a, b=float(b))
+    if _is_number(a):
+        return apply(numbers.number_where, condition, b, a=float(a))
     return apply(comparisons.where, condition, a, b)
 
 
@@ -375,8 +379,21 @@ def _along_last(op: Op, x: Any, axis: int) -> Tensor:
     return transpose(apply(op, transpose(x, tuple(axes))), tuple(axes))
 
 
-def _compare(op: Op, ufunc: np.ufunc, a: Any, b: Any) -> Tensor:
-    if all(isinstance(v, Tensor) and v.dtype.kind != "f" and not v.is_symbolic for v in (a, b)):
-        broadcast_shape(op.name, [a.shape, b.shape])
-        return Tensor(ufunc(a.data, b.data).astype(np.float32))  # whole numbers compared as they are, not as float32
+def _pair(op: Op, a: Any, b: Any) -> Tensor:
+    """`op` of two arrays, or of an array and a number."""
+    if _is_number(a) and op in numbers.MIRRORED:
+        op, a, b = numbers.MIRRORED[op], b, a
+    if _is_number(b):
+        return apply(numbers.WITH_NUMBER[op, "b"], a, b=float(b))
+    if _is_number(a):
+        return apply(numbers.WITH_NUMBER[op, "a"], b, a=float(a))
     return apply(op, a, b)
+
+
+def _compare(op: Op, ufunc: np.ufunc, a: Any, b: Any) -> Tensor:
+    arrays = [v for v in (a, b) if not _is_number(v)]
+    if arrays and all(isinstance(v, Tensor) and v.dtype.kind != "f" and not v.is_symbolic for v in arrays):
+        broadcast_shape(op.name, [v.shape for v in arrays])
+        a, b = (v.data if isinstance(v, Tensor) else v for v in (a, b))
+        return Tensor(ufunc(a, b).astype(np.float32))  # whole numbers compared as they are, not as float32
+    return _pair(op, a, b)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from chainrule.cli.options import Resize, Runs, Threads, thread_count
+
 
 def evaluate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or latest")],
@@ -18,11 +20,9 @@ def evaluate(
     all_rows: Annotated[
         bool, typer.Option("--all-rows", help="Of the run's own data, use the rows it was trained on too")
     ] = False,
-    resize: Annotated[
-        bool, typer.Option("--resize", help="Resize pictures that are not of the size the network was trained on")
-    ] = False,
-    runs: Annotated[str, typer.Option("--runs", metavar="FOLDER", help="Where runs are kept")] = "runs",
-    threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="Threads")] = None,
+    resize: Resize = False,
+    runs: Runs = "runs",
+    threads: Threads = None,
 ) -> None:
     """Measure a trained network on a table or on images.
 
@@ -36,6 +36,8 @@ def evaluate(
 
     [bold]chainrule evaluate runs/20260131-120000-photos more_photos --resize[/bold]
     """
+    workers = thread_count("evaluate", threads)
+
     from chainrule.cli.trained import evaluate_run
 
-    evaluate_run(run, data, runs=runs, all_rows=all_rows, resize=resize, threads=threads)
+    evaluate_run(run, data, runs=runs, all_rows=all_rows, resize=resize, threads=workers)

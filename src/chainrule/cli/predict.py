@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from chainrule.cli.options import Resize, Runs, Threads, thread_count
+
 
 def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or latest")],
@@ -16,11 +18,9 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="A CSV file; standard output otherwise")
     ] = None,
-    resize: Annotated[
-        bool, typer.Option("--resize", help="Resize pictures that are not of the size the network was trained on")
-    ] = False,
-    runs: Annotated[str, typer.Option("--runs", metavar="FOLDER", help="Where runs are kept")] = "runs",
-    threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="Threads")] = None,
+    resize: Resize = False,
+    runs: Runs = "runs",
+    threads: Threads = None,
 ) -> None:
     """Predict a table or images, row by row: the column prediction, and for classes a probability each.
 
@@ -34,6 +34,8 @@ def predict(
 
     [bold]chainrule predict latest cat.png[/bold]
     """
+    workers = thread_count("predict", threads)
+
     from chainrule.cli.trained import predict_data
 
-    predict_data(run, data, target=out, runs=runs, resize=resize, threads=threads)
+    predict_data(run, data, target=out, runs=runs, resize=resize, threads=workers)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from chainrule.data.gaps import POLICIES
 from chainrule.data.names import nearest, suggestion
-from chainrule.data.preparation import POLICIES
 from chainrule.data.target import TASKS
 from chainrule.errors import FileError, OptionError
 from chainrule.settings import choice, number, whole
@@ -30,7 +30,7 @@ LARGEST = 4096  # pixels a side
 
 def _number(**bounds: float) -> Check:
     def check(name: str, value: Any) -> float:
-        if isinstance(value, str):  # YAML reads 1e-3 as text: its numbers need a point
+        if isinstance(value, str):  # of the command line, or 1e-3 in YAML, whose numbers need a point
             try:
                 value = float(value)
             except ValueError:
@@ -151,8 +151,9 @@ class Settings:
             if value is not None:
                 object.__setattr__(self, f.name, f.metadata["check"](f.name, value))
             elif f.name == "data" or f.default is not None:
-                expected = "a bundled set or a file" if f.name == "data" else f"a value such as {f.default}"
-                raise OptionError(f"train: {f.name} is empty, expected {expected}")
+                if f.name == "data":
+                    raise OptionError("train: no data is named: give a bundled set or a file, as in `train digits`")
+                raise OptionError(f"train: {f.name} is empty, expected a value such as {f.default}")
         if self.patience is not None and self.val_size == 0:
             raise OptionError("train: patience needs rows to validate on, val_size is 0: set --val-size 0.1")
 
@@ -172,10 +173,10 @@ class Settings:
 FIELDS = {f.name: f for f in dataclasses.fields(Settings)}
 
 
-def resolve(config: Path | None, options: Mapping[str, Any], overrides: list[str]) -> Settings:
+def resolve(config: Path | None, options: Mapping[str, str | None], overrides: list[str]) -> Settings:
     """Settings from a config file, options (None: not given) and `key=value` texts; OptionError for unknown keys."""
     values: dict[str, Any] = read_config(config) if config else {}
-    values |= {k: v for k, v in options.items() if v is not None}
+    values |= {k: parse(FIELDS[k].metadata["kind"], text) for k, text in options.items() if text is not None}
     values |= dict(parse_override(text) for text in overrides)
     return Settings(**values)
 
@@ -202,19 +203,20 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """`key=value` -> its setting and value, as YAML would read it."""
-    import yaml
-
+    """`key=value` -> its setting and value; null, none or nothing stand for no value."""
     key, equals, value = text.partition("=")
     if not equals:
         raise OptionError(f'train: "{text}" is neither an option nor key=value, as in epochs=20')
     name = known_key(key.strip(), "train")
-    if FIELDS[name].metadata["kind"] is str:
-        return name, None if value in ("null", "none") else value
+    return name, None if value in ("", "null", "none") else parse(FIELDS[name].metadata["kind"], value)
+
+
+def parse(kind: type, text: str) -> Any:
+    """A text of the command line as the `kind` its setting has; what is none stays text, which a check refuses."""
     try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise OptionError(f'train: {name} is "{value}", expected a value such as {FIELDS[name].default}') from None
+        return int(text) if kind is int else text
+    except ValueError:
+        return text
 
 
 def known_key(key: str, place: str) -> str:

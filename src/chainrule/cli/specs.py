@@ -26,6 +26,16 @@ def takes_images(model: str) -> bool:
     return model in OF_IMAGES
 
 
+def check(settings: Settings) -> None:
+    """OptionError for settings that no data can make good, so that none is read in vain."""
+    hidden_sizes(settings.model)
+    transformations(settings)
+    build_optimizer(settings)
+    build_schedule(settings, steps_per_epoch=1)
+    if settings.task:
+        loss_name(settings, settings.task)
+
+
 def hidden_sizes(model: str) -> tuple[int, ...]:
     """`"mlp:64,32"` -> (64, 32) and `"linear"` -> (); OptionError for anything else."""
     kind, _, sizes = model.partition(":")
@@ -145,10 +155,15 @@ def _schedule(settings: Settings, steps_per_epoch: int, steps: int) -> Any:
 
 
 def build_augmentation(settings: Settings, preparation: Recipe) -> Augmentation | None:
-    """What happens to the training images, with black for pixels from outside; OptionError for an unknown kind."""
+    """What happens to the training images, with black for pixels from outside."""
     if settings.augment is None or not isinstance(preparation, ImagePreparation):
         return None
-    return Augmentation([_transformation(part.strip()) for part in settings.augment.split(",")], preparation.black())
+    return Augmentation(transformations(settings), preparation.black())
+
+
+def transformations(settings: Settings) -> list[Transformation]:
+    """`"shift:2,flip"` -> [Shift(2), Flip()]; OptionError for an unknown kind or a number without meaning."""
+    return [_transformation(part.strip()) for part in (settings.augment or "").split(",") if part.strip()]
 
 
 def _transformation(spec: str) -> Transformation:

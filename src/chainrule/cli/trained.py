@@ -37,7 +37,9 @@ def evaluate_run(name: str, data: str | None, *, runs: str, all_rows: bool, resi
     for note in whole.notes:
         out.print(note)
     what = f"{data_name(data or settings.data)}: {len(y):,} {rows_word(preparation)}"
-    if own and not all_rows and settings.test_size > 0:
+    if own and (all_rows or settings.test_size == 0):
+        what += ", those it was trained on among them"
+    elif own:
         test = held_out_rows(settings, preparation, whole, y)
         words = f"the {len(test):,} test {rows_word(preparation)} of {len(y):,}, the others were trained on"
         what, whole, y = f"{data_name(settings.data)}: {words}", whole.take(test), y[test]

@@ -32,6 +32,7 @@ def train_network(settings: Settings, *, quiet: bool = False) -> None:
     Nothing is written before all settings are good.
     """
     out = console(quiet=quiet)
+    specs.check(settings)
     settings, preparation, parts, fingerprint = read_data(settings, out)
     model, trainer = make_trainer(settings, preparation, len(parts.split.train))
     augment = specs.build_augmentation(settings, preparation)

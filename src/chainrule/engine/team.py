@@ -21,8 +21,9 @@ WORSE = 1.4  # a part so much slower than the best is followed by a short one; i
 class Team:
     """Chooses among 1, half, all but one, and all of `most` workers, beginning with all; `fixed` keeps to all.
 
-    >>> workers, part = team.part(steps)            # run `part` steps with `workers`, then tell
-    >>> team.measure(workers, part, seconds)
+    >>> team = Team(most=2)
+    >>> workers, part = team.part(1000)             # run `part` steps with `workers`, then tell
+    >>> team.measure(workers, part, seconds=0.01)
     """
 
     def __init__(self, most: int, fixed: bool = False) -> None:

@@ -29,7 +29,7 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
 
     Raises FileError where the file cannot be written; an older file is then still there.
 
-    >>> save(model, "m.safetensors")
+    >>> save(nn.Sequential(nn.Linear(3, 2), nn.Tanh()), "m.safetensors")
     """
     from safetensors.numpy import save as to_bytes
 
@@ -48,7 +48,12 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
     model has classes of your own: build that model yourself and give it the weights,
     `model.load_state_dict(read_state(path))`.
 
-    >>> model = load("m.safetensors")
+    >>> save(nn.Sequential(nn.Linear(3, 2), nn.Tanh()), "m.safetensors")
+    >>> print(load("m.safetensors"))
+    Sequential(
+      0: Linear(in_features=3, out_features=2, bias=True)
+      1: Tanh()
+    )
     """
     state, note = _read(Path(path))
     if note is None:

@@ -12,9 +12,14 @@ from chainrule.nn.module import Module
 class Sequential(Module):
     """Each layer is given the output of the one before; paths begin with its place: "0.weight".
 
-    >>> model = Sequential(Linear(64, 32), ReLU(), Linear(32, 10))
+    x is what the first layer takes, y what the last one makes; without layers, x itself. `model[0]` is the first layer,
+    `len(model)` how many there are. Raises OptionError for what is not a layer.
+
+    >>> model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     >>> list(model.named_parameters())
     ['0.weight', '0.bias', '2.weight', '2.bias']
+    >>> model(np.zeros((5, 64))).shape
+    (5, 10)
     """
 
     def __init__(self, *layers: Module) -> None:
@@ -42,9 +47,13 @@ class Sequential(Module):
 
 
 class Residual(Module):
-    """y = x + body(x): a skip around the body, which must keep the shape; He et al., CVPR 2016.
+    """y = x + body(x): a skip around the body, which must keep the shape of x, any; He et al., CVPR 2016.
 
-    >>> block = Residual(Sequential(Linear(32, 32), ReLU()))
+    Raises OptionError for a body that is not a layer, ShapeError where it changes the shape.
+
+    >>> block = nn.Residual(nn.Sequential(nn.Linear(32, 32), nn.ReLU()))
+    >>> block(np.zeros((5, 32))).shape
+    (5, 32)
     """
 
     def __init__(self, body: Module) -> None:

@@ -27,8 +27,10 @@ def summary(model: Module, input_shape: Shape, dtype: DTypeLike = np.float32) ->
 
     Raises ShapeError when the input does not fit, TraceError when `forward` needs values.
 
-    >>> summary(Sequential(Linear(64, 10), ReLU()), (1, 64))
-    [Row(name='0', kind='Linear', output=(1, 10), parameters=650), Row(name='1', kind='ReLU', ...)]
+    >>> for row in nn.summary(nn.Sequential(nn.Linear(64, 10), nn.ReLU()), (1, 64)):
+    ...     print(row)
+    Row(name='0', kind='Linear', output=(1, 10), parameters=650)
+    Row(name='1', kind='ReLU', output=(1, 10), parameters=0)
     """
     outputs: dict[int, Shape] = {}
 

@@ -47,9 +47,13 @@ class Trainer:
     Raises OptionError for a setting without meaning. The data's mistakes raise ShapeError, DtypeError, LabelError or
     DataError before anything runs. NonFiniteError ends training before the weights are touched.
 
-    >>> trainer = Trainer(model, nn.CrossEntropyLoss(), optim.Adam(lr=1e-3), clip_norm=1.0)
-    >>> history = trainer.fit(x, y, epochs=10, batch_size=64, validation_data=(xv, yv))
-    >>> history["val_accuracy"][-1]
+    >>> x = np.random.default_rng(0).normal(size=(200, 2))
+    >>> y = (x[:, 0] > x[:, 1]).astype(int)
+    >>> model = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 2))
+    >>> trainer = cr.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(lr=0.1), clip_norm=1.0)
+    >>> history = trainer.fit(x[:150], y[:150], epochs=10, batch_size=50, validation_data=(x[150:], y[150:]))
+    >>> history["val_accuracy"][-1] > 0.9
+    True
     """
 
     def __init__(
