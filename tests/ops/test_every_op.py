@@ -59,9 +59,10 @@ class Case:
         return {n: self.attributes[n] if n in self.attributes else shapes[n] for n in rule.attributes}
 
     def operands(self, rule: Rule) -> list[Array | None]:
-        """The arrays a rule asks for."""
+        """The arrays a rule asks for, gradients of other inputs among them."""
         known = {**self.results, **self.given}
-        return [known.get(n) for n in rule.operands]
+        others = {f"d{name}": gradient for name, gradient in self.op.gradients.items()}
+        return [self.expected(others[n])[0] if n in others else known.get(n) for n in rule.operands]
 
     def expected(self, rule: Rule) -> list[Array]:
         """What the rule's definition answers."""

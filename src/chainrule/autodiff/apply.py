@@ -14,7 +14,12 @@ from chainrule.ops.record import OPS, Array, Op, Shape
 
 
 def apply(op: Op, *inputs: Any, **attributes: Any) -> Tensor:
-    """The result of `op` on tensors, arrays, numbers or None (for an optional input).
+    """The result of `op` on tensors, arrays, numbers or None (for an optional input); see `apply_saving`."""
+    return apply_saving(op, *inputs, **attributes)[0]
+
+
+def apply_saving(op: Op, *inputs: Any, **attributes: Any) -> tuple[Tensor, ...]:
+    """The result of `op`, and what it saves for its gradients, through which itself no gradient flows.
 
     Arrays and numbers become constants of the tensors' dtype; float32 with float64 gives float64; operands of
     pointwise ops are broadcast by the op `broadcast`. Raises ShapeError as the op's shape rule says, DtypeError for
@@ -26,8 +31,10 @@ def apply(op: Op, *inputs: Any, **attributes: Any) -> Tensor:
         operands = _broadcast(op, operands)
     shapes = infer(op, operands, attributes)
     tape = tapes.active_tape()
+    if tape is not None:
+        operands = tuple(tape.assigned.get(id(t), t) for t in operands)
     if any(t is not None and t.is_symbolic for t in operands) or (
-        tape is not None and any(t is not None and t.requires_grad for t in operands)
+        tape is not None and any(t is not None and (t.requires_grad or t.varies) for t in operands)
     ):
         return _record(tape, op, operands, attributes, shapes, dtype)
     return _compute(op, operands, attributes, dtype)
@@ -96,7 +103,9 @@ def _broadcast(op: Op, operands: tuple[Tensor | None, ...]) -> tuple[Tensor | No
     return tuple(t if t is None or t.shape == shape else apply(OPS["broadcast"], t, shape=shape) for t in operands)
 
 
-def _compute(op: Op, operands: tuple[Tensor | None, ...], attributes: dict[str, Any], dtype: np.dtype[Any]) -> Tensor:
+def _compute(
+    op: Op, operands: tuple[Tensor | None, ...], attributes: dict[str, Any], dtype: np.dtype[Any]
+) -> tuple[Tensor, ...]:
     arrays = [None if t is None else _cast(op, i, t, dtype) for i, t in enumerate(operands)]
     with np.errstate(all="ignore"):  # a NaN or infinity is a result; those who train look for it in the loss
         answer = op(*arrays, **attributes)
@@ -106,7 +115,7 @@ def _compute(op: Op, operands: tuple[Tensor | None, ...], attributes: dict[str, 
     if _differentiable(op, operands):
         result.requires_grad = True
         result.origin = _origin(op, operands, attributes, arrays, (result.data, *saved))
-    return result
+    return result, *(Tensor(array) for array in saved)
 
 
 def _differentiable(op: Op, operands: tuple[Tensor | None, ...]) -> bool:
@@ -131,11 +140,11 @@ def _origin(
     """The memory of one op: only what the gradients that will be asked for need."""
     values: dict[str, Array | None] = dict(zip(op.inputs, arrays, strict=False))
     values.update(zip(("y", *op.saves), results, strict=True))
+    learned = (n for n, t in zip(op.inputs, operands, strict=False) if t is not None and t.requires_grad)
     wanted: dict[str, Array] = {}
-    for name, operand in zip(op.inputs, operands, strict=False):
-        if operand is not None and operand.requires_grad and name in op.gradients:
-            needs = op.gradients[name].operands
-            wanted.update({n: array for n in needs if (array := values.get(n)) is not None})
+    for name in op.gradients_for(n for n in learned if n in op.gradients):
+        needs = op.gradients[name].operands
+        wanted.update({n: array for n in needs if (array := values.get(n)) is not None})
     return Origin(op, operands, attributes, wanted)
 
 
@@ -146,7 +155,7 @@ def _record(
     attributes: dict[str, Any],
     shapes: list[Shape],
     dtype: np.dtype[Any],
-) -> Tensor:
+) -> tuple[Tensor, ...]:
     for t in operands:
         if t is not None and t.is_symbolic and (tape is None or t.trace not in (0, tape.number)):
             raise TraceError(
@@ -156,4 +165,4 @@ def _record(
     output, *saved = (Tensor.symbolic(shape, dtype, trace=tape.number) for shape in shapes)
     output.requires_grad = _differentiable(op, operands)
     tape.nodes.append(Node(op, operands, attributes, output, tuple(saved)))
-    return output
+    return output, *saved

@@ -51,6 +51,8 @@ class Tape:
         self.number = next(_numbers)
         self.nodes: list[Node] = []
         self.draws = 0  # random arrays so far
+        self.buffers: dict[int, Tensor] = {}  # what was assigned to, by id
+        self.assigned: dict[int, Tensor] = {}  # the value each of them has from then on
 
     def __repr__(self) -> str:
         return "\n".join([f"tape of {len(self.nodes)} ops", *(f"  {node}" for node in self.nodes)])

@@ -24,6 +24,7 @@ OPTIMIZERS = ("sgd", "rmsprop", "adagrad", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "one-cycle", "step", "exponential", "plateau")
 LOSSES = ("cross-entropy", "mse", "mae", "huber")
 ENGINES = ("compiled", "reference")
+OF_IMAGES = ("cnn", "lenet", "resnet20", "resnet32", "resnet56")  # networks for images only
 BROKEN = ("refuse", "skip")
 LARGEST = 4096  # pixels a side
 
@@ -111,7 +112,12 @@ class Settings:
         float,
         "Data",
     )
-    model: str = _setting("mlp:256", _text, "linear, or mlp: and the sizes of the hidden layers", panel="Network")
+    model: str = _setting(
+        "mlp:256",
+        _text,
+        f"linear, or mlp: and the sizes of the hidden layers; for images also {', '.join(OF_IMAGES)}",
+        panel="Network",
+    )
     activation: str = _setting("relu", _choice(ACTIVATIONS), ", ".join(ACTIVATIONS), panel="Network")
     dropout: float = _setting(
         0.0, _number(least=0, below=1), "Part of the hidden values to drop while training", float, "Network"

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from chainrule import nn, optim
-from chainrule.cli.settings import SCHEDULES, Settings
+from chainrule import models, nn, optim
+from chainrule.cli.settings import OF_IMAGES, SCHEDULES, Settings
 from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate, Shift, Transformation
 from chainrule.data.images import ImagePreparation
 from chainrule.data.names import suggestion
@@ -18,7 +18,6 @@ DEFAULT_LR = {"sgd": 0.05, "rmsprop": 1e-3, "adagrad": 1e-2, "adam": 1e-3, "adam
 MOMENTUM = 0.9  # of sgd
 LOSSES_OF = {"classify": ("cross-entropy",), "regress": ("mse", "mae", "huber")}  # the first is the default
 MODELS = ("linear", "mlp")
-OF_IMAGES: tuple[str, ...] = ()
 
 
 def takes_images(model: str) -> bool:
@@ -28,7 +27,12 @@ def takes_images(model: str) -> bool:
 
 def check(settings: Settings) -> None:
     """OptionError for settings that no data can make good, so that none is read in vain."""
-    hidden_sizes(settings.model)
+    if takes_images(settings.model):
+        for name, value in (("activation", settings.activation != "relu"), ("dropout", settings.dropout)):
+            if value:
+                raise OptionError(f"{name}: {settings.model} has its own: leave it out, or use a model such as mlp:64")
+    else:
+        hidden_sizes(settings.model)
     transformations(settings)
     build_optimizer(settings)
     build_schedule(settings, steps_per_epoch=1)
@@ -40,7 +44,9 @@ def hidden_sizes(model: str) -> tuple[int, ...]:
     """`"mlp:64,32"` -> (64, 32) and `"linear"` -> (); OptionError for anything else."""
     kind, _, sizes = model.partition(":")
     if kind not in MODELS:
-        raise OptionError(f'model: "{model}" is unknown: {suggestion(kind, MODELS)}; write linear or mlp:64,64')
+        raise OptionError(
+            f'model: "{model}" is unknown: {suggestion(kind, (*MODELS, *OF_IMAGES))}; write linear or mlp:64,64'
+        )
     if kind == "linear":
         if sizes:
             raise OptionError(f'model: "{model}": linear has no hidden layers: write linear, or mlp:{sizes}')
@@ -55,7 +61,21 @@ def hidden_sizes(model: str) -> tuple[int, ...]:
 
 
 def build_model(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
-    """The network: linear layers, each but the last followed by its activation and dropout; images are made flat."""
+    """The network for rows of shape `inputs`; raises ShapeError for images that are too small for it."""
+    if not takes_images(settings.model):
+        return _build_mlp(settings, inputs, outputs)
+    networks: dict[str, Callable[..., nn.Sequential]] = {
+        "cnn": models.small_cnn,
+        "lenet": models.lenet5,
+        "resnet20": models.resnet20,
+        "resnet32": models.resnet32,
+        "resnet56": models.resnet56,
+    }
+    return networks[settings.model](inputs, outputs)
+
+
+def _build_mlp(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
+    """Linear layers, each but the last followed by its activation and dropout; images are made flat."""
     activations: dict[str, Callable[[], Any]] = {
         "relu": nn.ReLU,
         "leaky_relu": nn.LeakyReLU,

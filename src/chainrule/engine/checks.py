@@ -31,10 +31,10 @@ def check_reached(some: bool) -> None:
 
 
 def check_dtype(name: str, parameter: Tensor, dtype: np.dtype[Any]) -> None:
-    """Raise DtypeError where a parameter was cast after training began."""
+    """Raise DtypeError where a parameter or buffer was cast after training began."""
     if parameter.dtype != dtype:
         raise DtypeError(
-            f'parameter "{name}" is now {parameter.dtype}, training began in {dtype}: '
+            f'{type(parameter).__name__.lower()} "{name}" is now {parameter.dtype}, training began in {dtype}: '
             "cast the model before its Trainer is made"
         )
 

@@ -11,6 +11,7 @@ from chainrule.autodiff.tape import symbol, tracing
 from chainrule.autodiff.tensor import Parameter, Tensor, wrap
 from chainrule.engine import bookkeeping as book
 from chainrule.engine.blocks import Blocks
+from chainrule.engine.buffers import Buffers
 from chainrule.engine.checks import check_loss, check_reached, not_finite
 from chainrule.engine.fuse import fuse
 from chainrule.engine.graph import Forward, Graph, Value, backward
@@ -56,6 +57,7 @@ class CompiledEngine:
         self.clip_norm, self.clip_value = clip_norm, clip_value
         self.workers = workers or default_workers()
         self.blocks = Blocks(parameters, update.states)
+        self.buffers = Buffers(self.blocks.dtype)
         self.state = View(allocate_buffer(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
         self.state.numpy()[SEED] = seed
         self.data: dict[str, Array] = {}
@@ -172,6 +174,7 @@ class CompiledEngine:
     def _bound(self, kind: str, batch: int) -> _Bound:
         """The program for this kind of run and batch shape, with the data set's arrays in place."""
         self.blocks.adopt()
+        self.buffers.adopt()
         key = (kind, batch, self._signature)
         if key not in self._programs:
             while len(self._programs) >= MOST_PROGRAMS:  # each holds an arena of its own: the oldest goes
@@ -235,6 +238,7 @@ class _Builder:
         homes = {value: self.engine.blocks.parameter(name) for name, value in graph.parameters.items()}
         homes |= {value: self.engine.blocks.gradient(name) for name, value in graph.gradients.items()}
         homes |= {v: View(Buffer(v.size, v.dtype, "arena", v.name), v.shape) for v in graph.inputs.values()}
+        homes |= {v: self.engine.buffers.view(v.source) for v in graph.buffers if v.source is not None}
         self._batch(graph, homes)
         lowering = Lowering(graph, self.dtype, homes, self.engine.state)
         for phase in ("forward", "loss", "backward"):
@@ -246,7 +250,7 @@ class _Builder:
                 call = book.record(1, self.engine.state, lowering.view(graph.loss).reshape(1), losses)
                 self._add(call, phase, "record", "losses[step] = L", stops=self.kind == "train")
         if self.kind == "train":
-            self._update()
+            self._update(lowering)
         if self.kind == "predict":
             self._deliver(lowering.view(graph.output))
         program = Program(self.instructions, self.dtype, self.engine.state, self.engine.workers)
@@ -275,6 +279,10 @@ class _Builder:
             seed = Value(loss.shape, self.dtype, "one", "constant", wrap(np.ones(loss.shape, self.dtype)))
             backward(steps, graph, loss, seed)
             check_reached(bool(graph.gradients))
+        if self.kind == "train":
+            graph.assigned = steps.assigned(tape)
+        graph.buffers = steps.buffers
+        graph.put_off_assignments()
         return graph
 
     def _batch(self, graph: Graph, homes: dict[Value, View]) -> None:
@@ -292,8 +300,8 @@ class _Builder:
             call = kernel(blocks(self.batch, rows), state, indices, source, target, rows)
             self._add(call, "batch", "gather", f"{role} = data[indices]")
 
-    def _update(self) -> None:
-        """Check the gradients, clip them where asked, and move the parameters."""
+    def _update(self, lowering: Lowering) -> None:
+        """Check the gradients, clip them where asked, give buffers their new values, and move the parameters."""
         engine, owned = self.engine, self.engine.blocks
         whole = (owned.size,)
         gradient, parameter = View(owned.gradients, whole), View(owned.parameters, whole)
@@ -312,11 +320,19 @@ class _Builder:
             self._add(call, "update", "clip_by_norm", "g = g·min(1, c/‖g‖)")
         call = book.check_update(tiles, engine.state, gradient, self.row, size, flops=3.0 * owned.size)
         self._add(call, "update", "check", "stop unless g and lr·g are finite", stops=True)
+        self._assign(lowering)  # before the update: new values of buffers may depend on the old parameters
         update = engine.update
         states = [View(owned.states[name], whole) for name in update.states]
         flops = update.flops * owned.size
         call = update.kernel(blocks(owned.size, TILE), parameter, gradient, *states, self.row, flops=flops)
         self._add(call, "update", update.name, update.formula)
+
+    def _assign(self, lowering: Lowering) -> None:
+        for call, task in zip(lowering.calls, lowering.sources, strict=True):
+            if task.phase == "update":
+                self._add(call, "update", task.label, task.formula)
+        for call in lowering.assignments:
+            self._add(call, "update", "assign", "buffer = new value")
 
     def _deliver(self, output: View) -> None:
         columns = output.size // self.batch

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.autodiff.random import random_context
+from chainrule.autodiff.state import buffers_kept
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Tensor, wrap
 from chainrule.engine.checks import check_dtype, check_loss, check_reached, not_finite
@@ -78,7 +79,8 @@ class ReferenceEngine:
         losses = np.empty(len(indices))
         for position, (rows, row) in enumerate(zip(indices, coefficients, strict=True)):
             batch = (x[rows], y[rows], None if weight is None else weight[rows])
-            losses[position] = self._step(batch, row, first_step + position)
+            with buffers_kept(only_on_error=True):
+                losses[position] = self._step(batch, row, first_step + position)
         return losses
 
     def gradients(
@@ -86,19 +88,20 @@ class ReferenceEngine:
     ) -> tuple[float, dict[str, Array]]:
         """The loss and each parameter's gradient, unclipped, with the random numbers of `step`; nothing is updated."""
         self._adopt()
-        loss, gradient = self._differentiate((x, y, weight), step)
+        with buffers_kept():
+            loss, gradient = self._differentiate((x, y, weight), step)
         return loss, {name: part.copy() for name, part in self._parts(gradient)}
 
     def predict(self, x: Array) -> Array:
         """The model's outputs for x (n, ...)."""
         self._adopt()
-        with no_grad():
+        with no_grad(), buffers_kept():
             return self._forward(wrap(x)).data
 
     def loss(self, x: Array, y: Array, weight: Array | None = None) -> float:
         """The loss of x, y without a gradient."""
         self._adopt()
-        with no_grad():
+        with no_grad(), buffers_kept():
             return float(self._loss(self._forward(wrap(x)), wrap(y), None if weight is None else wrap(weight)).item())
 
     def forget(self) -> None:

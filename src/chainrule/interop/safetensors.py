@@ -36,7 +36,7 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     if not isinstance(model, nn.Module):
         raise OptionError(f"save: {model!r} is not a model: pass the model first, then the path")
     note = {"format": FORMAT, "class": type(model).__name__, "architecture": architecture.describe(model)}
-    arrays = {name: np.ascontiguousarray(array) for name, array in model.state_dict().items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in model.state_dict().items()}
     data = to_bytes(arrays, {"chainrule": json.dumps(note)})
     write_whole(Path(path), lambda beside: beside.write_bytes(data))
 

@@ -1,4 +1,4 @@
-"""Dropout."""
+"""Dropout, of elements or of whole channels."""
 
 from __future__ import annotations
 
@@ -31,3 +31,20 @@ class Dropout(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functions.dropout(x, self.p, self.training)
+
+
+class Dropout2d(Module):
+    """In training each channel of each image is 0 with probability p and x/(1 - p) otherwise; in evaluation x itself.
+
+    For x (batch, ..., channels): neighbouring pixels are alike, so that dropping single ones hides little. Tompson et
+    al., CVPR 2015.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = number("Dropout2d", "p", p, least=0, most=1)
+
+    def config(self) -> dict[str, Any]:
+        return {"p": self.p}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functions.dropout_channels(x, self.p, self.training)

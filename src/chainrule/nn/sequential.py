@@ -47,24 +47,28 @@ class Sequential(Module):
 
 
 class Residual(Module):
-    """y = x + body(x): a skip around the body, which must keep the shape of x, any; He et al., CVPR 2016.
+    """y = body(x) + x, or body(x) + shortcut(x) where the body changes the shape; He et al., CVPR 2016.
 
-    Raises OptionError for a body that is not a layer, ShapeError where it changes the shape.
+    Raises OptionError for what is not a layer, ShapeError unless both have the same shape.
 
     >>> block = nn.Residual(nn.Sequential(nn.Linear(32, 32), nn.ReLU()))
     >>> block(np.zeros((5, 32))).shape
     (5, 32)
+    >>> wider = nn.Residual(nn.Sequential(nn.Linear(32, 64), nn.ReLU()), shortcut=nn.Linear(32, 64))
+    >>> wider(np.zeros((5, 32))).shape
+    (5, 64)
     """
 
-    def __init__(self, body: Module) -> None:
-        if not isinstance(body, Module):
-            raise OptionError(f"Residual: body is {body!r}, expected a layer such as nn.Linear(4, 4)")
-        self.body = body
+    def __init__(self, body: Module, shortcut: Module | None = None) -> None:
+        for name, part in (("body", body), ("shortcut", shortcut)):
+            if not isinstance(part, Module) and (name == "body" or part is not None):
+                raise OptionError(f"Residual: {name} is {part!r}, expected a layer such as nn.Linear(4, 4)")
+        self.body, self.shortcut = body, shortcut
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.body(x)
-        if y.shape != x.shape:
-            raise ShapeError(
-                f"residual: the body makes {y.shape} of {x.shape}, a skip needs equal shapes: end it with them"
-            )
-        return x + y
+        skip: Tensor = x if self.shortcut is None else self.shortcut(x)
+        if y.shape != skip.shape:
+            cure = "pass a shortcut that makes the body's shape" if self.shortcut is None else "let both make the same"
+            raise ShapeError(f"residual: the body makes {y.shape} of {x.shape}, the skip has {skip.shape}: {cure}")
+        return y + skip

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.autodiff.random import checked_seed
+from chainrule.autodiff.state import buffers_kept
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Parameter, Tensor, wrap
 from chainrule.data.augmentation import Augmentation, Transformation
 from chainrule.errors import DtypeError, NonFiniteError, OptionError, ShapeError
 from chainrule.nn import Module
+from chainrule.nn.module import switched
 from chainrule.ops.record import Array, Shape
 from chainrule.optim.optimizers import Optimizer
 from chainrule.optim.schedules import Schedule, factors
@@ -268,7 +270,7 @@ class Trainer:
         """The shape of the outputs for up to two rows of x: found by running them, once for each shape of row."""
         if x.shape[1:] not in self._outputs:
             rows = x[:2]
-            with self._mode(False), no_grad(), np.errstate(all="ignore"):
+            with self._mode(False), no_grad(), buffers_kept(), np.errstate(all="ignore"):
                 output = self.model(wrap(rows))
             if not isinstance(output, Tensor):
                 raise DtypeError(
@@ -306,13 +308,8 @@ class Trainer:
         if self.model.training == training:
             yield
             return
-        before = [(module, module.training) for module in self.model.named_modules().values()]
-        self.model.train(training)
-        try:
+        with switched(self.model, training):
             yield
-        finally:
-            for module, mode in before:
-                module.training = mode
 
 
 def _trainable(model: Module) -> dict[str, Parameter]:
