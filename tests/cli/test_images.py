@@ -248,3 +248,45 @@ def test_a_table_for_a_run_of_images(chainrule: Command, flowers: Path, photos: 
     outcome = chainrule("evaluate", "latest", flowers)
     assert outcome.status == 2
     assert "holds no images that can be read here" in outcome.err
+
+
+def test_a_convolutional_network(chainrule: Command, photos: Path, tmp_path: Path) -> None:
+    run = train(chainrule, photos, "model=cnn", "epochs=3", "batch_size=16", "lr=0.01", "engine=reference")
+    assert {p.name for p in run.glob("*.png")} == FIGURES
+    assert "BatchNorm2d" in chainrule("info", run).out
+    results = json.loads((run / "results.json").read_text())
+    assert chainrule("evaluate", run).lines[-1] == f"accuracy: {results['test']['accuracy']:.4f}"
+    assert chainrule("predict", run, photos / "down" / "0.png").status == 0
+
+
+def test_digits_are_images_to_a_network_for_images(chainrule: Command) -> None:
+    outcome = chainrule(
+        "train", "digits", "model=cnn", "epochs=1", "batch_size=512", "engine=reference", "val_size=0.8"
+    )
+    assert outcome.status == 0, outcome.err
+    assert "digits: 1,797 images of 8 x 8 pixels, grey, 10 classes" in outcome.lines
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["model=lenet"], "lenet5: images are 8 x 8, expected at least 12 x 12"),
+        (["model=cnn", "image_size=1"], "images 1 x 1 are too small for a kernel"),
+        (["model=cnn", "dropout=0.1"], "dropout: cnn has its own"),
+        (["model=resnet20", "activation=tanh"], "activation: resnet20 has its own"),
+        (["model=resnet65"], 'model: "resnet65" is unknown: did you mean "resnet56"?'),
+    ],
+)
+def test_mistakes_in_networks(chainrule: Command, photos: Path, options: list[str], words: str) -> None:
+    outcome = chainrule("train", photos, "engine=reference", *options)
+    assert outcome.status == 2, outcome.out
+    assert words in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not Path("runs").exists()
+
+
+def test_networks_for_images_take_no_tables(chainrule: Command, flowers: Path) -> None:
+    outcome = chainrule("train", flowers, "model=cnn")
+    assert outcome.status == 2
+    assert "holds no images that can be read here" in outcome.err
+    assert "is neither a bundled data set nor a file" in chainrule("train", "digit", "model=cnn").err
