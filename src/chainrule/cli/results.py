@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule import functions
 from chainrule.data.recipe import Recipe
 from chainrule.train import metrics
 
@@ -44,6 +45,5 @@ def _share(part: float, whole: float) -> float:
 
 
 def probabilities(logits: Array) -> NDArray[np.float64]:
-    """Softmax over the last axis. Formula: exp(z - max z) / Σ exp(z - max z)."""
-    z = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return np.asarray(z / z.sum(axis=-1, keepdims=True))
+    """Softmax of the outputs (n, C) of a network for classes."""
+    return np.asarray(functions.softmax(logits.astype(np.float64)).data)
