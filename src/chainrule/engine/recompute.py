@@ -31,7 +31,7 @@ class Choice:
 def kept(graph: Graph) -> list[Value]:
     """Results of the forward pass that the backward pass reads, in order, without those too small to matter."""
     read_later = {v for task in graph.tasks if task.phase == "backward" for v in task.reads()}
-    results = {graph.output, graph.loss}
+    results = set(graph.results())
     found = [v for t in graph.tasks if t.phase == "forward" for v in t.outputs if v in read_later and v not in results]
     least = SMALL * sum(v.bytes for v in found)
     return [v for v in found if v.bytes >= least]
@@ -137,5 +137,5 @@ class _Copies:
     def reading(self, task: Task) -> Task:
         """The task, reading copies where there are some."""
         operands = [None if v is None else self.known.get(v, v) for v in task.operands]
-        other = None if task.other is None else self.known.get(task.other, task.other)
-        return replace(task, operands=operands, other=other)
+        joined = [replace(j, other=j.other and self.known.get(j.other, j.other)) for j in task.joined]
+        return replace(task, operands=operands, joined=joined)
