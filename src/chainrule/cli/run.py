@@ -68,7 +68,9 @@ class Run:
             folder = inside
         run = cls(folder)
         if run.config.exists() and run.data.exists() and not run.model.exists():
-            raise FileError(f"{folder}: no model.safetensors in it, the weights: the run goes on, or was killed: wait, or train again")
+            raise FileError(
+                f"{folder}: no model.safetensors in it, the weights: the run goes on, or was killed: wait, or train again"
+            )
         for path in (run.config, run.data, run.model):
             if not path.exists():
                 raise FileError(f"{folder}: not a run's folder, it has no {path.name}: name one that `train` has made")
