@@ -41,9 +41,3 @@ def measure(preparation: Preparation, outputs: Array, y: Array) -> dict[str, Any
 
 def _share(part: float, whole: float) -> float:
     return float(part / whole) if whole else 0.0
-
-
-def probabilities(logits: Array) -> NDArray[np.float64]:
-    """Softmax over the last axis. Formula: exp(z - max z) / Σ exp(z - max z)."""
-    z = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return np.asarray(z / z.sum(axis=-1, keepdims=True))

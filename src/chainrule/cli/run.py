@@ -67,13 +67,14 @@ class Run:
                 raise FileError(f"{name}: there is no such run: {hint}")
             folder = inside
         run = cls(folder)
-        if run.config.exists() and run.data.exists() and not run.model.exists():
-            raise FileError(
-                f"{folder}: no model.safetensors in it, the weights: the run goes on, or was killed: wait, or train again"
-            )
-        for path in (run.config, run.data, run.model):
+        for path in (run.config, run.data):
             if not path.exists():
                 raise FileError(f"{folder}: not a run's folder, it has no {path.name}: name one that `train` has made")
+        if not run.model.exists():
+            raise FileError(
+                f"{folder}: no model.safetensors in it, the weights: the run goes on, or was killed: wait, or train "
+                "again"
+            )
         return run
 
     def read_settings(self) -> Settings:

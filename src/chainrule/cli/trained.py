@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import chainrule as cr
+from chainrule import functions
 from chainrule.cli import specs
 from chainrule.cli.files import write_text
 from chainrule.cli.report import console, layer_table, result_table, value_table
-from chainrule.cli.results import HEADLINE, Array, measure, probabilities
+from chainrule.cli.results import HEADLINE, Array, measure
 from chainrule.cli.run import Run, data_name
 from chainrule.cli.settings import Settings
 from chainrule.data.preparation import Preparation
@@ -108,7 +111,7 @@ def to_csv(preparation: Preparation, outputs: Array) -> str:
         writer.writerow(["prediction"])
         writer.writerows([f"{value:.7g}"] for value in preparation.quantity.undo(outputs)[:, 0])
         return text.getvalue()
-    shares = probabilities(outputs)
+    shares = functions.softmax(outputs.astype(np.float64)).data
     writer.writerow(["prediction", *(f"probability {name}" for name in preparation.classes)])
     for best, row in zip(shares.argmax(axis=1), shares, strict=True):
         writer.writerow([preparation.classes[best], *(f"{share:.6g}" for share in row)])

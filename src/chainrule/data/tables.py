@@ -229,7 +229,7 @@ def _read_parquet(path: Path) -> Table:
     columns: dict[str, Column] = {}
     for series in frame.iter_columns():
         kind = series.dtype
-        if kind.is_numeric() or kind == polars.Boolean:
+        if kind.is_numeric() or kind in (polars.Boolean, polars.Null):
             columns[series.name] = series.cast(polars.Float64).fill_null(float("nan")).to_numpy()
         elif kind in (polars.String, polars.Categorical, polars.Enum):
             columns[series.name] = _text(tuple(series.cast(polars.String).fill_null("").to_list()))
