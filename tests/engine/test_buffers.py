@@ -135,6 +135,14 @@ def test_a_step_given_up_leaves_buffers_as_they_were(engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_an_update_that_overflows_leaves_buffers_as_they_were(engine: str) -> None:
+    run = Trainer(Keeping(average), nn.MSELoss(), optim.SGD(lr=0.05, weight_decay=1e39), engine=engine)
+    with pytest.raises(NonFiniteError, match="updated weight"):
+        run.step(X, Y)
+    assert run.model.a.data.tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_programs_see_values_set_from_outside(engine: str) -> None:
     run, start = trainer(average, engine), np.array([5.0, 6.0, 7.0], np.float32)
     run.step(X, Y)
