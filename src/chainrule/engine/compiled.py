@@ -94,14 +94,23 @@ class CompiledEngine:
         bound = self._bound("train", indices.shape[1])
         self._latest = bound.program
         usual = bound.program.team.seconds_of(len(indices))
-        snapshot = self.blocks.snapshot() if self.blocks.copy_seconds < SNAPSHOT_SHARE * usual + 2e-6 else None
+        snapshot = self._snapshot() if self.blocks.copy_seconds < SNAPSHOT_SHARE * usual + 2e-6 else None
         losses, done = self._steps(bound, indices, coefficients, first_step)
         if snapshot is not None and not self.blocks.finite():
-            self.blocks.restore(snapshot)
+            self._restore(snapshot)
             self._stop_before_overflow(bound, indices, coefficients, first_step)
         if done < len(indices):
             raise not_finite(first_step + done, self._reason(losses[done]))
         return losses
+
+    def _snapshot(self) -> tuple[list[Array], list[Array]]:
+        """Copies of all that a step changes."""
+        return self.blocks.snapshot(), self.buffers.snapshot()
+
+    def _restore(self, snapshot: tuple[list[Array], list[Array]]) -> None:
+        """Put back what a snapshot holds."""
+        self.blocks.restore(snapshot[0])
+        self.buffers.restore(snapshot[1])
 
     def _reason(self, loss: float) -> str:
         """Why the program stopped, from what it left behind."""
@@ -122,12 +131,12 @@ class CompiledEngine:
     def _stop_before_overflow(self, bound: _Bound, indices: Array, coefficients: Array, first_step: int) -> None:
         """Replay step by step up to the update, made from finite gradients, that left the range of the dtype."""
         for i in range(len(indices)):
-            before = self.blocks.snapshot()
+            before = self._snapshot()
             loss, done = self._steps(bound, indices[i : i + 1], coefficients[i : i + 1], first_step + i)
             if not done:
                 raise not_finite(first_step + i, self._reason(loss[0]))
             if not self.blocks.finite():
-                self.blocks.restore(before)
+                self._restore(before)
                 raise not_finite(first_step + i, "an updated weight is not finite")
 
     def gradients(
