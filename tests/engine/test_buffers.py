@@ -137,9 +137,25 @@ def test_a_step_given_up_leaves_buffers_as_they_were(engine: str) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_update_that_overflows_leaves_buffers_as_they_were(engine: str) -> None:
     run = Trainer(Keeping(average), nn.MSELoss(), optim.SGD(lr=0.05, weight_decay=1e39), engine=engine)
-    with pytest.raises(NonFiniteError, match="updated weight"):
+    with pytest.raises(NonFiniteError, match='updated "inner.weight"'):
         run.step(X, Y)
     assert run.model.a.data.tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("step", [average, chained, swapped, handed_on])
+def test_an_update_of_large_weights_gives_buffers_their_new_values(step: Callable[[Any, cr.Tensor], None]) -> None:
+    """The program stops before such an update, which is then made by its definition."""
+    found = []
+    for engine in ENGINES:
+        run = trainer(step, engine)
+        run.model.inner.weight.data[...] = 1e25
+        for _ in range(3):
+            run.step(X * 1e-25, Y)
+        found.append(run.model.state_dict())
+    reference, compiled = found
+    assert reference["a"].tolist() != [1.0, 2.0, 3.0]
+    for name, array in reference.items():
+        np.testing.assert_allclose(compiled[name], array, rtol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
