@@ -24,7 +24,10 @@ def assign(buffer: Buffer, value: Tensor) -> None:
     Eager: at once, in place. Traced: written to the tape. Raises ShapeError for another shape, DtypeError where the
     first argument is no Buffer.
 
-    >>> assign(self.running_mean, 0.9 * self.running_mean + 0.1 * mean)
+    >>> mean = nn.Buffer([0.0, 0.0])
+    >>> assign(mean, 0.5 * mean + 0.5 * cr.tensor([2.0, 4.0]))
+    >>> mean.data.tolist()
+    [1.0, 2.0]
     """
     if not isinstance(buffer, Buffer) or not isinstance(value, Tensor):
         raise DtypeError(

@@ -91,6 +91,8 @@ class BatchNorm1d(_BatchNorm):
     Source: Ioffe and Szegedy, Batch normalization, ICML 2015.
 
     >>> model = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU())
+    >>> model(np.eye(8)).data.mean(axis=0).shape
+    (16,)
     """
 
     layout = "(batch, {0}) or (batch, time, {0})"
@@ -100,7 +102,8 @@ class BatchNorm1d(_BatchNorm):
 class BatchNorm2d(_BatchNorm):
     """Each channel of images x (batch, height, width, channels) brought to mean 0 and variance 1; see `BatchNorm1d`.
 
-    >>> block = nn.Sequential(nn.Conv2d(3, 16, 3, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+    >>> nn.BatchNorm2d(16)(np.ones((2, 8, 8, 16), np.float32)).shape
+    (2, 8, 8, 16)
     """
 
     layout = "(batch, height, width, {0})"

@@ -24,8 +24,10 @@ from chainrule.ops.channels import (
     differ_channels,
     fold,
     lanes,
+    parts_of,
     scale_channels,
     spread,
+    sum_of_parts,
     tile_size,
 )
 from chainrule.ops.copying import zero
@@ -216,12 +218,12 @@ def _(
     channels = x.shape[-1]
     if not x.size:
         return [*zero(mean), *zero(variance), *inverse_roots(rstd, variance, eps)]
-    size = tile_size(channels, TILE)
-    tiles, block = blocks(x.size, size), min(channels, CHANNELS)
+    rows, wide = x.size // channels, lanes(channels, x.size // channels)
+    size = tile_size(wide, TILE)
+    tiles, block, part = blocks(x.size, size), min(channels, CHANNELS), size // channels
     means, squares = (scratch(tiles * channels).reshape(tiles, channels) for _ in range(2))
-    room = scratch(tiles * 2 * lanes(channels)).reshape(tiles, 2 * lanes(channels))
-    table = scratch(3 * lanes(channels)).reshape(3, lanes(channels))
-    rows, part = x.size // channels, size // channels
+    room = scratch(tiles * 2 * wide).reshape(tiles, 2 * wide)
+    table = scratch(3 * wide).reshape(3, wide)
     return [
         moments(tiles, means, squares, x.flat(), room, channels, size, flops=4.0 * x.size),
         join_moments(blocks(channels, block), mean, variance, rstd, means, squares, rows, part, eps, block),
@@ -249,9 +251,9 @@ def _(
 ) -> list[Call]:  # fmt: skip
     if not dx.size:
         return []
-    channels = dx.shape[-1]
-    table = scratch(4 * lanes(channels)).reshape(4, lanes(channels))
-    rows = dx.size // channels
+    rows = dx.size // dx.shape[-1]
+    wide = lanes(dx.shape[-1], rows)
+    table = scratch(4 * wide).reshape(4, wide)
     return [
         gradient_table(1, table, mean, rstd, scale, dscale, dshift, rows),
         *differ_channels(dx, dy, x, table, epilogue, add),
@@ -284,13 +286,13 @@ def channel_gradients(
     channels = x.shape[-1]
     if not x.size:
         return [*zero(dscale), *(zero(dshift) if dshift else [])]
-    size = tile_size(channels, TILE)
+    wide = lanes(channels, x.size // channels)
+    size = tile_size(wide, TILE)
     tiles = blocks(x.size, size)
-    scaled, plain = (scratch(tiles * channels).reshape(tiles, channels) for _ in range(2))
-    room = scratch(tiles * 2 * lanes(channels)).reshape(tiles, 2 * lanes(channels))
+    scaled, plain = (parts_of(total, tiles, channels, scratch) for total in (dscale, dshift))
+    room = scratch(tiles * 2 * wide).reshape(tiles, 2 * wide)
     calls = [channel_sums(tiles, scaled, plain, dy.flat(), x.flat(), mean, rstd, room, size, flops=4.0 * x.size)]
-    calls += reduce(sum_parts, dscale, scaled, (0,), scratch)
-    return calls + (reduce(sum_parts, dshift, plain, (0,), scratch) if dshift else [])
+    return calls + sum_of_parts(dscale, scaled, scratch) + sum_of_parts(dshift, plain, scratch)
 
 
 @batch_norm.gradient("shift", formula="dshift = Σ dy")

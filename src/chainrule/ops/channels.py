@@ -11,21 +11,23 @@ from typing import Any
 
 from chainrule.native.kernel import Call, Int, Pointer, Real, Real1, Real2, Span, blocks, device, kernel
 from chainrule.ops.epilogue import Epilogue, arguments, finish
+from chainrule.ops.gemm import Scratch
 from chainrule.ops.record import View
+from chainrule.ops.reducing import reduce, sum_parts
 
 LANES = 512  # elements of a row, about: 32 vectors of AVX-512, and a few such rows stay in the first-level cache
+FEW = 8  # rows of lanes that an array has at least: writing numbers out lane by lane must not cost more than the array
 TILE = 16384  # elements of a tile that is summed, about: it is read twice, the second time from the second-level cache
 PASS = 8192  # elements of a tile that is written, about: in the first-level cache for the epilogue
 
 
-def lanes(channels: int) -> int:
-    """How many elements are taken as one row."""
-    return channels * max(1, LANES // channels)
+def lanes(channels: int, rows: int) -> int:
+    """How many elements are taken as one row, of an array with so many rows of channels: fewer where there are few."""
+    return channels * max(1, min(LANES // channels, rows // FEW))
 
 
-def tile_size(channels: int, about: int) -> int:
-    """Elements of one tile: whole rows of lanes."""
-    wide = lanes(channels)
+def tile_size(wide: int, about: int) -> int:
+    """Elements of one tile: whole rows of `wide` lanes."""
     return wide * max(1, about // wide)
 
 
@@ -108,7 +110,7 @@ def scale_lanes(
 
 def scale_channels(y: View, x: View, table: View, epilogue: Epilogue, add: bool = False) -> list[Call]:
     """The call for y (+)= (x - centre)·factor + offset, a table of three rows of lanes, and the epilogue."""
-    size = tile_size(y.shape[-1], PASS)
+    size = tile_size(table.shape[1], PASS)
     tiles = blocks(y.size, size)
     flops = 3.0 * y.size
     return [scale_lanes(tiles, y.flat(), x.flat(), table, size, int(add), y, *arguments(epilogue), flops=flops)]
@@ -138,7 +140,18 @@ def scaled_difference(
 
 def differ_channels(dx: View, dy: View, x: View, table: View, epilogue: Epilogue, add: bool) -> list[Call]:
     """The call for dx (+)= factor·dy - slope·(x - centre) - offset, a table of four rows, and the epilogue."""
-    size = tile_size(dx.shape[-1], PASS)
+    size = tile_size(table.shape[1], PASS)
     tiles = blocks(dx.size, size)
     last: tuple[Any, ...] = (size, int(add), dx, *arguments(epilogue))
     return [scaled_difference(tiles, dx.flat(), dy.flat(), x.flat(), table, *last, flops=5.0 * dx.size)]
+
+
+def parts_of(total: View | None, tiles: int, channels: int, scratch: Scratch) -> View:
+    """Memory for a sum by channel of each tile: the total's own where there is one tile."""
+    memory = total if total is not None and tiles == 1 else scratch(tiles * channels)
+    return memory.reshape(tiles, channels)
+
+
+def sum_of_parts(total: View | None, parts: View, scratch: Scratch) -> list[Call]:
+    """The calls that add up the sums of all tiles, where somebody asks for the total."""
+    return reduce(sum_parts, total.flat(), parts, (0,), scratch) if total is not None and parts.shape[0] > 1 else []

@@ -15,7 +15,18 @@ import numpy as np
 from chainrule.errors import OptionError, ShapeError
 from chainrule.native.kernel import Call, Int, Pointer, Real, Real1, Real2, Span, blocks, device, kernel, real
 from chainrule.ops.batch_norm import check_channels
-from chainrule.ops.channels import PASS, add_products, add_rows, add_squares, clear, fold, lanes, spread
+from chainrule.ops.channels import (
+    PASS,
+    add_products,
+    add_rows,
+    add_squares,
+    clear,
+    fold,
+    lanes,
+    parts_of,
+    spread,
+    sum_of_parts,
+)
 from chainrule.ops.copying import zero
 from chainrule.ops.epilogue import Epilogue, arguments, finish
 from chainrule.ops.gemm import Scratch
@@ -233,9 +244,10 @@ def _cut(x: View, about: int) -> tuple[int, int, int]:
     return size, samples, blocks(x.shape[0], samples)
 
 
-def _room(scratch: Scratch, tiles: int, rows: int, channels: int) -> View:
-    """Memory for each tile: some rows of lanes."""
-    return scratch(tiles * rows * lanes(channels)).reshape(tiles, rows * lanes(channels))
+def _room(scratch: Scratch, tiles: int, rows: int, x: View) -> View:
+    """Memory for each tile: some rows of as many lanes as suit one sample."""
+    size = rows * lanes(x.shape[-1], math.prod(x.shape[1:-1]))
+    return scratch(tiles * size).reshape(tiles, size)
 
 
 @group_norm.lower
@@ -246,7 +258,7 @@ def _(
     if not x.size:
         return []
     size, samples, tiles = _cut(x, PASS)
-    room = _room(scratch, tiles, 3, scale.size)
+    room = _room(scratch, tiles, 3, x)
     arrays = (y.flat(), mean, rstd, x.flat(), scale, shift, room)
     return [normalize_groups(tiles, *arrays, eps, size, samples, y, *arguments(epilogue), flops=8.0 * x.size)]
 
@@ -269,7 +281,7 @@ def _(
     if not dx.size:
         return []
     size, samples, tiles = _cut(dx, PASS)
-    room = _room(scratch, tiles, 4, scale.size)
+    room = _room(scratch, tiles, 4, dx)
     arrays = (dx.flat(), dy.flat(), x.flat(), scale, mean, rstd, room)
     last = (size, samples, int(add), dx, *arguments(epilogue))
     return [normalize_groups_gradient(tiles, *arrays, *last, flops=10.0 * x.size)]
@@ -290,11 +302,10 @@ def _(
         return [*zero(dscale), *(zero(sums) if sums else [])]
     size, samples, tiles = _cut(x, 2 * PASS)
     channels = x.shape[-1]
-    scaled, plain = (scratch(tiles * channels).reshape(tiles, channels) for _ in range(2))
-    arrays = (scaled, plain, dy.flat(), x.flat(), mean, rstd, _room(scratch, tiles, 2, channels))
+    scaled, plain = (parts_of(total, tiles, channels, scratch) for total in (dscale, sums))
+    arrays = (scaled, plain, dy.flat(), x.flat(), mean, rstd, _room(scratch, tiles, 2, x))
     calls = [group_sums(tiles, *arrays, size, samples, flops=4.0 * x.size)]
-    calls += reduce(sum_parts, dscale, scaled, (0,), scratch)
-    return calls + (reduce(sum_parts, sums, plain, (0,), scratch) if sums else [])
+    return calls + sum_of_parts(dscale, scaled, scratch) + sum_of_parts(sums, plain, scratch)
 
 
 @group_norm.gradient("shift", formula="dshift = Σ dy")

@@ -25,7 +25,7 @@ from chainrule.native.kernel import (
     kernel,
     real,
 )
-from chainrule.ops.channels import clear
+from chainrule.ops.channels import clear, parts_of, sum_of_parts
 from chainrule.ops.copying import zero
 from chainrule.ops.epilogue import Epilogue, arguments, finish
 from chainrule.ops.gemm import Scratch
@@ -221,10 +221,9 @@ def _(
     columns = scale.size
     rows = max(1, PART // columns)
     tiles = blocks(mean.size, rows)
-    scaled, plain = (scratch(tiles * columns).reshape(tiles, columns) for _ in range(2))
+    scaled, plain = (parts_of(total, tiles, columns, scratch) for total in (dscale, sums))
     calls = [row_sums(tiles, scaled, plain, dy.flat(), x.flat(), mean, rstd, rows, flops=5.0 * x.size)]
-    calls += reduce(sum_parts, dscale.flat(), scaled, (0,), scratch)
-    return calls + (reduce(sum_parts, sums.flat(), plain, (0,), scratch) if sums else [])
+    return calls + sum_of_parts(dscale, scaled, scratch) + sum_of_parts(sums, plain, scratch)
 
 
 @layer_norm.gradient("shift", formula="dshift = Σ dy over rows")

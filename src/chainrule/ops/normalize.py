@@ -66,7 +66,8 @@ def _(
 ) -> list[Call]:  # fmt: skip
     if not x.size:
         return []
-    rstd, table = scratch(x.shape[-1]), scratch(3 * lanes(x.shape[-1])).reshape(3, lanes(x.shape[-1]))
+    wide = lanes(x.shape[-1], x.size // x.shape[-1])
+    rstd, table = scratch(x.shape[-1]), scratch(3 * wide).reshape(3, wide)
     return [
         *inverse_roots(rstd, variance, eps),
         scale_table(1, table, mean, rstd, scale, shift),
@@ -88,8 +89,8 @@ def _(
     if not dx.size:
         return []
     channels = dx.shape[-1]
-    rstd, nothing = scratch(channels), scratch(channels)
-    table = scratch(3 * lanes(channels)).reshape(3, lanes(channels))
+    wide = lanes(channels, dx.size // channels)
+    rstd, nothing, table = scratch(channels), scratch(channels), scratch(3 * wide).reshape(3, wide)
     return [
         *inverse_roots(rstd, variance, eps),
         *zero(nothing),
