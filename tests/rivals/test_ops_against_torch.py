@@ -61,6 +61,41 @@ def slice_(x, *, index):
     return x
 
 
+def batch_norm(x, scale, shift, *, eps):
+    """torch refuses one value per channel: there, y is the shift."""
+    return normalized(x, scale, shift, tuple(range(x.ndim - 1)), eps)
+
+
+def normalized(x, scale, shift, axes, eps):
+    """By the formula, as autograd differentiates it; an empty array stays what it is."""
+    if axes and x.numel():
+        mean, variance = x.mean(axes, keepdim=True), x.var(axes, correction=0, keepdim=True)
+    else:
+        mean, variance = x, torch.zeros_like(x)
+    return (x - mean) / torch.sqrt(variance + eps) * scale + shift
+
+
+def normalize(x, scale, shift, mean, variance, *, eps):
+    return (x - mean) / torch.sqrt(variance.to(x.dtype) + eps) * scale + shift
+
+
+def layer_norm(x, scale, shift, *, eps):
+    if scale.numel() == 1:  # a value alone is its own mean: torch's gradient is what rounding left over
+        return x * 0 + scale * 0 + shift
+    return F.layer_norm(x, scale.shape, scale, shift, eps)
+
+
+def group_norm(x, scale, shift, *, groups, eps):
+    if x.numel() == 1:
+        return x * 0 + scale * 0 + shift
+    return F.group_norm(x.movedim(-1, 1), groups, scale, shift, eps).movedim(1, -1)
+
+
+def dropout_channels(x, *, p, number, seed, step):
+    kept = mask((x.shape[0], x.shape[-1]), p, number, seed, step)
+    return x * torch.tensor(kept).reshape(x.shape[0], *[1] * (x.ndim - 2), x.shape[-1]) * scale_of(p)
+
+
 def over_all(function):
     """A reduction over `axis`, where torch has no tuple for all axes or for none of them."""
 
@@ -122,6 +157,7 @@ TORCH = {
     "zero_pad2d": on_images(lambda x, *, padding: framed(x, padding, 0.0)),
     "absolute": torch.abs,
     "add": torch.add,
+    "batch_norm": batch_norm,
     "binary_cross_entropy": binary_cross_entropy,
     "broadcast": lambda x, *, shape: torch.broadcast_to(x, shape),
     "clip": lambda x, *, low, high: torch.clamp(x, low, high),
@@ -132,6 +168,7 @@ TORCH = {
     "divide": torch.div,
     "divide_number": with_number(torch.div),
     "dropout": dropout,
+    "dropout_channels": dropout_channels,
     "elu": lambda x, *, alpha: F.elu(x, alpha),
     "equal": torch.eq,
     "equal_number": with_number(torch.eq),
@@ -141,8 +178,11 @@ TORCH = {
     "greater_equal": torch.ge,
     "greater_equal_number": with_number(torch.ge),
     "greater_number": with_number(torch.gt),
+    "group_norm": group_norm,
     "huber": elementwise(F.huber_loss),
+    "layer_norm": layer_norm,
     "leaky_relu": lambda x, *, slope: F.leaky_relu(x, slope),
+    "lerp": lambda a, b, *, weight: torch.lerp(a, b, weight),
     "less": torch.lt,
     "less_equal": torch.le,
     "less_equal_number": with_number(torch.le),
@@ -163,6 +203,7 @@ TORCH = {
     "negative": torch.neg,
     "number_divide": lambda b, *, a: a / b,
     "number_where": lambda condition, b, *, a: torch.where(condition != 0, a, b),
+    "normalize": normalize,
     "power": lambda x, *, exponent: torch.pow(x, exponent),
     "relu": F.relu,
     "reshape": lambda x, *, shape: torch.reshape(x, shape),

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import numpy as np
+
 from chainrule.autodiff.tape import active_tape
 from chainrule.autodiff.tensor import Buffer, Tensor
 from chainrule.errors import DtypeError, ShapeError
@@ -21,7 +23,8 @@ _kept: ContextVar[dict[int, tuple[Buffer, Array]] | None] = ContextVar("kept", d
 def assign(buffer: Buffer, value: Tensor) -> None:
     """Give `buffer` the values of a tensor of its shape, without a gradient; what reads it afterwards gets them.
 
-    Eager: at once, in place. Traced: written to the tape. Raises ShapeError for another shape, DtypeError where the
+    Eager: at once, in a new array, so that views of the old values and gradients that need them are not disturbed.
+    Traced: written to the tape. Raises ShapeError for another shape, DtypeError where the
     first argument is no Buffer.
 
     >>> mean = nn.Buffer([0.0, 0.0])
@@ -42,8 +45,8 @@ def assign(buffer: Buffer, value: Tensor) -> None:
         tape.buffers[id(buffer)], tape.assigned[id(buffer)] = buffer, value
         return
     if (kept := _kept.get()) is not None:
-        kept.setdefault(id(buffer), (buffer, buffer.data.copy()))
-    buffer.data[...] = value.data
+        kept.setdefault(id(buffer), (buffer, buffer.data))
+    buffer.data = np.array(value.data)
 
 
 @contextmanager
@@ -59,4 +62,4 @@ def buffers_kept(only_on_error: bool = False) -> Iterator[None]:
         _kept.reset(token)
         if failed or not only_on_error:
             for buffer, old in kept.values():
-                buffer.data[...] = old
+                buffer.data = old

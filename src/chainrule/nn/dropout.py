@@ -36,8 +36,13 @@ class Dropout(Module):
 class Dropout2d(Module):
     """In training each channel of each image is 0 with probability p and x/(1 - p) otherwise; in evaluation x itself.
 
-    For x (batch, ..., channels): neighbouring pixels are alike, so that dropping single ones hides little. Tompson et
-    al., CVPR 2015.
+    y has the shape of x (batch, ..., channels). Neighbouring pixels are alike, so that dropping single ones hides
+    little. The mask is keyed as in `Dropout`. `p` is 0.5 by default. Raises OptionError for p outside 0 .. 1,
+    ShapeError for fewer than two axes. Tompson et al., CVPR 2015.
+
+    >>> y = nn.Dropout2d(p=0.5)(np.ones((2, 4, 4, 3)))
+    >>> bool(np.all(y.data == y.data[:, :1, :1]))
+    True
     """
 
     def __init__(self, p: float = 0.5) -> None:

@@ -83,16 +83,21 @@ class _BatchNorm(Module):
 class BatchNorm1d(_BatchNorm):
     """Each feature of x (batch, features) or (batch, time, features) brought to mean 0 and variance 1 over the rest.
 
-    y = (x - mean)/√(variance + eps)·weight + bias. In training mean and (biased) variance are those of the batch, and
-    running_mean and running_var follow them: r ← r + momentum·(batch's - r), the variance by its unbiased value; with
-    momentum None they are the averages over all batches. In evaluation the running ones are used. As in torch, but
-    that features come last; num_batches_tracked has the parameters' dtype, which in float32 counts to 2²⁴.
-    Raises ShapeError for a training batch of one value per feature.
+    y = (x - mean)/√(variance + eps)·weight + bias, of the shape of x. In training mean and (biased) variance are those
+    of the batch, and running_mean and running_var follow them, r ← r + momentum·(batch's - r), the variance by its
+    unbiased value; with momentum None they are averages over all batches. In evaluation the running ones are used, or,
+    without `track_running_stats`, those of the batch again. Without `affine`, weight is 1 and bias 0.
+
+    Defaults are torch's: eps 1e-5, momentum 0.1, affine and tracked. Features come last, and num_batches_tracked has
+    the parameters' dtype, which in float32 counts to 2²⁴. Raises OptionError for settings without meaning, ShapeError
+    for x of another shape and for a training batch of one value per feature.
     Source: Ioffe and Szegedy, Batch normalization, ICML 2015.
 
-    >>> model = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU())
-    >>> model(np.eye(8)).data.mean(axis=0).shape
-    (16,)
+    >>> layer = nn.BatchNorm1d(2)
+    >>> layer(np.array([[1.0, 7.0], [3.0, 13.0]])).data.round(3).tolist()
+    [[-1.0, -1.0], [1.0, 1.0]]
+    >>> layer.running_mean.data.round(3)
+    array([0.2, 1. ], dtype=float32)
     """
 
     layout = "(batch, {0}) or (batch, time, {0})"
@@ -100,7 +105,9 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    """Each channel of images x (batch, height, width, channels) brought to mean 0 and variance 1; see `BatchNorm1d`.
+    """Each channel of images x (batch, height, width, channels) brought to mean 0 and variance 1 over the rest.
+
+    Formula, settings, defaults and errors are those of `BatchNorm1d`.
 
     >>> nn.BatchNorm2d(16)(np.ones((2, 8, 8, 16), np.float32)).shape
     (2, 8, 8, 16)
@@ -113,11 +120,14 @@ class BatchNorm2d(_BatchNorm):
 class LayerNorm(Module):
     """Each row of x, of its last axes `normalized_shape`, brought to mean 0 and variance 1 by itself.
 
-    y = (x - mean)/√(variance + eps)·weight + bias, weight and bias of the row's shape. Training and evaluation are the
-    same. Source: Ba, Kiros and Hinton, Layer normalization, arXiv:1607.06450 (2016).
+    y = (x - mean)/√(variance + eps)·weight + bias, of the shape of x; weight and bias have the row's shape. Training
+    and evaluation are the same. Defaults are torch's: eps 1e-5, weight and bias both there. Without
+    `elementwise_affine` there is neither, without `bias` the weight alone. Raises OptionError for settings without
+    meaning, ShapeError where the last axes of x are not `normalized_shape`.
+    Source: Ba, Kiros and Hinton, Layer normalization, arXiv:1607.06450 (2016).
 
-    >>> nn.LayerNorm(16)(np.ones((4, 16), np.float32)).shape
-    (4, 16)
+    >>> nn.LayerNorm(2)(np.array([[1.0, 3.0], [7.0, 13.0]])).data.round(3).tolist()
+    [[-1.0, 1.0], [-1.0, 1.0]]
     """
 
     def __init__(
@@ -157,8 +167,9 @@ class LayerNorm(Module):
 class GroupNorm(Module):
     """Each group of neighbouring channels of each sample of x (batch, ..., channels) brought to mean 0 and variance 1.
 
-    y = (x - mean)/√(variance + eps)·weight + bias, weight and bias by channel. It does not depend on the batch, so it
-    suits small ones. Raises OptionError where num_groups does not divide num_channels.
+    y = (x - mean)/√(variance + eps)·weight + bias, of the shape of x; weight and bias are by channel, 1 and 0 without
+    `affine`. It does not depend on the batch, so it suits small ones. Defaults are torch's: eps 1e-5, affine. Raises
+    OptionError where num_groups does not divide num_channels, ShapeError where x has another number of channels.
     Source: Wu and He, Group normalization, ECCV 2018.
 
     >>> nn.GroupNorm(4, 16)(np.ones((2, 8, 8, 16), np.float32)).shape

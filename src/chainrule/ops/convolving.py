@@ -169,7 +169,7 @@ def weigh(
 
     Groups of images give partial sums, which are added in their order.
     """
-    calls = column_sums(sums, rows(dy), one) if sums else []
+    calls = column_sums(sums, rows(dy), one, scratch) if sums else []
     if not (dy.size and dw.size):
         return [*calls, *zero(dw)]
     images = x.shape[0]
