@@ -88,7 +88,7 @@ def test_info(chainrule: Command, flowers: Path) -> None:
 
 
 def test_wrong_settings_are_named_before_the_table_is_read(chainrule: Command) -> None:
-    for word, message in (("model=cnn", "model:"), ("schedule=step", "schedule:"), ("momentum=0.5", "momentum:")):
+    for word, message in (("model=rnn", "model:"), ("schedule=step", "schedule:"), ("momentum=0.5", "momentum:")):
         outcome = chainrule("train", "digits", word)
         assert (outcome.status, outcome.out) == (2, "")
         assert outcome.err.startswith(f"chainrule: {message}")

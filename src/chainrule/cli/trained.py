@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 import chainrule as cr
 from chainrule.cli import specs
 from chainrule.cli.files import write_text
@@ -60,6 +62,8 @@ def predict_data(name: str, data: str, *, target: Path | None, runs: str, resize
     trainer = restore(run, settings, preparation, threads)
     outputs = trainer.predict(preparation.x(whole))
     files = whole.files if isinstance(whole, Images) else ()
+    for note in whole.notes:
+        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(note)  # not into the CSV
     if target is not None:
         write_text(target, to_csv(preparation, outputs, files))
         console().print(f"{whole.rows:,} predictions: {target}")

@@ -69,8 +69,11 @@ def normalise(pixels: Pixels, scaling: Scaling) -> NDArray[np.float32]:
     """(v - mean) / deviation for each channel of (n, h, w, c), as float32: one table look-up a value."""
     table = scaling.apply(np.arange(256.0)[:, None])
     result = np.empty(pixels.shape, np.float32)
-    for channel in range(pixels.shape[-1]):
-        result[..., channel] = table[:, channel][pixels[..., channel]]
+    step = max(1, BLOCK // max(1, pixels[:1].size))
+    for start in range(0, len(pixels), step):
+        part = pixels[start : start + step]
+        for channel in range(pixels.shape[-1]):
+            result[start : start + step, ..., channel] = table[:, channel][part[..., channel]]
     return result
 
 
