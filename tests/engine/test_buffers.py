@@ -137,7 +137,7 @@ def test_a_step_given_up_leaves_buffers_as_they_were(engine: str) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_update_that_overflows_leaves_buffers_as_they_were(engine: str) -> None:
     run = Trainer(Keeping(average), nn.MSELoss(), optim.SGD(lr=0.05, weight_decay=1e39), engine=engine)
-    with pytest.raises(NonFiniteError, match='updated "inner.weight"'):
+    with pytest.raises(NonFiniteError, match=r'updated "inner\.weight"'):
         run.step(X, Y)
     assert run.model.a.data.tolist() == [1.0, 2.0, 3.0]
 
