@@ -161,7 +161,10 @@ class Augmentation:
 
     Raises OptionError for anything but the transformations of this module, or more than 16 of them.
 
-    >>> trainer.fit(x, y, augment=Augmentation([Shift(2), Flip()], fill=preparation.black()))
+    >>> augment = Augmentation([Shift(2), Flip()], fill=-0.5)
+    >>> x = np.random.default_rng(0).normal(size=(4, 28, 28, 1))
+    >>> augment(x, seed=0, steps=[7, 7, 7, 7], samples=[0, 1, 2, 3]).shape
+    (4, 28, 28, 1)
     """
 
     def __init__(self, transformations: Iterable[Transformation], fill: ArrayLike = 0.0) -> None:

@@ -36,7 +36,8 @@ def save_samples(
     mistake is the one whose true class got the least probability. Raises ImportError without matplotlib, ShapeError
     for arrays that do not fit together.
 
-    >>> save_samples(images.pixels, probabilities, y, preparation.classes, "samples.png")
+    >>> pixels = np.zeros((3, 8, 8, 1), np.uint8)
+    >>> save_samples(pixels, np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), [0, 0, 1], ("cat", "dog"), "samples.png")
     """
     from matplotlib.figure import Figure
 
@@ -82,7 +83,7 @@ def save_confusion(matrix: ArrayLike, classes: Sequence[Any], path: str | Path, 
     Colours are shares of the true class, so that rare classes are seen too. Raises ImportError without matplotlib,
     ShapeError for a matrix of another shape.
 
-    >>> save_confusion(metrics.confusion_matrix(outputs, y), ("cat", "dog"), "confusion.png")
+    >>> save_confusion([[40, 2], [5, 53]], ("cat", "dog"), "confusion.png")
     """
     from matplotlib.figure import Figure
 
@@ -116,7 +117,7 @@ def save_filters(weight: Array, path: str | Path, title: str = "") -> None:
     Three channels are drawn in colour, each filter stretched to its own largest value; others as their mean over the
     channels, blue below 0 and red above. Raises ImportError without matplotlib, ShapeError for another shape.
 
-    >>> save_filters(model[0].weight.numpy(), "filters.png")
+    >>> save_filters(nn.Conv2d(1, 16, 5).weight.data, "filters.png")
     """
     from matplotlib.figure import Figure
 

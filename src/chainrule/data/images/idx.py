@@ -38,8 +38,10 @@ def read_idx(path: str | Path) -> NDArray[Any]:
     Memory is taken for what the header announces, once the file is known to be long enough for it. Raises FileError
     when the file cannot be read, DataError for a header that is none or that the rest of the file gives the lie.
 
-    >>> read_idx("train-images-idx3-ubyte.gz").shape
-    (60000, 28, 28)
+    >>> header = bytes([0, 0, 8, 1]) + (3).to_bytes(4, "big")  # unsigned bytes, one axis of 3
+    >>> _ = Path("labels-idx1-ubyte").write_bytes(header + bytes([7, 0, 9]))
+    >>> read_idx("labels-idx1-ubyte")
+    array([7, 0, 9], dtype=uint8)
     """
     path = Path(path)
     with reading(path), path.open("rb") as raw:

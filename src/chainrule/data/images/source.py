@@ -40,8 +40,9 @@ def read_images(source: str, options: Reading | None = None, data_dir: str | Non
     Raises FileError when something cannot be read, DataError when it holds no images or ones the options refuse,
     LabelError for targets that are no classes.
 
-    >>> read_images("photos", Reading(height=32, width=32, resize=True)).pixels.shape
-    (1280, 32, 32, 3)
+    >>> np.savez("digits.npz", x=np.zeros((20, 8, 8), np.uint8), y=np.arange(20) % 10)
+    >>> read_images("digits.npz", Reading(height=32, width=32, resize=True)).pixels.shape
+    (20, 32, 32, 1)
     """
     options = options or Reading()
     path = Path(source)
