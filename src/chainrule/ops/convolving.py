@@ -21,6 +21,7 @@ from chainrule.native.kernel import (
     Int2,
     Pointer,
     Real,
+    Real1,
     Span,
     advance,
     blocks,
@@ -30,7 +31,7 @@ from chainrule.native.kernel import (
 )
 from chainrule.native.machine import processor
 from chainrule.native.matrix import lane_panel, panel
-from chainrule.ops.copying import Walk, copy, zero
+from chainrule.ops.copying import zero
 from chainrule.ops.gemm import Epilogue, Scratch
 from chainrule.ops.panels import Job, Place, Windows, correlate_jobs, weight_jobs
 from chainrule.ops.record import Array, Buffer, View
@@ -41,6 +42,7 @@ Table: TypeAlias = tuple[View, View]  # the jobs, and where those of each part o
 
 TILES = 16  # groups of images, times bands of rows where there are fewer images
 PIXELS = 64  # of dy that a weight gradient takes at a time: they stay in the first-level cache for all rows of C
+SQUARE = 16  # columns that are transposed together: their cache lines are met again in the next row
 BAND = 4  # rows of a band, at least
 (
     KIND, REPEATS, ROWS, OUTER, INNER, A, A_STEP, A_ROW, A_COL, A_OUTER, B, B_STEP, B_ROW, B_OUTER, C, C_STEP, C_ROW,
@@ -119,6 +121,19 @@ def convolve(
             call_span(epilogue, advance(c, at), advance(c, at), advance(other, at), 0, size, p0, p1)
 
 
+@kernel
+def turn(tile: Int, target: Real1, source: Real1, order: Int1, inputs: Int, outputs: Int, groups: Int) -> None:
+    """Tap `order[tile]` of a weight (inputs/groups, outputs), transposed within each group, as tap `tile`."""
+    deep, wide = inputs // groups, outputs // groups
+    to = target[tile * deep * outputs : (tile + 1) * deep * outputs]
+    tap = source[order[tile] * deep * outputs : (order[tile] + 1) * deep * outputs]
+    for group in range(groups):
+        for left in range(0, deep, SQUARE):
+            for o in range(wide):
+                for c in range(left, min(deep, left + SQUARE)):
+                    to[(o * groups + group) * deep + c] = tap[c * outputs + group * wide + o]
+
+
 def correlate(
     y: View, x: View, w: View, windows: Windows, *, bias: View | None = None, add: bool = False,
     epilogue: Epilogue | None = None,
@@ -135,9 +150,9 @@ def spread(
 
     It is a convolution of dy for each phase of input pixels with the taps that reach them, turned around.
     """
-    packed = scratch(w.size)
+    packed, order = scratch(w.size), _tap_order(windows)
     return [
-        *_turn(packed, w, windows),
+        turn(order.size, packed, w.flat(), order, windows.inputs, windows.outputs, windows.groups),
         *_call(_spread_table, dy, packed, dx, windows, turned(windows), bias, add, epilogue),
     ]
 
@@ -252,22 +267,17 @@ def _phases(w: Windows) -> Iterator[tuple[Phase, Phase, int]]:
             weight += len(down.taps) * len(across.taps) * w.tap
 
 
-def _turn(packed: View, w: View, windows: Windows) -> list[Call]:
-    """The calls that lay out the weight by phases, each tap transposed: (outputs/groups, inputs)."""
-    outputs, inputs = windows.outputs // windows.groups, windows.inputs // windows.groups
-    line = windows.across.taps * windows.tap
-    calls = []
-    for down, across, start in _phases(windows):
-        if not (down.taps and across.taps):
-            continue
-        shape = (len(down.taps), len(across.taps), windows.groups, outputs, inputs)
-        to = Walk((len(across.taps) * windows.tap, windows.tap, inputs, windows.inputs, 1), start)
-        at = Walk(
-            (down.taps.step * line, across.taps.step * windows.tap, outputs, 1, windows.outputs),
-            down.taps[0] * line + across.taps[0] * windows.tap,
-        )
-        calls += copy(packed, w, shape, to, at)
-    return calls
+@functools.lru_cache(1024)
+def _tap_order(w: Windows) -> View:
+    """The numbers of the taps in the order of the phases."""
+    found = [
+        i * w.across.taps + j
+        for down in w.down.spread()
+        for across in w.across.spread()
+        for i in down.taps
+        for j in across.taps
+    ]
+    return _constant(np.array(found, np.int64))
 
 
 def _table(parts: Iterable[Iterable[Job]]) -> Table:
