@@ -137,9 +137,20 @@ def test_a_step_given_up_leaves_buffers_as_they_were(engine: str) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_update_that_overflows_leaves_buffers_as_they_were(engine: str) -> None:
     run = Trainer(Keeping(average), nn.MSELoss(), optim.SGD(lr=0.05, weight_decay=1e39), engine=engine)
-    with pytest.raises(NonFiniteError, match="updated weight"):
+    with pytest.raises(NonFiniteError, match="the updated"):
         run.step(X, Y)
     assert run.model.a.data.tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_update_made_by_its_definition_assigns_as_well(step: Callable[[Any, cr.Tensor], None]) -> None:
+    runs = [trainer(step, engine) for engine in ENGINES]
+    for run in runs:
+        run.model.inner.weight.data[...] *= np.float32(1e18)  # beyond what the update's kernel takes
+        run.fit(X * 1e-18, Y, epochs=1, batch_size=16, verbose=0)
+    reference, compiled = (run.model.state_dict() for run in runs)
+    for name, array in reference.items():
+        np.testing.assert_allclose(compiled[name], array, rtol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

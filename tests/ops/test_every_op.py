@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 import chainrule.ops
-from chainrule.autodiff.apply import apply
+from chainrule.autodiff.apply import LABELS, apply
 from chainrule.engine.single import SingleRule
 from chainrule.native.kernel import RANK, Address, Call
 from chainrule.native.state import SEED, STEP
@@ -93,7 +93,7 @@ def draw(op: Op, sample: Sample, dtype: str) -> list[Array | None]:
 
 def in_dtype(op: Op, name: str, array: Array, dtype: str) -> Array:
     """As an op gets it: whole numbers stay where they are labels."""
-    is_label = array.dtype.kind in "iu" and not op.pointwise and name not in op.gradients
+    is_label = array.dtype.kind in "iu" and name == LABELS
     return array.astype(np.int64 if is_label else dtype)
 
 

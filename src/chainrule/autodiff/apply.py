@@ -9,8 +9,10 @@ import numpy as np
 from chainrule.autodiff import tape as tapes
 from chainrule.autodiff.tape import Node, Origin, Tape
 from chainrule.autodiff.tensor import Tensor, as_array
-from chainrule.errors import DtypeError, ShapeError, TraceError
+from chainrule.errors import DtypeError, LabelError, ShapeError, TraceError
 from chainrule.ops.record import OPS, Array, Op, Shape
+
+LABELS = "labels"  # the operand, of any op, that takes whole numbers
 
 
 def apply(op: Op, *inputs: Any, **attributes: Any) -> Tensor:
@@ -22,8 +24,8 @@ def apply_saving(op: Op, *inputs: Any, **attributes: Any) -> tuple[Tensor, ...]:
     """The result of `op`, and what it saves for its gradients, through which itself no gradient flows.
 
     Arrays and numbers become constants of the tensors' dtype; float32 with float64 gives float64; operands of
-    pointwise ops are broadcast by the op `broadcast`. Raises ShapeError as the op's shape rule says, DtypeError for
-    mixed dtypes while tracing, TraceError for a symbol outside of its trace.
+    pointwise ops are broadcast by the op `broadcast`. Raises ShapeError as the op's shape rule says, TraceError for a
+    symbol outside of its trace; while tracing, DtypeError for mixed dtypes and LabelError for labels of real numbers.
     """
     dtype = _real_dtype(inputs)
     operands = tuple(_operand(op, position, value, dtype) for position, value in enumerate(inputs))
@@ -77,22 +79,25 @@ def _operand(op: Op, position: int, value: Any, dtype: np.dtype[Any]) -> Tensor 
         if name not in op.optional:
             raise DtypeError(f"{op.name}: {name} is None: pass a tensor")
         return None
-    if not isinstance(value, Tensor):
-        array = as_array(value)
-        return Tensor(array if _is_index(op, name, array.dtype) else array.astype(dtype, copy=False))
-    if value.dtype == dtype or _is_index(op, name, value.dtype):
-        return value
-    if value.is_symbolic or tapes.active_tape() is not None:
+    given = value
+    if not isinstance(given, Tensor):
+        array = as_array(given)
+        given = Tensor(array if _are_labels(name, array.dtype) else array.astype(dtype, copy=False))
+    if name == LABELS and given.dtype.kind == "f" and tapes.active_tape() is not None:
+        raise LabelError(f"{op.name}: labels are {given.dtype}, expected whole numbers: pass y.astype(int)")
+    if given.dtype == dtype or _are_labels(name, given.dtype):
+        return given
+    if given.is_symbolic or tapes.active_tape() is not None:
         raise DtypeError(
-            f"{op.name}: {name} is {value.dtype} among tensors of {dtype}, a traced model needs one dtype: "
+            f"{op.name}: {name} is {given.dtype} among tensors of {dtype}, a traced model needs one dtype: "
             f"pass it as {dtype}, for example y.astype({dtype.name!r})"
         )
-    return value
+    return given
 
 
-def _is_index(op: Op, name: str, dtype: np.dtype[Any]) -> bool:
-    """Whether whole numbers stay as they are: labels and indices have no gradient."""
-    return dtype.kind != "f" and not op.pointwise and name not in op.gradients
+def _are_labels(name: str, dtype: np.dtype[Any]) -> bool:
+    """Whether whole numbers stay as they are; for all other operands they become the op's dtype."""
+    return dtype.kind != "f" and name == LABELS
 
 
 def _broadcast(op: Op, operands: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
@@ -125,7 +130,7 @@ def _differentiable(op: Op, operands: tuple[Tensor | None, ...]) -> bool:
 
 def _cast(op: Op, position: int, value: Tensor, dtype: np.dtype[Any]) -> Array:
     name = op.inputs[min(position, len(op.inputs) - 1)]
-    if value.dtype == dtype or _is_index(op, name, value.dtype):
+    if value.dtype == dtype or _are_labels(name, value.dtype):
         return value.data
     return value.data.astype(dtype)
 

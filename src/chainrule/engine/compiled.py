@@ -12,24 +12,23 @@ from chainrule.autodiff.tensor import Parameter, Tensor, wrap
 from chainrule.engine import bookkeeping as book
 from chainrule.engine.blocks import Blocks
 from chainrule.engine.buffers import Buffers
-from chainrule.engine.checks import check_loss, check_reached, not_finite
+from chainrule.engine.checks import check_finite, check_loss, check_reached
 from chainrule.engine.fuse import fuse
 from chainrule.engine.graph import Forward, Graph, Value, backward
+from chainrule.engine.interpret import perform
 from chainrule.engine.lower import Constant, Lowering
 from chainrule.engine.memory import allocate_buffer
+from chainrule.engine.moving import move
 from chainrule.engine.program import Instruction, Program, Slot
-from chainrule.errors import OptionError, ShapeError
+from chainrule.errors import NonFiniteError, OptionError, ShapeError
 from chainrule.native.kernel import Call, blocks
-from chainrule.native.state import SEED, WORDS
+from chainrule.native.state import LARGE, LOOK, SEED, WORDS
 from chainrule.native.workers import default_workers
 from chainrule.ops.record import Array, Buffer, View
 from chainrule.ops.updates import TILE, Update
 
 PREDICT_BATCH = 256  # rows predicted at once: large enough for full tiles, small enough for the caches
 MOST_PROGRAMS = 64  # traced shapes that are kept
-# Before a run, parameters and states are copied where that costs less than this share of it, to undo an update that
-# overflows. A run of few steps of a large model goes without.
-SNAPSHOT_SHARE = 0.01
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
@@ -89,51 +88,34 @@ class CompiledEngine:
         """One training step per row of `indices`; answers the losses. Raises NonFiniteError before a bad update."""
         bound = self._bound("train", indices.shape[1])
         self._latest = bound.program
-        usual = bound.program.team.seconds_of(len(indices))
-        snapshot = self._snapshot() if self.blocks.copy_seconds < SNAPSHOT_SHARE * usual + 2e-6 else None
-        losses, done = self._steps(bound, indices, coefficients, first_step)
-        if snapshot is not None and not self.blocks.finite():
-            self._restore(snapshot)
-            self._stop_before_overflow(bound, indices, coefficients, first_step)
-        if done < len(indices):
-            raise not_finite(first_step + done, self._reason(losses[done]))
+        indices = np.ascontiguousarray(indices, np.int64)
+        coefficients = np.ascontiguousarray(coefficients, np.float64)
+        # A single step of a large model would lose up to a tenth by it; if it leaves too much, the next one stops.
+        self.state.numpy()[LOOK] = len(indices) > 1 or self.blocks.size <= TILE
+        losses = np.full(len(indices), np.nan)
+        done = 0
+        while done < len(indices):
+            bound.indices.point_at(indices[done:])
+            bound.coefficients.point_at(coefficients[done:].reshape(-1))
+            bound.results.point_at(losses[done:])
+            done += bound.program.run(len(indices) - done, first_step + done)
+            if bound.program.stopped:
+                self._update(bound.program, losses[done - 1], coefficients[done - 1], first_step + done - 1)
         return losses
 
-    def _snapshot(self) -> tuple[list[Array], list[Array]]:
-        """Copies of all that a step changes."""
-        return self.blocks.snapshot(), self.buffers.snapshot()
-
-    def _restore(self, snapshot: tuple[list[Array], list[Array]]) -> None:
-        """Put back what a snapshot holds."""
-        self.blocks.restore(snapshot[0])
-        self.buffers.restore(snapshot[1])
-
-    def _reason(self, loss: float) -> str:
-        """Why the program stopped, from what it left behind."""
-        if not np.isfinite(loss):
-            return f"the loss is {loss}"
-        finite = all(np.isfinite(self.blocks.gradient(name).numpy()).all() for name in self.blocks.tensors)
-        return "lr times the gradient overflows" if finite else "a gradient is not finite"
-
-    def _steps(self, bound: _Bound, indices: Array, coefficients: Array, first_step: int) -> tuple[Array, int]:
-        """Replay; answers the losses and how many steps were completed."""
-        losses = np.full(len(indices), np.nan)
-        bound.indices.point_at(np.ascontiguousarray(indices, np.int64))
-        bound.coefficients.point_at(np.ascontiguousarray(coefficients, np.float64).reshape(-1))
-        bound.results.point_at(losses)
-        begun = bound.program.run(len(indices), first_step)
-        return losses, begun - bound.program.stopped
-
-    def _stop_before_overflow(self, bound: _Bound, indices: Array, coefficients: Array, first_step: int) -> None:
-        """Replay step by step up to the update, made from finite gradients, that left the range of the dtype."""
-        for i in range(len(indices)):
-            before = self._snapshot()
-            loss, done = self._steps(bound, indices[i : i + 1], coefficients[i : i + 1], first_step + i)
-            if not done:
-                raise not_finite(first_step + i, self._reason(loss[0]))
-            if not self.blocks.finite():
-                self._restore(before)
-                raise not_finite(first_step + i, "an updated weight is not finite")
+    def _update(self, program: Program, loss: float, row: Array, step: int) -> None:
+        """Make the update that the program stopped before, unless it is bad; raises NonFiniteError then."""
+        arrays = self.blocks.moved()
+        check_finite(loss, {name: gradient for name, (_, gradient, *_) in arrays.items()}, step)
+        before = self.buffers.snapshot()
+        try:
+            with np.errstate(all="ignore"):
+                perform(program, [i for i, x in enumerate(program.instructions) if x.assigns])
+            move(self.update, arrays, row, step)
+        except NonFiniteError:
+            self.buffers.restore(before)
+            raise
+        self.state.numpy()[LARGE] = any(self.update.large(p, *states) for p, _, *states in arrays.values())
 
     def gradients(
         self, x: Array, y: Array, weight: Array | None = None, step: int = 0
@@ -327,21 +309,26 @@ class _Builder:
             self._add(call, "update", "squares", "Σg² of each tile")
             call = book.clip_by_norm(tiles, gradient, partial, engine.clip_norm, size, flops=1.0 * owned.size)
             self._add(call, "update", "clip_by_norm", "g = g·min(1, c/‖g‖)")
-        call = book.check_update(tiles, engine.state, gradient, self.row, size, flops=3.0 * owned.size)
-        self._add(call, "update", "check", "stop unless g and lr·g are finite", stops=True)
-        self._assign(lowering)  # before the update: new values of buffers may depend on the old parameters
-        update = engine.update
+        update, row = engine.update, View(self.row.buffer, (len(engine.update.columns),))
         states = [View(owned.states[name], whole) for name in update.states]
-        flops = update.flops * owned.size
-        call = update.kernel(blocks(owned.size, TILE), parameter, gradient, *states, self.row, flops=flops)
-        self._add(call, "update", update.name, update.formula)
+        assigns = any(task.phase == "update" for task in lowering.sources) or bool(lowering.assignments)
+        apart, divisors = owned.size > TILE or assigns, update.divisors
+        if apart:  # else the update's kernel checks for itself
+            checked = (parameter, gradient, row, divisors, engine.state, size)
+            call = book.check_update(tiles, *checked, flops=2.0 * owned.size)
+            self._add(call, "update", "check", "stop unless the update is sure to be finite", stops=True)
+            divisors = -1
+        self._assign(lowering)  # before the update: new values of buffers may depend on the old parameters
+        operands = (parameter, gradient, *states, row, divisors, engine.state)
+        call = update.kernel(blocks(owned.size, TILE), *operands, flops=update.flops * owned.size)
+        self._add(call, "update", update.name, update.formula, stops=not apart)
 
     def _assign(self, lowering: Lowering) -> None:
         for call, task in zip(lowering.calls, lowering.sources, strict=True):
             if task.phase == "update":
-                self._add(call, "update", task.label, task.formula)
+                self._add(call, "update", task.label, task.formula, assigns=True)
         for call in lowering.assignments:
-            self._add(call, "update", "assign", "buffer = new value")
+            self._add(call, "update", "assign", "buffer = new value", assigns=True)
 
     def _deliver(self, output: View) -> None:
         columns = output.size // self.batch
@@ -351,5 +338,5 @@ class _Builder:
         call = book.deliver(blocks(self.batch, rows), self.engine.state, result, target, rows)
         self._add(call, "result", "deliver", "predictions[rows] = y")
 
-    def _add(self, call: Call, phase: str, name: str, formula: str, stops: bool = False) -> None:
-        self.instructions.append(Instruction(call, phase, name, formula, stops))
+    def _add(self, call: Call, phase: str, name: str, formula: str, stops: bool = False, assigns: bool = False) -> None:
+        self.instructions.append(Instruction(call, phase, name, formula, stops, assigns))

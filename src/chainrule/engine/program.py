@@ -34,6 +34,7 @@ class Instruction:
     name: str
     formula: str
     stops: bool = False  # may set the STOP word of the state
+    assigns: bool = False  # computes or sets new values of buffers
 
 
 class Slot:

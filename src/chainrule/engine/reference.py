@@ -15,7 +15,8 @@ from chainrule.autodiff.random import random_context
 from chainrule.autodiff.state import buffers_kept
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Tensor, wrap
-from chainrule.engine.checks import check_dtype, check_loss, check_reached, not_finite
+from chainrule.engine.checks import check_dtype, check_finite, check_loss, check_reached
+from chainrule.engine.moving import move
 from chainrule.errors import DtypeError, OptionError
 from chainrule.ops.record import Array
 from chainrule.ops.updates import Update
@@ -110,18 +111,10 @@ class ReferenceEngine:
     def _step(self, batch: tuple[Array, Array, Array | None], row: NDArray[np.float64], step: int) -> float:
         with np.errstate(all="ignore"):  # what is not finite is found here, once, and has an error of its own
             loss, gradient = self._differentiate(batch, step)
-            if not np.isfinite(loss):
-                raise not_finite(step, f"the loss is {loss}")
-            for name, part in self._parts(gradient):
-                if not np.isfinite(part).all():
-                    value = part[~np.isfinite(part)][0]
-                    raise not_finite(step, f'the gradient of "{name}" is {value}')
+            check_finite(loss, dict(self._parts(gradient)), step)
             gradient = clip(gradient, self._clip_norm, self._clip_value)
-            block, *states = self._update.definition(self.block, gradient, *self.states, row)
-        if not np.isfinite(block).all():
-            raise not_finite(step, f"an updated weight is {block[~np.isfinite(block)][0]}")
-        self.block[:] = block
-        self.states = states
+        parts = zip(*(self._parts(block) for block in (self.block, gradient, *self.states)), strict=True)
+        move(self._update, {of[0][0]: tuple(part for _, part in of) for of in parts}, row, step)
         return loss
 
     def _differentiate(self, batch: tuple[Array, Array, Array | None], step: int) -> tuple[float, Array]:

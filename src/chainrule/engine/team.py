@@ -50,10 +50,6 @@ class Team:
         others = [c for c in self.candidates if c != self.choice]
         return others[self.turn % len(others)], max(1, min(steps, round(fitting * GLANCE)))
 
-    def seconds_of(self, steps: int) -> float:
-        """What a run of `steps` took lately; 0 before anything was measured."""
-        return steps * self.seconds.get(self.choice, 0.0)
-
     def measure(self, workers: int, steps: int, seconds: float) -> None:
         """Take in what a part took."""
         new, usual = seconds / steps, self.seconds.get(workers)

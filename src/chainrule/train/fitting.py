@@ -89,7 +89,7 @@ class Fitting:
                     pass  # history.stopped holds the reason
                 finally:
                     with self._interrupt.shield():  # so that the best weights are put back as a whole
-                        self._events.emit("fit_end", history)
+                        self._events.emit_to_all("fit_end", history)
         except KeyboardInterrupt:  # pressed while the end was told: there is nothing left to end
             history.interrupted = True
         return history

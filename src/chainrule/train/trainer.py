@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from chainrule.autodiff.random import checked_seed
 from chainrule.autodiff.state import buffers_kept
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Parameter, Tensor, wrap
-from chainrule.errors import DtypeError, NonFiniteError, OptionError, ShapeError
+from chainrule.errors import DtypeError, LabelError, NonFiniteError, OptionError, ShapeError
 from chainrule.nn import Module
 from chainrule.nn.module import switched
 from chainrule.ops.record import Array, Shape
@@ -41,7 +42,9 @@ class Trainer:
 
     Learning rate of step s: optimizer.lr · schedule(s), steps counted from 0 over all calls. Gradients are clipped by
     value to ±`clip_value`, then by global norm to `clip_norm`. `seed` decides shuffling and dropout; results do not
-    depend on `threads`. `metrics` adds measures to evaluation: {"f1": function(outputs, targets) -> float}.
+    depend on `threads`. A loss of one's own is a function of (output, target, sample_weight or None) that answers one
+    number; whole-number targets reach it as real numbers, unless it takes them as labels. `metrics` adds measures to
+    evaluation: {"f1": function(outputs, targets) -> float}.
 
     Raises OptionError for a setting without meaning. The data's mistakes raise ShapeError, DtypeError, LabelError or
     DataError before anything runs. NonFiniteError ends training before the weights are touched.
@@ -76,6 +79,7 @@ class Trainer:
         self.epochs = 0
         self.history = History()
         self.plan = Plan(0, Batches(0, 1, self.seed, False), 0, 0)
+        self._fitting = False
         self._task = evaluation.task_of(loss)
         self._update = optimizer.update
         self._outputs: dict[Shape, Shape] = {}  # of a row of x -> of the outputs for some rows
@@ -118,6 +122,11 @@ class Trainer:
         terminal only. The last batch of an epoch may be smaller. A further call goes on where this one ended. Ctrl-C
         ends the run in good order: the history so far is returned, `history.interrupted` is True.
         """
+        if self._fitting:
+            raise OptionError(
+                "fit: this trainer is in a fit already, which called a callback or runs in another thread: wait until "
+                "it ends, call step, or make another Trainer"
+            )
         epochs = whole("fit", "epochs", epochs, least=0)
         batch_size = whole("fit", "batch_size", batch_size)
         flag("fit", "shuffle", shuffle)
@@ -130,8 +139,12 @@ class Trainer:
         batches = Batches(samples, min(batch_size, samples), self.seed, shuffle)
         self.plan = Plan(epochs, batches, self.epochs, self.steps)
         self.history = History()
-        with self._mode(True):
-            return Fitting(self, data, validation, events).run()
+        self._fitting = True
+        try:
+            with self._mode(True):
+                return Fitting(self, data, validation, events).run()
+        finally:
+            self._fitting = False
 
     def step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
         """One step on one batch; answers its loss, from before the update."""
@@ -219,13 +232,31 @@ class Trainer:
         """The arrays of one data set in the form the engine takes; raises one clear error for each mistake."""
         x = check_inputs(prefix + "x", x, self._dtype)
         outputs, target = self._output_shape(x), prefix + "y"
+        weights = check_weight(prefix + "sample_weight", weight, len(x), self._dtype)
         if self._task == evaluation.CLASSES:
             y = check_labels(target, y, len(x), outputs)
         elif self._task == evaluation.CUSTOM:
             y = check_targets(target, y, len(x), None, self._dtype, unit=False)
+            if y.dtype.kind == "i":
+                y = self._numbers_or_labels(y, outputs, weights)
         else:
             y = check_targets(target, y, len(x), outputs, self._dtype, unit=self._task == evaluation.BINARY)
-        return Data(x, y, check_weight(prefix + "sample_weight", weight, len(x), self._dtype))
+        return Data(x, y, weights)
+
+    def _numbers_or_labels(self, y: Array, outputs: Shape, weight: Array | None) -> Array:
+        """Whole-number targets of a loss of the user's own: real numbers where it takes them, else as they are.
+
+        It is tried on outputs of 0, by the NumPy definitions, which check that labels are in range; kernels do not.
+        """
+        guess, weights = np.zeros((len(y), *outputs[1:]), self._dtype), None if weight is None else wrap(weight)
+        numbers = y.astype(self._dtype)
+        with no_grad(), np.errstate(all="ignore"):
+            try:
+                self.loss(wrap(guess), wrap(numbers), weights)
+            except (LabelError, TypeError, IndexError):  # wants labels, or has a mistake, which shows again
+                self.loss(wrap(guess), wrap(y), weights)
+                return y
+        return numbers
 
     def _check_validation(self, data: tuple[Any, ...] | None) -> Data | None:
         if data is None:
@@ -291,6 +322,7 @@ def _check_parts(model: Any, loss: Any, optimizer: Any, schedule: Any, metrics: 
         raise OptionError(f"Trainer: model is {model!r}, expected an nn.Module such as nn.Sequential(nn.Linear(4, 2))")
     if isinstance(loss, type) or not callable(loss):
         raise OptionError(f"Trainer: loss is {loss!r}, expected a loss such as nn.CrossEntropyLoss()")
+    _check_call(loss)
     if not isinstance(optimizer, Optimizer) or isinstance(optimizer, type):
         raise OptionError(f"Trainer: optimizer is {optimizer!r}, expected one such as optim.Adam(lr=1e-3)")
     if schedule is not None and (isinstance(schedule, type) or not callable(schedule)):
@@ -298,3 +330,18 @@ def _check_parts(model: Any, loss: Any, optimizer: Any, schedule: Any, metrics: 
     for name, metric in metrics.items():
         if not callable(metric):
             raise OptionError(f'Trainer: metric "{name}" is {metric!r}, expected a function of (outputs, targets)')
+
+
+def _check_call(loss: Any) -> None:
+    """Raise OptionError for a loss that cannot be called as the engines do."""
+    try:
+        signature = inspect.signature(loss)
+    except ValueError:  # of compiled code that does not tell
+        return
+    try:
+        signature.bind("output", "target", "sample_weight")
+    except TypeError:
+        raise OptionError(
+            f"Trainer: loss is {loss!r} with the parameters {signature}: write it to be called as "
+            "loss(output, target, sample_weight), where sample_weight is None unless fit was given one"
+        ) from None
