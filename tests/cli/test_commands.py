@@ -88,7 +88,7 @@ def test_info(chainrule: Command, flowers: Path) -> None:
 
 
 def test_wrong_settings_are_named_before_the_table_is_read(chainrule: Command) -> None:
-    for word, message in (("model=cnn", "model:"), ("schedule=step", "schedule:"), ("momentum=0.5", "momentum:")):
+    for word, message in (("model=rnn", "model:"), ("schedule=step", "schedule:"), ("momentum=0.5", "momentum:")):
         outcome = chainrule("train", "digits", word)
         assert (outcome.status, outcome.out) == (2, "")
         assert outcome.err.startswith(f"chainrule: {message}")
@@ -139,7 +139,7 @@ def test_without_matplotlib_the_run_goes_on(chainrule: Command, flowers: Path, m
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     outcome = chainrule("train", flowers, "--target", "kind", *QUICK)
     assert outcome.status == 0
-    assert 'no loss.png, as matplotlib is not installed: pip install "chainrule[plots]"' in outcome.lines
+    assert 'no loss.png, confusion.png, as matplotlib is not installed: pip install "chainrule[plots]"' in outcome.lines
     assert outcome.lines[-1].startswith("run: ")
 
 
@@ -191,10 +191,10 @@ def test_version(chainrule: Command) -> None:
 
 
 def test_our_own_mistakes_are_one_line(chainrule: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(source: str) -> None:
+    def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("chainrule.cli.training.load_table", broken)
+    monkeypatch.setattr("chainrule.cli.loading.load_data", broken)
     outcome = chainrule("train", "digits")
     assert outcome.status == 1
     assert outcome.err.startswith("chainrule: internal error: ZeroDivisionError: a bug: set CHAINRULE_TRACEBACK=1")

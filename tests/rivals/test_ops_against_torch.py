@@ -105,12 +105,56 @@ def over_all(function):
     return reduce
 
 
+def on_images(function):
+    """A function of torch's images (n, c, h, w), applied to ours."""
+    return lambda x, **attributes: function(x.permute(0, 3, 1, 2), **attributes).permute(0, 2, 3, 1)
+
+
+def framed(x, padding, fill):
+    """torch pads both sides of an axis alike, ours may differ."""
+    (top, bottom), (left, right) = padding
+    return F.pad(x, (left, right, top, bottom), value=fill)
+
+
+@on_images
+def max_pool2d(x, *, kernel, stride, padding, dilation, ceil_mode):
+    if all(before == after for before, after in padding):
+        return F.max_pool2d(x, kernel, stride, [before for before, _ in padding], dilation, ceil_mode)
+    return F.max_pool2d(framed(x, padding, -torch.inf), kernel, stride, 0, dilation, ceil_mode)
+
+
+@on_images
+def avg_pool2d(x, *, kernel, stride, padding, ceil_mode, count_include_pad):
+    return F.avg_pool2d(x, kernel, stride, [before for before, _ in padding], ceil_mode, count_include_pad)
+
+
+def images(function, layout):
+    """A convolution of torch's on our images (n, h, w, c), padded beforehand; `layout` is the order of our weights."""
+
+    def convolve(x, w, b, *, padding, **attributes):
+        (top, bottom), (left, right) = padding
+        x = x.permute(0, 3, 1, 2)
+        if function is F.conv2d:
+            return function(F.pad(x, (left, right, top, bottom)), w.permute(layout), b, **attributes).permute(
+                0, 2, 3, 1
+            )
+        y = function(x, w.permute(layout), b, **attributes)
+        return y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right].permute(0, 2, 3, 1)
+
+    return convolve
+
+
 def with_number(function):
     """A function of two tensors, the second full of a number."""
     return lambda a, *, b: function(a, torch.full_like(a, b))
 
 
 TORCH = {
+    "adaptive_avg_pool2d": on_images(lambda x, *, size: F.adaptive_avg_pool2d(x, size)),
+    "avg_pool2d": avg_pool2d,
+    "max_pool2d": max_pool2d,
+    "upsample_nearest": on_images(lambda x, *, scale: F.interpolate(x, scale_factor=scale, mode="nearest")),
+    "zero_pad2d": on_images(lambda x, *, padding: framed(x, padding, 0.0)),
     "absolute": torch.abs,
     "add": torch.add,
     "batch_norm": batch_norm,
@@ -118,6 +162,8 @@ TORCH = {
     "broadcast": lambda x, *, shape: torch.broadcast_to(x, shape),
     "clip": lambda x, *, low, high: torch.clamp(x, low, high),
     "concatenate": lambda a, b, *, axis: torch.cat((a, b), axis),
+    "conv2d": images(F.conv2d, (3, 2, 0, 1)),
+    "conv_transpose2d": images(F.conv_transpose2d, (3, 2, 0, 1)),
     "cross_entropy": cross_entropy,
     "divide": torch.div,
     "divide_number": with_number(torch.div),

@@ -23,6 +23,9 @@ from chainrule.autodiff.activations import silu as silu
 from chainrule.autodiff.activations import softplus as softplus
 from chainrule.autodiff.activations import tanh as tanh
 from chainrule.autodiff.apply import apply, broadcast_shape
+from chainrule.autodiff.convolutions import conv1d as conv1d
+from chainrule.autodiff.convolutions import conv2d as conv2d
+from chainrule.autodiff.convolutions import conv_transpose2d as conv_transpose2d
 from chainrule.autodiff.losses import binary_cross_entropy as binary_cross_entropy
 from chainrule.autodiff.losses import cross_entropy as cross_entropy
 from chainrule.autodiff.losses import huber as huber
@@ -32,6 +35,12 @@ from chainrule.autodiff.normalization import batch_norm as batch_norm
 from chainrule.autodiff.normalization import group_norm as group_norm
 from chainrule.autodiff.normalization import layer_norm as layer_norm
 from chainrule.autodiff.normalization import normalize as normalize
+from chainrule.autodiff.pooling import adaptive_avg_pool2d as adaptive_avg_pool2d
+from chainrule.autodiff.pooling import avg_pool2d as avg_pool2d
+from chainrule.autodiff.pooling import global_avg_pool2d as global_avg_pool2d
+from chainrule.autodiff.pooling import max_pool2d as max_pool2d
+from chainrule.autodiff.pooling import upsample_nearest as upsample_nearest
+from chainrule.autodiff.pooling import zero_pad2d as zero_pad2d
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Axis, Tensor, as_array
 from chainrule.errors import OptionError, ShapeError

@@ -15,6 +15,9 @@ from chainrule.settings import whole
 Threads: TypeAlias = Annotated[
     str | None, typer.Option("--threads", metavar="N", help=FIELDS["threads"].metadata["help"])
 ]
+Resize: TypeAlias = Annotated[
+    bool, typer.Option("--resize", help="Resize pictures that are not of the size the network was trained on")
+]
 Runs: TypeAlias = Annotated[str, typer.Option("--runs", metavar="FOLDER", help="Where runs are kept")]
 
 

@@ -24,6 +24,9 @@ OPTIMIZERS = ("sgd", "rmsprop", "adagrad", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "one-cycle", "step", "exponential", "plateau")
 LOSSES = ("cross-entropy", "mse", "mae", "huber")
 ENGINES = ("compiled", "reference")
+OF_IMAGES = ("cnn", "lenet", "resnet20", "resnet32", "resnet56")  # networks for images only
+BROKEN = ("refuse", "skip")
+LARGEST = 4096  # pixels a side
 
 
 def _number(**bounds: float) -> Check:
@@ -64,6 +67,13 @@ def _text(name: str, value: Any) -> str:
     return str(value)
 
 
+def _size(name: str, value: Any) -> str:
+    sides = _text(name, value).lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and 1 <= int(side) <= LARGEST for side in sides):
+        raise OptionError(f"train: {name} is {value!r}, expected pixels as in 32 or 24x32, each 1 to {LARGEST:,}")
+    return "x".join(str(int(side)) for side in sides)
+
+
 def _names(name: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
@@ -80,24 +90,43 @@ def _setting(default: Any, check: Check, text: str, kind: type = str, panel: str
 class Settings:
     """All settings of a training run, checked when made."""
 
-    data: str = _setting(None, _text, "A bundled set (digits) or a file: .csv, .tsv (.gz too), .parquet, .npz")
+    data: str = _setting(None, _text, "A set by name (digits, fashion-mnist, mnist), a file, or a folder of pictures")
     target: str | None = _setting(None, _text, "The column to predict", panel="Data")
     task: str | None = _setting(None, _choice(TASKS), "classify or regress; guessed from the target", panel="Data")
     drop: tuple[str, ...] = _setting((), _names, "Columns to leave out, as in id,name", panel="Data")
     missing: str = _setting(
         "refuse", _choice(POLICIES), "What to do with missing values: refuse, mean, drop", panel="Data"
     )
+    image_size: str | None = _setting(
+        None, _size, "Resize pictures, as in 32 or 24x32 (height x width); else all must be of one size", panel="Data"
+    )
+    broken: str = _setting("refuse", _choice(BROKEN), "What to do with broken pictures: refuse, skip", panel="Data")
+    data_dir: str | None = _setting(None, _text, "Folder of the files of fashion-mnist or mnist", panel="Data")
     val_size: float = _setting(
         0.1, _number(least=0, below=1), "Part of the rows to validate on after each epoch", float, "Data"
     )
-    test_size: float = _setting(0.2, _number(least=0, below=1), "Part of the rows to test on at the end", float, "Data")
-    model: str = _setting("mlp:256", _text, "linear, or mlp: and the sizes of the hidden layers", panel="Network")
+    test_size: float = _setting(
+        0.2,
+        _number(least=0, below=1),
+        "Part of the rows to test on at the end; a test part of the data's own stands instead",
+        float,
+        "Data",
+    )
+    model: str = _setting(
+        "mlp:256",
+        _text,
+        f"linear, or mlp: and the sizes of the hidden layers; for images also {', '.join(OF_IMAGES)}",
+        panel="Network",
+    )
     activation: str = _setting("relu", _choice(ACTIVATIONS), ", ".join(ACTIVATIONS), panel="Network")
     dropout: float = _setting(
         0.0, _number(least=0, below=1), "Part of the hidden values to drop while training", float, "Network"
     )
     loss: str | None = _setting(
         None, _choice(LOSSES), "cross-entropy for classes; mse, mae or huber for quantities", panel="Network"
+    )
+    augment: str | None = _setting(
+        None, _text, "What happens to images in training, as in shift:2,flip,rotate:10,crop:0.8,cutout:8"
     )
     optimizer: str = _setting("adam", _choice(OPTIMIZERS), ", ".join(OPTIMIZERS))
     lr: float | None = _setting(None, _number(above=0), "Learning rate; each optimizer has its own default", float)
@@ -133,6 +162,14 @@ class Settings:
                 raise OptionError(f"train: {f.name} is empty, expected a value such as {f.default}")
         if self.patience is not None and self.val_size == 0:
             raise OptionError("train: patience needs rows to validate on, val_size is 0: set --val-size 0.1")
+
+    @property
+    def height_and_width(self) -> tuple[int, int] | None:
+        """Of `image_size`."""
+        if self.image_size is None:
+            return None
+        sides = [int(side) for side in self.image_size.split("x")]
+        return sides[0], sides[-1]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for YAML; `Settings(**d)` makes the same again."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,5 +42,4 @@ def leave_out_gaps(table: Table, names: tuple[str, ...]) -> Table:
     if keep.all():
         return table
     note = f"{table.source}: {int((~keep).sum()):,} of {table.rows:,} rows miss some value and are left out"
-    columns = {name: column[keep] for name, column in table.columns.items()}
-    return Table(table.source, columns, (*table.notes, note))
+    return replace(table.take(keep), notes=(*table.notes, note))

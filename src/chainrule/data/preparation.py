@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from chainrule.data.gaps import POLICIES, leave_out_gaps, missing, refuse_gaps
 from chainrule.data.names import suggestion
 from chainrule.data.scaling import Scaling
-from chainrule.data.split import Split, split_rows
+from chainrule.data.split import Rows, Split, split_rows
 from chainrule.data.tables import Table
 from chainrule.data.target import (
     Class,
@@ -47,6 +47,11 @@ class Preparation:
         """How many numbers a network for this task puts out."""
         return len(self.classes) if self.task == "classify" else 1
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one row of x."""
+        return (len(self.features),)
+
     def x(self, table: Table) -> NDArray[np.float32]:
         """The features of `table`, scaled: (n, f) float32. A missing value becomes its column's mean, which is 0."""
         raw = raw_features(table, self.features)
@@ -70,6 +75,11 @@ class Preparation:
         names = target if self.missing == "mean" else (*self.features, *target)
         refuse_gaps(table, names, "fill them in, or leave such rows out")
         return table
+
+    def split(self, table: Table, y: Array, *, validation: float, test: float, seed: int) -> Split:
+        """The parts of a table with targets y (n, ...), by class where there are classes."""
+        classes = y if self.classes else None
+        return split_rows(table.rows, validation=validation, test=test, seed=seed, classes=classes)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -106,6 +116,14 @@ class Parts:
     split: Split
     x: NDArray[np.float32]
     y: Array
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.table.notes
+
+    def arrays(self, rows: Rows) -> tuple[NDArray[np.float32], Array]:
+        """x and y of some rows."""
+        return self.x[rows], self.y[rows]
 
 
 def prepare(

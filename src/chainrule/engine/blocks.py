@@ -38,6 +38,11 @@ class Blocks:
         self.arrays = {name: self.parameter(name).numpy() for name in tensors}
         self.adopt()
 
+    @property
+    def bytes(self) -> int:
+        """Of parameters, gradients and states together."""
+        return self.parameters.bytes + self.gradients.bytes + sum(b.bytes for b in self.states.values())
+
     def parameter(self, name: str) -> View:
         """Where a parameter lives."""
         return View(self.parameters, self.tensors[name].shape, self.offsets[name])

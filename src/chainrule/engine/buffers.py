@@ -35,12 +35,3 @@ class Buffers:
                 check_dtype(tensor.name, tensor, self._dtype)
                 array[...] = tensor.data
                 tensor.data = array
-
-    def snapshot(self) -> list[Array]:
-        """Copies of all values."""
-        return [array.copy() for _, _, array in self._homes.values()]
-
-    def restore(self, snapshot: list[Array]) -> None:
-        """Put back what a snapshot holds."""
-        for (_, _, array), old in zip(self._homes.values(), snapshot, strict=True):
-            array[...] = old

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,12 +15,12 @@ from chainrule.engine.buffers import Buffers
 from chainrule.engine.checks import check_finite, check_loss, check_reached
 from chainrule.engine.fuse import fuse
 from chainrule.engine.graph import Forward, Graph, Value, backward
-from chainrule.engine.interpret import perform
 from chainrule.engine.lower import Constant, Lowering
-from chainrule.engine.memory import allocate_buffer
-from chainrule.engine.moving import move
+from chainrule.engine.memory import allocate_buffer, lifetimes, place
+from chainrule.engine.moving import moved
 from chainrule.engine.program import Instruction, Program, Slot
-from chainrule.errors import NonFiniteError, OptionError, ShapeError
+from chainrule.engine.recompute import choose, recomputing
+from chainrule.errors import OptionError, ShapeError
 from chainrule.native.kernel import Call, blocks
 from chainrule.native.state import LARGE, LOOK, SEED, WORDS
 from chainrule.native.workers import default_workers
@@ -36,7 +36,8 @@ class CompiledEngine:
     """Trains through programs; the interface is that of `chainrule.engine.reference.ReferenceEngine`.
 
     forward: the model; loss(output, target, weight or None): the loss as a single number; parameters: what to learn,
-    by name; update: the optimizer's rule; workers: threads, by default the processors this process may use.
+    by name; update: the optimizer's rule; workers: threads, by default the processors this process may use;
+    memory_limit: bytes a training step may take, kept by computing values again (`chainrule.engine.recompute`).
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class CompiledEngine:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         workers: int | None = None,
+        memory_limit: int | None = None,
     ) -> None:
         if workers is not None and workers < 1:
             raise OptionError(f"threads = {workers}: expected a whole number of at least 1, or None for all processors")
         self.forward, self.loss_function, self.update = forward, loss, update
         self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.memory_limit = memory_limit
         self.workers = workers or default_workers()
         self.blocks = Blocks(parameters, update.states)
         self.buffers = Buffers(self.blocks.dtype)
@@ -100,21 +103,17 @@ class CompiledEngine:
             bound.results.point_at(losses[done:])
             done += bound.program.run(len(indices) - done, first_step + done)
             if bound.program.stopped:
-                self._update(bound.program, losses[done - 1], coefficients[done - 1], first_step + done - 1)
+                self._update(bound, losses[done - 1], coefficients[done - 1], first_step + done - 1)
         return losses
 
-    def _update(self, program: Program, loss: float, row: Array, step: int) -> None:
+    def _update(self, bound: _Bound, loss: float, row: Array, step: int) -> None:
         """Make the update that the program stopped before, unless it is bad; raises NonFiniteError then."""
         arrays = self.blocks.moved()
         check_finite(loss, {name: gradient for name, (_, gradient, *_) in arrays.items()}, step)
-        before = self.buffers.snapshot()
-        try:
-            with np.errstate(all="ignore"):
-                perform(program, [i for i, x in enumerate(program.instructions) if x.assigns])
-            move(self.update, arrays, row, step)
-        except NonFiniteError:
-            self.buffers.restore(before)
-            raise
+        values = moved(self.update, arrays, row, step)
+        bound.program.run_part(bound.assignments)
+        for old, new in values:
+            old[...] = new
         self.state.numpy()[LARGE] = any(self.update.large(p, *states) for p, _, *states in arrays.values())
 
     def gradients(
@@ -188,9 +187,15 @@ class _Bound:
     """A program with the slots that are pointed at the data of each run."""
 
     def __init__(
-        self, program: Program, roles: dict[str, np.dtype[Any]], output: Value, result: Any, frozen: list[Constant]
+        self,
+        program: Program,
+        roles: dict[str, np.dtype[Any]],
+        output: Value,
+        result: Any,
+        frozen: list[Constant],
+        assignments: range,
     ) -> None:
-        self.program, self.output, self.frozen = program, output, frozen
+        self.program, self.output, self.frozen, self.assignments = program, output, frozen, assignments
         self.sources: dict[str, Slot] = {}
         counts = {book.gather: 0, book.gather_labels: 0}
         for role, dtype in roles.items():
@@ -221,6 +226,7 @@ class _Builder:
         self.engine, self.kind, self.batch, self.data = engine, kind, batch, data
         self.dtype = engine.blocks.dtype
         self.instructions: list[Instruction] = []
+        self.assignments = range(0)  # which of the instructions
         self.row = View(allocate_buffer(16, np.dtype(np.float64), "state", "coefficients"), (16,))
 
     def build(self) -> _Bound:
@@ -230,6 +236,10 @@ class _Builder:
         homes |= {value: self.engine.blocks.gradient(name) for name, value in graph.gradients.items()}
         homes |= {v: View(Buffer(v.size, v.dtype, "arena", v.name), v.shape) for v in graph.inputs.values()}
         homes |= {v: self.engine.buffers.view(v.source) for v in graph.buffers if v.source is not None}
+        again: Sequence[Value] = ()
+        if self.engine.memory_limit is not None and self.kind != "predict":
+            again = self._fitting(graph, homes, self.engine.memory_limit)
+            graph = recomputing(graph, again)
         self._batch(graph, homes)
         lowering = Lowering(graph, self.dtype, homes, self.engine.state)
         for phase in ("forward", "loss", "backward"):
@@ -244,10 +254,30 @@ class _Builder:
             self._update(lowering)
         if self.kind == "predict":
             self._deliver(lowering.view(graph.output))
-        program = Program(self.instructions, self.dtype, self.engine.state, self.engine.workers)
+        program = Program(
+            self.instructions, self.dtype, self.engine.state, self.engine.workers, self.engine.blocks.bytes
+        )
+        program.recomputed = [v.name for v in again]
         result = (book.deliver, "target") if self.kind == "predict" else (book.record, "losses")
         frozen = [c for c in lowering.constants if isinstance(c.source, Parameter)]
-        return _Bound(program, {role: a.dtype for role, a in self.data.items()}, graph.output, result, frozen)
+        roles = {role: a.dtype for role, a in self.data.items()}
+        return _Bound(program, roles, graph.output, result, frozen, self.assignments)
+
+    def _fitting(self, graph: Graph, homes: dict[Value, View], limit: int) -> Sequence[Value]:
+        """The values to compute again so that a step takes at most `limit` bytes. Raises OptionError where none do."""
+
+        def peak(graph: Graph) -> int:
+            calls = Lowering(graph, self.dtype, homes, self.engine.state).calls
+            return self.engine.blocks.bytes + place(lifetimes(calls))
+
+        choice = choose(graph, limit, peak)
+        if choice.peak > limit:
+            raise OptionError(
+                f"memory_limit = {limit:,} bytes: a step on {self.batch} samples takes {choice.peak:,} at least, "
+                f"{self.engine.blocks.bytes:,} of them parameters, gradients and optimizer states: raise the limit or "
+                "make the batch smaller"
+            )
+        return choice.values
 
     def _trace(self) -> Graph:
         symbols = {role: symbol((self.batch, *a.shape[1:]), a.dtype, role) for role, a in self.data.items()}
@@ -311,9 +341,8 @@ class _Builder:
             self._add(call, "update", "clip_by_norm", "g = g·min(1, c/‖g‖)")
         update, row = engine.update, View(self.row.buffer, (len(engine.update.columns),))
         states = [View(owned.states[name], whole) for name in update.states]
-        assigns = any(task.phase == "update" for task in lowering.sources) or bool(lowering.assignments)
-        apart, divisors = owned.size > TILE or assigns, update.divisors
-        if apart:  # else the update's kernel checks for itself
+        several, divisors = owned.size > TILE or bool(lowering.graph.assigned), update.divisors
+        if several:  # else the update's kernel checks for itself
             checked = (parameter, gradient, row, divisors, engine.state, size)
             call = book.check_update(tiles, *checked, flops=2.0 * owned.size)
             self._add(call, "update", "check", "stop unless the update is sure to be finite", stops=True)
@@ -321,14 +350,17 @@ class _Builder:
         self._assign(lowering)  # before the update: new values of buffers may depend on the old parameters
         operands = (parameter, gradient, *states, row, divisors, engine.state)
         call = update.kernel(blocks(owned.size, TILE), *operands, flops=update.flops * owned.size)
-        self._add(call, "update", update.name, update.formula, stops=not apart)
+        self._add(call, "update", update.name, update.formula, stops=not several)
 
     def _assign(self, lowering: Lowering) -> None:
+        """Give buffers their new values."""
+        first = len(self.instructions)
         for call, task in zip(lowering.calls, lowering.sources, strict=True):
             if task.phase == "update":
-                self._add(call, "update", task.label, task.formula, assigns=True)
+                self._add(call, "update", task.label, task.formula)
         for call in lowering.assignments:
-            self._add(call, "update", "assign", "buffer = new value", assigns=True)
+            self._add(call, "update", "assign", "buffer = new value")
+        self.assignments = range(first, len(self.instructions))
 
     def _deliver(self, output: View) -> None:
         columns = output.size // self.batch
@@ -338,5 +370,5 @@ class _Builder:
         call = book.deliver(blocks(self.batch, rows), self.engine.state, result, target, rows)
         self._add(call, "result", "deliver", "predictions[rows] = y")
 
-    def _add(self, call: Call, phase: str, name: str, formula: str, stops: bool = False, assigns: bool = False) -> None:
-        self.instructions.append(Instruction(call, phase, name, formula, stops, assigns))
+    def _add(self, call: Call, phase: str, name: str, formula: str, stops: bool = False) -> None:
+        self.instructions.append(Instruction(call, phase, name, formula, stops))

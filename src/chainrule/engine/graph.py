@@ -34,6 +34,10 @@ class Value:
     def size(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64))
 
+    @property
+    def bytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
 
 @dataclass(eq=False)
 class Joined:

@@ -5,7 +5,6 @@ Used in place of the compiled replay when the environment variable NUMBA_DISABLE
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from chainrule.native.kernel import RANK, Address
@@ -15,26 +14,21 @@ if TYPE_CHECKING:
     from chainrule.engine.program import Program
 
 
-def interpret(program: Program, steps: int) -> None:
-    """Replay `steps` steps, tile by tile, one worker."""
+def interpret(program: Program, steps: int, which: range) -> None:
+    """Replay `steps` steps of the instructions `which`, tile by tile, one worker."""
     state = program.state.numpy()
     for _ in range(steps):
-        for number, instruction in enumerate(program.instructions):
-            perform(program, [number])
+        for number in which:
+            instruction = program.instructions[number]
+            call = instruction.call
+            arguments = [
+                _argument(program, number, name, kind, value)
+                for (name, kind), value in zip(call.kernel.parameters, call.arguments, strict=True)
+            ]
+            for tile in range(call.tiles):
+                call.kernel.function(tile, *arguments)
             if instruction.stops and state[STOP]:
                 return
-
-
-def perform(program: Program, numbers: Iterable[int]) -> None:
-    """Run some instructions of a program, also of a compiled one, on its memory as it is."""
-    for number in numbers:
-        call = program.instructions[number].call
-        arguments = [
-            _argument(program, number, name, kind, value)
-            for (name, kind), value in zip(call.kernel.parameters, call.arguments, strict=True)
-        ]
-        for tile in range(call.tiles):
-            call.kernel.function(tile, *arguments)
 
 
 def _argument(program: Program, number: int, name: str, kind: str, value: Any) -> Any:

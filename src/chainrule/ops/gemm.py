@@ -103,15 +103,16 @@ def gemm_part(
 
 @kernel
 def add_parts(
-    tile: Int, c: Real2, start: Pointer, parts: Real3, bias: Real1, biased: Int, rows: Int,
+    tile: Int, c: Real2, start: Pointer, parts: Real3, add: Int, bias: Real1, biased: Int, rows: Int,
     span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
 ) -> None:  # fmt: skip
-    """Some rows of C, which begins at `start`: bias and parts added in order, then the epilogue."""
+    """Some rows of C, which begins at `start`: (C or) bias and parts added in order, then the epilogue."""
     top, end = tile * rows, min(tile * rows + rows, c.shape[0])
     for row in range(top, end):
         y = c[row]
-        for j in range(y.size):
-            y[j] = bias[j] if biased else 0.0
+        if not add:
+            for j in range(y.size):
+                y[j] = bias[j] if biased else 0.0
         for part in range(parts.shape[0]):
             x = parts[part, row]
             for j in range(y.size):
@@ -142,12 +143,12 @@ def product(
     """The calls for C (+)= A·B (+ bias), then sums = Σ rows of B and the epilogue. `one` is a view of the number 1."""
     (m, k), (_, n) = a.shape, b.shape
     if m == 0 or n == 0:
-        return column_sums(sums, b.view, one) if sums else []
+        return column_sums(sums, b.view, one, scratch) if sums else []
     if k == 0:
         return _empty_product(c, one, scratch, bias, add, sums, epilogue)
     width = processor().panel(c.dtype)
-    if k * n > PARTS * max(m * n, SMALL_B) and not (b.turned or add or sums):
-        return _by_parts(c, a, b.view, one, scratch, bias, epilogue)
+    if k * n > PARTS * max(m * n, SMALL_B) and not (b.turned or sums):
+        return _by_parts(c, a, b.view, one, scratch, bias, add, epilogue)
     calls = []
     b_at, b_row, b_panel = b.view, n, width
     if b.turned:
@@ -166,8 +167,8 @@ def product(
 
 
 def _by_parts(
-    c: View, a: Matrix, b: View, one: View, scratch: Scratch, bias: View | None, epilogue: Epilogue
-) -> list[Call]:
+    c: View, a: Matrix, b: View, one: View, scratch: Scratch, bias: View | None, add: bool, epilogue: Epilogue
+) -> list[Call]:  # fmt: skip
     """The same with the sum over the inner indices cut in parts, which a second call adds up."""
     (m, k), n = a.shape, b.shape[1]
     width, depth = processor().panel(c.dtype), min(blocks(k, PARTS), DEPTH)
@@ -176,7 +177,9 @@ def _by_parts(
     biased, bias = int(bias is not None), bias or one
     return [
         gemm_part(tiles, m, n, k, a.view, *a.strides, b, parts, width, depth, flops=2.0 * m * n * k),
-        add_parts(blocks(m, rows), c, c, parts, bias, biased, rows, *arguments(epilogue), flops=1.0 * parts.size),
+        add_parts(
+            blocks(m, rows), c, c, parts, int(add), bias, biased, rows, *arguments(epilogue), flops=1.0 * parts.size
+        ),
     ]
 
 
@@ -202,14 +205,10 @@ def _ones(one: View, m: int) -> Matrix:
     return Matrix(View(one.buffer, (m, 1), one.offset), spread=True)
 
 
-def column_sums(sums: View, dy: View, one: View, *, add: bool = False) -> list[Call]:
+def column_sums(sums: View, dy: View, one: View, scratch: Scratch, *, add: bool = False) -> list[Call]:
     """sums (+)= Σ rows of dy: the product of a row of ones with dy."""
     row = Matrix(View(one.buffer, (1, dy.shape[0]), one.offset), spread=True)
-    return product(sums.reshape(1, dy.shape[1]), row, Matrix(dy), one, _no_scratch, add=add)
-
-
-def _no_scratch(size: int) -> View:
-    raise AssertionError("a product with B as it stands needs no scratch memory")
+    return product(sums.reshape(1, dy.shape[1]), row, Matrix(dy), one, scratch, add=add)
 
 
 def batched(

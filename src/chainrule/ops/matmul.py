@@ -179,5 +179,5 @@ def _(dy: Array, *, b_shape: Shape) -> Array:
 
 
 @linear.lower("b")
-def _(db: View, dy: View, *, one: View, add: bool = False) -> list[Call]:
-    return column_sums(db, rows(dy), one, add=add)
+def _(db: View, dy: View, *, scratch: Scratch, one: View, add: bool = False) -> list[Call]:
+    return column_sums(db, rows(dy), one, scratch, add=add)

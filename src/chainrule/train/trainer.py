@@ -6,6 +6,7 @@ import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from chainrule.autodiff.random import checked_seed
 from chainrule.autodiff.state import buffers_kept
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Parameter, Tensor, wrap
+from chainrule.data.augmentation import Augmentation, Transformation
 from chainrule.errors import DtypeError, LabelError, NonFiniteError, OptionError, ShapeError
 from chainrule.nn import Module
 from chainrule.nn.module import switched
@@ -35,6 +37,7 @@ from chainrule.train.structure import Known, structure
 
 Loss = Callable[..., Any]
 BLOCK = 256  # rows predicted in one call, or a multiple of it
+AUGMENTED = 4096  # samples made by augmentation at once
 
 
 class Trainer:
@@ -111,16 +114,18 @@ class Trainer:
         *,
         validation_data: tuple[Any, ...] | None = None,
         sample_weight: Any = None,
+        augment: Augmentation | Iterable[Transformation] | None = None,
         shuffle: bool = True,
         callbacks: Iterable[Any] = (),
         verbose: int | None = None,
     ) -> History:
         """Train for `epochs` passes over x (n, ...) and y; answers each metric's value for each epoch.
 
-        `validation_data` is (x, y) or (x, y, sample_weight), measured after each epoch as "val_...". `callbacks` hear
-        events (`chainrule.train.events`). `verbose`: 0 silent, 1 progress on stderr, None (the default) progress on a
-        terminal only. The last batch of an epoch may be smaller. A further call goes on where this one ended. Ctrl-C
-        ends the run in good order: the history so far is returned, `history.interrupted` is True.
+        `validation_data` is (x, y) or (x, y, sample_weight), measured after each epoch as "val_...". `augment` changes
+        the images of x (n, h, w, c) anew in each step, as `chainrule.data.augmentation` says. `callbacks` hear events
+        (`chainrule.train.events`). `verbose`: 0 silent, 1 progress on stderr, None (the default) progress on a terminal
+        only. The last batch of an epoch may be smaller. A further call goes on where this one ended. Ctrl-C ends the
+        run in good order: the history so far is returned, `history.interrupted` is True.
         """
         if self._fitting:
             raise OptionError(
@@ -133,7 +138,7 @@ class Trainer:
         progress = make_progress(verbose)
         events = Events([*callbacks, *([progress] if progress else [])])
         self._notice_changes()
-        data = self._check(x, y, sample_weight).counted()
+        data = self._augmented(self._check(x, y, sample_weight).counted(), augment)
         validation = self._check_validation(validation_data)
         samples = len(data.x)
         batches = Batches(samples, min(batch_size, samples), self.seed, shuffle)
@@ -191,11 +196,10 @@ class Trainer:
                 f"Trainer: optimizer is now {self.optimizer!r}, which keeps other state than the one the trainer was "
                 "made with: set one of the same kind (for another lr), or make a new Trainer"
             )
-        self.engine.bind(data.x, data.y, data.weight)  # each time: an observer may have used the engine for other data
         steps = np.arange(self.steps, self.steps + sum(map(len, batches)), dtype=np.int64)
         coefficients = self.optimizer.coefficients(steps + 1, self.rates(steps))
         losses, done = np.empty(len(steps)), 0
-        for rows in batches:
+        for rows in self._bind(data, batches):
             part = slice(done, done + len(rows))
             try:
                 losses[part] = self.engine.run(rows, coefficients[part], self.steps)
@@ -216,6 +220,32 @@ class Trainer:
         return {"loss": float(loss.item()), **measured, **evaluation.measure_extra(self.metrics, outputs, data.y)}
 
     # --- inside
+
+    def _augmented(self, data: Data, augment: Augmentation | Iterable[Transformation] | None) -> Data:
+        """The data with its augmentation, checked."""
+        if augment is None:
+            return data
+        augmentation = augment if isinstance(augment, Augmentation) else Augmentation(augment)
+        augmentation.check(data.x)
+        return replace(data, augment=augmentation)
+
+    def _bind(self, data: Data, batches: Sequence[Rows]) -> Iterator[Rows]:
+        """Give the engine the data that the batches are drawn from; augmented, a block of batches at a time.
+
+        Each time anew: an observer may have used the engine for other data.
+        """
+        if data.augment is None:
+            self.engine.bind(data.x, data.y, data.weight)
+            yield from batches
+            return
+        for rows in batches:
+            most = max(1, AUGMENTED // rows.shape[1])
+            for block in (rows[start : start + most] for start in range(0, len(rows), most)):
+                samples = block.ravel()
+                steps = np.repeat(self.steps + np.arange(len(block)), block.shape[1])
+                x = data.augment(data.x[samples], self.seed, steps, samples)
+                self.engine.bind(x, data.y[samples], None if data.weight is None else data.weight[samples])
+                yield np.arange(len(samples)).reshape(block.shape)
 
     def _predict(self, x: Array) -> Array:
         """Outputs of all rows, in calls of blocks that are over soon, so that Ctrl-C is answered."""
