@@ -22,6 +22,7 @@ from chainrule.engine.program import Instruction, Program, Slot
 from chainrule.engine.recompute import choose, recomputing
 from chainrule.errors import OptionError, ShapeError
 from chainrule.native.kernel import Call, blocks
+from chainrule.native.objects import tell
 from chainrule.native.state import LARGE, LOOK, SEED, WORDS
 from chainrule.native.workers import default_workers
 from chainrule.ops.record import Array, Buffer, View
@@ -277,6 +278,9 @@ class _Builder:
                 f"{self.engine.blocks.bytes:,} of them parameters, gradients and optimizer states: raise the limit or "
                 "make the batch smaller"
             )
+        if choice.values:
+            again = f"{len(choice.values)} value{'s are' if len(choice.values) > 1 else ' is'} computed again"
+            tell(f"a step on {self.batch} samples takes {choice.peak:,} of {limit:,} bytes of memory: {again}")
         return choice.values
 
     def _trace(self) -> Graph:
