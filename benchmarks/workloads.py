@@ -146,6 +146,5 @@ def _mnist() -> tuple[np.ndarray, np.ndarray] | None:
 
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     with np.load(ROOT / "src" / "chainrule" / "data" / "digits.npz") as arrays:
-        return arrays["x"].reshape(len(arrays["x"]), -1).astype(np.float32) / np.float32(16.0), arrays["y"].astype(
-            np.int64
-        )
+        x = arrays["x"].reshape(len(arrays["x"]), -1).astype(np.float32) / np.float32(16.0)
+        return x, arrays["y"].astype(np.int64)

@@ -1,4 +1,4 @@
-"""Files are there whole or not at all."""
+"""The log of a run grows by whole lines."""
 
 from __future__ import annotations
 
@@ -8,32 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chainrule.cli.files import Log, write_text, write_whole
+from chainrule.cli.files import Log
 from chainrule.errors import FileError
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    write_text(path, "old")
-
-    def half(beside: Path) -> None:
-        beside.write_text("ne")
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(FileError, match=r"a.txt: cannot be written \(No space left on device\): free some space"):
-        write_whole(path, half)
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
-    assert path.read_text() == "old"
-
-
-def test_an_interrupt_leaves_the_old_file(tmp_path: Path) -> None:
-    def interrupted(beside: Path) -> None:
-        beside.write_text("ne")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(tmp_path / "a.txt", interrupted)
-    assert not list(tmp_path.iterdir())
 
 
 def test_log_lines_are_whole_and_valid_json(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -21,9 +22,13 @@ print(float(y.sum()), "numba" in sys.modules)
 """
 
 
-def run(cache: Path, program: str = PROGRAM) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"CHAINRULE_CACHE": str(cache)}
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=120)
+NOWHERE = Path("/proc/no-such-place")
+GONE = os.strerror(errno.ENOENT)
+
+
+def run(cache: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"CHAINRULE_CACHE": str(cache)} | variables
+    return subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, timeout=120)
 
 
 def test_compiled_once_then_loaded_without_numba(tmp_path: Path) -> None:
@@ -65,10 +70,32 @@ def test_a_generous_mask_still_makes_a_private_folder(tmp_path: Path) -> None:
     assert [stat.S_IMODE(path.stat().st_mode) for path in (folder.parent, folder)] == [0o700, 0o700]
 
 
-def test_an_unusable_folder_costs_the_cache_not_the_run() -> None:
-    answer = run(Path("/proc/no-such-place"))
-    assert answer.stdout.split() == ["24.0", "True"], answer.stderr
-    assert "no kernel cache in" in answer.stderr
+def test_an_unusable_folder_is_replaced_by_one_that_the_next_process_finds(tmp_path: Path) -> None:
+    first, second = (run(NOWHERE, TMPDIR=str(tmp_path)) for _ in range(2))
+    (base,) = tmp_path.iterdir()
+    assert base.name == f"chainrule-{os.getuid()}"
+    assert stat.S_IMODE(base.stat().st_mode) == 0o700
+    assert first.stdout.split() == ["24.0", "True"], first.stderr
+    assert second.stdout.split() == ["24.0", "False"], second.stderr  # nothing was compiled again
+    assert second.stderr == f"chainrule: no kernel cache in {NOWHERE} ({GONE}); using {base}: set CHAINRULE_CACHE\n"
+
+
+@pytest.mark.parametrize("planted", ["link", "open folder", "file"])
+def test_a_folder_planted_among_temporary_files_is_refused(tmp_path: Path, planted: str) -> None:
+    place, target = tmp_path / f"chainrule-{os.getuid()}", tmp_path / "target"
+    target.mkdir(mode=0o700)
+    if planted == "link":
+        place.symlink_to(target)
+    elif planted == "file":
+        place.touch()
+    else:
+        place.mkdir()
+        place.chmod(0o777)
+    answer = run(NOWHERE, TMPDIR=str(tmp_path))
+    assert answer.returncode == 1
+    assert "NativeError" in answer.stderr
+    assert "set CHAINRULE_CACHE" in answer.stderr.splitlines()[-1]
+    assert not list(target.iterdir())
 
 
 def test_the_folder_follows_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

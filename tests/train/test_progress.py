@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from rich.console import Console
 import chainrule as cr
 from chainrule import nn, optim
 from chainrule.train import EarlyStopping, Trainer
-from chainrule.train.progress import LiveBar, PlainLines, make_progress
+from chainrule.train.progress import LiveBar, PlainLines, fit_line, make_progress
 
 X = np.random.default_rng(0).normal(size=(12, 2))
 Y = X[:, :1]
@@ -73,6 +74,51 @@ def test_the_bar_ends_at_its_end(epochs):
     if epochs:
         assert "loss " in stream.getvalue()
         assert "steps/s" in stream.getvalue()
+
+
+PARTS = {
+    "bar": "━{8,}",
+    "time": r"\d\d:\d\d",
+    "loss": r" loss \d\S*",
+    "val_loss": r" val_loss \d\S*",
+    "val_accuracy": r" val_accuracy \d\S*",
+    "speed": r"[\d,]+ steps/s",
+}
+
+
+@pytest.mark.parametrize(
+    ("width", "missing"),
+    [
+        (120, set()),
+        (80, {"speed"}),
+        (60, {"speed", "bar", "time"}),
+        (40, {"speed", "bar", "time", "val_accuracy"}),
+        (26, {"speed", "bar", "time", "val_accuracy", "val_loss"}),
+    ],
+)
+def test_narrow_terminals_lose_the_least_important_parts(width, missing):
+    stream = io.StringIO()
+    bar = LiveBar(Console(file=stream, force_terminal=True, width=width))
+    cr.seed(0)
+    run = Trainer(nn.Linear(2, 2), nn.CrossEntropyLoss(), optim.SGD(lr=0.1), engine="reference")
+    run.fit(X, (Y[:, 0] > 0).astype(int), epochs=12, validation_data=(X[:4], [0, 1, 1, 0]), callbacks=[bar])
+    text = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", stream.getvalue())  # without colours and movements
+    lines = [line.rstrip() for line in re.split(r"[\r\n]+", text) if line.strip()]
+    assert max(map(len, lines)) <= width
+    assert "…" not in text
+    assert lines[-1].startswith("epoch 12/12 ")
+    assert {name for name, pattern in PARTS.items() if not re.search(pattern, lines[-1])} == missing, lines[-1]
+
+
+def test_what_is_shown_fits():
+    lengths = {"loss": 11, "val_loss": 15}
+    for width in range(10, 160):
+        line = fit_line(width, 12, lengths, 14)
+        texts = (
+            [lengths[name] for name in line.metrics] + [7] * line.time + [line.bar] * (line.bar > 0) + [14] * line.speed
+        )
+        assert 12 + sum(1 + length for length in texts) <= max(width, 12)
+        assert line.bar == 0 or 8 <= line.bar <= 24
 
 
 def test_the_bar_tells_an_early_end_and_leaves_the_cursor_shown():

@@ -1,4 +1,4 @@
-"""Writing files so that none is ever seen half-written."""
+"""The text files of a run: reports and settings written whole, and a log that grows by whole lines."""
 
 from __future__ import annotations
 
@@ -6,57 +6,21 @@ import errno
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chainrule.errors import FileError
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the system's refusal into a FileError that names the file and how to mend it."""
-    try:
-        yield
-    except FileError:
-        raise
-    except OSError as error:
-        mends = {
-            errno.ENOSPC: "free some space, or choose another folder",
-            errno.EDQUOT: "free some space, or choose another folder",
-            errno.EROFS: "choose a folder that can be written",
-        }
-        mend = mends.get(error.errno or 0, "check the folder and its rights, or choose another one")
-        raise FileError(f"{path}: cannot be written ({error.strerror or error}): {mend}") from None
-
-
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a file beside `path`, then move it there: `path` is the old file or the whole new one.
-
-    Raises FileError, leaving nothing behind.
-    """
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        with writing(path):
-            write(beside)
-            os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+from chainrule.files import write_whole, writing
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8; see `write_whole`."""
-    write_whole(path, lambda beside: _write_text(beside, text))
+    """Write a text file in UTF-8, whole or not at all; raises FileError."""
+    write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, whole or not at all; raises FileError."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
 
 
 class Log:

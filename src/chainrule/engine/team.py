@@ -13,16 +13,17 @@ PART = 0.02  # seconds of one part: how soon a change of the machine is noticed
 # A trial of another number takes this share of a part: long beside the waking of its threads. A glance goes before it,
 # so that a trial on a busy machine, where workers wait for whole time slices, ends soon.
 TRIAL, GLANCE = 1 / 4, 1 / 64
-FIRST_GAP, LONGEST_GAP = 4, 64  # parts between trials; doubled each time the choice is confirmed
+FIRST_GAP, LONGEST_GAP = 4, 16  # parts between trials; doubled each time the choice is confirmed
 GAIN = 0.95  # another number must take less than this share of the time
-WORSE = 1.4  # two parts in a row this much slower than the best call for a trial: the machine has changed
+WORSE = 1.4  # a part so much slower than the best is followed by a short one; if that is slow too, by a trial
 
 
 class Team:
     """Chooses among 1, half, all but one, and all of `most` workers, beginning with all; `fixed` keeps to all.
 
-    >>> workers, part = team.part(steps)            # run `part` steps with `workers`, then tell
-    >>> team.measure(workers, part, seconds)
+    >>> team = Team(most=2)
+    >>> workers, part = team.part(1000)             # run `part` steps with `workers`, then tell
+    >>> team.measure(workers, part, seconds=0.01)
     """
 
     def __init__(self, most: int, fixed: bool = False) -> None:
@@ -43,15 +44,11 @@ class Team:
             return self.promising, max(1, min(steps, round(fitting * TRIAL)))
         self.left -= 1
         if self.left > 0:
-            return self.choice, max(1, min(steps, round(fitting)))
+            return self.choice, max(1, min(steps, round(fitting * (TRIAL if self.slow else 1))))
         self.left = self.gap
         self.turn += 1
         others = [c for c in self.candidates if c != self.choice]
         return others[self.turn % len(others)], max(1, min(steps, round(fitting * GLANCE)))
-
-    def seconds_of(self, steps: int) -> float:
-        """What a run of `steps` took lately; 0 before anything was measured."""
-        return steps * self.seconds.get(self.choice, 0.0)
 
     def measure(self, workers: int, steps: int, seconds: float) -> None:
         """Take in what a part took."""

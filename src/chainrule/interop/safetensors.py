@@ -17,6 +17,7 @@ import numpy as np
 from chainrule import nn
 from chainrule.autodiff.random import separate_generator
 from chainrule.errors import ChainruleError, DataError, FileError, OptionError
+from chainrule.files import write_whole
 from chainrule.interop import architecture
 from chainrule.ops.record import Array
 
@@ -28,15 +29,16 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
 
     Raises FileError where the file cannot be written; an older file is then still there.
 
-    >>> save(model, "m.safetensors")
+    >>> save(nn.Sequential(nn.Linear(3, 2), nn.Tanh()), "m.safetensors")
     """
     from safetensors.numpy import save as to_bytes
 
     if not isinstance(model, nn.Module):
         raise OptionError(f"save: {model!r} is not a model: pass the model first, then the path")
     note = {"format": FORMAT, "class": type(model).__name__, "architecture": architecture.describe(model)}
-    arrays = {name: np.ascontiguousarray(array) for name, array in model.state_dict().items()}
-    _write(Path(path), to_bytes(arrays, {"chainrule": json.dumps(note)}))
+    arrays = {name: np.asarray(array, order="C") for name, array in model.state_dict().items()}
+    data = to_bytes(arrays, {"chainrule": json.dumps(note)})
+    write_whole(Path(path), lambda beside: beside.write_bytes(data))
 
 
 def load(path: str | os.PathLike[str]) -> nn.Module:
@@ -46,7 +48,12 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
     model has classes of your own: build that model yourself and give it the weights,
     `model.load_state_dict(read_state(path))`.
 
-    >>> model = load("m.safetensors")
+    >>> save(nn.Sequential(nn.Linear(3, 2), nn.Tanh()), "m.safetensors")
+    >>> print(load("m.safetensors"))
+    Sequential(
+      0: Linear(in_features=3, out_features=2, bias=True)
+      1: Tanh()
+    )
     """
     state, note = _read(Path(path))
     if note is None:
@@ -100,20 +107,3 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
     if note is not None and (not isinstance(note, dict) or note.get("format") != FORMAT):
         raise DataError(f"{path}: its model is described in a format this version does not know: update chainrule")
     return state, note
-
-
-def _write(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            with beside.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise FileError(
-            f"{path}: cannot be written ({error.strerror or error}): check the folder, its rights and the space left"
-        ) from None

@@ -21,7 +21,8 @@ from typing import Any
 
 from llvmlite import binding as llvm
 
-from chainrule.errors import NativeError
+from chainrule.errors import FileError, NativeError
+from chainrule.files import write_whole
 from chainrule.native.machine import processor
 
 SOURCES = ("native", "ops", "engine")  # the folders whose sources decide what is compiled
@@ -52,9 +53,33 @@ def _linker() -> Any:
 
 @functools.cache
 def folder() -> Path:
-    """Where this version's object files for this processor live; refused where others could plant code."""
+    """Where this version's object files for this processor live; refused where others could plant code.
+
+    A folder for this user alone in CHAINRULE_CACHE, else in the user's cache folder; where that cannot be written (a
+    read-only home), in the folder for temporary files, where the next process finds it again. Raises NativeError.
+    """
     chosen = os.environ.get("CHAINRULE_CACHE")
     base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chainrule"
+    version = _version()
+    try:
+        return _private(base, version)
+    except OSError as error:
+        reason = error.strerror
+    try:
+        instead = Path(tempfile.gettempdir()) / f"chainrule-{_user()}"
+        tell(f"no kernel cache in {base} ({reason}); using {instead}: set CHAINRULE_CACHE")
+        if instead.is_symlink():  # anybody may make one there, and so choose where code is written
+            raise NativeError(f"kernel cache {instead}: is a link: remove it or set CHAINRULE_CACHE")
+        return _private(instead, version)
+    except OSError as error:
+        raise NativeError(
+            f"kernel cache {base}: cannot be made ({reason}), nor one for temporary files ({error.strerror}): "
+            "set CHAINRULE_CACHE to a folder you may write"
+        ) from None
+
+
+def _version() -> str:
+    """A hash of all that decides what is compiled: the sources, the compilers, the processor."""
     digest = hashlib.sha256()
     package = Path(__file__).parent.parent
     for source in sorted(file for name in SOURCES for file in (package / name).glob("*.py")):
@@ -62,17 +87,15 @@ def folder() -> Path:
     cpu = processor()
     for part in (metadata.version("numba"), metadata.version("llvmlite"), cpu.name, cpu.features, sys.platform):
         digest.update(part.encode() + b"\0")
-    path = base / digest.hexdigest()[:16]
-    try:
-        for private in (base, path):  # one by one: parents made on the way get the rights of the user's mask
-            private.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _refuse_shared(private)
-    except NativeError:
-        raise
-    except OSError as error:  # a read-only home: compile anew in each process rather than not at all
-        path = Path(tempfile.mkdtemp(prefix="chainrule-"))
-        tell(f"no kernel cache in {base} ({error.strerror}); using {path}: set CHAINRULE_CACHE")
-    return path
+    return digest.hexdigest()[:16]
+
+
+def _private(base: Path, version: str) -> Path:
+    """The folder `version` in `base`, both for their owner alone. Raises OSError, or NativeError where they are not."""
+    for path in (base, base / version):  # one by one: parents made on the way get the rights of the user's mask
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_shared(path)
+    return base / version
 
 
 def _refuse_shared(path: Path) -> None:
@@ -85,6 +108,10 @@ def _refuse_shared(path: Path) -> None:
             f"kernel cache {path}: others may write it, so its code cannot be trusted: "
             f"run `chmod go-w {path}` as its owner or set CHAINRULE_CACHE to a folder of your own"
         )
+
+
+def _user() -> str:
+    return str(os.getuid()) if hasattr(os, "getuid") else "cache"  # elsewhere each user has a temporary folder
 
 
 def stored(symbol: str) -> bool:
@@ -104,7 +131,7 @@ def load(symbols: tuple[str, ...], make: Callable[[], bytes], imports: tuple[str
                 code = file.read_bytes()
             except FileNotFoundError:
                 code = make()
-                _write(file, code)
+                _keep(file, code)
             _loaded[symbols[0]] = _link(symbols, code, imports)
         return tuple(_loaded[symbols[0]][symbol] for symbol in symbols)
 
@@ -136,12 +163,9 @@ def address(symbol: str) -> int:
     raise NativeError(f"symbol {symbol} is called before it is loaded")
 
 
-def _write(file: Path, code: bytes) -> None:
-    """Beside, then renamed: a reader sees a whole file or none. A full disk costs the cache, not the run."""
-    beside = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}")
+def _keep(file: Path, code: bytes) -> None:
+    """Write an object file. A full disk costs the cache, not the run."""
     try:
-        beside.write_bytes(code)
-        beside.rename(file)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        tell(f"cannot keep {file.name} in the kernel cache: {error.strerror}")
+        write_whole(file, lambda beside: beside.write_bytes(code))
+    except FileError as error:
+        tell(f"kernel cache: {error}")

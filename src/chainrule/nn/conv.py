@@ -16,8 +16,8 @@ from chainrule.autodiff.tensor import Parameter, Tensor
 from chainrule.errors import OptionError
 from chainrule.nn import init
 from chainrule.nn.module import Module
-from chainrule.nn.settings import whole
 from chainrule.ops.record import Shape
+from chainrule.settings import whole
 
 
 class Conv2d(Module):
@@ -69,9 +69,9 @@ class Conv1d(Module):
         dilation: int = 1, groups: int = 1, bias: bool = True,
     ) -> None:  # fmt: skip
         self.in_channels, self.out_channels, self.groups = _channels("Conv1d", in_channels, out_channels, groups)
-        self.kernel_size = whole("Conv1d", "kernel_size", kernel_size, 1)
-        self.stride = whole("Conv1d", "stride", stride, 1)
-        self.dilation = whole("Conv1d", "dilation", dilation, 1)
+        self.kernel_size = whole("Conv1d", "kernel_size", kernel_size, least=1)
+        self.stride = whole("Conv1d", "stride", stride, least=1)
+        self.dilation = whole("Conv1d", "dilation", dilation, least=1)
         self.padding = padding
         paddings("Conv1d", padding, (1, self.kernel_size), (1, self.stride), (1, self.dilation))
         shape = (self.kernel_size, self.in_channels // self.groups, self.out_channels)
@@ -129,9 +129,9 @@ class ConvTranspose2d(Module):
 
 def _channels(owner: str, in_channels: int, out_channels: int, groups: int) -> tuple[int, int, int]:
     """The three numbers, checked: groups share channels equally."""
-    groups = whole(owner, "groups", groups, 1)
+    groups = whole(owner, "groups", groups, least=1)
     for name, count in (("in_channels", in_channels), ("out_channels", out_channels)):
-        if whole(owner, name, count, 1) % groups:
+        if whole(owner, name, count, least=1) % groups:
             raise OptionError(f"{owner}: {name} is {count} with groups={groups}, expected a multiple of the groups")
     return int(in_channels), int(out_channels), groups
 

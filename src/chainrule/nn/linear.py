@@ -10,21 +10,30 @@ from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Parameter, Tensor
 from chainrule.nn import init
 from chainrule.nn.module import Module
-from chainrule.nn.settings import whole
+from chainrule.settings import whole
 
 
 class Linear(Module):
-    """y = x·W + b for x (..., in_features), weight W (in_features, out_features) and bias b (out_features,).
+    """y = x·W + b for x (..., in_features), weight W (in_features, out_features), bias b (out_features,); y has shape
+    (..., out_features).
 
-    Weights and bias start uniform in ±1/sqrt(in_features), as in torch (which keeps W transposed).
+    Weights and bias start uniform in ±1/sqrt(in_features), as in torch (which keeps W transposed), in float32. Without
+    `bias`, which is there by default, y = x·W. Raises OptionError for sizes below 1, ShapeError where the last axis of
+    x is not in_features.
 
-    >>> Linear(3, 2)(np.ones((4, 3), np.float32)).shape
+    >>> layer = nn.Linear(3, 2)
+    >>> layer(np.ones((4, 3))).shape
     (4, 2)
+    >>> layer.weight.shape, layer.bias.shape
+    ((3, 2), (2,))
+    >>> layer(np.ones((4, 5)))
+    Traceback (most recent call last):
+    chainrule.errors.ShapeError: linear "weight": x has 5 features, ...
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
-        self.in_features = whole("Linear", "in_features", in_features, 1)
-        self.out_features = whole("Linear", "out_features", out_features, 1)
+        self.in_features = whole("Linear", "in_features", in_features)
+        self.out_features = whole("Linear", "out_features", out_features)
         bound = self.in_features**-0.5
         shape = (self.in_features, self.out_features)
         self.weight = Parameter(init.uniform(np.empty(shape, np.float32), -bound, bound))

@@ -19,7 +19,8 @@ from chainrule.ops.convolution import (
     weight_sums,
 )
 from chainrule.ops.convolving import correlate, spread, weigh
-from chainrule.ops.gemm import Epilogue, Scratch, column_sums, rows
+from chainrule.ops.epilogue import Epilogue
+from chainrule.ops.gemm import Scratch, column_sums, rows
 from chainrule.ops.panels import Windows
 from chainrule.ops.record import Array, Example, Sample, Shape, View, op
 from chainrule.ops.taps import Axis
@@ -128,7 +129,7 @@ def _(
 @conv_transpose2d.lower
 def _(
     y: View, x: View, w: View, b: View | None, *, stride: Pair, padding: Padding, output_padding: Pair, dilation: Pair,
-    groups: int, scratch: Scratch, epilogue: Epilogue | None = None,
+    groups: int, scratch: Scratch, epilogue: Epilogue = (),
 ) -> list[Call]:  # fmt: skip
     windows = windows_of(x.shape, w.shape, stride, padding, output_padding, dilation, groups)
     return spread(y, x, w, windows, scratch, bias=b, epilogue=epilogue)
@@ -145,7 +146,7 @@ def _(
 @conv_transpose2d.lower("x")
 def _(
     dx: View, dy: View, w: View, *, stride: Pair, padding: Padding, output_padding: Pair, dilation: Pair, groups: int,
-    add: bool = False, epilogue: Epilogue | None = None,
+    add: bool = False, epilogue: Epilogue = (),
 ) -> list[Call]:  # fmt: skip
     windows = windows_of(dx.shape, w.shape, stride, padding, output_padding, dilation, groups)
     return correlate(dx, dy, w, windows, add=add, epilogue=epilogue)
@@ -175,5 +176,5 @@ def _(dy: Array) -> Array:
 
 
 @conv_transpose2d.lower("b")
-def _(db: View, dy: View, *, one: View, add: bool = False) -> list[Call]:
-    return column_sums(db, rows(dy), one, add=add)
+def _(db: View, dy: View, *, scratch: Scratch, one: View, add: bool = False) -> list[Call]:
+    return column_sums(db, rows(dy), one, scratch, add=add)

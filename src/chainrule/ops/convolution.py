@@ -11,7 +11,8 @@ import numpy as np
 from chainrule.errors import ShapeError
 from chainrule.native.kernel import Call
 from chainrule.ops.convolving import correlate, spread, weigh
-from chainrule.ops.gemm import Epilogue, Scratch, column_sums, rows
+from chainrule.ops.epilogue import Epilogue
+from chainrule.ops.gemm import Scratch, column_sums, rows
 from chainrule.ops.panels import Windows
 from chainrule.ops.record import Array, Example, Sample, Shape, View, op
 from chainrule.ops.taps import window_axis
@@ -178,7 +179,7 @@ def check_bias(name: str, b: Shape | None, channels: int) -> None:
 @conv2d.lower
 def _(
     y: View, x: View, w: View, b: View | None, *, stride: Pair, padding: Padding, dilation: Pair, groups: int,
-    epilogue: Epilogue | None = None,
+    epilogue: Epilogue = (),
 ) -> list[Call]:  # fmt: skip
     windows = windows_of(x.shape, w.shape, stride, padding, dilation, groups)
     return correlate(y, x, w, windows, bias=b, epilogue=epilogue)
@@ -205,7 +206,7 @@ def spread_windows(dy: Array, w: Array, windows: Windows) -> Array:
 @conv2d.lower("x")
 def _(
     dx: View, dy: View, w: View, *, stride: Pair, padding: Padding, dilation: Pair, groups: int, scratch: Scratch,
-    add: bool = False, epilogue: Epilogue | None = None,
+    add: bool = False, epilogue: Epilogue = (),
 ) -> list[Call]:  # fmt: skip
     windows = windows_of(dx.shape, w.shape, stride, padding, dilation, groups)
     return spread(dx, dy, w, windows, scratch, add=add, epilogue=epilogue)
@@ -238,5 +239,5 @@ def _(dy: Array) -> Array:
 
 
 @conv2d.lower("b")
-def _(db: View, dy: View, *, one: View, add: bool = False) -> list[Call]:
-    return column_sums(db, rows(dy), one, add=add)
+def _(db: View, dy: View, *, scratch: Scratch, one: View, add: bool = False) -> list[Call]:
+    return column_sums(db, rows(dy), one, scratch, add=add)

@@ -25,14 +25,14 @@ from chainrule.native.kernel import (
     Span,
     advance,
     blocks,
-    call_span,
     device,
     kernel,
 )
 from chainrule.native.machine import processor
 from chainrule.native.matrix import lane_panel, panel
 from chainrule.ops.copying import zero
-from chainrule.ops.gemm import Epilogue, Scratch
+from chainrule.ops.epilogue import Epilogue, arguments, finish
+from chainrule.ops.gemm import Scratch
 from chainrule.ops.panels import Job, Place, Windows, correlate_jobs, weight_jobs
 from chainrule.ops.record import Array, Buffer, View
 from chainrule.ops.reducing import reduce, sum_parts
@@ -83,8 +83,8 @@ def run_job(
 def convolve(
     tile: Int, jobs: Int2, starts: Int1, images: Int, batch: Int, a: Pointer, a_image: Int, a_group: Int, b: Pointer,
     b_image: Int, c: Pointer, c_batch: Int, c_image: Int, groups: Int, columns: Int, width: Int, lanes: Int, bias:
-    Pointer, add: Int, zeros: Pointer, sums: Pointer, one: Pointer, part_size: Int, epilogue: Span, other: Pointer,
-    p0: Real, p1: Real,
+    Pointer, add: Int, zeros: Pointer, sums: Pointer, one: Pointer, part_size: Int, span: Span, other: Pointer,
+    p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
 ) -> None:  # fmt: skip
     """One part of the table for `batch` images, a panel of columns after the other.
 
@@ -114,11 +114,11 @@ def convolve(
                             advance(bias, at), add + (1 if image > 0 and c_image == 0 else 0), zeros, wide, count,
                             lanes,
                         )  # fmt: skip
-    if epilogue:
+    if span:
         for image in range(count):
             at = c_first + image * c_image + part * part_size
             size = min(part_size, c_image - part * part_size)
-            call_span(epilogue, advance(c, at), advance(c, at), advance(other, at), 0, size, p0, p1)
+            finish(c, at, size, span, other, p0, p1, after, another, q0, q1)
 
 
 @kernel
@@ -136,7 +136,7 @@ def turn(tile: Int, target: Real1, source: Real1, order: Int1, inputs: Int, outp
 
 def correlate(
     y: View, x: View, w: View, windows: Windows, *, bias: View | None = None, add: bool = False,
-    epilogue: Epilogue | None = None,
+    epilogue: Epilogue = (),
 ) -> list[Call]:  # fmt: skip
     """The calls for y (+)= x correlated with w (kh, kw, inputs/groups, outputs), plus bias."""
     return _call(_correlate_table, x, w, y, windows, windows, bias, add, epilogue)
@@ -144,7 +144,7 @@ def correlate(
 
 def spread(
     dx: View, dy: View, w: View, windows: Windows, scratch: Scratch, *, bias: View | None = None, add: bool = False,
-    epilogue: Epilogue | None = None,
+    epilogue: Epilogue = (),
 ) -> list[Call]:  # fmt: skip
     """The calls for the input gradient dx (+)= Σ over taps of dy·wᵀ, which is the transposed convolution (plus bias).
 
@@ -164,7 +164,7 @@ def turned(w: Windows) -> Windows:
 
 def _call(
     table: Callable[[Windows, int, int], Table], a: View, b: View, c: View, windows: Windows, roles: Windows,
-    bias: View | None, add: bool, epilogue: Epilogue | None,
+    bias: View | None, add: bool, epilogue: Epilogue,
 ) -> list[Call]:  # fmt: skip
     """Images C are images A times weights B; `roles` says which channels those of A and C are."""
     if not c.size:
@@ -175,13 +175,11 @@ def _call(
     jobs, starts = table(windows, batch, band)
     a_image, c_image = a.size // images, c.size // images
     a_group, groups, columns, lanes = _channels(roles)
-    span, other, numbers = (epilogue.span, epilogue.other, epilogue.numbers) if epilogue else (None, None, ())
-    p0, p1 = (*numbers, 0.0, 0.0)[:2]
     return [
         convolve(
             (starts.size - 1) * blocks(images, batch), jobs, starts, images, batch, a, a_image, a_group, b, 0,
             c, batch * c_image, c_image, groups, columns, processor().panel(c.dtype), lanes, bias, int(add),
-            _zeros(c.dtype), None, None, band * c_image // height, span, other, p0, p1, flops=images * windows.flops,
+            _zeros(c.dtype), None, None, band * c_image // height, *arguments(epilogue), flops=images * windows.flops,
         )
     ]  # fmt: skip
 
@@ -205,7 +203,7 @@ def weigh(
         convolve(
             (starts.size - 1) * parts, jobs, starts, images, batch, x, x.size // images, a_group, dy,
             dy.size // images, partial, dw.size, 0, groups, columns, processor().panel(dw.dtype), lanes, None, 0,
-            _zeros(dw.dtype), partial_sums, one, 0, None, None, 0.0, 0.0, flops=images * windows.flops,
+            _zeros(dw.dtype), partial_sums, one, 0, *arguments(()), flops=images * windows.flops,
         )
     ]  # fmt: skip
     for whole, part in ((dw, partial), (sums, partial_sums)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from chainrule.optim.settings import choice, flag, number
+from chainrule.settings import choice, flag, number
 
 RISING = ("accuracy", "auc", "f1", "precision", "r2", "recall", "top_k")  # more is better; all others fall
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chainrule.optim.monitor import Monitor
 from chainrule.optim.schedules import LinearWarmup
-from chainrule.optim.settings import count, number
+from chainrule.settings import number, whole
 
 
 @runtime_checkable
@@ -46,8 +46,8 @@ class ReduceOnPlateau:
     ) -> None:
         self.monitor = monitor
         self.factor = number("ReduceOnPlateau", "factor", factor, above=0, below=1)
-        self.patience = count("ReduceOnPlateau", "patience", patience, least=0)
-        self.cooldown = count("ReduceOnPlateau", "cooldown", cooldown, least=0)
+        self.patience = whole("ReduceOnPlateau", "patience", patience, least=0)
+        self.cooldown = whole("ReduceOnPlateau", "cooldown", cooldown, least=0)
         self.min_factor = number("ReduceOnPlateau", "min_factor", min_factor, least=0, most=1)
         self.threshold = number("ReduceOnPlateau", "threshold", threshold, least=0)
         self.current = 1.0  # the factor of the next step

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule.errors import OptionError
-from chainrule.optim.settings import count, flag, number
+from chainrule.settings import flag, number, whole
 
 Factors: TypeAlias = NDArray[np.float64]
 Schedule: TypeAlias = Callable[[Any], Any]
@@ -80,7 +80,7 @@ class Step:
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        count("Step", "every", self.every)
+        whole("Step", "every", self.every)
         number("Step", "gamma", self.gamma, least=0)
 
     def __call__(self, step: ArrayLike) -> Factors:
@@ -102,7 +102,7 @@ class Exponential:
 
     def __post_init__(self) -> None:
         number("Exponential", "gamma", self.gamma, above=0)
-        count("Exponential", "every", self.every)
+        whole("Exponential", "every", self.every)
 
     def __call__(self, step: ArrayLike) -> Factors:
         return np.power(float(self.gamma), np.asarray(step) / self.every)
@@ -126,10 +126,10 @@ class Cosine:
     growth: int = 1
 
     def __post_init__(self) -> None:
-        count("Cosine", "steps", self.steps)
+        whole("Cosine", "steps", self.steps)
         number("Cosine", "floor", self.floor, least=0, most=1)
         flag("Cosine", "restart", self.restart)
-        if count("Cosine", "growth", self.growth) > 1 and not self.restart:
+        if whole("Cosine", "growth", self.growth) > 1 and not self.restart:
             raise OptionError(f"Cosine: growth is {self.growth} but there is one cycle only: add restart=True")
 
     def __call__(self, step: ArrayLike) -> Factors:
@@ -166,7 +166,7 @@ class LinearWarmup:
     start: float = 0.0
 
     def __post_init__(self) -> None:
-        count("LinearWarmup", "steps", self.steps)
+        whole("LinearWarmup", "steps", self.steps)
         number("LinearWarmup", "start", self.start, least=0, most=1)
         if self.then is not None and not callable(self.then):
             raise OptionError(f"LinearWarmup: then is {self.then!r}, expected a schedule or any callable of the step")
@@ -198,7 +198,7 @@ class OneCycle:
     end_div: float = 1e4
 
     def __post_init__(self) -> None:
-        count("OneCycle", "steps", self.steps, least=2)
+        whole("OneCycle", "steps", self.steps, least=2)
         number("OneCycle", "warmup", self.warmup, above=0, below=1)
         number("OneCycle", "start_div", self.start_div, least=1)
         number("OneCycle", "end_div", self.end_div, least=1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.errors import OptionError
 from chainrule.optim.monitor import Monitor
-from chainrule.optim.settings import count, flag
+from chainrule.settings import flag, whole
 from chainrule.train.history import History
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class EarlyStopping:
         mode: str = "auto",
         restore_best: bool = True,
     ) -> None:
-        self.patience = count("EarlyStopping", "patience", patience)
+        self.patience = whole("EarlyStopping", "patience", patience)
         self.monitor = monitor
         self.restore_best = flag("EarlyStopping", "restore_best", restore_best)
         self.best_epoch = -1

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.ops.record import Array
-from chainrule.optim.settings import choice
+from chainrule.settings import choice
 
 ENGINES = ("compiled", "reference")
 

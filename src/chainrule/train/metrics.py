@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule.errors import DataError, LabelError, ShapeError
-from chainrule.optim.settings import choice, count
+from chainrule.settings import choice, whole
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -35,7 +35,7 @@ def top_k(outputs: ArrayLike, labels: ArrayLike, k: int = 5, weight: ArrayLike |
     Example: top_k([[0.1, 0.5, 0.4]], [2], k=2)   # 1.0
     """
     scores, true = _array("top_k", outputs), _array("top_k", labels)
-    count("top_k", "k", k)
+    whole("top_k", "k", k)
     if scores.ndim != 2 or true.shape != scores.shape[:1]:
         raise ShapeError(f"top_k: scores are {scores.shape} and labels {true.shape}, expected (n, C) and (n,)")
     true = _whole("top_k", "labels", true)
@@ -186,12 +186,12 @@ def _averaged(
     place: str, outputs: ArrayLike, labels: ArrayLike, average: str, positive: int, weight: ArrayLike | None
 ) -> float:
     choice(place, "average", average, ("macro", "binary"))
-    count(place, "positive", positive, least=0)
+    whole(place, "positive", positive, least=0)
     matrix = confusion_matrix(outputs, labels, weight=weight)
     hits, predicted, true = np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1)
     of = {"precision": (hits, predicted), "recall": (hits, true), "f1": (2 * hits, predicted + true)}
-    part, whole = of[place]
-    values = np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+    part, total = of[place]
+    values = np.divide(part, total, out=np.zeros(len(part)), where=total > 0)
     if average == "macro":
         return float(np.mean(values[predicted + true > 0]))
     if len(values) > 2:

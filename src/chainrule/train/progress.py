@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from chainrule.errors import OptionError
 from chainrule.train.history import History
@@ -16,6 +17,8 @@ REFRESH = 0.1  # seconds between two pictures of the bar
 LINES = 20  # about so many plain lines in a run
 SILENCE = 10.0  # seconds after which a plain line comes in any case
 HIDDEN = ("seconds", "lr")
+TIME_LEFT = 7  # characters: 0:12:34
+SHORT, LONG = 8, 24  # characters of the bar
 
 
 def make_progress(verbose: int | None) -> LiveBar | PlainLines | None:
@@ -74,7 +77,7 @@ class PlainLines:
 
 
 class LiveBar:
-    """A bar over all steps with the newest metrics, redrawn in place."""
+    """A bar over all steps with the newest metrics, one line redrawn in place; see `fit_line` for narrow terminals."""
 
     def __init__(self, console: Any = None) -> None:
         self._console = console
@@ -82,22 +85,18 @@ class LiveBar:
         self._task: Any = None
         self._trainer: Trainer | None = None
         self._begun = self._drawn = 0.0
+        self._lengths: dict[str, int] = {}
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress
 
         self._trainer = trainer
-        self._begun = time.monotonic()
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            TextColumn("{task.fields[metrics]}"),
-        )
+        self._begun, self._drawn, self._lengths = time.monotonic(), 0.0, {}
         console = self._console or Console(stderr=True)
-        self._bar = Progress(*columns, console=console, auto_refresh=False)  # no thread beside the workers
-        self._task = self._bar.add_task("", total=trainer.plan.steps, metrics="")
+        self._bar = Progress(console=console, auto_refresh=False)  # no thread beside the workers
+        self._bar.columns = ()  # chosen anew for each picture: the terminal's width may change
+        self._task = self._bar.add_task("", total=trainer.plan.steps)
         self._bar.start()
 
     def on_steps(self, step: int, losses: Any) -> None:
@@ -117,16 +116,60 @@ class LiveBar:
         self._bar = self._trainer = None
 
     def _draw(self, history: History, loss: float | None) -> None:
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+
         assert self._trainer is not None
         plan, done = self._trainer.plan, self._trainer.steps - self._trainer.plan.first_step
         values = {name: value for name, value in history.last.items() if name not in HIDDEN}
         if not values and loss is not None:
             values = {"loss": loss}
-        speed = done / max(time.monotonic() - self._begun, 1e-9)
-        text = "  ".join([f"{name} {value:.4g}" for name, value in values.items()] + [f"{speed:,.0f} steps/s"])
-        epoch = min(history.epochs + (loss is not None), plan.epochs)
-        self._bar.update(self._task, completed=done, description=f"epoch {epoch}/{plan.epochs}", metrics=text)
+        count = min(history.epochs + (loss is not None), plan.epochs)
+        epoch = f"epoch {count:>{len(str(plan.epochs))}}/{plan.epochs}"
+        speed = f"{done / max(time.monotonic() - self._begun, 1e-9):,.0f} steps/s"
+        texts = {name: f"{name} {value:.4g}" for name, value in values.items()}
+        for name, text in texts.items():
+            self._lengths[name] = max(len(text), self._lengths.get(name, 0))  # never less: nothing jumps to and fro
+        line = fit_line(self._bar.console.width, len(epoch), self._lengths, len(speed))
+        shown = [texts[name] for name in line.metrics] + [speed] * line.speed
+        columns: list[Any] = [TextColumn(epoch, markup=False)]
+        columns += [BarColumn(bar_width=line.bar)] if line.bar else []
+        columns += [TimeRemainingColumn(compact=True, elapsed_when_finished=True)] if line.time else []
+        self._bar.columns = [*columns, *(TextColumn(text, markup=False) for text in shown)]
+        self._bar.update(self._task, completed=done)
         self._bar.refresh()
+
+
+class Line(NamedTuple):
+    """What fits in one line, beside the epoch: metrics by name, the time left, a bar of so many characters, speed."""
+
+    metrics: list[str]
+    time: bool
+    bar: int
+    speed: bool
+
+
+def fit_line(width: int, epoch: int, metrics: Mapping[str, int], speed: int) -> Line:
+    """The parts of a picture that fit in `width` characters, a space between them; the others are the lengths of texts.
+
+    The epoch comes first, then the metrics in their order, the time left, a short bar, the speed; what is over makes
+    the bar longer.
+
+    >>> fit_line(80, epoch=12, metrics={"loss": 11, "val_loss": 15}, speed=14)
+    Line(metrics=['loss', 'val_loss'], time=True, bar=16, speed=True)
+    >>> fit_line(50, epoch=12, metrics={"loss": 11, "val_loss": 15}, speed=14)
+    Line(metrics=['loss', 'val_loss'], time=True, bar=0, speed=False)
+    """
+    left = width - epoch
+
+    def take(length: int) -> bool:
+        nonlocal left
+        enough = length < left  # there is a space before it
+        left -= length + 1 if enough else 0
+        return enough
+
+    shown = [name for name, length in metrics.items() if take(length)]
+    time_left, short_bar, fast = take(TIME_LEFT), take(SHORT), take(speed)
+    return Line(shown, time_left, min(LONG, SHORT + left) if short_bar else 0, fast)
 
 
 def _ending(history: History) -> str:

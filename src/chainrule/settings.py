@@ -1,4 +1,7 @@
-"""Settings are checked when an object is made, so that a wrong one never reaches a training step."""
+"""Settings are checked when an object is made, so that a wrong one never reaches a training step.
+
+Each function answers the value in its plain type, or raises OptionError with the place, the name and what it expects.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ def number(
     """`value` as a float inside its bounds (`least` <= value, `above` < value, `most` >= value, `below` > value).
 
     Raises OptionError for text, booleans, NaN, infinities and values outside the bounds.
-    Example: number("Adam", "lr", 1e-3, least=0)
+
+    >>> number("Adam", "lr", 1e-3, least=0)
+    0.001
     """
     bounds = [
         (least, operator.ge, "at least"),
@@ -41,28 +46,43 @@ def number(
     return result
 
 
-def count(place: str, name: str, value: Any, *, least: int = 1) -> int:
-    """`value` as a whole number of at least `least`; raises OptionError for anything else (2.5, True, "3")."""
+def whole(place: str, name: str, value: Any, *, least: int | None = 1) -> int:
+    """`value` as a whole number of at least `least`, or any for None.
+
+    Raises OptionError for anything else, 2.5, True and "3" included.
+
+    >>> whole("Softmax", "axis", -1, least=None)
+    -1
+    """
+    expected = "a whole number" + ("" if least is None else f", at least {least}")
     try:
         if isinstance(value, bool):
             raise TypeError
         result = operator.index(value)
     except TypeError:
-        raise OptionError(f"{place}: {name} is {value!r}, expected a whole number, at least {least}") from None
-    if result < least:
-        raise OptionError(f"{place}: {name} is {value!r}, expected a whole number, at least {least}")
+        raise OptionError(f"{place}: {name} is {value!r}, expected {expected}") from None
+    if least is not None and result < least:
+        raise OptionError(f"{place}: {name} is {value!r}, expected {expected}")
     return result
 
 
 def choice(place: str, name: str, value: Any, allowed: tuple[str, ...]) -> str:
-    """`value` if it is one of `allowed`; raises OptionError that lists them."""
+    """`value` if it is one of `allowed`; raises OptionError that lists them.
+
+    >>> choice("MSELoss", "reduction", "sum", ("mean", "sum"))
+    'sum'
+    """
     if not isinstance(value, str) or value not in allowed:
         raise OptionError(f"{place}: {name} is {value!r}, expected one of {', '.join(allowed)}")
     return value
 
 
 def flag(place: str, name: str, value: Any) -> bool:
-    """`value` if it is True or False; raises OptionError for anything else, 0 and 1 included."""
+    """`value` if it is True or False; raises OptionError for anything else, 0 and 1 included.
+
+    >>> flag("SGD", "nesterov", True)
+    True
+    """
     if not isinstance(value, bool):
         raise OptionError(f"{place}: {name} is {value!r}, expected True or False")
     return value

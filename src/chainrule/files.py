@@ -1,0 +1,54 @@
+"""Writing files so that none is ever seen half-written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from chainrule.errors import FileError
+
+MENDS = {
+    errno.ENOSPC: "free some space, or choose another folder",
+    errno.EDQUOT: "free some space, or choose another folder",
+    errno.EROFS: "choose a folder that can be written",
+}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the system's refusal into a FileError that names the file and how to mend it."""
+    try:
+        yield
+    except FileError:
+        raise
+    except OSError as error:
+        mend = MENDS.get(error.errno or 0, "check the folder and its rights, or choose another one")
+        raise FileError(f"{path}: cannot be written ({error.strerror or error}): {mend}") from None
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file beside `path`, then move it there: `path` is the old file or the whole new one.
+
+    The new file is on the disk before it takes the old one's name, so that this holds when the machine stops, too.
+    Raises FileError where it cannot be written, leaving nothing behind.
+
+    >>> write_whole(Path("notes.txt"), lambda beside: beside.write_text("all of it"))
+    >>> Path("notes.txt").read_text()
+    'all of it'
+    """
+    if not path.name:
+        raise FileError(f'"{path}": cannot be written (no name of a file): add one')
+    # Its ending stays: there are writers that choose a format by it.
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.{threading.get_ident()}{path.suffix}")
+    with writing(path):
+        try:
+            write(beside)
+            with beside.open("r+b") as file:
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
