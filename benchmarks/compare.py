@@ -111,7 +111,7 @@ def fastest(
     kept: list[Child] = []
     for number, variant in enumerate(variants[:QUICK_VARIANTS] if options.quick else variants):
         try:
-            child = Child(peer, variant, workload, data, folder / f"{workload.name}-{peer}-{number}.log")
+            child = Child(peer, variant, data, folder / f"{workload.name}-{peer}-{number}.log")
             times[variant.label] = calibrate(child, min(0.15, options.seconds))
         except ChildError as error:
             result["errors"][f"{peer} {variant.label}"] = str(error)

@@ -6,6 +6,7 @@ same bytes. The number of rows is a multiple of the batch size, so that no peer 
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -17,7 +18,7 @@ from benchmarks.networks import Layer, Linear, Shape
 from benchmarks.networks.definitions import cnn, lenet5, mlp, resnet20
 from benchmarks.rows import ROOT, make_rows
 
-__all__ = ["ROOT", "WORKLOADS", "Workload", "load", "matmul_flops", "save", "step_flops"]
+__all__ = ["ROOT", "WORKLOADS", "Workload", "load", "matmul_flops", "save", "saved", "step_flops"]
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,26 @@ def step_flops(workload: Workload) -> int:
     return matmul_flops(workload) + others + 8 * workload.outputs * workload.batch + update
 
 
-def save(workload: Workload, path: Path) -> str:
-    """Write data and initial weights to `path` for the peers; returns where the data came from."""
-    x, y, source = make_rows(workload.source, workload.rows, workload.shape, workload.outputs)
+def save(workload: Workload, path: Path, rows: tuple[np.ndarray, np.ndarray] | None = None) -> str:
+    """Write workload, data and initial weights to `path` for the peers; returns where the data came from.
+
+    `rows` are x and y of a workload whose source `benchmarks.rows` does not know.
+    """
+    found = (*rows, workload.source) if rows else None
+    x, y, source = found or make_rows(workload.source, workload.rows, workload.shape, workload.outputs)
     arrays = {"x": np.ascontiguousarray(x), "y": np.ascontiguousarray(y)}
+    arrays["workload"] = np.frombuffer(pickle.dumps(workload), np.uint8)
     for k, array in enumerate(networks.parameter_arrays(workload.layers, np.random.default_rng(7))):
         arrays[f"p{k}"] = array
     np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own keyword
     return source
+
+
+def saved(path: str) -> Workload:
+    """The workload that `save` wrote."""
+    with np.load(path) as arrays:
+        workload: Workload = pickle.loads(arrays["workload"].tobytes())
+        return workload
 
 
 def load(workload: Workload, path: str) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
