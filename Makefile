@@ -6,6 +6,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Processes of the test run; timing tests want them few.
 WORKERS ?= 2
+# The module in benchmarks/ that `make bench` runs.
+BENCH ?= compare
 
 PIP := bin/python -m pip --disable-pip-version-check install --quiet
 
@@ -22,7 +24,7 @@ test: .venv/.dev ## every test that needs chainrule alone
 	.venv/bin/python -m pytest --ignore tests/rivals -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-rivals: .venv-rivals/.rivals ## agreement with torch, in an environment of its own
-	@if [ -d tests/rivals ]; then .venv-rivals/bin/python -m pytest tests/rivals $(ARGS); else echo "no tests/rivals yet"; fi
+	.venv-rivals/bin/python -m pytest tests/rivals $(ARGS)
 
 check: .venv/.dev ## ruff, mypy --strict, import layers, file lengths
 	.venv/bin/ruff check .
@@ -33,25 +35,28 @@ check: .venv/.dev ## ruff, mypy --strict, import layers, file lengths
 	  /^# long because: / { why = 1 } { n = FNR } \
 	  END { if (n > 400 && !why) { print file ": " n " lines, and no `# long because:` line"; bad = 1 } exit bad }'
 
-bench: .venv-bench/.rivals ## speed against torch, JAX and scikit-learn
-	.venv-bench/bin/python -m benchmarks.compare $(ARGS)
+bench: .venv-rivals/.rivals ## speed against torch, JAX and scikit-learn; BENCH=machine, busy ... for the others
+	.venv-rivals/bin/python -m benchmarks.$(BENCH) $(ARGS)
 
 clean: ## remove the environments and caches
-	rm -rf .venv .venv-rivals .venv-bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-rivals .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
 .venv/.demo: pyproject.toml | .venv/bin/python
+	@echo "installing chainrule with NumPy, Numba and Matplotlib into .venv (450 MB): half a minute or so"
 	.venv/$(PIP) -e ".[plots]"
 	@touch $@
 
 .venv/.dev: pyproject.toml | .venv/bin/python
+	@echo "installing chainrule and the tools of its tests and checks into .venv (870 MB): half a minute or so"
 	.venv/$(PIP) -e ".[all,test,check]"
 	@touch $@ .venv/.demo
 
 # torch comes first and alone, so that its index is asked for nothing else.
-.venv-rivals/.rivals .venv-bench/.rivals: pyproject.toml
+.venv-rivals/.rivals: pyproject.toml
+	@echo "installing torch, JAX and scikit-learn into .venv-rivals (2 GB): some minutes"
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/$(PIP) --no-deps --extra-index-url $(TORCH_INDEX) "$$(sed -nE 's/.*"(torch==[0-9.]+)".*/\1/p' pyproject.toml)"
 	$(@D)/$(PIP) -e ".[plots,test,rivals]"

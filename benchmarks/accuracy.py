@@ -20,15 +20,15 @@ from statistics import mean, median, stdev
 from typing import Any
 
 import numpy as np
-from chainrule.data.augmentation import Augmentation, Flip, Rotate, Shift, Transformation
-from chainrule.data.images import ImageParts, ImagePreparation, prepare_images, read_images
-from chainrule.models import lenet5, small_cnn
 
 from benchmarks import compare, report
 from benchmarks.children import pin
 from benchmarks.peers.chainrule_network import describe
 from benchmarks.workloads import Workload, save
 from chainrule import Trainer, nn, optim, seed
+from chainrule.data.augmentation import Augmentation, Flip, Rotate, Shift, Transformation
+from chainrule.data.images import ImageParts, ImagePreparation, prepare_images, read_images
+from chainrule.models import lenet5, small_cnn
 
 WARMUP = 0.2  # of the steps, in which the learning rate rises
 TIMED_BATCHES = 20  # of rows: the time of a step does not depend on how many there are
@@ -190,13 +190,11 @@ def show(name: str, result: dict[str, Any]) -> bool:
     goal, spread = result["settings"]["goal"], stdev(found) if len(found) > 1 else 0.0
     epoch = median([s for one in result["seeds"].values() for s in one["epoch_seconds"][1:] or one["epoch_seconds"]])
     listed, where = ", ".join(f"{value:.4f}" for value in found), result["settings"]["measured_on"]
-    print(
-        f"{name}, {where}: accuracy {mean(found):.4f} ± {spread:.4f} ({listed}), goal {goal:.4f}; {epoch:.2f} s an epoch"
-    )
-    for peer, time_ in result.get("timing", {}).items():
-        print(
-            f"  without augmentation, {peer}: {time_['epoch_seconds']:.2f} s an epoch ({time_['setting']})", flush=True
-        )
+    score = f"accuracy {mean(found):.4f} ± {spread:.4f} ({listed}), goal {goal:.4f}"
+    print(f"{name}, {where}: {score}; {epoch:.2f} s an epoch")
+    for peer, timed in result.get("timing", {}).items():
+        seconds, setting = timed["epoch_seconds"], timed["setting"]
+        print(f"  without augmentation, {peer}: {seconds:.2f} s an epoch ({setting})", flush=True)
     return mean(found) >= goal
 
 

@@ -26,8 +26,12 @@ from benchmarks.workloads import WORKLOADS, Workload, save
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print and write `benchmarks/results/<date>-busy.json`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.busy", description=__doc__)
-    parser.add_argument("--workloads", type=compare.names(WORKLOADS), default=list(WORKLOADS))
-    parser.add_argument("--peers", type=compare.names(PEERS), default=["chainrule"])
+    parser.add_argument(
+        "--workloads", type=compare.names(WORKLOADS), default=list(WORKLOADS), help="comma-separated, default all"
+    )
+    parser.add_argument(
+        "--peers", type=compare.names(PEERS), default=["chainrule"], help="comma-separated, default chainrule"
+    )
     parser.add_argument("--rounds", type=int, default=9, help="quiet and busy runs each (default 9)")
     parser.add_argument("--seconds", type=float, default=0.4, help="length of one run (default 0.4)")
     parser.add_argument("--threads", type=int, default=2, help="processors for peer and intruder together (default 2)")
@@ -46,8 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
                 q, b = median(quiet), median(busy)
                 cells = (f"{q * 1e6:.2f}", f"{b * 1e6:.2f}", f"{b / q:.2f}")
                 print(layout.format(name, PEERS[peer].title, *cells), flush=True)
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / f"{time.strftime('%Y-%m-%d')}-busy.json"
+    path = report.unused(options.out, "-busy")
     path.write_text(json.dumps(record, indent=1) + "\n")
     print(f"written: {path}")
 

@@ -2,7 +2,8 @@
 
 For each workload all variants of a peer are started and calibrated; the two fastest stay and are checked against the
 others' losses. Then they run in turn, round after round, so that a slow minute of the machine hits all of them alike.
-Medians and quartiles are printed and written to `benchmarks/results/<date>.json`, `.md` and `.png`.
+Medians and quartiles are printed and written to `benchmarks/results/<date>.json`, `.md` and `.png`; what was measured
+before an error or Ctrl-C is written too.
 """
 
 from __future__ import annotations
@@ -31,9 +32,24 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the comparison; 1 if a peer's losses disagree."""
     options = parse(arguments)
     pin(options.threads)
-    record: dict[str, Any] = {"machine": report.machine(options.threads), "started": time.strftime("%Y-%m-%d %H:%M:%S")}
-    record["dense_gflops"] = dense_limit(options.threads)
-    record["workloads"] = {}
+    record: dict[str, Any] = {
+        "machine": report.machine(options.threads),
+        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "dense_gflops": dense_limit(options.threads),
+        "workloads": {},
+    }
+    try:
+        measure(options, record)
+    finally:
+        if record["workloads"] and not options.no_save:
+            print("written:", *(str(p) for p in report.write(record, options.out)), sep="\n  ")
+    return 0 if all(w["agree"] for w in record["workloads"].values()) else 1
+
+
+def measure(options: argparse.Namespace, record: dict[str, Any]) -> None:
+    """Compare on each workload in turn, into `record`."""
     with tempfile.TemporaryDirectory(prefix="chainrule-bench-") as folder:
         for name in options.workloads:
             record["workloads"][name] = result = compare(WORKLOADS[name], options, Path(folder))
@@ -41,9 +57,6 @@ def main(arguments: list[str] | None = None) -> int:
     # The limit is the best the machine ever showed: measured again, as clocks and neighbours change.
     for library, rate in dense_limit(options.threads).items():
         record["dense_gflops"][library] = max(rate, record["dense_gflops"].get(library, 0.0))
-    if not options.no_save:
-        print("written:", *(str(p) for p in report.write(record, options.out)), sep="\n  ")
-    return 0 if all(w["agree"] for w in record["workloads"].values()) else 1
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -53,16 +66,17 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--workloads", type=names(WORKLOADS), default=list(WORKLOADS), help="comma-separated, default all"
     )
     parser.add_argument("--peers", type=names(PEERS), default=list(PEERS), help="comma-separated, default all")
-    parser.add_argument("--rounds", type=int, default=11, help="interleaved rounds (default 11)")
-    parser.add_argument("--seconds", type=float, default=0.4, help="length of one run (default 0.4)")
+    parser.add_argument("--rounds", type=int, help="interleaved rounds (default 11; 3 with --quick)")
+    parser.add_argument("--seconds", type=float, help="length of one run (default 0.4; 0.15 with --quick)")
     parser.add_argument("--threads", type=int, default=2, help="processors every peer may use (default 2)")
     parser.add_argument("--variant", default="", help="only variants whose label contains this text")
-    parser.add_argument("--quick", action="store_true", help="two variants a peer, 3 rounds of 0.15 s")
+    parser.add_argument("--quick", action="store_true", help="two variants a peer, few and short rounds")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder of the results")
     parser.add_argument("--no-save", action="store_true", help="print only")
     options = parser.parse_args(arguments)
-    if options.quick:
-        options.rounds, options.seconds = 3, 0.15
+    rounds, seconds = (3, 0.15) if options.quick else (11, 0.4)
+    options.rounds = rounds if options.rounds is None else options.rounds
+    options.seconds = seconds if options.seconds is None else options.seconds
     return options
 
 

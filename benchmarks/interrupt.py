@@ -5,6 +5,7 @@ A process trains in `fit`; a SIGINT is sent at a random moment, and the time unt
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import signal
@@ -15,7 +16,6 @@ from statistics import median
 
 from benchmarks.workloads import ROOT
 
-ROUNDS = 9
 CHILD = """
 import json, sys, time
 import numpy as np
@@ -49,13 +49,16 @@ def seconds(widths: list[int], rows: int, engine: str) -> float:
     return float(ended) - sent
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.interrupt", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9, help="signals to each network (default 9)")
+    options = parser.parse_args(arguments)
     layout = "{:24}{:12}{:>14}{:>14}"
     print(layout.format("network", "engine", "median ms", "slowest ms"))
     for widths, rows in (([8, 16, 2], 64), ([784, 512, 512, 10], 20_000)):
         for engine in ("compiled", "reference"):
-            found = [seconds(widths, rows, engine) for _ in range(ROUNDS)]
+            found = [seconds(widths, rows, engine) for _ in range(options.rounds)]
             name = "-".join(map(str, widths))
             print(layout.format(name, engine, f"{1e3 * median(found):.0f}", f"{1e3 * max(found):.0f}"), flush=True)
 

@@ -90,8 +90,8 @@ def ours(kind: str, m: int, k: int, n: int, workers: int) -> Callable[[int], obj
     shapes = {f"{name}_shape": array.shape for name, array in known.items() if array is not None}
     attributes = {name: shapes[name] for name in rule.attributes}
     a, b = operands(kind, m, k, n)
-    single = SingleRule(linear, rule, [known[name] for name in rule.operands], attributes, [(len(a), b.shape[1])],
-                        workers=workers)  # fmt: skip
+    inputs, outputs = [known[name] for name in rule.operands], [(len(a), b.shape[1])]
+    single = SingleRule(linear, rule, inputs, attributes, outputs, workers=workers)
     found = single.run()[0]
     np.testing.assert_allclose(found, a @ b, rtol=2e-4, atol=2e-4 * np.sqrt(a.shape[1]))
     return single.run

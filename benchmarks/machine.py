@@ -31,7 +31,11 @@ CACHE_VARIABLE = "CHAINRULE_CACHE"
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print and write `benchmarks/results/<date>-machine.json`."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.machine", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.machine",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "--rounds", type=int, default=5, help="repetitions of everything but the cold start (default 5)"
     )
@@ -44,8 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     record["import_seconds"] = import_times(options.rounds)
     record["installed_bytes"] = installed_sizes()
     show(record)
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / f"{time.strftime('%Y-%m-%d')}-machine.json"
+    path = report.unused(options.out, "-machine")
     path.write_text(json.dumps(record, indent=1) + "\n")
     print(f"written: {path}")
 
@@ -68,11 +71,21 @@ def starts(rounds: int) -> dict[str, dict[str, Any]]:
         for _ in range(rounds):
             warm.append(watch(train, words, place))
             if has(python_of("torch"), "torch"):
-                rival.append(watch(torch, [], place))
+                rival.append(watch(torch, [json.dumps(digits_settings())], place))
         found["chainrule, warm"] = summarise(warm)
         if rival:
             found["torch"] = summarise(rival)
     return found
+
+
+def digits_settings() -> dict[str, Any]:
+    """What `chainrule train digits` does where nothing else is said, for the rival to do the same."""
+    from chainrule.cli.settings import Settings
+    from chainrule.cli.specs import hidden_sizes, learning_rate
+
+    settings = Settings(data="digits")
+    told = {"hidden": hidden_sizes(settings.model), "lr": learning_rate(settings)}
+    return {**told, "epochs": settings.epochs, "batch": settings.batch_size}
 
 
 def watch(command: list[str], words: list[str], place: Path) -> dict[str, float]:

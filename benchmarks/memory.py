@@ -13,7 +13,6 @@ import importlib
 import json
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -44,8 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
         for name in options.workloads:
             record["workloads"][name] = found = measure(WORKLOADS[name], options, Path(folder))
             show(name, found)
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / f"{time.strftime('%Y-%m-%d')}-memory.json"
+    path = report.unused(options.out, "-memory")
     path.write_text(json.dumps(record, indent=1) + "\n")
     print(f"written: {path}")
 

@@ -108,7 +108,8 @@ def markdown(record: dict[str, Any]) -> str:
     limit = ", ".join(f"{library} {rate:.0f}" for library, rate in dense.items())
     lines = [
         f"Measured {record['started']} on {host['processor']}, {host['threads']} threads, {host['system']}, "
-        f"Python {host['python']}; load when starting: {host['load']}.",
+        f"Python {host['python']}; load when starting: {host['load']}. "
+        f"Medians of {record['rounds']} interleaved runs of {record['seconds']:g} s.",
         f"Dense float32 matrix product: {limit} GFLOP/s.",
         "",
     ]
@@ -153,15 +154,24 @@ def picture(record: dict[str, Any], path: Path) -> None:
 
 def write(record: dict[str, Any], folder: Path) -> list[Path]:
     """Write `<date>.json`, `.md` and `.png` into `folder`; the picture needs matplotlib."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / time.strftime("%Y-%m-%d")
-    paths = [stem.with_suffix(".json"), stem.with_suffix(".md")]
+    data = unused(folder, "")
+    paths = [data, data.with_suffix(".md")]
     paths[0].write_text(json.dumps(record, indent=1) + "\n")
     paths[1].write_text(markdown(record))
     try:
-        picture(record, stem.with_suffix(".png"))
+        picture(record, data.with_suffix(".png"))
     except ModuleNotFoundError:
         print("no picture: matplotlib is not installed")
     else:
-        paths.append(stem.with_suffix(".png"))
+        paths.append(data.with_suffix(".png"))
     return paths
+
+
+def unused(folder: Path, name: str) -> Path:
+    """`<date><name>.json` in `folder`, or `<date><name>-2.json` and so on: no record takes the place of another."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = time.strftime("%Y-%m-%d") + name
+    path, number = folder / f"{stem}.json", 2
+    while path.exists():
+        path, number = folder / f"{stem}-{number}.json", number + 1
+    return path

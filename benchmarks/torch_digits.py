@@ -1,6 +1,8 @@
 """What `chainrule train digits` does, in torch: the same network, rows, batch, epochs, optimizer; for memory and time.
 
-python -m benchmarks.torch_digits STARTED
+    python -m benchmarks.torch_digits STARTED SETTINGS     settings as JSON: hidden, lr, epochs, batch
+
+Writes {"first_step": seconds} as `first_step.py` does.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import json
 import os
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +19,10 @@ import numpy as np
 from benchmarks.first_step import REPORT_VARIABLE
 from benchmarks.workloads import ROOT
 
-EPOCHS, BATCH, LR = 60, 32, 1e-3
-
 
 def main() -> None:
     """Train on 70 % of the digits, validate on 10 % after each epoch, test on 20 %."""
-    started = float(sys.argv[1])
+    started, settings = float(sys.argv[1]), json.loads(sys.argv[2])
     import torch
     from torch import nn
 
@@ -32,13 +33,15 @@ def main() -> None:
         y = torch.from_numpy(arrays["y"].astype(np.int64))
     order = torch.randperm(len(x))
     test, validation, train = order.split([len(x) // 5, len(x) // 10, len(x) - len(x) // 5 - len(x) // 10])
-    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    widths = [64, *settings["hidden"], 10]
+    layers = [layer for i, o in pairwise(widths) for layer in (nn.Linear(i, o), nn.ReLU())]
+    model = nn.Sequential(*layers[:-1])
     loss_function = nn.CrossEntropyLoss()
-    optimizer = torch.optim.Adam(model.parameters(), lr=LR, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings["lr"], fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings["epochs"])
     report = Path(os.environ[REPORT_VARIABLE])
-    for _ in range(EPOCHS):
-        for rows in train[torch.randperm(len(train))].split(BATCH):
+    for _ in range(settings["epochs"]):
+        for rows in train[torch.randperm(len(train))].split(settings["batch"]):
             optimizer.zero_grad()
             loss = loss_function(model(x[rows]), y[rows])
             loss.backward()

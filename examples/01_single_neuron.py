@@ -93,7 +93,7 @@ def print_iteration(number: int, parameters: np.ndarray, y: np.ndarray) -> None:
     for i, (x1, x2) in enumerate(X):
         w1, w2, b = parameters
         print(
-            f"  step 2  sample ({x1:g}, {x2:g})  z = {w1:.6f}·{x1:g} + {w2:.6f}·{x2:g} + {b:.6f} = {hand['z'][i]:.6f}"
+            f"  step 2  sample ({x1:g}, {x2:g})  z = {w1:.6f}·{x1:g} {w2:+.6f}·{x2:g} {b:+.6f} = {hand['z'][i]:.6f}"
             f"   ŷ = σ(z) = {hand['prediction'][i]:.6f}   y = {y[i]:g}"
         )
     print(f"  step 3  L = ½[(ŷ₁−y₁)² + (ŷ₂−y₂)²] = {hand['loss']:.6f}")

@@ -16,7 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chainrule import errors, nn, optim
+    from chainrule import errors, models, nn, optim
     from chainrule.autodiff import functions
     from chainrule.autodiff.gradcheck import gradcheck
     from chainrule.autodiff.random import seed
@@ -41,6 +41,7 @@ _HOMES = {
 _MODULES = {
     "errors": "chainrule.errors",
     "functions": "chainrule.autodiff.functions",
+    "models": "chainrule.models",
     "nn": "chainrule.nn",
     "optim": "chainrule.optim",
 }
@@ -54,6 +55,7 @@ __all__ = [
     "functions",
     "gradcheck",
     "load",
+    "models",
     "nn",
     "no_grad",
     "optim",

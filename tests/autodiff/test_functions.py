@@ -5,7 +5,9 @@ import pytest
 
 import chainrule as cr
 from chainrule.autodiff import functions as f
+from chainrule.autodiff.tape import symbol, tracing
 from chainrule.errors import ShapeError
+from chainrule.ops.numbers import WITH_NUMBER
 from chainrule.ops.record import OPS
 
 RNG = np.random.default_rng(0)
@@ -16,7 +18,7 @@ def real(*shape):
 
 
 def test_every_op_has_a_function():
-    numbers = {"scale", "shift"}  # what x * 2 and x + 2 become
+    numbers = {"scale", "shift", *(op.name for op in WITH_NUMBER.values())}  # what x * 2, x + 2 and others become
     assert [name for name in OPS if name not in numbers and not callable(getattr(f, name, None))] == []
 
 
@@ -103,6 +105,61 @@ def test_numbers_on_either_side():
     assert f.where(x > 0, x, 0.0).data.tolist() == [1.0, 0.0]
     assert f.where([True, False], 1.0, x).data.tolist() == [1.0, -2.0]
     assert (3.0 > x).data.tolist() == [1.0, 1.0]  # noqa: SIM300 - the reflected form
+
+
+NUMBER_FORMS = {
+    "x + c": lambda x, c: x + c,
+    "c + x": lambda x, c: c + x,
+    "x - c": lambda x, c: x - c,
+    "c - x": lambda x, c: c - x,
+    "x * c": lambda x, c: x * c,
+    "x / c": lambda x, c: x / c,
+    "c / x": lambda x, c: c / x,
+    "max(x, c)": f.maximum,
+    "max(c, x)": lambda x, c: f.maximum(c, x),
+    "min(x, c)": f.minimum,
+    "min(c, x)": lambda x, c: f.minimum(c, x),
+    "where(x, c)": lambda x, c: f.where([[1, 0, 1], [0, 1, 1]], x, c),
+    "where(c, x)": lambda x, c: f.where([[1, 0, 1], [0, 1, 1]], c, x),
+    "x > c": lambda x, c: x > c,
+    "c > x": lambda x, c: f.greater(c, x),
+    "x >= c": lambda x, c: x >= c,
+    "c >= x": lambda x, c: f.greater_equal(c, x),
+    "x < c": lambda x, c: x < c,
+    "c < x": lambda x, c: f.less(c, x),
+    "x <= c": lambda x, c: x <= c,
+    "c <= x": lambda x, c: f.less_equal(c, x),
+    "x == c": lambda x, c: x == c,
+    "c == x": lambda x, c: f.equal(c, x),
+    "x != c": lambda x, c: x != c,
+}
+
+
+@pytest.mark.parametrize("function", NUMBER_FORMS.values(), ids=NUMBER_FORMS)
+def test_a_number_is_what_an_array_full_of_it_is(function):
+    values, c = [[0.75, -1.5, 0.3], [1.25, 2.0, np.nan]], 0.75  # one is a tie
+    x, twin = cr.tensor(values, requires_grad=True), cr.tensor(values, requires_grad=True)
+    y, expected = function(x, c), function(twin, np.full((2, 3), c, np.float32))
+    np.testing.assert_array_equal(y.data, expected.data)
+    assert y.requires_grad == expected.requires_grad
+    if y.requires_grad:
+        f.sum(y).backward()
+        f.sum(expected).backward()
+        np.testing.assert_array_equal(x.grad, twin.grad)
+
+
+@pytest.mark.parametrize("function", NUMBER_FORMS.values(), ids=NUMBER_FORMS)
+def test_a_number_fills_no_array(function):
+    with tracing() as tape:
+        function(symbol((2, 3), np.float32, "x"), 0.75)
+    assert "broadcast" not in [node.op.name for node in tape.nodes]
+
+
+def test_whole_numbers_are_compared_as_they_are():
+    x = cr.tensor([2**24, 2**24 + 1])  # one number in float32
+    assert (x == 2**24).data.tolist() == [1.0, 0.0]
+    assert (2**24 < x).data.tolist() == [0.0, 1.0]  # noqa: SIM300 - the reflected form
+    assert (cr.tensor([1, 2, 3]) >= 1.5).data.tolist() == [0.0, 1.0, 1.0]
 
 
 def test_shapes_that_do_not_fit_name_the_op():

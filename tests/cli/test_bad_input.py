@@ -31,6 +31,13 @@ TABLES: dict[str, tuple[str, str, list[str], str]] = {
     "unknown format": ("t.docx", GOOD, ["--target", "y"], "names no known table format"),
     "missing column": ("t.csv", GOOD, ["--target", "Y2"], 'there is no column "Y2": did you mean "y"?'),
     "no target named": ("t.csv", GOOD, [], "which column is to be predicted? Name it with --target COLUMN"),
+    "columns of text": (
+        "t.csv",
+        "a,b,c,y\n" + "1,x,z,0\n2,x,z,1\n" * 9,
+        ["--target", "y"],
+        'column "b", row 1: "x" is text where a number belongs: write it as a number, or leave the columns of text out '
+        "with --drop b,c",
+    ),
     "text in numbers": ("t.csv", GOOD + "red,2,1\n", ["--target", "y"], 'column "a", row 21: "red" is text'),
     "missing value": ("t.csv", GOOD + ",2,1\n", ["--target", "y"], 'column "a" misses 1 of 21 values, first in row 21'),
     "infinite value": (
@@ -54,18 +61,18 @@ TABLES: dict[str, tuple[str, str, list[str], str]] = {
 # Arguments, and words of the message.
 WORDS: dict[str, tuple[list[str], str]] = {
     "unknown command": (["trian", "digits"], "trian"),
-    "unknown option": (["train", "digits", "--epoch", "3"], "--epoch"),
+    "unknown option": (["train", "digits", "--epoch", "3"], "Possible options: --epochs"),
     "option without value": (["train", "digits", "--lr"], "--lr"),
     "unknown data": (["train", "digit"], 'did you mean "digits"?'),
-    "no data": (["train"], "data is empty"),
+    "no data": (["train"], "no data is named: give a bundled set or a file"),
     "no such file": (["train", "no.csv", "--target", "y"], "no.csv: there is no such file"),
     "a folder": (["train", "folder.csv", "--target", "y"], "folder.csv: cannot be read"),
     "lr NaN": (["train", "digits", "--lr", "nan"], "lr is nan, expected a finite number, more than 0"),
     "lr negative": (["train", "digits", "--lr", "-1"], "lr is -1.0"),
-    "lr text": (["train", "digits", "--lr", "fast"], "--lr"),
+    "lr text": (["train", "digits", "--lr", "fast"], 'lr is "fast", expected a number'),
     "lr text by name": (["train", "digits", "lr=fast"], 'lr is "fast", expected a number'),
     "epochs 0": (["train", "digits", "--epochs", "0"], "epochs is 0"),
-    "epochs 2.5": (["train", "digits", "epochs=2.5"], "epochs is 2.5, expected a whole number"),
+    "epochs 2.5": (["train", "digits", "--epochs", "2.5"], "epochs is '2.5', expected a whole number"),
     "batch of no rows": (["train", "digits", "--batch-size", "0"], "batch_size is 0"),
     "seed negative": (["train", "digits", "--seed", "-1"], "seed is -1"),
     "seed too large": (["train", "digits", f"seed={2**64}"], "expected a whole number from 0 to 2**64 - 1"),
@@ -77,7 +84,7 @@ WORDS: dict[str, tuple[list[str], str]] = {
     ),
     "unknown key": (["train", "digits", "epoch=3"], '"epoch" is no setting: did you mean "epochs"?'),
     "word that is no key": (["train", "digits", "quickly"], '"quickly" is neither an option nor key=value'),
-    "value that is not YAML": (["train", "digits", "epochs={"], 'epochs is "{"'),
+    "value of another kind": (["train", "digits", "epochs={"], "epochs is '{', expected a whole number"),
     "empty value": (["train", "digits", "epochs="], "epochs is empty"),
     "unknown network": (["train", "digits", "--model", "mpl:64"], 'model: "mpl:64" is unknown: did you mean "mlp"?'),
     "network without sizes": (["train", "digits", "--model", "mlp"], "expected sizes of hidden layers"),
@@ -101,8 +108,11 @@ WORDS: dict[str, tuple[list[str], str]] = {
     "no runs": (["info"], "there are no runs in runs/"),
     "no such run": (["evaluate", "runs/x"], "there is no such run"),
     "not a run": (["evaluate", "folder.csv"], "not a run's folder"),
-    "predict without data": (["predict", "latest"], "DATA"),
-    "threads of evaluate": (["evaluate", "latest", "--threads", "0"], "--threads"),
+    "predict without data": (["predict", "latest"], "Missing argument 'DATA': see `chainrule predict -h`"),
+    "threads of evaluate": (
+        ["evaluate", "latest", "--threads", "0"],
+        "evaluate: threads is 0, expected a whole number, at least 1",
+    ),
     "out is a file": (["train", "digits", "--out", "key.yaml", *QUICK], "key.yaml"),
 }
 
@@ -244,7 +254,7 @@ def test_a_reader_that_has_gone(tmp_path: Path) -> None:
 # Runs that have been damaged: what is done to a file, and words of the message.
 DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "config gone": ("config.yaml", Path.unlink, "not a run's folder, it has no config.yaml"),
-    "weights gone": ("model.safetensors", Path.unlink, "not a run's folder, it has no model.safetensors"),
+    "weights gone": ("model.safetensors", Path.unlink, "no model.safetensors in it, the weights: the run goes on"),
     "weights cut": ("model.safetensors", lambda p: p.write_bytes(p.read_bytes()[:-50]), "model.safetensors"),
     "weights empty": ("model.safetensors", lambda p: p.write_bytes(b""), "model.safetensors"),
     "record damaged": ("data.json", lambda p: p.write_text("{"), "data.json: damaged, it is not JSON any more"),

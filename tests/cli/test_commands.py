@@ -69,7 +69,10 @@ def test_evaluate_counts_rows_never_trained_on(chainrule: Command, flowers: Path
         outcome = chainrule("evaluate", run, *data)
         assert "flowers: the 18 test rows of 90, the others were trained on" in outcome.lines
         assert outcome.lines[-1] == f"accuracy: {results['test']['accuracy']:.4f}"
-    assert "flowers: 90 rows" in chainrule("evaluate", run, "--all-rows").lines
+    every = "flowers: 90 rows, those it was trained on among them"
+    assert every in chainrule("evaluate", run, "--all-rows").lines
+    untested = train(chainrule, flowers, "--target", "kind", "test_size=0", *QUICK)
+    assert every in chainrule("evaluate", untested).lines
     (tmp_path / "new.csv").write_text("\n".join(flowers.read_text().splitlines()[:13]) + "\n")
     assert "new: 12 rows" in chainrule("evaluate", run, "new.csv").lines
     flowers.write_text("\n".join(flowers.read_text().splitlines()[:50]))
@@ -82,6 +85,13 @@ def test_info(chainrule: Command, flowers: Path) -> None:
     assert outcome.lines[0] == f"run: {run}"
     for words in ("Linear", "total", "51", "batch_size", "mlp:8", "ended: finished, after 3 epochs", "test accuracy:"):
         assert words in outcome.out, words
+
+
+def test_wrong_settings_are_named_before_the_table_is_read(chainrule: Command) -> None:
+    for word, message in (("model=rnn", "model:"), ("schedule=step", "schedule:"), ("momentum=0.5", "momentum:")):
+        outcome = chainrule("train", "digits", word)
+        assert (outcome.status, outcome.out) == (2, "")
+        assert outcome.err.startswith(f"chainrule: {message}")
 
 
 def test_a_config_trains_the_same_network_again(chainrule: Command, flowers: Path) -> None:
@@ -129,7 +139,7 @@ def test_without_matplotlib_the_run_goes_on(chainrule: Command, flowers: Path, m
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     outcome = chainrule("train", flowers, "--target", "kind", *QUICK)
     assert outcome.status == 0
-    assert 'no loss.png, as matplotlib is not installed: pip install "chainrule[plots]"' in outcome.lines
+    assert 'no loss.png, confusion.png, as matplotlib is not installed: pip install "chainrule[plots]"' in outcome.lines
     assert outcome.lines[-1].startswith("run: ")
 
 
@@ -156,6 +166,14 @@ def test_help_has_examples(chainrule: Command, command: list[str]) -> None:
     assert "xample" in outcome.out or not command
 
 
+def test_no_command_is_a_call_for_help(chainrule: Command, tmp_path: Path) -> None:
+    outcome = chainrule()
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out == chainrule("--help").out
+    done = subprocess.run([sys.executable, "-m", "chainrule"], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert "Usage: chainrule [OPTIONS] COMMAND" in done.stdout
+
+
 def test_help_and_mistakes_load_neither_engine_nor_matplotlib(tmp_path: Path) -> None:
     code = (
         "import sys; from chainrule.cli.main import main; main(sys.argv[1:]);"
@@ -173,10 +191,10 @@ def test_version(chainrule: Command) -> None:
 
 
 def test_our_own_mistakes_are_one_line(chainrule: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(source: str) -> None:
+    def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("chainrule.cli.training.load_table", broken)
+    monkeypatch.setattr("chainrule.cli.loading.load_data", broken)
     outcome = chainrule("train", "digits")
     assert outcome.status == 1
     assert outcome.err.startswith("chainrule: internal error: ZeroDivisionError: a bug: set CHAINRULE_TRACEBACK=1")

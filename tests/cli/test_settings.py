@@ -14,8 +14,9 @@ from chainrule.errors import OptionError
 def test_the_command_line_wins(tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text("data: digits\nlr: 1e-2\nepochs: 7\nbatch-size: 8\n")
-    settings = resolve(config, {"epochs": 9, "seed": None}, ["lr=5e-3", "batch-size=16"])
+    settings = resolve(config, {"epochs": "9", "seed": None, "out": "none"}, ["lr=5e-3", "batch-size=16"])
     assert (settings.lr, settings.epochs, settings.batch_size, settings.seed) == (5e-3, 9, 16, 0)
+    assert settings.out == "none"
 
 
 def test_settings_survive_yaml() -> None:
@@ -28,11 +29,13 @@ def test_settings_survive_yaml() -> None:
 @pytest.mark.parametrize(
     ("text", "name", "value"),
     [
-        ("lr=0.1", "lr", 0.1),
+        ("lr=0.1", "lr", "0.1"),
         ("clip_norm=null", "clip_norm", None),
         ("model=mlp:8", "model", "mlp:8"),
         ("target=1", "target", "1"),
         ("threads=2", "threads", 2),
+        ("seed=010", "seed", 10),
+        ("epochs=1:30", "epochs", "1:30"),
     ],
 )
 def test_key_value(text: str, name: str, value: object) -> None:

@@ -90,6 +90,14 @@ def test_a_missing_target_is_not_filled() -> None:
     assert prepare(holes, "y", missing="drop")[1].table.rows == 27
 
 
+def test_truth_values_are_numbers() -> None:
+    _, parts = prepare(table(c=["True", "false", ""], d=["TRUE", "FALSE", "x"]), "y", drop=("d",), missing="mean")
+    ones, zeros, filled = (set(parts.x[i::3, 2].tolist()) for i in range(3))
+    assert max(zeros) < 0 < min(ones)
+    assert filled == {0.0}
+    assert prepare(table(t=["True", "False"]), "t")[0].classes == ("False", "True")
+
+
 def test_later_tables_are_treated_alike() -> None:
     preparation, parts = prepare(table(t=["no", "yes"]), "t", missing="mean")
     again = Preparation.from_dict(json.loads(json.dumps(preparation.to_dict())))
@@ -111,6 +119,24 @@ def test_later_tables_may_lack_the_target_but_not_a_feature() -> None:
         preparation.whole_rows(Table("u.csv", columns), with_target=False)
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            [1.0, float("nan")],
+            'column "a" misses 20 of 40 values, first in row 2: fill them in, or leave such rows out',
+        ),
+        (["red"], 'column "a", row 1: "red" is text where a number belongs: write it as a number, as in the table'),
+        ([1.0, 1e100], 'column "a", row 2: 1e+100 is too far from the values of the training, which lie around 4'),
+    ],
+)
+def test_mistakes_in_later_tables_name_no_option_of_training(values: list[Any], words: str) -> None:
+    preparation, _ = prepare(table(), "y")
+    with pytest.raises(DataError, match=re.escape(words)) as caught:
+        preparation.x(preparation.whole_rows(table(a=values), with_target=False))
+    assert "--" not in str(caught.value)
+
+
 @pytest.mark.parametrize("values", [["no", "maybe"], [0.0, 7.0]])
 def test_a_class_never_seen_is_named(values: list[Any]) -> None:
     preparation, _ = prepare(table(t=["no", "yes"] if isinstance(values[0], str) else [0.0, 1.0]), "t")
@@ -122,6 +148,8 @@ def test_a_class_never_seen_is_named(values: list[Any]) -> None:
 def test_classes_of_text_may_look_like_numbers() -> None:
     preparation, _ = prepare(table(t=["1", "2", "x"]), "t")
     np.testing.assert_array_equal(preparation.y(table(t=[2.0, 1.0]))[:2], [1, 0])
+    preparation, _ = prepare(table(t=["1234567", "x"]), "t")
+    np.testing.assert_array_equal(preparation.y(table(t=[1234567.0])), 0)
     preparation, _ = prepare(table(t=[1.0, 2.0]), "t")
     with pytest.raises(LabelError, match="holds text, the classes are 1, 2"):
         preparation.y(table(t=["1", "x"]))
@@ -135,8 +163,38 @@ WRONG: dict[str, tuple[Table, dict[str, Any], type[ChainruleError], str]] = {
     "text feature": (table(c=["1", "x"]), {}, DataError, 'column "c", row 2: "x" is text where a number belongs'),
     "infinite feature": (table(c=[1.0, np.inf]), {}, DataError, 'column "c", row 2: inf is not a finite number'),
     "infinite quantity": (table(y=[1.5, np.inf]), {"task": "regress"}, DataError, 'column "y", row 2: inf'),
-    "empty feature": (table(c=[np.nan]), {"missing": "mean"}, DataError, 'column "c" has no value in any training row'),
-    "no whole row": (table(c=[np.nan]), {"missing": "drop"}, DataError, "every row misses some value"),
+    "several text features": (
+        table(c=["x"], d=["y"], e=["1", "z"]),
+        {},
+        DataError,
+        'column "c", row 1: "x" is text where a number belongs: write it as a number, or leave the columns of text out '
+        "with --drop c,d,e",
+    ),
+    "decimal comma": (table(c=["1,5"]), {}, DataError, "write decimals with a point, and thousands without a comma"),
+    "huge feature": (
+        table(c=[1.0, 1e200]),
+        {},
+        DataError,
+        'column "c", row 2: 1e+200 is too large, 1e+150 is the most',
+    ),
+    "empty feature": (
+        table(**{"c d": [np.nan]}),
+        {},
+        DataError,
+        "has no value in any row: leave it out with --drop 'c d'",
+    ),
+    "feature empty in training": (
+        table(c=[*[np.nan] * (N - 1), 1.0]),
+        {"missing": "mean", "test": 0.8},
+        DataError,
+        'column "c" has no value in any training row: leave it out with --drop c',
+    ),
+    "no whole row": (
+        table(c=[np.nan, 1.0], d=[1.0, np.nan, np.nan, np.nan]),
+        {"missing": "drop"},
+        DataError,
+        'every row misses some value, most often that of "d"',
+    ),
     "fractions as classes": (
         table(y=[1.0, 2.5]),
         {"task": "classify"},

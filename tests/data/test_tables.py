@@ -73,11 +73,13 @@ def test_a_header_of_column_numbers_is_a_header(tmp_path: Path) -> None:
 def test_parquet(tmp_path: Path) -> None:
     polars = pytest.importorskip("polars")
     frame = polars.DataFrame({"a": [1, None, 3], "b": [True, False, None], "c": ["x", None, "y"], "d": [0.5, 1.5, 2.5]})
+    frame = frame.with_columns(e=None)
     frame.write_parquet(tmp_path / "t.parquet")
     columns = read_table(tmp_path / "t.parquet").columns
     np.testing.assert_array_equal(columns["a"], [1.0, np.nan, 3.0])
     np.testing.assert_array_equal(columns["b"], [1.0, 0.0, np.nan])
     assert columns["c"].tolist() == ["x", "", "y"]
+    assert np.isnan(columns["e"]).all()
     assert columns["d"].dtype == np.float64
 
 

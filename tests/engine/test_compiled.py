@@ -241,24 +241,9 @@ def test_a_gradient_that_is_not_finite_stops_before_the_update() -> None:
     p["w"].data = np.zeros((1, 1), "f4")
     engine = CompiledEngine(lambda x: fn.sqrt(x @ p["w"]), mean_squared, p, UPDATES["sgd"])
     engine.bind(np.ones((4, 1), "f4"), np.ones((4, 1), "f4"))
-    with pytest.raises(NonFiniteError, match="step 0: a gradient is not finite"):
+    with pytest.raises(NonFiniteError, match='step 0: the gradient of "w" is -inf'):
         engine.run(np.zeros((3, 2), np.int64), coefficients("sgd", 3), 0)
     assert p["w"].data[0, 0] == 0.0
-
-
-@pytest.mark.parametrize("update", ["sgd", "adam"])
-@pytest.mark.parametrize("width", [2, 400])  # with and without a snapshot
-def test_weights_stay_finite_where_lr_times_the_gradient_overflows(width: int, update: str) -> None:
-    p = parameters("float32", w=(5, width), v=(width, 3))
-    x, y = data("float32", mean_squared)
-    for options in ({}, {"clip_norm": 1.0}):
-        engine = CompiledEngine(lambda x: fn.tanh(x @ p["w"]) @ p["v"], mean_squared, p, UPDATES[update], **options)
-        before = {name: t.data.copy() for name, t in p.items()}
-        engine.bind(x, y)
-        with pytest.raises(NonFiniteError, match="step 7: lr times the gradient overflows"):
-            engine.run(indices(1, 16), coefficients(update, 1, 3e38), 7)
-        for name, tensor in p.items():
-            np.testing.assert_array_equal(tensor.data, before[name])
 
 
 def test_weights_that_are_not_finite_from_the_start_are_told_by_the_loss() -> None:
@@ -269,19 +254,6 @@ def test_weights_that_are_not_finite_from_the_start_are_told_by_the_loss() -> No
         made.bind(*data("float32", mean_squared))
         with pytest.raises(NonFiniteError, match="step 0: the loss is nan"):
             made.run(indices(3, 4), coefficients("sgd", 3), 0)
-
-
-def test_an_update_that_overflows_is_undone() -> None:
-    p = parameters("float32", w=(1, 1))
-    engine = CompiledEngine(lambda x: x @ p["w"], mean_squared, p, UPDATES["sgd"])
-    p["w"].data = np.ones((1, 1), "f4")
-    engine.bind(np.ones((4, 1), "f4"), np.full((4, 1), 2.0, "f4"))
-    c = coefficients("sgd", 5, 0.1) * np.array([[1.0, 0.0]])
-    c[3, 1] = 1e39  # weight decay
-    with pytest.raises(NonFiniteError, match="step 3: an updated weight") as caught:
-        engine.run(np.zeros((5, 2), np.int64), c, 0)
-    assert caught.value.step == 3
-    assert p["w"].data[0, 0] == pytest.approx(2.0 - 0.8**3)
 
 
 def test_control_flow_on_values_says_to_use_the_reference_engine() -> None:

@@ -21,11 +21,11 @@ SHAPES = [(1, 1), (2, 3), (5, 1), (6, 7), (7, 4), (9, 2), (11, 5), (12, 16), (13
 
 @pytest.fixture(scope="module", params=[(w, d) for w in WIDTHS for d in ("float32", "float64")], ids="-".join)
 def compiled(request: Any) -> Any:
-    """panel and pack_transposed for one width and dtype, compiled for this machine whatever its own width."""
+    """The three symbols for one width and dtype, compiled for this machine whatever its own width."""
     name, dtype = request.param[0], np.dtype(request.param[1])
     here = processor()
     target = Processor(here.name, here.features, *WIDTHS[name])
-    names = [f"{n}_{name.replace('-', '')}_{dtype}" for n in ("panel", "pack")]
+    names = [f"{n}_{name.replace('-', '')}_{dtype}" for n in ("panel", "lane_panel", "pack")]
     code = target_machine().emit_object(llvm.parse_assembly(microkernel(dtype, target, *names)))
     linker = llvm.create_lljit_compiler(target_machine())
     builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
@@ -34,7 +34,7 @@ def compiled(request: Any) -> Any:
     library = builder.link(linker, names[0])
     functions = [
         ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(library[symbol])
-        for symbol, count in zip(names, (15, 6), strict=True)
+        for symbol, count in zip(names, (15, 15, 6), strict=True)
     ]
     return dtype, target.panel(dtype), functions, (library, linker)
 
@@ -42,7 +42,7 @@ def compiled(request: Any) -> Any:
 @pytest.mark.parametrize(("rows", "depth"), SHAPES)
 @pytest.mark.parametrize("turned", [False, True], ids=["by rows", "by columns"])
 def test_panel_is_a_matrix_product(compiled: Any, rows: int, depth: int, turned: bool) -> None:
-    dtype, width, (run, _), _keep = compiled
+    dtype, width, (run, *_), _keep = compiled
     rng = np.random.default_rng(rows * depth)
     for columns in {1, width // 2 - 1, width // 2, width // 2 + 1, width - 1, width} - {0}:
         a, b = rng.normal(size=(rows, depth)).astype(dtype), rng.normal(size=(depth, columns)).astype(dtype)
@@ -63,7 +63,7 @@ def test_panel_is_a_matrix_product(compiled: Any, rows: int, depth: int, turned:
 
 def test_outer_loop_walks_overlapping_rows(compiled: Any) -> None:
     """As a convolution does: neighbouring rows of A overlap, the outer loop steps from one image row to the next."""
-    dtype, width, (run, _), _keep = compiled
+    dtype, width, (run, *_), _keep = compiled
     rng = np.random.default_rng(3)
     image, kernel = rng.normal(size=(5, 9)).astype(dtype), rng.normal(size=(3, 3, width)).astype(dtype)
     c = np.zeros((7, width), dtype)
@@ -75,9 +75,30 @@ def test_outer_loop_walks_overlapping_rows(compiled: Any) -> None:
     np.testing.assert_allclose(c, patches.astype("d") @ kernel.reshape(9, width), atol=1e-5)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 5, 7, 12, 31])
+def test_lane_panel_keeps_channels_apart(compiled: Any, rows: int) -> None:
+    """A depthwise convolution of one row of pixels, with 3 x 4 taps."""
+    dtype, width, (_, run, _), _keep = compiled
+    rng = np.random.default_rng(rows)
+    for channels in {1, width // 2 - 1, width // 2, width // 2 + 1, width - 1, width} - {0}:
+        image = rng.normal(size=(3, rows + 3, channels)).astype(dtype)
+        taps, bias = (rng.normal(size=(*shape, channels)).astype(dtype) for shape in ((3, 4), ()))
+        windows = np.lib.stride_tricks.sliding_window_view(image.astype("d"), 4, axis=1)  # (3, rows, channels, 4)
+        for add in (0, 1):
+            c = rng.normal(size=(rows, channels + 2)).astype(dtype)
+            before = c.copy()
+            run(
+                rows, 3, 4, image.ctypes.data, channels, channels, (rows + 3) * channels, taps.ctypes.data, channels,
+                4 * channels, c.ctypes.data, channels + 2, add, bias.ctypes.data, channels,
+            )  # fmt: skip
+            expected = np.einsum("ipcj,ijc->pc", windows, taps) + bias + add * before[:, :channels]
+            np.testing.assert_allclose(c[:, :channels], expected, rtol=0, atol=1e-5 if dtype == "f4" else 1e-13)
+            np.testing.assert_array_equal(c[:, channels:], before[:, channels:])
+
+
 @pytest.mark.parametrize("depth", [1, 3, 15, 16, 17, 40])
 def test_packing_turns_and_fills_with_zeros(compiled: Any, depth: int) -> None:
-    dtype, width, (_, pack), _keep = compiled
+    dtype, width, (*_, pack), _keep = compiled
     for columns in (1, width // 2, width - 1, width):
         source = np.random.default_rng(depth).normal(size=(columns, depth)).astype(dtype)
         room = -(-depth // (width // 2)) * (width // 2)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dis
 import math
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chainrule.errors import OptionError
-from chainrule.native import machine
+from chainrule.native import machine, workers
 from chainrule.native.workers import default_workers, run_together
 
 
@@ -61,6 +64,60 @@ def test_an_error_in_the_caller_aborts_the_others() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run_together(job, 3, abort=release.set)
+
+
+ANSWERED_AFTER = ("CALL", "JUMP_BACKWARD", "RESUME")  # instructions after which Python looks for signals
+
+
+def interrupted_at(place: int, job: Callable[[int], None], abort: Callable[[], None]) -> bool:
+    """Run a team of three with Ctrl-C at one of the places in `run_together` where Python answers it; False if it has
+    fewer."""
+    names = {i.offset: i.opname for i in dis.get_instructions(run_together)}
+    count, previous = 0, ""
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal count, previous
+        if frame.f_code is not run_together.__code__:
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "opcode":
+            count += previous.startswith(ANSWERED_AFTER)
+            previous = names[frame.f_lasti]
+            if count == place:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        run_together(job, 3, abort)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_ctrl_c_anywhere_leaves_nobody_running() -> None:
+    place, interrupted = 0, True
+    while interrupted:
+        place += 1
+        stop = threading.Event()
+        running: list[int] = []
+
+        def job(worker: int, stop: Any = stop, running: list[int] = running) -> None:
+            if worker == 0:
+                stop.set()  # as the end of a program, where no one is interrupted
+                return
+            running.append(worker)
+            assert stop.wait(20)
+            running.remove(worker)
+
+        interrupted = interrupted_at(place, job, stop.set)
+        assert running == []
+        assert len(set(workers._idle)) == len(workers._idle)
+    assert place > 10
+    run_together(lambda _: None, 3, abort=lambda: None)
 
 
 def test_a_forked_child_starts_its_own_workers() -> None:

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 import chainrule.ops
-from chainrule.autodiff.apply import apply
+from chainrule.autodiff.apply import LABELS, apply
 from chainrule.engine.single import SingleRule
 from chainrule.native.kernel import RANK, Address, Call
 from chainrule.native.state import SEED, STEP
@@ -59,9 +59,10 @@ class Case:
         return {n: self.attributes[n] if n in self.attributes else shapes[n] for n in rule.attributes}
 
     def operands(self, rule: Rule) -> list[Array | None]:
-        """The arrays a rule asks for."""
+        """The arrays a rule asks for, gradients of other inputs among them."""
         known = {**self.results, **self.given}
-        return [known.get(n) for n in rule.operands]
+        others = {f"d{name}": gradient for name, gradient in self.op.gradients.items()}
+        return [self.expected(others[n])[0] if n in others else known.get(n) for n in rule.operands]
 
     def expected(self, rule: Rule) -> list[Array]:
         """What the rule's definition answers."""
@@ -92,7 +93,7 @@ def draw(op: Op, sample: Sample, dtype: str) -> list[Array | None]:
 
 def in_dtype(op: Op, name: str, array: Array, dtype: str) -> Array:
     """As an op gets it: whole numbers stay where they are labels."""
-    is_label = array.dtype.kind in "iu" and not op.pointwise and name not in op.gradients
+    is_label = array.dtype.kind in "iu" and name == LABELS
     return array.astype(np.int64 if is_label else dtype)
 
 

@@ -61,6 +61,41 @@ def slice_(x, *, index):
     return x
 
 
+def batch_norm(x, scale, shift, *, eps):
+    """torch refuses one value per channel: there, y is the shift."""
+    return normalized(x, scale, shift, tuple(range(x.ndim - 1)), eps)
+
+
+def normalized(x, scale, shift, axes, eps):
+    """By the formula, as autograd differentiates it; an empty array stays what it is."""
+    if axes and x.numel():
+        mean, variance = x.mean(axes, keepdim=True), x.var(axes, correction=0, keepdim=True)
+    else:
+        mean, variance = x, torch.zeros_like(x)
+    return (x - mean) / torch.sqrt(variance + eps) * scale + shift
+
+
+def normalize(x, scale, shift, mean, variance, *, eps):
+    return (x - mean) / torch.sqrt(variance.to(x.dtype) + eps) * scale + shift
+
+
+def layer_norm(x, scale, shift, *, eps):
+    if scale.numel() == 1:  # a value alone is its own mean: torch's gradient is what rounding left over
+        return x * 0 + scale * 0 + shift
+    return F.layer_norm(x, scale.shape, scale, shift, eps)
+
+
+def group_norm(x, scale, shift, *, groups, eps):
+    if x.numel() == 1:
+        return x * 0 + scale * 0 + shift
+    return F.group_norm(x.movedim(-1, 1), groups, scale, shift, eps).movedim(1, -1)
+
+
+def dropout_channels(x, *, p, number, seed, step):
+    kept = mask((x.shape[0], x.shape[-1]), p, number, seed, step)
+    return x * torch.tensor(kept).reshape(x.shape[0], *[1] * (x.ndim - 2), x.shape[-1]) * scale_of(p)
+
+
 def over_all(function):
     """A reduction over `axis`, where torch has no tuple for all axes or for none of them."""
 
@@ -70,38 +105,105 @@ def over_all(function):
     return reduce
 
 
+def on_images(function):
+    """A function of torch's images (n, c, h, w), applied to ours."""
+    return lambda x, **attributes: function(x.permute(0, 3, 1, 2), **attributes).permute(0, 2, 3, 1)
+
+
+def framed(x, padding, fill):
+    """torch pads both sides of an axis alike, ours may differ."""
+    (top, bottom), (left, right) = padding
+    return F.pad(x, (left, right, top, bottom), value=fill)
+
+
+@on_images
+def max_pool2d(x, *, kernel, stride, padding, dilation, ceil_mode):
+    if all(before == after for before, after in padding):
+        return F.max_pool2d(x, kernel, stride, [before for before, _ in padding], dilation, ceil_mode)
+    return F.max_pool2d(framed(x, padding, -torch.inf), kernel, stride, 0, dilation, ceil_mode)
+
+
+@on_images
+def avg_pool2d(x, *, kernel, stride, padding, ceil_mode, count_include_pad):
+    return F.avg_pool2d(x, kernel, stride, [before for before, _ in padding], ceil_mode, count_include_pad)
+
+
+def images(function, layout):
+    """A convolution of torch's on our images (n, h, w, c), padded beforehand; `layout` is the order of our weights."""
+
+    def convolve(x, w, b, *, padding, **attributes):
+        (top, bottom), (left, right) = padding
+        x = x.permute(0, 3, 1, 2)
+        if function is F.conv2d:
+            return function(F.pad(x, (left, right, top, bottom)), w.permute(layout), b, **attributes).permute(
+                0, 2, 3, 1
+            )
+        y = function(x, w.permute(layout), b, **attributes)
+        return y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right].permute(0, 2, 3, 1)
+
+    return convolve
+
+
+def with_number(function):
+    """A function of two tensors, the second full of a number."""
+    return lambda a, *, b: function(a, torch.full_like(a, b))
+
+
 TORCH = {
+    "adaptive_avg_pool2d": on_images(lambda x, *, size: F.adaptive_avg_pool2d(x, size)),
+    "avg_pool2d": avg_pool2d,
+    "max_pool2d": max_pool2d,
+    "upsample_nearest": on_images(lambda x, *, scale: F.interpolate(x, scale_factor=scale, mode="nearest")),
+    "zero_pad2d": on_images(lambda x, *, padding: framed(x, padding, 0.0)),
     "absolute": torch.abs,
     "add": torch.add,
+    "batch_norm": batch_norm,
     "binary_cross_entropy": binary_cross_entropy,
     "broadcast": lambda x, *, shape: torch.broadcast_to(x, shape),
     "clip": lambda x, *, low, high: torch.clamp(x, low, high),
     "concatenate": lambda a, b, *, axis: torch.cat((a, b), axis),
+    "conv2d": images(F.conv2d, (3, 2, 0, 1)),
+    "conv_transpose2d": images(F.conv_transpose2d, (3, 2, 0, 1)),
     "cross_entropy": cross_entropy,
     "divide": torch.div,
+    "divide_number": with_number(torch.div),
     "dropout": dropout,
+    "dropout_channels": dropout_channels,
     "elu": lambda x, *, alpha: F.elu(x, alpha),
     "equal": torch.eq,
+    "equal_number": with_number(torch.eq),
     "exp": torch.exp,
     "gelu": F.gelu,
     "greater": torch.gt,
     "greater_equal": torch.ge,
+    "greater_equal_number": with_number(torch.ge),
+    "greater_number": with_number(torch.gt),
+    "group_norm": group_norm,
     "huber": elementwise(F.huber_loss),
+    "layer_norm": layer_norm,
     "leaky_relu": lambda x, *, slope: F.leaky_relu(x, slope),
+    "lerp": lambda a, b, *, weight: torch.lerp(a, b, weight),
     "less": torch.lt,
     "less_equal": torch.le,
+    "less_equal_number": with_number(torch.le),
+    "less_number": with_number(torch.lt),
     "linear": lambda x, w, b: F.linear(x, w.T, b),
     "log": torch.log,
     "log_softmax": lambda x: F.log_softmax(x, -1),
     "matmul": torch.matmul,
     "max": over_all(torch.amax),
     "maximum": torch.maximum,
+    "maximum_number": with_number(torch.maximum),
     "mean": over_all(torch.mean),
     "mean_absolute": elementwise(F.l1_loss),
     "mean_squared": elementwise(F.mse_loss),
     "minimum": torch.minimum,
+    "minimum_number": with_number(torch.minimum),
     "multiply": torch.mul,
     "negative": torch.neg,
+    "number_divide": lambda b, *, a: a / b,
+    "number_where": lambda condition, b, *, a: torch.where(condition != 0, a, b),
+    "normalize": normalize,
     "power": lambda x, *, exponent: torch.pow(x, exponent),
     "relu": F.relu,
     "reshape": lambda x, *, shape: torch.reshape(x, shape),
@@ -118,6 +220,7 @@ TORCH = {
     "tanh": torch.tanh,
     "transpose": lambda x, *, axes: torch.permute(x, axes),
     "where": lambda condition, a, b: torch.where(condition != 0, a, b),
+    "where_number": lambda condition, a, *, b: torch.where(condition != 0, a, b),
 }
 
 CASES = [

@@ -51,3 +51,25 @@ def test_a_class_in_place_of_its_object_is_refused():
 
     with pytest.raises(OptionError, match="hears nothing"):
         Events([Callback])
+
+
+def test_an_event_for_all_reaches_all_and_the_first_error_is_raised():
+    heard = []
+
+    class Failing:
+        def __init__(self, error):
+            self.error = error
+
+        def on_fit_end(self, history):
+            heard.append(self.error)
+            raise self.error
+
+    class Quiet:
+        def on_fit_end(self, history):
+            heard.append("quiet")
+
+    first, second = ZeroDivisionError("first"), KeyError("second")
+    with pytest.raises(ZeroDivisionError, match="first") as caught:
+        Events([Failing(first), Failing(second), Quiet()]).emit_to_all("fit_end", None)
+    assert heard == [first, second, "quiet"]
+    assert caught.value.__notes__ == ["another observer of on_fit_end raised KeyError('second')"]

@@ -16,6 +16,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim
+from chainrule.errors import OptionError
 from chainrule.train import History, Trainer
 from chainrule.train.interrupt import Interrupt
 
@@ -115,6 +116,26 @@ def test_an_error_in_an_observer_is_not_hidden_and_the_end_is_told():
         run.fit(X, Y, epochs=3, callbacks=[recorder, fail])
     assert recorder.events[-1] == ("fit_end", 1)
     assert run.history.epochs == 1
+
+
+def test_an_error_at_the_end_leaves_no_observer_untold():
+    class Failing:
+        def on_fit_end(self, history):
+            raise ZeroDivisionError("mine")
+
+    recorder = Recorder()
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        trainer().fit(X, Y, epochs=2, callbacks=[Failing(), recorder])
+    assert recorder.events[-1] == ("fit_end", 2)
+
+
+def test_a_fit_within_a_fit_of_the_same_trainer_is_refused():
+    run, other = trainer(), trainer()
+    with pytest.raises(OptionError, match="fit: this trainer is in a fit already, which called a callback"):
+        run.fit(X, Y, epochs=3, callbacks=[lambda epoch, history: run.fit(X, Y, epochs=1)])
+    assert run.epochs == 1
+    run.fit(X, Y, epochs=1, callbacks=[lambda epoch, history: other.fit(X, Y, epochs=2)])
+    assert (run.epochs, other.epochs) == (2, 2)
 
 
 def test_ctrl_c_from_an_observer_ends_the_run_in_good_order():

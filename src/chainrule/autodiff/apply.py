@@ -9,16 +9,23 @@ import numpy as np
 from chainrule.autodiff import tape as tapes
 from chainrule.autodiff.tape import Node, Origin, Tape
 from chainrule.autodiff.tensor import Tensor, as_array
-from chainrule.errors import DtypeError, ShapeError, TraceError
+from chainrule.errors import DtypeError, LabelError, ShapeError, TraceError
 from chainrule.ops.record import OPS, Array, Op, Shape
+
+LABELS = "labels"  # the operand, of any op, that takes whole numbers
 
 
 def apply(op: Op, *inputs: Any, **attributes: Any) -> Tensor:
-    """The result of `op` on tensors, arrays, numbers or None (for an optional input).
+    """The result of `op` on tensors, arrays, numbers or None (for an optional input); see `apply_saving`."""
+    return apply_saving(op, *inputs, **attributes)[0]
+
+
+def apply_saving(op: Op, *inputs: Any, **attributes: Any) -> tuple[Tensor, ...]:
+    """The result of `op`, and what it saves for its gradients, through which itself no gradient flows.
 
     Arrays and numbers become constants of the tensors' dtype; float32 with float64 gives float64; operands of
-    pointwise ops are broadcast by the op `broadcast`. Raises ShapeError as the op's shape rule says, DtypeError for
-    mixed dtypes while tracing, TraceError for a symbol outside of its trace.
+    pointwise ops are broadcast by the op `broadcast`. Raises ShapeError as the op's shape rule says, TraceError for a
+    symbol outside of its trace; while tracing, DtypeError for mixed dtypes and LabelError for labels of real numbers.
     """
     dtype = _real_dtype(inputs)
     operands = tuple(_operand(op, position, value, dtype) for position, value in enumerate(inputs))
@@ -26,8 +33,10 @@ def apply(op: Op, *inputs: Any, **attributes: Any) -> Tensor:
         operands = _broadcast(op, operands)
     shapes = infer(op, operands, attributes)
     tape = tapes.active_tape()
+    if tape is not None:
+        operands = tuple(tape.assigned.get(id(t), t) for t in operands)
     if any(t is not None and t.is_symbolic for t in operands) or (
-        tape is not None and any(t is not None and t.requires_grad for t in operands)
+        tape is not None and any(t is not None and (t.requires_grad or t.varies) for t in operands)
     ):
         return _record(tape, op, operands, attributes, shapes, dtype)
     return _compute(op, operands, attributes, dtype)
@@ -70,22 +79,25 @@ def _operand(op: Op, position: int, value: Any, dtype: np.dtype[Any]) -> Tensor 
         if name not in op.optional:
             raise DtypeError(f"{op.name}: {name} is None: pass a tensor")
         return None
-    if not isinstance(value, Tensor):
-        array = as_array(value)
-        return Tensor(array if _is_index(op, name, array.dtype) else array.astype(dtype, copy=False))
-    if value.dtype == dtype or _is_index(op, name, value.dtype):
-        return value
-    if value.is_symbolic or tapes.active_tape() is not None:
+    given = value
+    if not isinstance(given, Tensor):
+        array = as_array(given)
+        given = Tensor(array if _are_labels(name, array.dtype) else array.astype(dtype, copy=False))
+    if name == LABELS and given.dtype.kind == "f" and tapes.active_tape() is not None:
+        raise LabelError(f"{op.name}: labels are {given.dtype}, expected whole numbers: pass y.astype(int)")
+    if given.dtype == dtype or _are_labels(name, given.dtype):
+        return given
+    if given.is_symbolic or tapes.active_tape() is not None:
         raise DtypeError(
-            f"{op.name}: {name} is {value.dtype} among tensors of {dtype}, a traced model needs one dtype: "
+            f"{op.name}: {name} is {given.dtype} among tensors of {dtype}, a traced model needs one dtype: "
             f"pass it as {dtype}, for example y.astype({dtype.name!r})"
         )
-    return value
+    return given
 
 
-def _is_index(op: Op, name: str, dtype: np.dtype[Any]) -> bool:
-    """Whether whole numbers stay as they are: labels and indices have no gradient."""
-    return dtype.kind != "f" and not op.pointwise and name not in op.gradients
+def _are_labels(name: str, dtype: np.dtype[Any]) -> bool:
+    """Whether whole numbers stay as they are; for all other operands they become the op's dtype."""
+    return dtype.kind != "f" and name == LABELS
 
 
 def _broadcast(op: Op, operands: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
@@ -96,7 +108,9 @@ def _broadcast(op: Op, operands: tuple[Tensor | None, ...]) -> tuple[Tensor | No
     return tuple(t if t is None or t.shape == shape else apply(OPS["broadcast"], t, shape=shape) for t in operands)
 
 
-def _compute(op: Op, operands: tuple[Tensor | None, ...], attributes: dict[str, Any], dtype: np.dtype[Any]) -> Tensor:
+def _compute(
+    op: Op, operands: tuple[Tensor | None, ...], attributes: dict[str, Any], dtype: np.dtype[Any]
+) -> tuple[Tensor, ...]:
     arrays = [None if t is None else _cast(op, i, t, dtype) for i, t in enumerate(operands)]
     with np.errstate(all="ignore"):  # a NaN or infinity is a result; those who train look for it in the loss
         answer = op(*arrays, **attributes)
@@ -106,7 +120,7 @@ def _compute(op: Op, operands: tuple[Tensor | None, ...], attributes: dict[str, 
     if _differentiable(op, operands):
         result.requires_grad = True
         result.origin = _origin(op, operands, attributes, arrays, (result.data, *saved))
-    return result
+    return result, *(Tensor(array) for array in saved)
 
 
 def _differentiable(op: Op, operands: tuple[Tensor | None, ...]) -> bool:
@@ -116,7 +130,7 @@ def _differentiable(op: Op, operands: tuple[Tensor | None, ...]) -> bool:
 
 def _cast(op: Op, position: int, value: Tensor, dtype: np.dtype[Any]) -> Array:
     name = op.inputs[min(position, len(op.inputs) - 1)]
-    if value.dtype == dtype or _is_index(op, name, value.dtype):
+    if value.dtype == dtype or _are_labels(name, value.dtype):
         return value.data
     return value.data.astype(dtype)
 
@@ -131,11 +145,11 @@ def _origin(
     """The memory of one op: only what the gradients that will be asked for need."""
     values: dict[str, Array | None] = dict(zip(op.inputs, arrays, strict=False))
     values.update(zip(("y", *op.saves), results, strict=True))
+    learned = (n for n, t in zip(op.inputs, operands, strict=False) if t is not None and t.requires_grad)
     wanted: dict[str, Array] = {}
-    for name, operand in zip(op.inputs, operands, strict=False):
-        if operand is not None and operand.requires_grad and name in op.gradients:
-            needs = op.gradients[name].operands
-            wanted.update({n: array for n in needs if (array := values.get(n)) is not None})
+    for name in op.gradients_for(n for n in learned if n in op.gradients):
+        needs = op.gradients[name].operands
+        wanted.update({n: array for n in needs if (array := values.get(n)) is not None})
     return Origin(op, operands, attributes, wanted)
 
 
@@ -146,7 +160,7 @@ def _record(
     attributes: dict[str, Any],
     shapes: list[Shape],
     dtype: np.dtype[Any],
-) -> Tensor:
+) -> tuple[Tensor, ...]:
     for t in operands:
         if t is not None and t.is_symbolic and (tape is None or t.trace not in (0, tape.number)):
             raise TraceError(
@@ -156,4 +170,4 @@ def _record(
     output, *saved = (Tensor.symbolic(shape, dtype, trace=tape.number) for shape in shapes)
     output.requires_grad = _differentiable(op, operands)
     tape.nodes.append(Node(op, operands, attributes, output, tuple(saved)))
-    return output
+    return output, *saved

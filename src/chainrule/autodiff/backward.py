@@ -7,7 +7,7 @@ complete when it is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -20,11 +20,20 @@ from chainrule.ops.record import Array, Rule
 
 
 class Step(NamedTuple):
-    """One gradient to compute: that of `node.output` for `node.inputs[position]`, by `rule`."""
+    """One gradient to compute: that of `node.output` for `node.inputs[position]`, by `rule`.
+
+    Where not `wanted`, it is only computed because a later rule of the same node asks for it.
+    """
 
     node: Node
     position: int
     rule: Rule
+    wanted: bool = True
+
+    @property
+    def gradient(self) -> str:
+        """What other rules of the node call the result: "dw" for input w."""
+        return f"d{self.node.op.inputs[self.position]}"
 
     @property
     def input(self) -> Tensor:
@@ -48,11 +57,20 @@ def backward_plan(nodes: Sequence[Node], loss: Tensor, wanted: Iterable[Tensor])
     for node in reversed(nodes):
         if id(node.output) not in reached:
             continue
-        for index, tensor in enumerate(node.inputs):
-            if id(tensor) in needs:
-                plan.append(Step(node, index, _rule(node, index)))
-                reached.add(id(tensor))
+        positions = [index for index, tensor in enumerate(node.inputs) if id(tensor) in needs]
+        plan += _steps(node, positions)
+        reached.update(id(node.inputs[index]) for index in positions)
     return plan
+
+
+def _steps(node: Node, wanted: list[int]) -> list[Step]:
+    """The gradients of one node to compute, in order, to have those of the `wanted` inputs. Raises GraphError."""
+    op = node.op
+    for name in (op.inputs[index] for index in wanted):
+        if name not in op.gradients:
+            raise GraphError(f"backward: op {op.name} has no gradient for {name}: pass it detached, as in x.detach()")
+    order = map(op.inputs.index, op.gradients_for(op.inputs[index] for index in wanted))
+    return [Step(node, index, op.gradients[op.inputs[index]], index in wanted) for index in order]
 
 
 def rule_keywords(node: Node, rule: Rule) -> dict[str, Any]:
@@ -91,10 +109,12 @@ def gradients(
     kept = {id(tensor) for tensor in wanted}
     for node, steps in groupby(backward_plan(nodes, loss, wanted), key=lambda step: step.node):
         key = id(node.output)
-        dy = totals[key] if key in kept else totals.pop(key)
+        known = {"dy": totals[key] if key in kept else totals.pop(key)}
         for step in steps:
-            dx, key = differentiate(step, dy), id(step.input)
-            totals[key] = totals[key] + dx if key in totals else dx
+            dx, key = differentiate(step, known), id(step.input)
+            known[step.gradient] = dx
+            if step.wanted:
+                totals[key] = totals[key] + dx if key in totals else dx
     if not retain_graph:
         for node in nodes:
             origin_of(node).free()
@@ -124,22 +144,16 @@ def origin_of(node: Node) -> Origin:
     return node.output.origin
 
 
-def differentiate(step: Step, dy: Array) -> Array:
-    """The gradient of an eager op for one of its inputs, given that for its output."""
+def differentiate(step: Step, known: Mapping[str, Array]) -> Array:
+    """The gradient of an eager op for one of its inputs, given that for its output, `dy`, and those its rule asks
+    for."""
     node, rule = step.node, step.rule
-    values = {"dy": dy, **origin_of(node).arrays()}
+    values = {**known, **origin_of(node).arrays()}
     with np.errstate(all="ignore"):
         dx = np.asarray(rule.definition(*(values.get(name) for name in rule.operands), **rule_keywords(node, rule)))
     if dx.shape != step.input.shape:
         raise ShapeError(f"gradient {rule.name} has shape {dx.shape}, its input {step.input.shape}: mend the rule")
     return dx.astype(step.input.dtype, copy=False)
-
-
-def _rule(node: Node, index: int) -> Rule:
-    name = node.op.inputs[index]
-    if name not in node.op.gradients:
-        raise GraphError(f"backward: op {node.op.name} has no gradient for {name}: pass it detached, as in x.detach()")
-    return node.op.gradients[name]
 
 
 def _seed(loss: Tensor, gradient: Any) -> Array:

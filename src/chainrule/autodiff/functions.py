@@ -1,7 +1,7 @@
 """Every op as a function of tensors: `functions.tanh(x)` is `x.tanh()`.
 
-Python numbers among the arguments become attributes of simple ops (`scale`, `shift`, `power`), or constants. Formulas,
-shapes and gradients are those of the ops, in `chainrule.ops`.
+Python numbers among the arguments become attributes of ops such as `scale`, see `chainrule.ops.numbers`, so that
+no array is filled with copies of them. Formulas, shapes and gradients are those of the ops, in `chainrule.ops`.
 """
 
 from __future__ import annotations
@@ -12,18 +12,40 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from chainrule.autodiff.activations import dropout as dropout
+from chainrule.autodiff.activations import dropout_channels as dropout_channels
+from chainrule.autodiff.activations import elu as elu
+from chainrule.autodiff.activations import gelu as gelu
+from chainrule.autodiff.activations import leaky_relu as leaky_relu
+from chainrule.autodiff.activations import relu as relu
+from chainrule.autodiff.activations import sigmoid as sigmoid
+from chainrule.autodiff.activations import silu as silu
+from chainrule.autodiff.activations import softplus as softplus
+from chainrule.autodiff.activations import tanh as tanh
 from chainrule.autodiff.apply import apply, broadcast_shape
+from chainrule.autodiff.convolutions import conv1d as conv1d
+from chainrule.autodiff.convolutions import conv2d as conv2d
+from chainrule.autodiff.convolutions import conv_transpose2d as conv_transpose2d
 from chainrule.autodiff.losses import binary_cross_entropy as binary_cross_entropy
 from chainrule.autodiff.losses import cross_entropy as cross_entropy
 from chainrule.autodiff.losses import huber as huber
 from chainrule.autodiff.losses import mean_absolute as mean_absolute
 from chainrule.autodiff.losses import mean_squared as mean_squared
-from chainrule.autodiff.random import next_draw
+from chainrule.autodiff.normalization import batch_norm as batch_norm
+from chainrule.autodiff.normalization import group_norm as group_norm
+from chainrule.autodiff.normalization import layer_norm as layer_norm
+from chainrule.autodiff.normalization import normalize as normalize
+from chainrule.autodiff.pooling import adaptive_avg_pool2d as adaptive_avg_pool2d
+from chainrule.autodiff.pooling import avg_pool2d as avg_pool2d
+from chainrule.autodiff.pooling import global_avg_pool2d as global_avg_pool2d
+from chainrule.autodiff.pooling import max_pool2d as max_pool2d
+from chainrule.autodiff.pooling import upsample_nearest as upsample_nearest
+from chainrule.autodiff.pooling import zero_pad2d as zero_pad2d
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Axis, Tensor, as_array
 from chainrule.errors import OptionError, ShapeError
-from chainrule.ops import activations, arithmetic, comparisons, reductions, shapes
-from chainrule.ops import dropout as dropping
+from chainrule.ops import arithmetic, comparisons, numbers, reductions, shapes
+from chainrule.ops import lerp as interpolation
 from chainrule.ops import matmul as products
 from chainrule.ops import softmax as probabilities
 from chainrule.ops.record import Op, Shape
@@ -60,7 +82,12 @@ def multiply(a: Any, b: Any) -> Tensor:
 
 def divide(a: Any, b: Any) -> Tensor:
     """a / b, of shapes that broadcast."""
-    return apply(arithmetic.divide, a, b)
+    return _pair(arithmetic.divide, a, b)
+
+
+def lerp(a: Any, b: Any, weight: float) -> Tensor:
+    """a + weight·(b - a), of shapes that broadcast."""
+    return apply(interpolation.lerp, a, b, weight=float(weight))
 
 
 def power(a: Any, b: Any) -> Tensor:
@@ -103,12 +130,12 @@ def absolute(x: Any) -> Tensor:
 
 def maximum(a: Any, b: Any) -> Tensor:
     """The larger of a and b."""
-    return apply(comparisons.maximum, a, b)
+    return _pair(comparisons.maximum, a, b)
 
 
 def minimum(a: Any, b: Any) -> Tensor:
     """The smaller of a and b."""
-    return apply(comparisons.minimum, a, b)
+    return _pair(comparisons.minimum, a, b)
 
 
 def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
@@ -125,6 +152,10 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     """a where the condition is true (not 0), else b; no gradient flows through the condition."""
     if isinstance(condition, Tensor) and condition.requires_grad:
         condition = detach(condition)
+    if _is_number(b):
+        return apply(numbers.where_number, condition, a, b=float(b))
+    if _is_number(a):
+        return apply(numbers.number_where, condition, b, a=float(a))
     return apply(comparisons.where, condition, a, b)
 
 
@@ -284,57 +315,6 @@ def detach(x: Any) -> Tensor:
         return reshape(x, x.shape)
 
 
-# --- activations
-
-
-def relu(x: Any) -> Tensor:
-    """max(x, 0)."""
-    return apply(activations.relu, x)
-
-
-def leaky_relu(x: Any, slope: float = 0.01) -> Tensor:
-    """x where it is positive, else slope·x."""
-    return apply(activations.leaky_relu, x, slope=float(slope))
-
-
-def elu(x: Any, alpha: float = 1.0) -> Tensor:
-    """x where it is positive, else alpha·(eˣ - 1)."""
-    return apply(activations.elu, x, alpha=float(alpha))
-
-
-def gelu(x: Any) -> Tensor:
-    """x·Φ(x), with the error function."""
-    return apply(activations.gelu, x)
-
-
-def silu(x: Any) -> Tensor:
-    """x·σ(x)."""
-    return apply(activations.silu, x)
-
-
-def sigmoid(x: Any) -> Tensor:
-    """σ(x) = 1 / (1 + e⁻ˣ)."""
-    return apply(activations.sigmoid, x)
-
-
-def tanh(x: Any) -> Tensor:
-    """The hyperbolic tangent."""
-    return apply(activations.tanh, x)
-
-
-def softplus(x: Any) -> Tensor:
-    """log(1 + eˣ)."""
-    return apply(activations.softplus, x)
-
-
-def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
-    """In training x/(1 - p) with probability 1 - p, else 0; the mask is keyed as `chainrule.autodiff.random` says."""
-    if not training:
-        return _as_tensor(x)
-    draw = next_draw()
-    return apply(dropping.dropout, x, p=float(p), number=draw.number, seed=draw.seed, step=draw.step)
-
-
 # --- inside
 
 
@@ -375,8 +355,21 @@ def _along_last(op: Op, x: Any, axis: int) -> Tensor:
     return transpose(apply(op, transpose(x, tuple(axes))), tuple(axes))
 
 
-def _compare(op: Op, ufunc: np.ufunc, a: Any, b: Any) -> Tensor:
-    if all(isinstance(v, Tensor) and v.dtype.kind != "f" and not v.is_symbolic for v in (a, b)):
-        broadcast_shape(op.name, [a.shape, b.shape])
-        return Tensor(ufunc(a.data, b.data).astype(np.float32))  # whole numbers compared as they are, not as float32
+def _pair(op: Op, a: Any, b: Any) -> Tensor:
+    """`op` of two arrays, or of an array and a number."""
+    if _is_number(a) and op in numbers.MIRRORED:
+        op, a, b = numbers.MIRRORED[op], b, a
+    if _is_number(b):
+        return apply(numbers.WITH_NUMBER[op, "b"], a, b=float(b))
+    if _is_number(a):
+        return apply(numbers.WITH_NUMBER[op, "a"], b, a=float(a))
     return apply(op, a, b)
+
+
+def _compare(op: Op, ufunc: np.ufunc, a: Any, b: Any) -> Tensor:
+    arrays = [v for v in (a, b) if not _is_number(v)]
+    if arrays and all(isinstance(v, Tensor) and v.dtype.kind != "f" and not v.is_symbolic for v in arrays):
+        broadcast_shape(op.name, [v.shape for v in arrays])
+        a, b = (v.data if isinstance(v, Tensor) else v for v in (a, b))
+        return Tensor(ufunc(a, b).astype(np.float32))  # whole numbers compared as they are, not as float32
+    return _pair(op, a, b)

@@ -32,7 +32,7 @@ def gradcheck(
     Returns True. Raises GradcheckError naming the worst element; a function with a kink within `eps` of the point, as
     relu near 0, is not differentiable there and may fail. Tolerances as in torch.autograd.gradcheck.
 
-    >>> gradcheck(lambda x, w: (x @ w).tanh(), (tensor([[0.5, 1.0]]), tensor([[1.0], [2.0]])))
+    >>> gradcheck(lambda x, w: (x @ w).tanh(), (cr.tensor([[0.5, 1.0]]), cr.tensor([[1.0], [2.0]])))
     True
     """
     given = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]

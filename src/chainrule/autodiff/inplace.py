@@ -61,6 +61,7 @@ def _in_graph(tensor: Tensor, other: Any) -> bool:
 
 
 def _writable(tensor: Tensor) -> Any:
+    tensor._concrete("it was changed in place")
     if not tensor.data.flags.writeable:  # a broadcast view, for example
         tensor.data = tensor.data.copy()
     return tensor.data

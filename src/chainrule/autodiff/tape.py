@@ -51,6 +51,8 @@ class Tape:
         self.number = next(_numbers)
         self.nodes: list[Node] = []
         self.draws = 0  # random arrays so far
+        self.buffers: dict[int, Tensor] = {}  # what was assigned to, by id
+        self.assigned: dict[int, Tensor] = {}  # the value each of them has from then on
 
     def __repr__(self) -> str:
         return "\n".join([f"tape of {len(self.nodes)} ops", *(f"  {node}" for node in self.nodes)])
@@ -113,8 +115,12 @@ def recording() -> bool:
 class no_grad(ContextDecorator):  # noqa: N801 - reads as a statement, and is torch's name
     """Context (or decorator) in which eager ops are not remembered, so that no gradient flows through them.
 
+    >>> weight = cr.tensor([1.0, 2.0], requires_grad=True)
+    >>> (weight * weight).sum().backward()
     >>> with no_grad():
     ...     weight -= 0.1 * weight.grad
+    >>> weight.data
+    array([0.8, 1.6], dtype=float32)
     """
 
     def __init__(self) -> None:
@@ -136,9 +142,11 @@ def active_tape() -> Tape | None:
 def tracing() -> Iterator[Tape]:
     """Context in which ops on symbols and parameters are written to a new tape in place of being computed.
 
+    >>> model = nn.Sequential(nn.Linear(64, 10), nn.Tanh())
     >>> with tracing() as tape:
     ...     y = model(symbol((32, 64), "float32", "x"))
     >>> [node.op.name for node in tape.nodes]
+    ['linear', 'tanh']
     """
     tape = Tape()
     token = _tape.set(tape)

@@ -94,6 +94,11 @@ class Tensor:
         return self._array is None
 
     @property
+    def varies(self) -> bool:
+        """Whether a model keeps it and changes its values: a trace reads them anew in every run."""
+        return False
+
+    @property
     def is_leaf(self) -> bool:
         """Whether it was made by the user, not by an op that is remembered."""
         return self.origin is None
@@ -134,7 +139,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same values, through which no gradient flows."""
-        if self._array is None:
+        if self._array is None or (self.varies and active_tape() is not None):
             return functions.detach(self)
         return wrap(self._array)
 
@@ -383,7 +388,7 @@ class Tensor:
 
     def _concrete(self, event: str) -> None:
         """Raise TraceError where a value would be baked into a trace: for symbols, and while tracing for parameters."""
-        if self._array is None or (self.requires_grad and active_tape() is not None):
+        if self._array is None or ((self.requires_grad or self.varies) and active_tape() is not None):
             raise self._no_value(event)
 
 
@@ -397,6 +402,33 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any, requires_grad: bool = True, name: str = "") -> None:
         super().__init__(_by_default(data), requires_grad, name)
+
+    @property
+    def varies(self) -> bool:
+        return True
+
+
+class Buffer(Tensor):
+    """A tensor that a model keeps and does not learn, such as a running mean: a Module that holds it lists it, saves
+    it and loads it. `chainrule.autodiff.state.assign` gives it a new value; ops read it without a gradient.
+
+    Python numbers become float32, an array of floats keeps its dtype; `Module.astype` casts it with the parameters.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = False, name: str = "") -> None:
+        array = _by_default(data)
+        if requires_grad or array.dtype.kind != "f":
+            raise DtypeError(
+                f"{type(self).__name__}: expected floats without a gradient, got {array.dtype}"
+                f"{', requires_grad=True' if requires_grad else ''}: what is learned is a Parameter"
+            )
+        super().__init__(array, name=name)
+
+    @property
+    def varies(self) -> bool:
+        return True
 
 
 def tensor(data: Any, requires_grad: bool = False, dtype: DTypeLike | None = None) -> Tensor:

@@ -14,7 +14,6 @@ from chainrule.cli.warmup import warmup
 
 app = typer.Typer(
     name="chainrule",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

@@ -1,4 +1,4 @@
-"""`chainrule evaluate`: how good is a trained network on a table?"""
+"""`chainrule evaluate`: how good is a trained network on a table or on images?"""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ from typing import Annotated
 
 import typer
 
+from chainrule.cli.options import Resize, Runs, Threads, thread_count
+
 
 def evaluate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or latest")],
     data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="A table with the target column; the run's own otherwise")
+        str | None,
+        typer.Argument(
+            metavar="DATA", help="A table with the target column, or labelled images; the run's own otherwise"
+        ),
     ] = None,
     all_rows: Annotated[
         bool, typer.Option("--all-rows", help="Of the run's own data, use the rows it was trained on too")
     ] = False,
-    runs: Annotated[str, typer.Option("--runs", metavar="FOLDER", help="Where runs are kept")] = "runs",
-    threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="Threads")] = None,
+    resize: Resize = False,
+    runs: Runs = "runs",
+    threads: Threads = None,
 ) -> None:
-    """Measure a trained network on a table.
+    """Measure a trained network on a table or on images.
 
     On the data it was trained on, only the test rows count.
 
@@ -27,7 +33,11 @@ def evaluate(
     [bold]chainrule evaluate latest[/bold]
 
     [bold]chainrule evaluate runs/20260131-120000-iris new_flowers.csv[/bold]
+
+    [bold]chainrule evaluate runs/20260131-120000-photos more_photos --resize[/bold]
     """
+    workers = thread_count("evaluate", threads)
+
     from chainrule.cli.trained import evaluate_run
 
-    evaluate_run(run, data, runs=runs, all_rows=all_rows, threads=threads)
+    evaluate_run(run, data, runs=runs, all_rows=all_rows, resize=resize, threads=workers)

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from chainrule.cli.options import Runs
+
 
 def info(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or latest")] = "latest",
-    runs: Annotated[str, typer.Option("--runs", metavar="FOLDER", help="Where runs are kept")] = "runs",
+    runs: Runs = "runs",
 ) -> None:
     """Show a run: its network, its settings and its results.
 

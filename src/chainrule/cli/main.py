@@ -24,7 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
 
         from chainrule.cli.app import app
 
-        status = app(arguments, standalone_mode=False)
+        words = sys.argv[1:] if arguments is None else arguments
+        status = app(words or ["--help"], prog_name="chainrule", standalone_mode=False)
         sys.stdout.flush()
         if status == INTERRUPTED:  # what typer makes of Ctrl-C, and a training run that has put its state away
             raise KeyboardInterrupt
@@ -37,7 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     except ImportError as error:
         return _say(f"{error}: the installation is not whole: pip install --force-reinstall chainrule", 1)
     except typer.TyperException as error:
-        return _say(error.format_message(), 2)
+        context = getattr(error, "ctx", None)
+        return _say(
+            f"{error.format_message().rstrip('.')}: see `{context.command_path if context else 'chainrule'} -h`", 2
+        )
     except (NonFiniteError, NativeError) as error:
         return _say(str(error), 1)
     except ChainruleError as error:

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from chainrule.cli.settings import FIELDS
+from chainrule.cli.settings import FIELDS, parse
+from chainrule.settings import whole
+
+# Options are texts: their checks, not typer's, say what came and what was expected.
+Threads: TypeAlias = Annotated[
+    str | None, typer.Option("--threads", metavar="N", help=FIELDS["threads"].metadata["help"])
+]
+Resize: TypeAlias = Annotated[
+    bool, typer.Option("--resize", help="Resize pictures that are not of the size the network was trained on")
+]
+Runs: TypeAlias = Annotated[str, typer.Option("--runs", metavar="FOLDER", help="Where runs are kept")]
+
+
+def thread_count(command: str, text: str | None) -> int | None:
+    """What `--threads` says; OptionError for anything but a whole number of at least 1."""
+    return None if text is None else whole(command, "threads", parse(int, text))
 
 
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -35,5 +50,5 @@ def _parameter(name: str) -> inspect.Parameter:
         show_default=False,
         metavar={int: "N", float: "X"}.get(kind, "NAME"),
     )
-    annotation = Annotated[kind | None, option]
+    annotation = Annotated[str | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

@@ -1,4 +1,4 @@
-"""`chainrule predict`: a trained network's answers for a table, as CSV."""
+"""`chainrule predict`: a trained network's answers for a table or images as CSV, or for one picture."""
 
 from __future__ import annotations
 
@@ -7,24 +7,35 @@ from typing import Annotated
 
 import typer
 
+from chainrule.cli.options import Resize, Runs, Threads, thread_count
+
 
 def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or latest")],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A table with the run's feature columns")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A table with the run's feature columns, a picture, or images")
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="A CSV file; standard output otherwise")
     ] = None,
-    runs: Annotated[str, typer.Option("--runs", metavar="FOLDER", help="Where runs are kept")] = "runs",
-    threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="Threads")] = None,
+    resize: Resize = False,
+    runs: Runs = "runs",
+    threads: Threads = None,
 ) -> None:
-    """Predict a table, row by row: the column prediction, and for classes a probability each.
+    """Predict a table or images, row by row: the column prediction, and for classes a probability each.
+
+    For one picture, print the likeliest classes.
 
     Examples:
 
     [bold]chainrule predict latest new_flowers.csv[/bold]
 
     [bold]chainrule predict runs/20260131-120000-iris new_flowers.csv --out predicted.csv[/bold]
-    """
-    from chainrule.cli.trained import predict_table
 
-    predict_table(run, data, target=out, runs=runs, threads=threads)
+    [bold]chainrule predict latest cat.png[/bold]
+    """
+    workers = thread_count("predict", threads)
+
+    from chainrule.cli.trained import predict_data
+
+    predict_data(run, data, target=out, runs=runs, resize=resize, threads=workers)

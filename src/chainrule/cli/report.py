@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
@@ -16,10 +17,10 @@ def console(*, quiet: bool = False) -> Console:
     return Console(highlight=False, soft_wrap=True, quiet=quiet, markup=False)
 
 
-def layer_table(model: nn.Module, inputs: int) -> Table:
+def layer_table(model: nn.Module, inputs: tuple[int, ...]) -> Table:
     """A row for each layer: its output's shape, with n for the rows, and its number of parameters."""
     table = _table("layer", "output shape", "parameters")
-    rows = nn.summary(model, (1, inputs))
+    rows = nn.summary(model, (1, *inputs))
     for row in rows:
         shape = ", ".join(["n", *map(str, (row.output or ())[1:])])
         table.add_row(f"{row.name} {row.kind}", f"({shape})", f"{row.parameters:,}")
@@ -45,6 +46,16 @@ def result_table(results: dict[str, Any], what: str = "test") -> Table:
     means = [sum(row[name] for row in present) / len(present) for name in ("precision", "recall", "f1")]
     table.add_section()
     table.add_row("mean", *(f"{mean:.4f}" for mean in means), f"{results['rows']:,}")
+    return table
+
+
+def probability_table(classes: Sequence[Any], shares: Sequence[float], most: int = 10) -> Table:
+    """A row for each of the likeliest classes, the first one first."""
+    table = _table("class", "probability")
+    for share, name in sorted(zip(shares, classes, strict=True), key=lambda pair: -pair[0])[:most]:
+        table.add_row(str(name), f"{share:.4f}")
+    if len(classes) > most:
+        table.add_row(f"{len(classes) - most} others", "")
     return table
 
 

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.preparation import Preparation
+from chainrule import functions
+from chainrule.data.recipe import Recipe
 from chainrule.train import metrics
 
 Array = NDArray[Any]
 HEADLINE = {"classify": "accuracy", "regress": "r2"}  # the figure of a task's last line
 
 
-def measure(preparation: Preparation, outputs: Array, y: Array) -> dict[str, Any]:
+def measure(preparation: Recipe, outputs: Array, y: Array) -> dict[str, Any]:
     """The metrics of a task: accuracy and each class's precision, recall and F1; or MAE, RMSE and R² in units of y."""
     if preparation.quantity is not None:
         predicted, true = preparation.quantity.undo(outputs), preparation.quantity.undo(y)
@@ -44,6 +45,5 @@ def _share(part: float, whole: float) -> float:
 
 
 def probabilities(logits: Array) -> NDArray[np.float64]:
-    """Softmax over the last axis. Formula: exp(z - max z) / Σ exp(z - max z)."""
-    z = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return np.asarray(z / z.sum(axis=-1, keepdims=True))
+    """Softmax of the outputs (n, C) of a network for classes."""
+    return np.asarray(functions.softmax(logits.astype(np.float64)).data)

@@ -5,7 +5,10 @@ data.json            which data: its hash, its columns, classes and scaling
 metrics.jsonl        a line for each epoch, written as training goes
 model.safetensors    the weights
 results.json         how the run ended, and the test results
-loss.png             the loss over the epochs
+loss.png             the loss and the learning rate over the epochs
+confusion.png        which classes are taken for which, on the test part
+samples.png          test images: the worst mistakes, and others          } of images
+filters.png          the weights of the first layer as pictures           }
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ from typing import Any
 
 from chainrule.cli.files import write_json, write_text
 from chainrule.cli.settings import Settings, read_config
+from chainrule.data.images.named import NAMED
 from chainrule.data.names import suggestion
-from chainrule.data.preparation import Preparation
+from chainrule.data.recipe import Recipe, read_recipe
 from chainrule.data.sources import BUNDLED
 from chainrule.errors import DataError, FileError
 from chainrule.files import writing
@@ -39,9 +43,12 @@ class Run:
         self.model = folder / "model.safetensors"
         self.results = folder / "results.json"
         self.plot = folder / "loss.png"
+        self.confusion = folder / "confusion.png"
+        self.samples = folder / "samples.png"
+        self.filters = folder / "filters.png"
 
     @classmethod
-    def create(cls, settings: Settings, preparation: Preparation, fingerprint: str) -> Run:
+    def create(cls, settings: Settings, preparation: Recipe, fingerprint: str) -> Run:
         """A new folder with the run's config and data record; FileError, and no folder, when it cannot be written."""
         folder = _new_folder(Path(settings.out), settings.name or data_name(settings.data))
         run = cls(folder)
@@ -67,20 +74,25 @@ class Run:
                 raise FileError(f"{name}: there is no such run: {hint}")
             folder = inside
         run = cls(folder)
-        for path in (run.config, run.data, run.model):
+        for path in (run.config, run.data):
             if not path.exists():
                 raise FileError(f"{folder}: not a run's folder, it has no {path.name}: name one that `train` has made")
+        if not run.model.exists():
+            raise FileError(
+                f"{folder}: no model.safetensors in it, the weights: the run goes on, or was killed: wait, or train "
+                "again"
+            )
         return run
 
     def read_settings(self) -> Settings:
         return Settings(**read_config(self.config))
 
-    def read_data(self) -> tuple[Preparation, str]:
-        """How its tables are made ready, and the hash of the one it was trained on."""
+    def read_data(self) -> tuple[Recipe, str]:
+        """How its tables or images are made ready, and the hash of the one it was trained on."""
         record = read_json(self.data)
         try:
-            return Preparation.from_dict(record["preparation"]), record["fingerprint"]
-        except (KeyError, TypeError, ValueError):
+            return read_recipe(record["preparation"]), record["fingerprint"]
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise DataError(f"{self.data}: not the record of a run's data: train again") from None
 
     def read_results(self) -> dict[str, Any]:
@@ -102,7 +114,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def data_name(source: str) -> str:
     """`"tables/iris.csv.gz"` -> `"iris"`."""
-    return source if source in BUNDLED else Path(source).name.split(".")[0]
+    if source in BUNDLED or source in NAMED:
+        return source
+    return Path(source).resolve().name.split(".")[0] or "data"
 
 
 def _yaml(settings: Settings) -> str:

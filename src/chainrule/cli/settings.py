@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from chainrule.data.gaps import POLICIES
 from chainrule.data.names import nearest, suggestion
-from chainrule.data.preparation import POLICIES
 from chainrule.data.target import TASKS
 from chainrule.errors import FileError, OptionError
-from chainrule.settings import choice, number, whole
+from chainrule.settings import choice, memory, number, whole
 
 Check: TypeAlias = Callable[[str, Any], Any]
 
@@ -24,11 +24,14 @@ OPTIMIZERS = ("sgd", "rmsprop", "adagrad", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "one-cycle", "step", "exponential", "plateau")
 LOSSES = ("cross-entropy", "mse", "mae", "huber")
 ENGINES = ("compiled", "reference")
+OF_IMAGES = ("cnn", "lenet", "resnet20", "resnet32", "resnet56")  # networks for images only
+BROKEN = ("refuse", "skip")
+LARGEST = 4096  # pixels a side
 
 
 def _number(**bounds: float) -> Check:
     def check(name: str, value: Any) -> float:
-        if isinstance(value, str):  # YAML reads 1e-3 as text: its numbers need a point
+        if isinstance(value, str):  # of the command line, or 1e-3 in YAML, whose numbers need a point
             try:
                 value = float(value)
             except ValueError:
@@ -40,6 +43,10 @@ def _number(**bounds: float) -> Check:
 
 def _count(least: int) -> Check:
     return lambda name, value: whole("train", name, value, least=least)
+
+
+def _memory(name: str, value: Any) -> int:
+    return memory("train", name, value)
 
 
 def _seed(name: str, value: Any) -> int:
@@ -64,6 +71,13 @@ def _text(name: str, value: Any) -> str:
     return str(value)
 
 
+def _size(name: str, value: Any) -> str:
+    sides = _text(name, value).lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and 1 <= int(side) <= LARGEST for side in sides):
+        raise OptionError(f"train: {name} is {value!r}, expected pixels as in 32 or 24x32, each 1 to {LARGEST:,}")
+    return "x".join(str(int(side)) for side in sides)
+
+
 def _names(name: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
@@ -80,24 +94,43 @@ def _setting(default: Any, check: Check, text: str, kind: type = str, panel: str
 class Settings:
     """All settings of a training run, checked when made."""
 
-    data: str = _setting(None, _text, "A bundled set (digits) or a file: .csv, .tsv (.gz too), .parquet, .npz")
+    data: str = _setting(None, _text, "A set by name (digits, fashion-mnist, mnist), a file, or a folder of pictures")
     target: str | None = _setting(None, _text, "The column to predict", panel="Data")
     task: str | None = _setting(None, _choice(TASKS), "classify or regress; guessed from the target", panel="Data")
     drop: tuple[str, ...] = _setting((), _names, "Columns to leave out, as in id,name", panel="Data")
     missing: str = _setting(
         "refuse", _choice(POLICIES), "What to do with missing values: refuse, mean, drop", panel="Data"
     )
+    image_size: str | None = _setting(
+        None, _size, "Resize pictures, as in 32 or 24x32 (height x width); else all must be of one size", panel="Data"
+    )
+    broken: str = _setting("refuse", _choice(BROKEN), "What to do with broken pictures: refuse, skip", panel="Data")
+    data_dir: str | None = _setting(None, _text, "Folder of the files of fashion-mnist or mnist", panel="Data")
     val_size: float = _setting(
         0.1, _number(least=0, below=1), "Part of the rows to validate on after each epoch", float, "Data"
     )
-    test_size: float = _setting(0.2, _number(least=0, below=1), "Part of the rows to test on at the end", float, "Data")
-    model: str = _setting("mlp:256", _text, "linear, or mlp: and the sizes of the hidden layers", panel="Network")
+    test_size: float = _setting(
+        0.2,
+        _number(least=0, below=1),
+        "Part of the rows to test on at the end; a test part of the data's own stands instead",
+        float,
+        "Data",
+    )
+    model: str = _setting(
+        "mlp:256",
+        _text,
+        f"linear, or mlp: and the sizes of the hidden layers; for images also {', '.join(OF_IMAGES)}",
+        panel="Network",
+    )
     activation: str = _setting("relu", _choice(ACTIVATIONS), ", ".join(ACTIVATIONS), panel="Network")
     dropout: float = _setting(
         0.0, _number(least=0, below=1), "Part of the hidden values to drop while training", float, "Network"
     )
     loss: str | None = _setting(
         None, _choice(LOSSES), "cross-entropy for classes; mse, mae or huber for quantities", panel="Network"
+    )
+    augment: str | None = _setting(
+        None, _text, "What happens to images in training, as in shift:2,flip,rotate:10,crop:0.8,cutout:8"
     )
     optimizer: str = _setting("adam", _choice(OPTIMIZERS), ", ".join(OPTIMIZERS))
     lr: float | None = _setting(None, _number(above=0), "Learning rate; each optimizer has its own default", float)
@@ -118,6 +151,12 @@ class Settings:
     clip_norm: float | None = _setting(None, _number(above=0), "Longest gradient allowed", float)
     seed: int = _setting(0, _seed, "Of the split, the initial weights, the shuffling and dropout", int)
     threads: int | None = _setting(None, _count(1), "Threads; the result does not depend on them", int, "Run")
+    memory_limit: int | None = _setting(
+        None,
+        _memory,
+        "Most memory of a step, as in 200MB; values are computed again where it would take more",
+        panel="Run",
+    )
     engine: str = _setting("compiled", _choice(ENGINES), "compiled, or reference: slow and readable", panel="Run")
     out: str = _setting("runs", _text, "Folder in which the run's own folder is made", panel="Run")
     name: str | None = _setting(None, _text, "Name of the run; the data's name otherwise", panel="Run")
@@ -128,10 +167,19 @@ class Settings:
             if value is not None:
                 object.__setattr__(self, f.name, f.metadata["check"](f.name, value))
             elif f.name == "data" or f.default is not None:
-                expected = "a bundled set or a file" if f.name == "data" else f"a value such as {f.default}"
-                raise OptionError(f"train: {f.name} is empty, expected {expected}")
+                if f.name == "data":
+                    raise OptionError("train: no data is named: give a bundled set or a file, as in `train digits`")
+                raise OptionError(f"train: {f.name} is empty, expected a value such as {f.default}")
         if self.patience is not None and self.val_size == 0:
             raise OptionError("train: patience needs rows to validate on, val_size is 0: set --val-size 0.1")
+
+    @property
+    def height_and_width(self) -> tuple[int, int] | None:
+        """Of `image_size`."""
+        if self.image_size is None:
+            return None
+        sides = [int(side) for side in self.image_size.split("x")]
+        return sides[0], sides[-1]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for YAML; `Settings(**d)` makes the same again."""
@@ -141,10 +189,10 @@ class Settings:
 FIELDS = {f.name: f for f in dataclasses.fields(Settings)}
 
 
-def resolve(config: Path | None, options: Mapping[str, Any], overrides: list[str]) -> Settings:
+def resolve(config: Path | None, options: Mapping[str, str | None], overrides: list[str]) -> Settings:
     """Settings from a config file, options (None: not given) and `key=value` texts; OptionError for unknown keys."""
     values: dict[str, Any] = read_config(config) if config else {}
-    values |= {k: v for k, v in options.items() if v is not None}
+    values |= {k: parse(FIELDS[k].metadata["kind"], text) for k, text in options.items() if text is not None}
     values |= dict(parse_override(text) for text in overrides)
     return Settings(**values)
 
@@ -171,19 +219,20 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """`key=value` -> its setting and value, as YAML would read it."""
-    import yaml
-
+    """`key=value` -> its setting and value; null, none or nothing stand for no value."""
     key, equals, value = text.partition("=")
     if not equals:
         raise OptionError(f'train: "{text}" is neither an option nor key=value, as in epochs=20')
     name = known_key(key.strip(), "train")
-    if FIELDS[name].metadata["kind"] is str:
-        return name, None if value in ("null", "none") else value
+    return name, None if value in ("", "null", "none") else parse(FIELDS[name].metadata["kind"], value)
+
+
+def parse(kind: type, text: str) -> Any:
+    """A text of the command line as the `kind` its setting has; what is none stays text, which a check refuses."""
     try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise OptionError(f'train: {name} is "{value}", expected a value such as {FIELDS[name].default}') from None
+        return int(text) if kind is int else text
+    except ValueError:
+        return text
 
 
 def known_key(key: str, place: str) -> str:

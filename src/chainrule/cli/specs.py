@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
-from chainrule import nn, optim
-from chainrule.cli.settings import SCHEDULES, Settings
+from chainrule import models, nn, optim
+from chainrule.cli.settings import OF_IMAGES, SCHEDULES, Settings
+from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate, Shift, Transformation
+from chainrule.data.images import ImagePreparation
 from chainrule.data.names import suggestion
+from chainrule.data.recipe import Recipe
 from chainrule.errors import OptionError
 
 DEFAULT_LR = {"sgd": 0.05, "rmsprop": 1e-3, "adagrad": 1e-2, "adam": 1e-3, "adamw": 1e-3}
@@ -16,11 +20,33 @@ LOSSES_OF = {"classify": ("cross-entropy",), "regress": ("mse", "mae", "huber")}
 MODELS = ("linear", "mlp")
 
 
+def takes_images(model: str) -> bool:
+    """Whether a network takes images only."""
+    return model in OF_IMAGES
+
+
+def check(settings: Settings) -> None:
+    """OptionError for settings that no data can make good, so that none is read in vain."""
+    if takes_images(settings.model):
+        for name, value in (("activation", settings.activation != "relu"), ("dropout", settings.dropout)):
+            if value:
+                raise OptionError(f"{name}: {settings.model} has its own: leave it out, or use a model such as mlp:64")
+    else:
+        hidden_sizes(settings.model)
+    transformations(settings)
+    build_optimizer(settings)
+    build_schedule(settings, steps_per_epoch=1)
+    if settings.task:
+        loss_name(settings, settings.task)
+
+
 def hidden_sizes(model: str) -> tuple[int, ...]:
     """`"mlp:64,32"` -> (64, 32) and `"linear"` -> (); OptionError for anything else."""
     kind, _, sizes = model.partition(":")
     if kind not in MODELS:
-        raise OptionError(f'model: "{model}" is unknown: {suggestion(kind, MODELS)}; write linear or mlp:64,64')
+        raise OptionError(
+            f'model: "{model}" is unknown: {suggestion(kind, (*MODELS, *OF_IMAGES))}; write linear or mlp:64,64'
+        )
     if kind == "linear":
         if sizes:
             raise OptionError(f'model: "{model}": linear has no hidden layers: write linear, or mlp:{sizes}')
@@ -34,8 +60,22 @@ def hidden_sizes(model: str) -> tuple[int, ...]:
     return hidden
 
 
-def build_model(settings: Settings, inputs: int, outputs: int) -> nn.Sequential:
-    """The network: linear layers, each but the last followed by its activation and dropout."""
+def build_model(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
+    """The network for rows of shape `inputs`; raises ShapeError for images that are too small for it."""
+    if not takes_images(settings.model):
+        return _build_mlp(settings, inputs, outputs)
+    networks: dict[str, Callable[..., nn.Sequential]] = {
+        "cnn": models.small_cnn,
+        "lenet": models.lenet5,
+        "resnet20": models.resnet20,
+        "resnet32": models.resnet32,
+        "resnet56": models.resnet56,
+    }
+    return networks[settings.model](inputs, outputs)
+
+
+def _build_mlp(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
+    """Linear layers, each but the last followed by its activation and dropout; images are made flat."""
     activations: dict[str, Callable[[], Any]] = {
         "relu": nn.ReLU,
         "leaky_relu": nn.LeakyReLU,
@@ -46,8 +86,8 @@ def build_model(settings: Settings, inputs: int, outputs: int) -> nn.Sequential:
         "tanh": nn.Tanh,
         "softplus": nn.Softplus,
     }
-    layers: list[Any] = []
-    width = inputs
+    layers: list[Any] = [nn.Flatten()] if len(inputs) > 1 else []
+    width = math.prod(inputs)
     for size in hidden_sizes(settings.model):
         layers += [nn.Linear(width, size), activations[settings.activation]()]
         if settings.dropout > 0:
@@ -132,6 +172,41 @@ def _schedule(settings: Settings, steps_per_epoch: int, steps: int) -> Any:
         patience = [_whole(spec, n) for n in numbers[:1]] or [10]
         return optim.ReduceOnPlateau(monitor, patience=patience[0], factor=(numbers[1:] or [0.1])[0])
     return None
+
+
+def build_augmentation(settings: Settings, preparation: Recipe) -> Augmentation | None:
+    """What happens to the training images, with black for pixels from outside."""
+    if settings.augment is None or not isinstance(preparation, ImagePreparation):
+        return None
+    return Augmentation(transformations(settings), preparation.black())
+
+
+def transformations(settings: Settings) -> list[Transformation]:
+    """`"shift:2,flip"` -> [Shift(2), Flip()]; OptionError for an unknown kind or a number without meaning."""
+    return [_transformation(part.strip()) for part in (settings.augment or "").split(",") if part.strip()]
+
+
+def _transformation(spec: str) -> Transformation:
+    """`"shift:2"` -> Shift(2)."""
+    kind, _, value = spec.partition(":")
+    kinds: dict[str, Callable[..., Transformation]] = {
+        "shift": Shift,
+        "flip": Flip,
+        "crop": Crop,
+        "rotate": Rotate,
+        "cutout": CutOut,
+    }
+    if kind not in kinds:
+        raise OptionError(f'augment: "{spec}" is unknown: {suggestion(kind, kinds)}')
+    if not value:
+        return kinds[kind]()
+    if kind == "flip":
+        raise OptionError(f'augment: "{spec}": flip takes no number: write flip')
+    try:
+        number = float(value)
+    except ValueError:
+        raise OptionError(f'augment: "{spec}": expected a number after the colon, as in shift:2') from None
+    return kinds[kind](int(number) if number.is_integer() and kind in ("shift", "cutout") else number)
 
 
 def _numbers(spec: str, rest: str) -> list[float]:

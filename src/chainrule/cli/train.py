@@ -1,4 +1,4 @@
-"""`chainrule train`: from a table to a trained network in a folder of its own."""
+"""`chainrule train`: from a table or images to a trained network in a folder of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from chainrule.cli.settings import resolve
 @takes_settings
 def train(
     data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="A bundled set (digits) or a .csv, .tsv, .parquet or .npz file")
+        str | None,
+        typer.Argument(
+            metavar="DATA",
+            help="A set by name (digits, fashion-mnist, mnist), a .csv, .tsv, .parquet, .npz or IDX file, or a folder "
+            "of class/name.png",
+        ),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="key=value ...", help="Settings by name, as in lr=0.01")
@@ -25,7 +30,7 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the last lines only")] = False,
     **options: Any,
 ) -> None:
-    """Train a network on a table, test it, and keep it.
+    """Train a network on a table or on images, test it, and keep it.
 
     Examples:
 
@@ -34,6 +39,8 @@ def train(
     [bold]chainrule train iris.csv --target species --model mlp:16 --epochs 200[/bold]
 
     [bold]chainrule train houses.parquet --target price --task regress --missing mean --patience 20[/bold]
+
+    [bold]chainrule train photos --image-size 32 --augment shift:2,flip[/bold]
 
     [bold]chainrule train --config runs/20260131-120000-digits/config.yaml lr=0.005[/bold]
     """

@@ -1,65 +1,79 @@
-"""Using a run: measure it on a table, predict with it, describe it."""
+"""Using a run: measure it on data, predict with it, describe it."""
 
 from __future__ import annotations
 
 import csv
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 import chainrule as cr
 from chainrule.cli import specs
 from chainrule.cli.files import write_text
-from chainrule.cli.report import console, layer_table, result_table, value_table
+from chainrule.cli.loading import read_more
+from chainrule.cli.report import console, layer_table, probability_table, result_table, value_table
 from chainrule.cli.results import HEADLINE, Array, measure, probabilities
 from chainrule.cli.run import Run, data_name
 from chainrule.cli.settings import Settings
-from chainrule.data.preparation import Preparation
-from chainrule.data.sources import load_table
-from chainrule.data.split import split_rows
+from chainrule.data.images import ImagePreparation, Images
+from chainrule.data.recipe import Dataset, Recipe
 from chainrule.errors import DataError
 from chainrule.train.trainer import Trainer
 
 
-def evaluate_run(name: str, data: str | None, *, runs: str, all_rows: bool, threads: int | None) -> None:
-    """Print the result table of run `name` on a table, and as the last line its accuracy or R²."""
+def evaluate_run(name: str, data: str | None, *, runs: str, all_rows: bool, resize: bool, threads: int | None) -> None:
+    """Print the result table of run `name` on a data set, and as the last line its accuracy or R²."""
     run = Run.find(name, runs)
     settings, (preparation, fingerprint) = run.read_settings(), run.read_data()
-    raw = load_table(data or settings.data)
+    raw = read_more(settings, preparation, data or settings.data, resize=resize, labelled=True)
     own = raw.fingerprint() == fingerprint
     if data is None and not own:
-        raise DataError(f"{settings.data}: changed since {run.folder} was trained on it: name the table to evaluate on")
-    table = preparation.whole_rows(raw, with_target=True)
-    x, y = preparation.x(table), preparation.y(table)
+        raise DataError(f"{settings.data}: changed since {run.folder} was trained on it: name the data to evaluate on")
+    whole = preparation.whole_rows(raw, with_target=True)
+    y = preparation.y(whole)
     out = console()
-    for note in table.notes:
+    for note in whole.notes:
         out.print(note)
-    what = f"{data_name(data or settings.data)}: {len(x):,} rows"
-    if own and not all_rows and settings.test_size > 0:
-        test = held_out_rows(settings, preparation, y)
-        what = f"{data_name(settings.data)}: the {len(test):,} test rows of {len(x):,}, the others were trained on"
-        x, y = x[test], y[test]
+    what = f"{data_name(data or settings.data)}: {len(y):,} {rows_word(preparation)}"
+    if own and (all_rows or settings.test_size == 0):
+        what += ", those it was trained on among them"
+    elif own:
+        test = held_out_rows(settings, preparation, whole, y)
+        words = f"the {len(test):,} test {rows_word(preparation)} of {len(y):,}, the others were trained on"
+        what, whole, y = f"{data_name(settings.data)}: {words}", whole.take(test), y[test]
     trainer = restore(run, settings, preparation, threads)
-    results = measure(preparation, trainer.predict(x), y)
+    results = measure(preparation, trainer.predict(preparation.x(whole)), y)
     out.print(what)
     out.print(result_table(results))
     headline = HEADLINE[preparation.task]
     out.print(f"{headline}: {results[headline]:.4f}")
 
 
-def predict_table(name: str, data: str, *, target: Path | None, runs: str, threads: int | None) -> None:
-    """Write the predictions of run `name` for a table as CSV, to a file or standard output."""
+def predict_data(name: str, data: str, *, target: Path | None, runs: str, resize: bool, threads: int | None) -> None:
+    """Write the predictions of run `name` as CSV, to a file or standard output; for one picture, print a table."""
     run = Run.find(name, runs)
     settings, (preparation, _) = run.read_settings(), run.read_data()
-    table = preparation.whole_rows(load_table(data), with_target=False)
+    raw = read_more(settings, preparation, data, resize=resize, labelled=False)
+    whole = preparation.whole_rows(raw, with_target=False)
     trainer = restore(run, settings, preparation, threads)
-    text = to_csv(preparation, trainer.predict(preparation.x(table)))
-    if target is None:
-        sys.stdout.write(text)
-        return
-    write_text(target, text)
-    console().print(f"{table.rows:,} predictions: {target}")
+    outputs = trainer.predict(preparation.x(whole))
+    files = whole.files if isinstance(whole, Images) else ()
+    for note in whole.notes:
+        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(note)  # not into the CSV
+    if target is not None:
+        write_text(target, to_csv(preparation, outputs, files))
+        console().print(f"{whole.rows:,} predictions: {target}")
+    elif isinstance(whole, Images) and Path(data).is_file() and whole.files:
+        shares = probabilities(outputs)[0]
+        best = int(shares.argmax())
+        console().print(probability_table(preparation.classes, shares))
+        console().print(f"prediction: {preparation.classes[best]} ({shares[best]:.4f})")
+    else:
+        sys.stdout.write(to_csv(preparation, outputs, files))
 
 
 def describe_run(name: str, *, runs: str) -> None:
@@ -69,7 +83,7 @@ def describe_run(name: str, *, runs: str) -> None:
     results = run.read_results()
     out = console()
     out.print(f"run: {run.folder}")
-    out.print(layer_table(cr.load(run.model), len(preparation.features)))
+    out.print(layer_table(cr.load(run.model), preparation.input_shape))
     out.print(value_table(settings.to_dict(), "setting", "value"))
     if not results:
         out.print("the run has not ended, or was killed")
@@ -81,7 +95,7 @@ def describe_run(name: str, *, runs: str) -> None:
         out.print(f"test {headline}: {results['test'][headline]:.4f}")
 
 
-def restore(run: Run, settings: Settings, preparation: Preparation, threads: int | None) -> Trainer:
+def restore(run: Run, settings: Settings, preparation: Recipe, threads: int | None) -> Trainer:
     """The run's trained network, in a trainer to predict with."""
     loss = specs.build_loss(specs.loss_name(settings, preparation.task))
     optimizer = specs.build_optimizer(settings)
@@ -89,17 +103,21 @@ def restore(run: Run, settings: Settings, preparation: Preparation, threads: int
     return Trainer(cr.load(run.model), loss=loss, optimizer=optimizer, threads=workers, engine=settings.engine)
 
 
-def held_out_rows(settings: Settings, preparation: Preparation, y: Array) -> Any:
-    """The rows of the run's own table that it was tested on."""
-    classes = y if preparation.classes else None
-    split = split_rows(
-        len(y), validation=settings.val_size, test=settings.test_size, seed=settings.seed, classes=classes
-    )
-    return split.test
+def held_out_rows(settings: Settings, preparation: Recipe, data: Dataset, y: Array) -> Any:
+    """The rows of the run's own data that it was tested on."""
+    fractions = {"validation": settings.val_size, "test": settings.test_size}
+    return preparation.split(data, y, **fractions, seed=settings.seed).test
 
 
-def to_csv(preparation: Preparation, outputs: Array) -> str:
-    """A line for each row of outputs: the class and the probability of each, or the quantity in its own units."""
+def rows_word(preparation: Recipe) -> str:
+    return "images" if isinstance(preparation, ImagePreparation) else "rows"
+
+
+def to_csv(preparation: Recipe, outputs: Array, files: Sequence[str] = ()) -> str:
+    """A line for each row of outputs: the class and the probability of each, or the quantity in its own units.
+
+    The names of picture `files` come first, where there are any.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if preparation.quantity is not None:
@@ -107,7 +125,8 @@ def to_csv(preparation: Preparation, outputs: Array) -> str:
         writer.writerows([f"{value:.7g}"] for value in preparation.quantity.undo(outputs)[:, 0])
         return text.getvalue()
     shares = probabilities(outputs)
-    writer.writerow(["prediction", *(f"probability {name}" for name in preparation.classes)])
-    for best, row in zip(shares.argmax(axis=1), shares, strict=True):
-        writer.writerow([preparation.classes[best], *(f"{share:.6g}" for share in row)])
+    first = ["file"] if files else []
+    writer.writerow([*first, "prediction", *(f"probability {name}" for name in preparation.classes)])
+    for i, (best, row) in enumerate(zip(shares.argmax(axis=1), shares, strict=True)):
+        writer.writerow([*files[i : i + 1], preparation.classes[best], *(f"{share:.6g}" for share in row)])
     return text.getvalue()

@@ -1,6 +1,8 @@
-"""Tables and bundled sets -> arrays, split and scaled."""
+"""Tables, images and sets by name -> arrays, split and scaled; augmentation."""
 
+from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate, Shift
 from chainrule.data.digits import digits_table, load_digits
+from chainrule.data.images import ImageParts, ImagePreparation, Images, Reading, prepare_images, read_idx, read_images
 from chainrule.data.preparation import Parts, Preparation, prepare
 from chainrule.data.scaling import Scaling
 from chainrule.data.sources import load_table
@@ -8,15 +10,28 @@ from chainrule.data.split import Split, split_rows
 from chainrule.data.tables import Table, read_table
 
 __all__ = [
+    "Augmentation",
+    "Crop",
+    "CutOut",
+    "Flip",
+    "ImageParts",
+    "ImagePreparation",
+    "Images",
     "Parts",
     "Preparation",
+    "Reading",
+    "Rotate",
     "Scaling",
+    "Shift",
     "Split",
     "Table",
     "digits_table",
     "load_digits",
     "load_table",
     "prepare",
+    "prepare_images",
+    "read_idx",
+    "read_images",
     "read_table",
     "split_rows",
 ]

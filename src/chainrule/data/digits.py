@@ -16,13 +16,13 @@ def load_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 
     Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998, https://doi.org/10.24432/C50P49.
     """
-    pixels, labels = _arrays()
+    pixels, labels = digit_images()
     return pixels[..., None].astype(np.float32) / np.float32(16), labels.astype(np.int64)
 
 
 def digits_table() -> Table:
     """The digits as a table: columns `pixel_0_0` .. `pixel_7_7` in 0..16, and `digit`."""
-    pixels, labels = _arrays()
+    pixels, labels = digit_images()
     columns: dict[str, NDArray[Any]] = {
         f"pixel_{row}_{column}": pixels[:, row, column].astype(np.float64) for row in range(8) for column in range(8)
     }
@@ -30,6 +30,7 @@ def digits_table() -> Table:
     return Table("digits", columns)
 
 
-def _arrays() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def digit_images() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The digits as they were scanned: pixels (1797, 8, 8) of 0..16, and what each shows."""
     with files("chainrule.data").joinpath("digits.npz").open("rb") as file, np.load(file) as archive:
         return archive["x"], archive["y"]

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from chainrule.data.digits import digits_table
+from chainrule.data.images.dataset import Reading
+from chainrule.data.images.named import NAMED
+from chainrule.data.images.source import holds_images, read_images
 from chainrule.data.names import nearest
+from chainrule.data.recipe import Dataset
 from chainrule.data.tables import FORMATS, Table, read_table
 from chainrule.errors import DataError
 
 BUNDLED: dict[str, tuple[Callable[[], Table], str]] = {"digits": (digits_table, "digit")}  # table, target column
+
+
+def load_data(source: str, options: Reading, *, images: bool | None = None, data_dir: str | None = None) -> Dataset:
+    """The bundled or well-known set, the folder or the file `source`, as a table or as images.
+
+    `images` None finds out which. Raises as `read_table` and `read_images` do.
+    """
+    if images is None:
+        images = source not in BUNDLED and holds_images(source)
+    there = source in (*BUNDLED, *NAMED) or os.path.exists(source)
+    if images and there:
+        return read_images(source, options, data_dir)
+    return load_table(source)  # which tells what is not there
 
 
 def load_table(source: str) -> Table:
@@ -18,8 +36,10 @@ def load_table(source: str) -> Table:
     if source in BUNDLED:
         return BUNDLED[source][0]()
     if not Path(source).suffix and not Path(source).exists():
-        near = nearest(source, BUNDLED)
-        hint = f'did you mean "{near}"?' if near else f"known are {', '.join(BUNDLED)} and files ({', '.join(FORMATS)})"
+        known = (*BUNDLED, *NAMED)
+        near = nearest(source, known)
+        files = f"files ({', '.join(FORMATS)}) and folders of pictures"
+        hint = f'did you mean "{near}"?' if near else f"known are {', '.join(known)}, {files}"
         raise DataError(f'"{source}" is neither a bundled data set nor a file: {hint}')
     return read_table(source)
 

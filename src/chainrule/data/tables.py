@@ -11,11 +11,9 @@ import gzip
 import hashlib
 import io
 import itertools
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -23,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.names import suggestion
+from chainrule.data.reading import reading
 from chainrule.errors import DataError, FileError
 
 Column: TypeAlias = NDArray[Any]
@@ -49,6 +48,10 @@ class Table:
         if name not in self.columns:
             raise DataError(f'{self.source}: there is no column "{name}": {suggestion(name, self.columns)}')
         return self.columns[name]
+
+    def take(self, rows: NDArray[Any]) -> Table:
+        """These rows, by number or by mask."""
+        return replace(self, columns={name: column[rows] for name, column in self.columns.items()})
 
     def fingerprint(self) -> str:
         """A hash of names and values, by which a run knows the data it was trained on."""
@@ -85,22 +88,13 @@ def read_table(path: str | Path) -> Table:
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     """Turn what the system and the parsers raise into one error that names the file."""
-    try:
-        yield
-    except FileError:
-        raise
-    except FileNotFoundError:
-        raise FileError(f"{path}: there is no such file: check the name and the folder") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: byte {error.start} is not UTF-8 text: save the table as UTF-8") from None
-    except csv.Error as error:
-        raise DataError(f"{path}: not a readable table ({error}): save it again as plain CSV") from None
-    except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: damaged or cut short ({error}): copy or download it again") from None
-    except OSError as error:
-        raise FileError(
-            f"{path}: cannot be read ({error.strerror or error}): check what it is and its rights"
-        ) from None
+    with reading(path):
+        try:
+            yield
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: byte {error.start} is not UTF-8 text: save the table as UTF-8") from None
+        except csv.Error as error:
+            raise DataError(f"{path}: not a readable table ({error}): save it again as plain CSV") from None
 
 
 # Text ---------------------------------------------------------------------------------------------------------------
@@ -229,7 +223,7 @@ def _read_parquet(path: Path) -> Table:
     columns: dict[str, Column] = {}
     for series in frame.iter_columns():
         kind = series.dtype
-        if kind.is_numeric() or kind == polars.Boolean:
+        if kind.is_numeric() or kind in (polars.Boolean, polars.Null):
             columns[series.name] = series.cast(polars.Float64).fill_null(float("nan")).to_numpy()
         elif kind in (polars.String, polars.Categorical, polars.Enum):
             columns[series.name] = _text(tuple(series.cast(polars.String).fill_null("").to_list()))

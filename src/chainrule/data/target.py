@@ -14,6 +14,8 @@ from chainrule.errors import DataError, LabelError, OptionError
 Class: TypeAlias = str | int
 TASKS = ("classify", "regress")
 FEW = 20  # whole numbers of at most this many different values are taken for classes
+LARGEST = 1e150  # of a value: its square, and a sum of many, are still numbers
+TRUTHS = {"true": 1.0, "false": 0.0, "": np.nan}  # what pandas and others write for a column of truth values
 
 
 def guess_task(table: Table, target: str) -> str:
@@ -24,11 +26,6 @@ def guess_task(table: Table, target: str) -> str:
     values = np.unique(column[~np.isnan(column)])
     whole = bool(np.all(np.isfinite(values)) and np.all(values == np.round(values)))
     return "classify" if whole and len(values) <= min(FEW, table.rows // 2) else "regress"
-
-
-def missing(column: Column) -> NDArray[np.bool_]:
-    """Which rows of the column have no value."""
-    return np.asarray(column == "", dtype=np.bool_) if is_text(column) else np.isnan(column)
 
 
 def find_classes(table: Table, target: str) -> tuple[Class, ...]:
@@ -42,7 +39,8 @@ def find_classes(table: Table, target: str) -> tuple[Class, ...]:
     values = np.unique(column)
     if len(values) < 2:
         raise DataError(
-            f'{table.source}: column "{target}" holds one class only, {values[0]!s}: there is nothing to tell apart'
+            f'{table.source}: column "{target}" holds one class only, {_shown(values[0])}: there is nothing to tell '
+            "apart"
         )
     if len(values) > table.rows // 2:
         raise DataError(
@@ -72,26 +70,33 @@ def class_numbers(table: Table, target: str, classes: tuple[Class, ...]) -> NDAr
     return places.astype(np.int64)
 
 
-def quantities(table: Table, target: str) -> NDArray[np.float64]:
-    """The column as numbers to predict; DataError names the first row that holds text or an infinity."""
-    return numbers(table, target, "use --task classify, or another --target")
-
-
 def numbers(table: Table, name: str, mend: str) -> NDArray[np.float64]:
-    """The column `name` as finite numbers, NaN where missing; DataError names the first row that is neither."""
+    """The column `name` as finite numbers, NaN where missing, 1 and 0 for true and false.
+
+    DataError names the first row that is none of these, and ends in `mend`.
+    """
     column = table.column(name)
     if is_text(column):
+        truths = _truths(column)
+        if truths is not None:
+            return truths
         row = next((i for i, cell in enumerate(column) if cell and not _is_number(cell)), 0)
+        if "," in column[row] and _is_number(column[row].replace(",", "")):
+            mend = "write decimals with a point, and thousands without a comma"
         raise DataError(
             f'{table.source}: column "{name}", row {row + 1}: "{column[row]}" is text where a number belongs: {mend}'
         )
-    infinite = np.isinf(column)
-    if infinite.any():
-        row = int(np.argmax(infinite))
-        raise DataError(
-            f'{table.source}: column "{name}", row {row + 1}: {column[row]} is not a finite number: mend it'
-        )
+    wrong = np.abs(column) > LARGEST
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        what = "not a finite number" if np.isinf(column[row]) else f"too large, {LARGEST:g} is the most"
+        raise DataError(f'{table.source}: column "{name}", row {row + 1}: {column[row]:g} is {what}: mend it')
     return column
+
+
+def holds_text(column: Column) -> bool:
+    """Whether the column holds something else than numbers and truth values."""
+    return is_text(column) and _truths(column) is None
 
 
 def check_task(task: str) -> None:
@@ -105,8 +110,8 @@ def _whole_numbers(table: Table, target: str, column: Column) -> None:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise LabelError(
-            f'{table.source}: column "{target}", row {row + 1}: {column[row]:g} is no class: classes are whole numbers '
-            "or text; a quantity is predicted with --task regress"
+            f'{table.source}: column "{target}", row {row + 1}: {_shown(column[row])} is no class: classes are whole '
+            "numbers or text; a quantity is predicted with --task regress"
         )
 
 
@@ -115,11 +120,19 @@ def _as_text(column: Column) -> Column:
 
 
 def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+    if isinstance(value, str):
+        return value
+    return str(int(value)) if float(value).is_integer() else f"{value:g}"
 
 
 def _listed(classes: tuple[Class, ...]) -> str:
     return ", ".join(map(str, classes[:12])) + (" ..." if len(classes) > 12 else "")
+
+
+def _truths(column: Column) -> NDArray[np.float64] | None:
+    if not all(cell.lower() in TRUTHS for cell in column):
+        return None
+    return np.array([TRUTHS[cell.lower()] for cell in column], dtype=np.float64)
 
 
 def _is_number(cell: str) -> bool:

@@ -36,9 +36,12 @@ class Blocks:
         self.gradients = allocate_buffer(self.size, self.dtype, "gradient", "gradients")
         self.states = {name: allocate_buffer(self.size, self.dtype, "state of optimizer", name) for name in states}
         self.arrays = {name: self.parameter(name).numpy() for name in tensors}
-        blocks = (self.parameters, *self.states.values())
-        self._moved = [buffer.array for buffer in blocks if buffer.array is not None]  # what an update writes
         self.adopt()
+
+    @property
+    def bytes(self) -> int:
+        """Of parameters, gradients and states together."""
+        return self.parameters.bytes + self.gradients.bytes + sum(b.bytes for b in self.states.values())
 
     def parameter(self, name: str) -> View:
         """Where a parameter lives."""
@@ -62,20 +65,10 @@ class Blocks:
                 view[...] = tensor.data
                 tensor.data = view
 
-    @property
-    def copy_seconds(self) -> float:
-        """What a snapshot costs, roughly: all copied into fresh memory at 4 GB/s, and a look at the result."""
-        return (2 + len(self.states)) * self.parameters.bytes / 4e9
-
-    def snapshot(self) -> list[Array]:
-        """Copies of parameters and states."""
-        return [array.copy() for array in self._moved]
-
-    def restore(self, snapshot: list[Array]) -> None:
-        """Put back what a snapshot holds."""
-        for array, old in zip(self._moved, snapshot, strict=True):
-            array[...] = old
-
-    def finite(self) -> bool:
-        """Whether no parameter is NaN or infinite."""
-        return bool(np.isfinite(self._moved[0]).all())
+    def moved(self) -> dict[str, tuple[Array, ...]]:
+        """What an update reads and writes of each parameter: its values, its gradient, its states."""
+        states = [self.state(name) for name in self.states]
+        return {
+            name: (values, self.gradient(name).numpy(), *(state[name] for state in states))
+            for name, values in self.arrays.items()
+        }

@@ -3,8 +3,11 @@ results."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from chainrule.native.kernel import Float1, Int, Int1, Int2, Real, Real1, Real2, kernel, real
 from chainrule.native.state import POSITION, STEP, STOP
+from chainrule.ops.updates import sure
 
 CHECK_TILE = 16384  # gradient elements looked at by one tile
 GATHER_TILE = 4096  # batch elements copied by one tile, at least one row
@@ -60,25 +63,19 @@ def check(tile: Int, state: Int1, gradient: Real1, size: Int) -> None:
 
 
 @kernel
-def check_update(tile: Int, state: Int1, gradient: Real1, coefficients: Float1, size: Int) -> None:
-    """Stop the run where the gradient is not finite or the update would leave the dtype's range: its size is about
-    lr·|g|, or lr in a rule that normalises g, and neither may come within a factor of 256 of that range."""
-    part = gradient[tile * size : tile * size + size]
-    factor = real(max(coefficients[0], 1.0) * 256.0)
-    total = real(0)
-    for i in range(part.size):
-        total += part[i] * factor * 0.0
-    if total != 0.0:
-        state[STOP] = 1
+def check_update(tile: Int, p: Real1, g: Real1, c: Float1, divisors: Int, state: Int1, size: Int) -> None:
+    """Stop before an update that might overflow, where that is seen in several tiles."""
+    sure(p[tile * size : tile * size + size], g[tile * size : tile * size + size], c, divisors, state)
 
 
 @kernel
 def squares(tile: Int, gradient: Real1, partial: Float1, size: Int) -> None:
-    """The sum of squares of one tile of the gradient."""
+    """The sum of squares of one tile of the gradient, in float64: the square of 2e19 is beyond float32."""
     part = gradient[tile * size : tile * size + size]
-    total = 0.0
+    total = np.float64(0)
     for i in range(part.size):
-        total += part[i] * part[i]
+        value = np.float64(part[i])
+        total += value * value
     partial[tile] = total
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from chainrule.autodiff.tensor import Tensor
 from chainrule.errors import DtypeError, GraphError, NonFiniteError, ShapeError
+from chainrule.ops.record import Array
 
 
 def check_loss(loss: Any) -> Tensor:
@@ -31,12 +33,22 @@ def check_reached(some: bool) -> None:
 
 
 def check_dtype(name: str, parameter: Tensor, dtype: np.dtype[Any]) -> None:
-    """Raise DtypeError where a parameter was cast after training began."""
+    """Raise DtypeError where a parameter or buffer was cast after training began."""
     if parameter.dtype != dtype:
         raise DtypeError(
-            f'parameter "{name}" is now {parameter.dtype}, training began in {dtype}: '
+            f'{type(parameter).__name__.lower()} "{name}" is now {parameter.dtype}, training began in {dtype}: '
             "cast the model before its Trainer is made"
         )
+
+
+def check_finite(loss: float, gradients: Mapping[str, Array], step: int) -> None:
+    """Raise NonFiniteError where the loss of a step or one of its gradients, by parameter, is NaN or infinite."""
+    if not np.isfinite(loss):
+        raise not_finite(step, f"the loss is {loss}")
+    for name, gradient in gradients.items():
+        finite = np.isfinite(gradient)
+        if not finite.all():
+            raise not_finite(step, f'the gradient of "{name}" is {gradient[~finite][0]}')
 
 
 def not_finite(step: int, what: str) -> NonFiniteError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,24 +11,25 @@ from chainrule.autodiff.tape import symbol, tracing
 from chainrule.autodiff.tensor import Parameter, Tensor, wrap
 from chainrule.engine import bookkeeping as book
 from chainrule.engine.blocks import Blocks
-from chainrule.engine.checks import check_loss, check_reached, not_finite
+from chainrule.engine.buffers import Buffers
+from chainrule.engine.checks import check_finite, check_loss, check_reached
 from chainrule.engine.fuse import fuse
 from chainrule.engine.graph import Forward, Graph, Value, backward
 from chainrule.engine.lower import Constant, Lowering
-from chainrule.engine.memory import allocate_buffer
+from chainrule.engine.memory import allocate_buffer, lifetimes, place
+from chainrule.engine.moving import moved
 from chainrule.engine.program import Instruction, Program, Slot
+from chainrule.engine.recompute import choose, recomputing
 from chainrule.errors import OptionError, ShapeError
 from chainrule.native.kernel import Call, blocks
-from chainrule.native.state import SEED, WORDS
+from chainrule.native.objects import tell
+from chainrule.native.state import LARGE, LOOK, SEED, WORDS
 from chainrule.native.workers import default_workers
 from chainrule.ops.record import Array, Buffer, View
 from chainrule.ops.updates import TILE, Update
 
 PREDICT_BATCH = 256  # rows predicted at once: large enough for full tiles, small enough for the caches
 MOST_PROGRAMS = 64  # traced shapes that are kept
-# Before a run, parameters and states are copied where that costs less than this share of it, to undo an update that
-# overflows. A run of few steps of a large model goes without.
-SNAPSHOT_SHARE = 0.01
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
@@ -36,7 +37,8 @@ class CompiledEngine:
     """Trains through programs; the interface is that of `chainrule.engine.reference.ReferenceEngine`.
 
     forward: the model; loss(output, target, weight or None): the loss as a single number; parameters: what to learn,
-    by name; update: the optimizer's rule; workers: threads, by default the processors this process may use.
+    by name; update: the optimizer's rule; workers: threads, by default the processors this process may use;
+    memory_limit: bytes a training step may take, kept by computing values again (`chainrule.engine.recompute`).
     """
 
     def __init__(
@@ -49,13 +51,16 @@ class CompiledEngine:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         workers: int | None = None,
+        memory_limit: int | None = None,
     ) -> None:
         if workers is not None and workers < 1:
             raise OptionError(f"threads = {workers}: expected a whole number of at least 1, or None for all processors")
         self.forward, self.loss_function, self.update = forward, loss, update
         self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.memory_limit = memory_limit
         self.workers = workers or default_workers()
         self.blocks = Blocks(parameters, update.states)
+        self.buffers = Buffers(self.blocks.dtype)
         self.state = View(allocate_buffer(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
         self.state.numpy()[SEED] = seed
         self.data: dict[str, Array] = {}
@@ -87,42 +92,30 @@ class CompiledEngine:
         """One training step per row of `indices`; answers the losses. Raises NonFiniteError before a bad update."""
         bound = self._bound("train", indices.shape[1])
         self._latest = bound.program
-        usual = bound.program.team.seconds_of(len(indices))
-        snapshot = self.blocks.snapshot() if self.blocks.copy_seconds < SNAPSHOT_SHARE * usual + 2e-6 else None
-        losses, done = self._steps(bound, indices, coefficients, first_step)
-        if snapshot is not None and not self.blocks.finite():
-            self.blocks.restore(snapshot)
-            self._stop_before_overflow(bound, indices, coefficients, first_step)
-        if done < len(indices):
-            raise not_finite(first_step + done, self._reason(losses[done]))
+        indices = np.ascontiguousarray(indices, np.int64)
+        coefficients = np.ascontiguousarray(coefficients, np.float64)
+        # A single step of a large model would lose up to a tenth by it; if it leaves too much, the next one stops.
+        self.state.numpy()[LOOK] = len(indices) > 1 or self.blocks.size <= TILE
+        losses = np.full(len(indices), np.nan)
+        done = 0
+        while done < len(indices):
+            bound.indices.point_at(indices[done:])
+            bound.coefficients.point_at(coefficients[done:].reshape(-1))
+            bound.results.point_at(losses[done:])
+            done += bound.program.run(len(indices) - done, first_step + done)
+            if bound.program.stopped:
+                self._update(bound, losses[done - 1], coefficients[done - 1], first_step + done - 1)
         return losses
 
-    def _reason(self, loss: float) -> str:
-        """Why the program stopped, from what it left behind."""
-        if not np.isfinite(loss):
-            return f"the loss is {loss}"
-        finite = all(np.isfinite(self.blocks.gradient(name).numpy()).all() for name in self.blocks.tensors)
-        return "lr times the gradient overflows" if finite else "a gradient is not finite"
-
-    def _steps(self, bound: _Bound, indices: Array, coefficients: Array, first_step: int) -> tuple[Array, int]:
-        """Replay; answers the losses and how many steps were completed."""
-        losses = np.full(len(indices), np.nan)
-        bound.indices.point_at(np.ascontiguousarray(indices, np.int64))
-        bound.coefficients.point_at(np.ascontiguousarray(coefficients, np.float64).reshape(-1))
-        bound.results.point_at(losses)
-        begun = bound.program.run(len(indices), first_step)
-        return losses, begun - bound.program.stopped
-
-    def _stop_before_overflow(self, bound: _Bound, indices: Array, coefficients: Array, first_step: int) -> None:
-        """Replay step by step up to the update, made from finite gradients, that left the range of the dtype."""
-        for i in range(len(indices)):
-            before = self.blocks.snapshot()
-            loss, done = self._steps(bound, indices[i : i + 1], coefficients[i : i + 1], first_step + i)
-            if not done:
-                raise not_finite(first_step + i, self._reason(loss[0]))
-            if not self.blocks.finite():
-                self.blocks.restore(before)
-                raise not_finite(first_step + i, "an updated weight is not finite")
+    def _update(self, bound: _Bound, loss: float, row: Array, step: int) -> None:
+        """Make the update that the program stopped before, unless it is bad; raises NonFiniteError then."""
+        arrays = self.blocks.moved()
+        check_finite(loss, {name: gradient for name, (_, gradient, *_) in arrays.items()}, step)
+        values = moved(self.update, arrays, row, step)
+        bound.program.run_part(bound.assignments)
+        for old, new in values:
+            old[...] = new
+        self.state.numpy()[LARGE] = any(self.update.large(p, *states) for p, _, *states in arrays.values())
 
     def gradients(
         self, x: Array, y: Array, weight: Array | None = None, step: int = 0
@@ -172,6 +165,7 @@ class CompiledEngine:
     def _bound(self, kind: str, batch: int) -> _Bound:
         """The program for this kind of run and batch shape, with the data set's arrays in place."""
         self.blocks.adopt()
+        self.buffers.adopt()
         key = (kind, batch, self._signature)
         if key not in self._programs:
             while len(self._programs) >= MOST_PROGRAMS:  # each holds an arena of its own: the oldest goes
@@ -194,9 +188,15 @@ class _Bound:
     """A program with the slots that are pointed at the data of each run."""
 
     def __init__(
-        self, program: Program, roles: dict[str, np.dtype[Any]], output: Value, result: Any, frozen: list[Constant]
+        self,
+        program: Program,
+        roles: dict[str, np.dtype[Any]],
+        output: Value,
+        result: Any,
+        frozen: list[Constant],
+        assignments: range,
     ) -> None:
-        self.program, self.output, self.frozen = program, output, frozen
+        self.program, self.output, self.frozen, self.assignments = program, output, frozen, assignments
         self.sources: dict[str, Slot] = {}
         counts = {book.gather: 0, book.gather_labels: 0}
         for role, dtype in roles.items():
@@ -227,6 +227,7 @@ class _Builder:
         self.engine, self.kind, self.batch, self.data = engine, kind, batch, data
         self.dtype = engine.blocks.dtype
         self.instructions: list[Instruction] = []
+        self.assignments = range(0)  # which of the instructions
         self.row = View(allocate_buffer(16, np.dtype(np.float64), "state", "coefficients"), (16,))
 
     def build(self) -> _Bound:
@@ -235,6 +236,11 @@ class _Builder:
         homes = {value: self.engine.blocks.parameter(name) for name, value in graph.parameters.items()}
         homes |= {value: self.engine.blocks.gradient(name) for name, value in graph.gradients.items()}
         homes |= {v: View(Buffer(v.size, v.dtype, "arena", v.name), v.shape) for v in graph.inputs.values()}
+        homes |= {v: self.engine.buffers.view(v.source) for v in graph.buffers if v.source is not None}
+        again: Sequence[Value] = ()
+        if self.engine.memory_limit is not None and self.kind != "predict":
+            again = self._fitting(graph, homes, self.engine.memory_limit)
+            graph = recomputing(graph, again)
         self._batch(graph, homes)
         lowering = Lowering(graph, self.dtype, homes, self.engine.state)
         for phase in ("forward", "loss", "backward"):
@@ -246,13 +252,36 @@ class _Builder:
                 call = book.record(1, self.engine.state, lowering.view(graph.loss).reshape(1), losses)
                 self._add(call, phase, "record", "losses[step] = L", stops=self.kind == "train")
         if self.kind == "train":
-            self._update()
+            self._update(lowering)
         if self.kind == "predict":
             self._deliver(lowering.view(graph.output))
-        program = Program(self.instructions, self.dtype, self.engine.state, self.engine.workers)
+        program = Program(
+            self.instructions, self.dtype, self.engine.state, self.engine.workers, self.engine.blocks.bytes
+        )
+        program.recomputed = [v.name for v in again]
         result = (book.deliver, "target") if self.kind == "predict" else (book.record, "losses")
         frozen = [c for c in lowering.constants if isinstance(c.source, Parameter)]
-        return _Bound(program, {role: a.dtype for role, a in self.data.items()}, graph.output, result, frozen)
+        roles = {role: a.dtype for role, a in self.data.items()}
+        return _Bound(program, roles, graph.output, result, frozen, self.assignments)
+
+    def _fitting(self, graph: Graph, homes: dict[Value, View], limit: int) -> Sequence[Value]:
+        """The values to compute again so that a step takes at most `limit` bytes. Raises OptionError where none do."""
+
+        def peak(graph: Graph) -> int:
+            calls = Lowering(graph, self.dtype, homes, self.engine.state).calls
+            return self.engine.blocks.bytes + place(lifetimes(calls))
+
+        choice = choose(graph, limit, peak)
+        if choice.peak > limit:
+            raise OptionError(
+                f"memory_limit = {limit:,} bytes: a step on {self.batch} samples takes {choice.peak:,} at least, "
+                f"{self.engine.blocks.bytes:,} of them parameters, gradients and optimizer states: raise the limit or "
+                "make the batch smaller"
+            )
+        if choice.values:
+            again = f"{len(choice.values)} value{'s are' if len(choice.values) > 1 else ' is'} computed again"
+            tell(f"a step on {self.batch} samples takes {choice.peak:,} of {limit:,} bytes of memory: {again}")
+        return choice.values
 
     def _trace(self) -> Graph:
         symbols = {role: symbol((self.batch, *a.shape[1:]), a.dtype, role) for role, a in self.data.items()}
@@ -275,6 +304,10 @@ class _Builder:
             seed = Value(loss.shape, self.dtype, "one", "constant", wrap(np.ones(loss.shape, self.dtype)))
             backward(steps, graph, loss, seed)
             check_reached(bool(graph.gradients))
+        if self.kind == "train":
+            graph.assigned = steps.assigned(tape)
+        graph.buffers = steps.buffers
+        graph.put_off_assignments()
         return graph
 
     def _batch(self, graph: Graph, homes: dict[Value, View]) -> None:
@@ -292,8 +325,8 @@ class _Builder:
             call = kernel(blocks(self.batch, rows), state, indices, source, target, rows)
             self._add(call, "batch", "gather", f"{role} = data[indices]")
 
-    def _update(self) -> None:
-        """Check the gradients, clip them where asked, and move the parameters."""
+    def _update(self, lowering: Lowering) -> None:
+        """Check the gradients, clip them where asked, give buffers their new values, and move the parameters."""
         engine, owned = self.engine, self.engine.blocks
         whole = (owned.size,)
         gradient, parameter = View(owned.gradients, whole), View(owned.parameters, whole)
@@ -310,13 +343,28 @@ class _Builder:
             self._add(call, "update", "squares", "Σg² of each tile")
             call = book.clip_by_norm(tiles, gradient, partial, engine.clip_norm, size, flops=1.0 * owned.size)
             self._add(call, "update", "clip_by_norm", "g = g·min(1, c/‖g‖)")
-        call = book.check_update(tiles, engine.state, gradient, self.row, size, flops=3.0 * owned.size)
-        self._add(call, "update", "check", "stop unless g and lr·g are finite", stops=True)
-        update = engine.update
+        update, row = engine.update, View(self.row.buffer, (len(engine.update.columns),))
         states = [View(owned.states[name], whole) for name in update.states]
-        flops = update.flops * owned.size
-        call = update.kernel(blocks(owned.size, TILE), parameter, gradient, *states, self.row, flops=flops)
-        self._add(call, "update", update.name, update.formula)
+        several, divisors = owned.size > TILE or bool(lowering.graph.assigned), update.divisors
+        if several:  # else the update's kernel checks for itself
+            checked = (parameter, gradient, row, divisors, engine.state, size)
+            call = book.check_update(tiles, *checked, flops=2.0 * owned.size)
+            self._add(call, "update", "check", "stop unless the update is sure to be finite", stops=True)
+            divisors = -1
+        self._assign(lowering)  # before the update: new values of buffers may depend on the old parameters
+        operands = (parameter, gradient, *states, row, divisors, engine.state)
+        call = update.kernel(blocks(owned.size, TILE), *operands, flops=update.flops * owned.size)
+        self._add(call, "update", update.name, update.formula, stops=not several)
+
+    def _assign(self, lowering: Lowering) -> None:
+        """Give buffers their new values."""
+        first = len(self.instructions)
+        for call, task in zip(lowering.calls, lowering.sources, strict=True):
+            if task.phase == "update":
+                self._add(call, "update", task.label, task.formula)
+        for call in lowering.assignments:
+            self._add(call, "update", "assign", "buffer = new value")
+        self.assignments = range(first, len(self.instructions))
 
     def _deliver(self, output: View) -> None:
         columns = output.size // self.batch

@@ -1,9 +1,9 @@
 """Fusion: fewer passes over memory, by joining tasks whose kernels can do another's work on the way.
 
-1. An activation joins the product that feeds it, when its gradient needs only its own output.
-2. An activation's gradient joins the product that computes the incoming gradient.
-3. A sum of two gradients becomes accumulation by the product that computes the second.
-4. A bias gradient joins its weight gradient, which reads the same rows.
+1. A sum of two gradients becomes accumulation by the task that computes the second.
+2. Pointwise tasks, up to two in a row, join the product or normalisation that feeds them: an activation whose
+   gradient needs only its own output, the sum with a skip, the gradient of an activation.
+3. A bias gradient joins its weight gradient, which reads the same rows.
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from chainrule.engine.graph import Graph, Task, Value
+from chainrule.engine.graph import Graph, Joined, Task, Value
+from chainrule.ops.epilogue import MOST
 from chainrule.ops.record import OPS, Rule
+
+COMMUTATIVE = frozenset({"add", "multiply"})
 
 
 def fuse(graph: Graph) -> None:
     """Join tasks of the graph in place; the values that remain are computed in the same order."""
-    _join_epilogues(graph)
     _join_sums_of_gradients(graph)
+    _join_pointwise(graph)
     _join_bias_gradients(graph)
 
 
 def _uses(graph: Graph) -> Counter[Value]:
     """How often each value is read; results of the whole step count as read once more."""
     uses = Counter(v for task in graph.tasks for v in task.reads())
-    uses.update(v for v in (graph.output, graph.loss, *graph.gradients.values()) if v is not None)
+    uses.update(graph.results())
     return uses
 
 
@@ -33,32 +36,45 @@ def _makers(graph: Graph) -> dict[Value, Task]:
     return {v: task for task in graph.tasks for v in task.outputs}
 
 
-def _join_epilogues(graph: Graph) -> None:
+def _join_pointwise(graph: Graph) -> None:
     uses, makers = _uses(graph), _makers(graph)
     for task in list(graph.tasks):
         if not _is_pointwise(task.rule, task):
             continue
-        first, *rest = task.operands
-        if first is None or first not in makers:
-            continue
-        maker = makers[first]
-        if not maker.rule.asks("epilogue") or maker.epilogue or uses[first] != 1 or len(rest) > 1:
-            continue
-        if len(maker.outputs) != 1 or (rest and not _known_before(graph, rest[0], maker)):
-            continue
-        maker.epilogue = task.rule
-        maker.numbers = tuple(float(task.attributes[a]) for a in task.rule.attributes)
-        maker.other = rest[0] if rest else None
-        maker.outputs = task.outputs
-        makers[task.outputs[0]] = maker
-        graph.tasks.remove(task)
+        for first, other in _orders(task):
+            if first is None or first not in makers or uses[first] != 1:
+                continue
+            maker = makers[first]
+            if first is not maker.outputs[0] or not _takes(graph, maker, task.phase, other):
+                continue
+            numbers = tuple(float(task.attributes[a]) for a in task.rule.attributes)
+            maker.joined.append(Joined(task.rule, numbers, other))
+            maker.outputs[0] = task.outputs[0]
+            makers[task.outputs[0]] = maker
+            graph.tasks.remove(task)
+            break
 
 
 def _is_pointwise(rule: Rule, task: Task) -> bool:
-    return task.op.pointwise and rule.scalar is not None and len(rule.attributes) <= 2 and bool(task.operands)
+    return task.op.pointwise and rule.scalar is not None and len(rule.attributes) <= 2 and 1 <= len(task.operands) <= 2
 
 
-def _known_before(graph: Graph, value: Value | None, task: Task) -> bool:
+def _orders(task: Task) -> list[tuple[Value | None, Value | None]]:
+    """The operands of a pointwise task as (the one it may be joined to, the other)."""
+    first, other = (*task.operands, None)[:2]
+    return [(first, other), (other, first)] if task.rule.name in COMMUTATIVE else [(first, other)]
+
+
+def _takes(graph: Graph, maker: Task, phase: str, other: Value | None) -> bool:
+    """Whether `maker` can run a pointwise task of `phase`, with this second operand, on its y."""
+    if not maker.rule.asks("epilogue") or len(maker.joined) == MOST:
+        return False
+    if phase == "update" and maker.phase != "update":
+        return False  # it is put off, or left out
+    return other is None or _known_before(graph, other, maker)
+
+
+def _known_before(graph: Graph, value: Value, task: Task) -> bool:
     """Whether `value` is known when `task` runs: no later task computes it."""
     later = graph.tasks[graph.tasks.index(task) :]
     return all(value is not written for t in later for written in t.writes())
@@ -73,7 +89,7 @@ def _join_sums_of_gradients(graph: Graph) -> None:
         if first is None or second is None or second not in makers:
             continue
         maker = makers[second]
-        if not maker.rule.asks("add") or maker.epilogue or maker.adds_to:
+        if not maker.rule.asks("add") or maker.adds_to:
             continue
         if uses[first] != 1 or uses[second] != 1 or not _known_before(graph, first, maker):
             continue
@@ -86,7 +102,7 @@ def _join_sums_of_gradients(graph: Graph) -> None:
 def _join_bias_gradients(graph: Graph) -> None:
     for weight, bias in _pairs(graph):
         if weight.adds_to is None:
-            weight.sums = bias.outputs[0]
+            weight.sums, weight.sums_rule = bias.outputs[0], bias.rule
             graph.tasks.remove(bias)
 
 

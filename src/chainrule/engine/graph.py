@@ -8,38 +8,52 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from chainrule.autodiff.backward import Step, backward_plan, rule_keywords
-from chainrule.autodiff.tape import Node
-from chainrule.autodiff.tensor import Tensor
+from chainrule.autodiff.tape import Node, Tape
+from chainrule.autodiff.tensor import Buffer, Tensor
 from chainrule.errors import TraceError
 from chainrule.ops.record import OPS, Op, Rule, Shape
 
 
 @dataclass(eq=False)
 class Value:
-    """An array of the step; `kind` says whose it is: "result", "input", "parameter" or "constant"."""
+    """An array of the step; `kind` says whose it is: "result", "input", "parameter", "buffer" or "constant"."""
 
     shape: Shape
     dtype: np.dtype[Any]
     name: str
     kind: str = "result"
-    source: Tensor | None = None  # of a constant: the tensor the model holds
+    source: Tensor | None = None  # of a constant or buffer: the tensor the model holds
 
     @property
     def size(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def bytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+
+@dataclass(eq=False)
+class Joined:
+    """A pointwise rule joined to the task that computes its first operand; `other` is its second."""
+
+    rule: Rule
+    numbers: tuple[float, ...]
+    other: Value | None
 
 
 @dataclass(eq=False)
 class Task:
     """One rule to compute: outputs (y, then saved values) from operands, in one of the step's phases.
 
-    The last five fields are set by fusion: a pointwise function run on the output while it is in cache (`other` is its
-    second operand), a value the result is added to, and the bias gradient computed along with a weight gradient.
+    The last four fields are set by fusion: pointwise rules run on y while it is in cache, one after the other, a value
+    that y is added to before, and the bias gradient computed along with a weight gradient, with its rule.
     """
 
     rule: Rule
@@ -48,26 +62,29 @@ class Task:
     operands: list[Value | None]
     attributes: dict[str, Any]
     phase: str
-    epilogue: Rule | None = None
-    numbers: tuple[float, ...] = ()
-    other: Value | None = None
+    joined: list[Joined] = field(default_factory=list)
     adds_to: Value | None = None
     sums: Value | None = None
+    sums_rule: Rule | None = None
+
+    @property
+    def rules(self) -> list[Rule]:
+        """Its rule, then those that fusion joined to it."""
+        return [self.rule, *([self.sums_rule] if self.sums_rule else []), *(j.rule for j in self.joined)]
 
     @property
     def label(self) -> str:
         """The rule's name, with what fusion added to it."""
-        parts = [self.rule.name, self.sums and f"{self.op.name}.b", self.epilogue and self.epilogue.name]
-        return " + ".join(p for p in parts if p)
+        return " + ".join(rule.name for rule in self.rules)
 
     @property
     def formula(self) -> str:
-        parts = [self.rule.formula, self.adds_to and "added", self.epilogue and self.epilogue.formula]
+        parts = [self.rule.formula, self.adds_to and "added", *(j.rule.formula for j in self.joined)]
         return "; ".join(p for p in parts if p)
 
     def reads(self) -> Iterable[Value]:
         """Every value the task reads."""
-        yield from (v for v in (*self.operands, self.other, self.adds_to) if v is not None)
+        yield from (v for v in (*self.operands, *(j.other for j in self.joined), self.adds_to) if v is not None)
 
     def writes(self) -> Iterable[Value]:
         yield from self.outputs
@@ -77,7 +94,8 @@ class Task:
 
 @dataclass
 class Graph:
-    """The tasks of one step, its inputs by role ("x", "y", "weight"), its results, and each parameter's gradient."""
+    """The tasks of one step, its inputs by role ("x", "y", "weight"), its results, each parameter's gradient, the
+    model's buffers, and the new value of each it assigns to."""
 
     tasks: list[Task]
     inputs: dict[str, Value]
@@ -85,6 +103,33 @@ class Graph:
     output: Value
     loss: Value | None = None
     gradients: dict[str, Value] = field(default_factory=dict)
+    buffers: list[Value] = field(default_factory=list)
+    assigned: dict[Value, Value] = field(default_factory=dict)
+
+    def results(self) -> list[Value]:
+        """What is read after the last task."""
+        found = (self.output, self.loss, *self.gradients.values(), *self.assigned.values())
+        return [value for value in found if value is not None]
+
+    def put_off_assignments(self) -> None:
+        """Move the tasks that serve assignments alone to the end: they belong to the update. Without assignments they
+        are dropped."""
+        needed = self._needed([v for v in (self.output, self.loss, *self.gradients.values()) if v is not None])
+        before = set(needed)
+        last = [task for task in self._needed(list(self.assigned.values())) if task not in before]
+        for task in last:
+            task.phase = "update"
+        self.tasks = needed + last
+
+    def _needed(self, values: list[Value]) -> list[Task]:
+        """The tasks behind some values, in order."""
+        wanted = set(values)
+        found: list[Task] = []
+        for task in reversed(self.tasks):
+            if any(value in wanted for value in task.writes()):
+                wanted.update(task.reads())
+                found.append(task)
+        return found[::-1]
 
 
 class Forward:
@@ -105,14 +150,24 @@ class Forward:
         return value
 
     def value(self, tensor: Tensor) -> Value:
-        """The value of a tensor: known, or a constant the model holds."""
+        """The value of a tensor: known, or a buffer or constant the model holds."""
         if id(tensor) in self.values:
             return self.values[id(tensor)]
         if tensor.is_symbolic:
             raise TraceError(
                 f"{tensor} was made in another trace: a model must not keep tensors from one call to the next"
             )
-        return self._enter(tensor, "constant", "constant", tensor)
+        kind = "buffer" if isinstance(tensor, Buffer) else "constant"
+        return self._enter(tensor, tensor.name or kind, kind, tensor)
+
+    @property
+    def buffers(self) -> list[Value]:
+        """The model's buffers that were read or assigned to."""
+        return [value for value in self.values.values() if value.kind == "buffer"]
+
+    def assigned(self, tape: Tape) -> dict[Value, Value]:
+        """The new value of each buffer."""
+        return {self.value(buffer): self.value(tape.assigned[number]) for number, buffer in tape.buffers.items()}
 
     def add(self, nodes: Iterable[Node], phase: str) -> None:
         """Append nodes of the tape as tasks of `phase`."""
@@ -129,22 +184,27 @@ def backward(forward: Forward, graph: Graph, loss: Tensor, seed: Value) -> None:
     `seed` is dL/dL = 1. Where a value is used several times its gradients are added, in the order of the reverse walk.
     """
     gradient: dict[int, Value] = {id(loss): seed}
-    for step in backward_plan(forward.nodes, loss, forward.tensors.values()):
-        new = _gradient_task(forward, graph, step, gradient[id(step.node.output)])
-        known = gradient.get(id(step.input))
-        gradient[id(step.input)] = new if known is None else _sum(graph, known, new)
+    plan = backward_plan(forward.nodes, loss, forward.tensors.values())
+    for node, steps in groupby(plan, key=lambda step: step.node):
+        known = {"dy": gradient[id(node.output)]}
+        for step in steps:
+            new = known[step.gradient] = _gradient_task(forward, graph, step, known)
+            if step.wanted:
+                total = gradient.get(id(step.input))
+                gradient[id(step.input)] = new if total is None else _sum(graph, total, new)
     for name, tensor in forward.tensors.items():
         if id(tensor) in gradient:
             graph.gradients[name] = gradient[id(tensor)]
 
 
-def _gradient_task(forward: Forward, graph: Graph, step: Step, dy: Value) -> Value:
+def _gradient_task(forward: Forward, graph: Graph, step: Step, gradients: Mapping[str, Value]) -> Value:
+    """Append the task of one gradient of a node; `gradients` are dy and those of the node's other inputs so far."""
     node, rule = step.node, step.rule
     tensors = dict(zip((*node.op.inputs, "y", *node.op.saves), (*node.inputs, node.output, *node.saved), strict=True))
-    known = {name: None if t is None else forward.value(t) for name, t in tensors.items()} | {"dy": dy}
+    known = {name: None if t is None else forward.value(t) for name, t in tensors.items() if name in rule.operands}
     operand = forward.value(step.input)
     result = Value(operand.shape, operand.dtype, f"d({operand.name})")
-    operands = [known[name] for name in rule.operands]
+    operands = [(known | dict(gradients))[name] for name in rule.operands]
     graph.tasks.append(Task(rule, node.op, [result], operands, rule_keywords(node, rule), "backward"))
     return result
 

@@ -13,7 +13,7 @@ from chainrule.engine.memory import allocate_buffer
 from chainrule.engine.pointwise import copy, pointwise_call, span_of
 from chainrule.errors import TraceError
 from chainrule.native.kernel import Call
-from chainrule.ops.gemm import Epilogue
+from chainrule.ops.epilogue import Finish
 from chainrule.ops.record import Array, Buffer, View
 
 
@@ -36,19 +36,18 @@ class Lowering:
 
     def __init__(self, graph: Graph, dtype: np.dtype[Any], homes: Mapping[Value, View], state: View) -> None:
         self.graph, self.dtype, self.state = graph, dtype, state
-        self.views: dict[Value, View] = dict(homes)
-        self.homes = homes
+        self.homes = {**homes, **_written_in_place(graph, homes)}
+        self.views: dict[Value, View] = dict(self.homes)
         self.one = View(allocate_buffer(1, dtype, "constant", "one"), (1,))
         self.one.numpy()[:] = 1.0
         self.constants: list[Constant] = []
         self.calls: list[Call] = []
         self.sources: list[Task] = []
         self.last_read = {v: i for i, task in enumerate(graph.tasks) for v in task.reads()}
-        for result in (graph.output, graph.loss, *graph.gradients.values()):
-            if result is not None:
-                self.last_read[result] = len(graph.tasks)
+        self.last_read |= dict.fromkeys(graph.results(), len(graph.tasks))
         for i, task in enumerate(graph.tasks):
             self._lower(i, task)
+        self.assignments = self._assign()
 
     def view(self, value: Value) -> View:
         """Where a value lives; constants get memory when first asked for."""
@@ -72,10 +71,11 @@ class Lowering:
             raise TraceError(f'rule {task.rule.name} has no compiled form: use engine="reference"')
 
     def _lower_pointwise(self, number: int, task: Task, operands: list[View]) -> None:
-        in_place = self._may_overwrite(number, task.operands[0]) and task.outputs[0] not in self.homes
-        if in_place:
-            self.views[task.outputs[0]] = operands[0]
-        y = self._place(task.outputs[0])
+        output = task.outputs[0]
+        in_place = self.homes.get(output) is operands[0]  # a new value of a buffer
+        if output not in self.homes and self._may_overwrite(number, task.operands[0]):
+            self.views[output], in_place = operands[0], True
+        y = self._place(output)
         numbers = tuple(float(task.attributes[a]) for a in task.rule.attributes)
         flops = task.op.flops if isinstance(task.op.flops, (int, float)) else 1.0
         self._emit(task, pointwise_call(span_of(task.rule, in_place), y, operands, numbers, flops))
@@ -88,9 +88,11 @@ class Lowering:
         extra: dict[str, Any] = {n: task.attributes[n] for n in rule.attributes if rule.asks(n)}
         offered = {"scratch": self._scratch, "state": self.state, "one": self.one}
         extra |= {n: v for n, v in offered.items() if rule.asks(n)}
-        if task.epilogue is not None:
-            other = None if task.other is None else self.view(task.other)
-            extra["epilogue"] = Epilogue(span_of(task.epilogue, True), other, task.numbers)
+        if task.joined:
+            extra["epilogue"] = tuple(
+                Finish(span_of(j.rule, True), None if j.other is None else self.view(j.other), j.numbers)
+                for j in task.joined
+            )
         if task.adds_to is not None:
             extra["add"] = True
         if task.sums is not None:
@@ -132,9 +134,40 @@ class Lowering:
         else:
             self.views[output] = View(view.buffer, output.shape, view.offset)
 
+    def _assign(self) -> list[Call]:
+        """What is left to do for buffers after all tasks: values not computed in place are copied, those that are the
+        memory of other buffers by way of memory of their own."""
+        moves = [(self.homes[buffer], self.view(value)) for buffer, value in self.graph.assigned.items()]
+        moves = [(to, source) for to, source in moves if to is not source]
+        first: list[Call] = []
+        for i, (to, source) in enumerate(moves):
+            if source.buffer.kind == "buffer":
+                moves[i] = to, self._scratch(source.size)
+                first += copy(moves[i][1], source)
+        return [*first, *(call for to, source in moves for call in copy(to, source))]
+
     def _scratch(self, size: int) -> View:
         return View(Buffer(size, self.dtype, "arena", "scratch"), (size,))
 
     def _emit(self, task: Task, calls: list[Call]) -> None:
         self.calls += calls
         self.sources += [task] * len(calls)
+
+
+def _written_in_place(graph: Graph, homes: Mapping[Value, View]) -> dict[Value, View]:
+    """The homes of new values of buffers: the buffers' own, where pointwise tasks of the update compute them all, and
+    nothing can read an old value later, also not by a view."""
+    makers = {v: i for i, task in enumerate(graph.tasks) for v in task.outputs if task.phase == "update"}
+    pointwise = [task.rule.lowering is None for task in graph.tasks]
+    if not all(value in makers and pointwise[makers[value]] for value in graph.assigned.values()):
+        return {}
+    readers: dict[Value, list[int]] = {buffer: [] for buffer in graph.assigned}
+    for i, task in enumerate(graph.tasks):
+        for value in task.reads():
+            if value in readers:
+                readers[value].append(i)
+    return {
+        value: homes[buffer]
+        for buffer, value in graph.assigned.items()
+        if all(pointwise[i] and i <= makers[value] for i in readers[buffer])
+    }

@@ -34,11 +34,21 @@ def lifetimes(calls: list[Call]) -> list[Lifetime]:
 
 
 def plan(calls: list[Call]) -> int:
-    """Give every arena buffer its place and memory; answers the arena's size in bytes.
+    """Give every arena buffer its place and memory; answers the arena's size in bytes."""
+    lives = lifetimes(calls)
+    size = place(lives)
+    arena = allocate(size)
+    for life in lives:
+        bytes_ = arena[life.offset : life.offset + life.buffer.bytes]
+        life.buffer.array = bytes_.view(life.buffer.dtype)
+    return size
+
+
+def place(lives: list[Lifetime]) -> int:
+    """Give every buffer its offset in an arena; answers the arena's size in bytes.
 
     First fit by start of life: each buffer takes the lowest place that no buffer alive at the same time overlaps.
     """
-    lives = lifetimes(calls)
     placed: list[Lifetime] = []
     size = 0
     for life in lives:
@@ -53,10 +63,6 @@ def plan(calls: list[Call]) -> int:
         life.offset = offset
         placed.append(life)
         size = max(size, offset + aligned(life.buffer.bytes))
-    arena = allocate(size)
-    for life in lives:
-        bytes_ = arena[life.offset : life.offset + life.buffer.bytes]
-        life.buffer.array = bytes_.view(life.buffer.dtype)
     return size
 
 

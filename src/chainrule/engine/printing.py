@@ -35,8 +35,11 @@ def table(program: Program) -> str:
     lines += [row[0] if len(row) == 1 else _line(row, widths) for row in rows]
     lines.append(
         f"{number} instructions, {flops:,.0f} flops a step, arena {program.arena_bytes:,} bytes at its peak, "
+        f"parameters, gradients and states {program.block_bytes:,} bytes, "
         f"{program.workers} worker{'s' if program.workers > 1 else ''}, {program.dtype.name}"
     )
+    if program.recomputed:
+        lines.append(f"{len(program.recomputed)} values computed again to save memory: {', '.join(program.recomputed)}")
     return "\n".join(lines)
 
 

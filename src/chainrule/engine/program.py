@@ -57,13 +57,17 @@ class Slot:
 class Program:
     """Instructions encoded as int64 words, with the memory they work on.
 
-    `print(program)` shows one line per instruction; `run(steps)` replays it.
+    `print(program)` shows one line per instruction; `run(steps)` replays it. `block_bytes` are those of parameters,
+    gradients and optimizer states, which outlive the program.
     """
 
-    def __init__(self, instructions: Sequence[Instruction], dtype: np.dtype[Any], state: View, workers: int) -> None:
+    def __init__(
+        self, instructions: Sequence[Instruction], dtype: np.dtype[Any], state: View, workers: int, block_bytes: int = 0
+    ) -> None:
         self.instructions, self.dtype, self.state = list(instructions), dtype, state
         calls = [i.call for i in self.instructions]
-        self.arena_bytes = plan(calls)
+        self.arena_bytes, self.block_bytes = plan(calls), block_bytes
+        self.recomputed: list[str] = []  # values of the forward pass that are computed again to save memory
         self.seconds = sum(_seconds(call) for call in calls)
         self.workers = 1 if self.seconds < SHARE_FROM else workers
         self.team = Team(self.workers)
@@ -74,6 +78,8 @@ class Program:
         if not self.interpreted:
             with load.announced((code, dtype) for call in calls for code in _codes(call)):
                 self.words, self.starts = self._encode(calls)
+                nothing = ctypes.create_string_buffer(16)
+                self._loop = functools.partial(replay(), nothing, nothing)
                 self._replay = self._entry()
 
     def _encode(self, calls: list[Call]) -> tuple[Array, Array]:
@@ -125,7 +131,7 @@ class Program:
         if steps == 0:
             return 0
         if self.interpreted:
-            interpret(self, steps)
+            interpret(self, steps, range(len(self.instructions)))
             return int(counters[POSITION]) + 1
         left = steps
         while left and not self.stopped:
@@ -136,6 +142,15 @@ class Program:
             left -= part
         return int(counters[POSITION]) + 1
 
+    def run_part(self, which: range) -> None:
+        """Replay some neighbouring instructions once, on what the latest step left behind."""
+        if self.interpreted:
+            interpret(self, 1, which)
+        elif which:
+            starts = self.starts[which.start : which.stop]
+            memory = (_start(self.words), _start(starts), len(starts), _address(self.state), _start(self.barrier))
+            self._loop(*memory, 0, 1, 1)
+
     def _run(self, workers: int, steps: int) -> None:
         self.barrier[:] = 0
         if workers == 1:
@@ -145,14 +160,18 @@ class Program:
 
     def _entry(self) -> Callable[[int, int, int], None]:
         """The replay loop with all but (worker, workers, steps) filled in."""
-        loop, nothing = replay(), ctypes.create_string_buffer(16)
         fixed = (_start(self.words), _start(self.starts), len(self.starts), _address(self.state), _start(self.barrier))
-        return functools.partial(loop, nothing, nothing, *fixed)
+        return functools.partial(self._loop, *fixed)
 
     def _abort(self) -> None:
         """Let every worker pass all barriers and leave at the next check."""
         self.counters[STOP] = 1
         self.barrier[0] = 1 << 60
+
+    @property
+    def peak_bytes(self) -> int:
+        """Memory of a step: parameters, gradients, optimizer states, and the arena of all else."""
+        return self.arena_bytes + self.block_bytes
 
     @property
     def stopped(self) -> bool:

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.autodiff.random import random_context
+from chainrule.autodiff.state import buffers_kept
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Tensor, wrap
-from chainrule.engine.checks import check_dtype, check_loss, check_reached, not_finite
+from chainrule.engine.checks import check_dtype, check_finite, check_loss, check_reached
+from chainrule.engine.moving import move
 from chainrule.errors import DtypeError, OptionError
 from chainrule.ops.record import Array
 from chainrule.ops.updates import Update
@@ -78,7 +80,8 @@ class ReferenceEngine:
         losses = np.empty(len(indices))
         for position, (rows, row) in enumerate(zip(indices, coefficients, strict=True)):
             batch = (x[rows], y[rows], None if weight is None else weight[rows])
-            losses[position] = self._step(batch, row, first_step + position)
+            with buffers_kept(only_on_error=True):
+                losses[position] = self._step(batch, row, first_step + position)
         return losses
 
     def gradients(
@@ -86,19 +89,20 @@ class ReferenceEngine:
     ) -> tuple[float, dict[str, Array]]:
         """The loss and each parameter's gradient, unclipped, with the random numbers of `step`; nothing is updated."""
         self._adopt()
-        loss, gradient = self._differentiate((x, y, weight), step)
+        with buffers_kept():
+            loss, gradient = self._differentiate((x, y, weight), step)
         return loss, {name: part.copy() for name, part in self._parts(gradient)}
 
     def predict(self, x: Array) -> Array:
         """The model's outputs for x (n, ...)."""
         self._adopt()
-        with no_grad():
+        with no_grad(), buffers_kept():
             return self._forward(wrap(x)).data
 
     def loss(self, x: Array, y: Array, weight: Array | None = None) -> float:
         """The loss of x, y without a gradient."""
         self._adopt()
-        with no_grad():
+        with no_grad(), buffers_kept():
             return float(self._loss(self._forward(wrap(x)), wrap(y), None if weight is None else wrap(weight)).item())
 
     def forget(self) -> None:
@@ -107,18 +111,10 @@ class ReferenceEngine:
     def _step(self, batch: tuple[Array, Array, Array | None], row: NDArray[np.float64], step: int) -> float:
         with np.errstate(all="ignore"):  # what is not finite is found here, once, and has an error of its own
             loss, gradient = self._differentiate(batch, step)
-            if not np.isfinite(loss):
-                raise not_finite(step, f"the loss is {loss}")
-            for name, part in self._parts(gradient):
-                if not np.isfinite(part).all():
-                    value = part[~np.isfinite(part)][0]
-                    raise not_finite(step, f'the gradient of "{name}" is {value}')
+            check_finite(loss, dict(self._parts(gradient)), step)
             gradient = clip(gradient, self._clip_norm, self._clip_value)
-            block, *states = self._update.definition(self.block, gradient, *self.states, row)
-        if not np.isfinite(block).all():
-            raise not_finite(step, f"an updated weight is {block[~np.isfinite(block)][0]}")
-        self.block[:] = block
-        self.states = states
+        parts = zip(*(self._parts(block) for block in (self.block, gradient, *self.states)), strict=True)
+        move(self._update, {of[0][0]: tuple(part for _, part in of) for of in parts}, row, step)
         return loss
 
     def _differentiate(self, batch: tuple[Array, Array, Array | None], step: int) -> tuple[float, Array]:

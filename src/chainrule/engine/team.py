@@ -21,8 +21,9 @@ WORSE = 1.4  # a part so much slower than the best is followed by a short one; i
 class Team:
     """Chooses among 1, half, all but one, and all of `most` workers, beginning with all; `fixed` keeps to all.
 
-    >>> workers, part = team.part(steps)            # run `part` steps with `workers`, then tell
-    >>> team.measure(workers, part, seconds)
+    >>> team = Team(most=2)
+    >>> workers, part = team.part(1000)             # run `part` steps with `workers`, then tell
+    >>> team.measure(workers, part, seconds=0.01)
     """
 
     def __init__(self, most: int, fixed: bool = False) -> None:
@@ -48,10 +49,6 @@ class Team:
         self.turn += 1
         others = [c for c in self.candidates if c != self.choice]
         return others[self.turn % len(others)], max(1, min(steps, round(fitting * GLANCE)))
-
-    def seconds_of(self, steps: int) -> float:
-        """What a run of `steps` took lately; 0 before anything was measured."""
-        return steps * self.seconds.get(self.choice, 0.0)
 
     def measure(self, workers: int, steps: int, seconds: float) -> None:
         """Take in what a part took."""

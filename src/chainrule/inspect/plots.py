@@ -1,44 +1,54 @@
-"""Pictures of a training run."""
+"""Curves of a training run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 NAMES = {"loss": "training", "val_loss": "validation"}
+RATE = "lr"
 
 
 def save_losses(history: Mapping[str, Sequence[float]], path: str | Path, title: str = "") -> None:
-    """Draw the training and validation loss over the epochs, and any other validation metric beside them, as PNG.
+    """Draw the training and validation loss over the epochs, other validation metrics and the learning rate, as PNG.
 
     The losses are drawn on a logarithmic axis where they span more than a factor of 20. Raises ImportError without
     matplotlib. Example: save_losses(trainer.fit(x, y, epochs=20), "loss.png")
     """
     # Figures of their own instead of pyplot: no window system is asked for and no state is left behind.
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
-    losses = {name: history[name] for name in NAMES if name in history}
-    others = [name for name in history if name.startswith("val_") and name not in NAMES]
-    figure = Figure(figsize=(6.4 if not others else 11.0, 4.2), layout="constrained")
-    axes = figure.subplots(1, 1 + bool(others), squeeze=False)[0]
-    for name, values in losses.items():
-        axes[0].plot(range(1, len(values) + 1), values, label=NAMES[name], marker="." if len(values) == 1 else None)
-    for name in others:
-        values = history[name]
-        label = name.removeprefix("val_").replace("_", " ")
-        axes[1].plot(range(1, len(values) + 1), values, label=label, marker="." if len(values) == 1 else None)
+    losses = {label: history[name] for name, label in NAMES.items() if name in history}
+    others = {
+        name.removeprefix("val_").replace("_", " "): history[name]
+        for name in history
+        if name.startswith("val_") and name not in NAMES
+    }
+    panels = {"loss": losses}
+    if others:
+        panels["on the validation rows"] = others
+    if RATE in history:
+        panels["learning rate"] = {"learning rate": history[RATE]}
+    figure = Figure(figsize=(1.0 + 5.0 * len(panels), 4.2), layout="constrained")
+    for axis, (label, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        _draw_curves(axis, label, curves)
     positive = [value for values in losses.values() for value in values if value > 0]
     if positive and max(positive) > 20 * min(positive):
-        axes[0].set_yscale("log")
-    axes[0].set_ylabel("loss")
-    if others:
-        axes[1].set_ylabel("on the validation rows")
-    for axis in axes:
-        axis.set_xlabel("epoch")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.grid(alpha=0.3)
-        if axis.lines:
-            axis.legend()
+        figure.axes[0].set_yscale("log")
     figure.suptitle(title)
     figure.savefig(path, dpi=120)
+
+
+def _draw_curves(axis: Any, label: str, curves: Mapping[str, Sequence[float]]) -> None:
+    """Curves over the epochs, with a legend where there is more to say than the label does."""
+    from matplotlib.ticker import MaxNLocator
+
+    for name, values in curves.items():
+        axis.plot(range(1, len(values) + 1), values, label=name, marker="." if len(values) == 1 else None)
+    axis.set_xlabel("epoch")
+    axis.set_ylabel(label)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.grid(alpha=0.3)
+    if axis.lines and [*curves] != [label]:
+        axis.legend()

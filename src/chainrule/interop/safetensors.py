@@ -29,14 +29,14 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
 
     Raises FileError where the file cannot be written; an older file is then still there.
 
-    >>> save(model, "m.safetensors")
+    >>> save(nn.Sequential(nn.Linear(3, 2), nn.Tanh()), "m.safetensors")
     """
     from safetensors.numpy import save as to_bytes
 
     if not isinstance(model, nn.Module):
         raise OptionError(f"save: {model!r} is not a model: pass the model first, then the path")
     note = {"format": FORMAT, "class": type(model).__name__, "architecture": architecture.describe(model)}
-    arrays = {name: np.ascontiguousarray(array) for name, array in model.state_dict().items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in model.state_dict().items()}
     data = to_bytes(arrays, {"chainrule": json.dumps(note)})
     write_whole(Path(path), lambda beside: beside.write_bytes(data))
 
@@ -48,7 +48,12 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
     model has classes of your own: build that model yourself and give it the weights,
     `model.load_state_dict(read_state(path))`.
 
-    >>> model = load("m.safetensors")
+    >>> save(nn.Sequential(nn.Linear(3, 2), nn.Tanh()), "m.safetensors")
+    >>> print(load("m.safetensors"))
+    Sequential(
+      0: Linear(in_features=3, out_features=2, bias=True)
+      1: Tanh()
+    )
     """
     state, note = _read(Path(path))
     if note is None:

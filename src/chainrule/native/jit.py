@@ -154,20 +154,20 @@ def _call_span() -> Any:
 def compile_kernel(kernel: Kernel, dtype: np.dtype[Any], symbol: str) -> bytes:
     """Object code of `int symbol(_, _, base, first, last)`: run tiles first .. last - 1 of the instruction at
     `base`."""
-    lines = ["def instruction(base, first, last):"]
+    lines = ["def instruction(_base, _first, _last):"]  # names that no parameter of a kernel has
     word = 0
     for name, kind in kernel.parameters:
         rank = RANK.get(kind, 0)
         if rank:
-            sizes = ", ".join(f"read_word(base, {word + 1 + i})" for i in range(rank))
-            lines.append(f"    {name} = {kind}(read_word(base, {word}), ({sizes},))")
+            sizes = ", ".join(f"read_word(_base, {word + 1 + i})" for i in range(rank))
+            lines.append(f"    {name} = {kind}(read_word(_base, {word}), ({sizes},))")
         elif kind == "Real":
-            lines.append(f"    {name} = Real(read_float(base, {word}))")
+            lines.append(f"    {name} = Real(read_float(_base, {word}))")
         else:
-            lines.append(f"    {name} = read_word(base, {word})")
+            lines.append(f"    {name} = read_word(_base, {word})")
         word += 1 + rank
     arguments = ", ".join(["tile", *(name for name, _ in kernel.parameters)])
-    lines += ["    for tile in range(first, last):", f"        kernel({arguments})"]
+    lines += ["    for tile in range(_first, _last):", f"        kernel({arguments})"]
     elements = {"Real": numba.from_dtype(dtype), "Int": types.int64, "Float": types.float64}
     scope = {kind: _array_at(elements[kind[:-1]], rank) for kind, rank in RANK.items()}
     scope |= {"kernel": njit(**OPTIONS)(specialise(kernel.function, dtype)), "Real": dtype.type}

@@ -7,6 +7,7 @@ compiled.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
@@ -14,10 +15,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from chainrule.errors import NativeError
-from chainrule.native import objects
+from chainrule.native import matrix, objects, window
 from chainrule.native.kernel import External, Kernel, Pointwise
 from chainrule.native.machine import processor
-from chainrule.native.matrix import EXTERNALS
 
 Code: TypeAlias = Kernel | Pointwise
 _addresses: dict[tuple[Code, str], int] = {}
@@ -31,9 +31,9 @@ def address(code: Code, dtype: np.dtype[Any]) -> int:
         if _owners.setdefault(symbol(code, dtype), code) != code:
             raise NativeError(f"two kernels would be stored as {symbol(code, dtype)}: give one of them another name")
         if isinstance(code, Kernel):
-            imports = tuple(e.symbol.format(dtype=dtype.name) for e in _externals(code.function))
-            if imports:
-                _microkernel(dtype)
+            externals = _externals(code.function)
+            imports = tuple(e.symbol.format(dtype=dtype.name) for e in externals)
+            _emitted(externals, dtype)
         else:
             imports = ()
         _addresses[key] = load_symbol(symbol(code, dtype), lambda: _compile(code, dtype, imports), imports)
@@ -88,22 +88,26 @@ def _compile(code: Code, dtype: np.dtype[Any], imports: tuple[str, ...]) -> byte
     return jit.compile_span(code.scalar, code.arrays, code.numbers, code.in_place, dtype, name)
 
 
-def _microkernel(dtype: np.dtype[Any]) -> None:
-    """Load the matrix symbols of one dtype; they are emitted as LLVM text, without Numba."""
-    names = tuple(e.symbol.format(dtype=dtype.name) for e in EXTERNALS)
+def _emitted(externals: set[External], dtype: np.dtype[Any]) -> None:
+    """Load the vector code that defines these symbols for one dtype; it is emitted as LLVM text, without Numba."""
+    for title, group in (("microkernel", matrix.EXTERNALS), ("window", window.EXTERNALS)):
+        if not externals.isdisjoint(group):
+            names = tuple(e.symbol.format(dtype=dtype.name) for e in group)
+            objects.load(names, functools.partial(_emit, title, names, dtype))
 
-    def make() -> bytes:
-        from llvmlite import binding as llvm
 
-        from chainrule.native.microkernel import microkernel
+def _emit(title: str, names: tuple[str, ...], dtype: np.dtype[Any]) -> bytes:
+    from llvmlite import binding as llvm
 
-        start = time.perf_counter()
-        module = llvm.parse_assembly(microkernel(dtype, processor(), *names))
-        code: bytes = objects.target_machine().emit_object(module)
-        objects.tell(f"  microkernel_{dtype.name} {time.perf_counter() - start:.2f} s")
-        return code
+    from chainrule.native.microkernel import microkernel
+    from chainrule.native.window_code import window_code
 
-    objects.load(names, make)
+    start = time.perf_counter()
+    emitters: dict[str, Callable[..., str]] = {"microkernel": microkernel, "window": window_code}
+    text = emitters[title](dtype, processor(), *names)
+    code: bytes = objects.target_machine().emit_object(llvm.parse_assembly(text))
+    objects.tell(f"  {title}_{dtype.name} {time.perf_counter() - start:.2f} s")
+    return code
 
 
 def _externals(function: Callable[..., Any]) -> set[External]:

@@ -11,9 +11,24 @@ def _panel(
     rows: int, n_outer: int, n_inner: int, a: Address, a_row: int, a_col: int, a_outer: int,
     b: Address, b_row: int, b_outer: int, c: Address, c_row: int, add: int, bias: Any, columns: int,
 ) -> None:  # fmt: skip
-    left = a.strided((n_outer, n_inner, rows), (a_outer, a_col, a_row))
-    right = b.strided((n_outer, n_inner, columns), (b_outer, b_row, 1))
-    total = (left[..., :, None] * right[..., None, :]).sum(axis=(0, 1))
+    left = a.strided((n_outer, n_inner, rows, 1), (a_outer, a_col, a_row, 0))
+    _product(left, rows, n_outer, n_inner, b, b_row, b_outer, c, c_row, add, bias, columns)
+
+
+def _lane_panel(
+    rows: int, n_outer: int, n_inner: int, a: Address, a_row: int, a_col: int, a_outer: int,
+    b: Address, b_row: int, b_outer: int, c: Address, c_row: int, add: int, bias: Any, columns: int,
+) -> None:  # fmt: skip
+    left = a.strided((n_outer, n_inner, rows, columns), (a_outer, a_col, a_row, 1))
+    _product(left, rows, n_outer, n_inner, b, b_row, b_outer, c, c_row, add, bias, columns)
+
+
+def _product(
+    left: Any, rows: int, n_outer: int, n_inner: int, b: Address, b_row: int, b_outer: int, c: Address, c_row: int,
+    add: int, bias: Any, columns: int,
+) -> None:  # fmt: skip
+    right = b.strided((n_outer, n_inner, 1, columns), (b_outer, b_row, 0, 1))
+    total = (left * right).sum(axis=(0, 1))
     if bias:
         total += bias.strided((columns,), (1,))
     target = c.strided((rows, columns), (c_row, 1))
@@ -27,5 +42,6 @@ def _pack_transposed(depth: int, columns: int, source: Address, source_row: int,
 
 
 panel = External("panel_{dtype}", "iiiiiiiiiiiiiii", _panel)
+lane_panel = External("lane_panel_{dtype}", "iiiiiiiiiiiiiii", _lane_panel)
 pack_transposed = External("pack_transposed_{dtype}", "iiiiii", _pack_transposed)
-EXTERNALS = (panel, pack_transposed)
+EXTERNALS = (panel, lane_panel, pack_transposed)

@@ -4,7 +4,12 @@
 
 A tile of up to `tile_rows` x 2 vectors of C stays in registers while the strides walk A and B. `panel` covers any
 number of rows of one panel of columns with such tiles; the last vector of a narrow panel is masked, so nothing is read
-or written outside. The same code serves AVX-512, AVX2 and NEON: only the vector's width and the number of rows differ.
+or written outside. `lane_panel` is the same for channels that do not mix, where A has a column for each of C's:
+
+    C[i, j] (+)= bias[j] + Σ_outer Σ_inner A[i·a_row + inner·a_col + outer·a_outer + j]
+                                         · B[inner·b_row + outer·b_outer + j]
+
+The same code serves AVX-512, AVX2 and NEON: only the vector's width and the number of rows differ.
 """
 
 from __future__ import annotations
@@ -75,12 +80,11 @@ class Emitter:
         )
         return b.icmp_signed("<", numbers, self.spread(b, columns))
 
-    def tile(self, rows: int, vectors: int, masked: bool) -> ir.Function:
-        """rows x vectors accumulators in registers; see the module's formula."""
+    def tile(self, rows: int, vectors: int, masked: bool, by_lane: bool) -> ir.Function:
+        """rows x vectors accumulators in registers; see the module's formulas."""
         types = [PTR if name in POINTERS else I64 for name in ARGUMENTS]
-        fn = ir.Function(
-            self.module, ir.FunctionType(ir.VoidType(), types), f"tile_{rows}x{vectors}{'m' if masked else ''}"
-        )
+        name = f"{'lane_' if by_lane else ''}tile_{rows}x{vectors}{'m' if masked else ''}"
+        fn = ir.Function(self.module, ir.FunctionType(ir.VoidType(), types), name)
         fn.linkage = "internal"
         arg = dict(zip(ARGUMENTS, fn.args, strict=True))
         names = ("entry", "outer", "inner", "latch", "done", "biased", "loaded", "adding", "store")
@@ -112,9 +116,13 @@ class Emitter:
         columns = [self.load(b, self.at(b, b_at, I64(j * self.lanes)), masks[j]) for j in range(vectors)]
         result = {}
         for i in range(rows):
-            element = self.spread(b, b.load(self.at(b, a_at, row_at[i]), typ=self.real))
+            a_row = self.at(b, a_at, row_at[i])
+            if by_lane:
+                elements = [self.load(b, self.at(b, a_row, I64(j * self.lanes)), masks[j]) for j in range(vectors)]
+            else:
+                elements = [self.spread(b, b.load(a_row, typ=self.real))] * vectors
             for j in range(vectors):
-                result[i, j] = b.call(fma, [element, columns[j], total[i, j]])
+                result[i, j] = b.call(fma, [elements[j], columns[j], total[i, j]])
                 total[i, j].add_incoming(result[i, j], block["inner"])
         following = b.add(inner, I64(1))
         for phi, value in (
@@ -171,7 +179,7 @@ class Emitter:
             self.store(b, value[i, j], place[i, j], masks[j])
         b.ret_void()
 
-    def panel(self, symbol: str) -> None:
+    def panel(self, symbol: str, by_lane: bool = False) -> None:
         """void symbol(rows, ...): any number of rows of one panel of at most two vectors of columns."""
         types = [I64, *(PTR if name in POINTERS else I64 for name in ARGUMENTS)]
         fn = ir.Function(self.module, ir.FunctionType(ir.VoidType(), types), symbol)
@@ -184,14 +192,16 @@ class Emitter:
         rest = fn.append_basic_block("rest")
         b.cbranch(is_whole, whole, rest)
         ir.IRBuilder(rest).cbranch(is_narrow, narrow, wide)
-        self._rows(fn, whole, rows, arg, 2, False)
-        self._rows(fn, wide, rows, arg, 2, True)
-        self._rows(fn, narrow, rows, arg, 1, True)
+        self._rows(fn, whole, rows, arg, 2, False, by_lane)
+        self._rows(fn, wide, rows, arg, 2, True, by_lane)
+        self._rows(fn, narrow, rows, arg, 1, True, by_lane)
 
-    def _rows(self, fn: ir.Function, entry: Any, rows: Any, arg: dict[str, Any], vectors: int, masked: bool) -> None:
+    def _rows(
+        self, fn: ir.Function, entry: Any, rows: Any, arg: dict[str, Any], vectors: int, masked: bool, by_lane: bool
+    ) -> None:  # fmt: skip
         """Full tiles down the panel, then one tile of just the rows that are left."""
         sizes = {self.rows, *(size for left in range(1, self.rows) for size in LEFT[left])}
-        tiles = {size: self.tile(size, vectors, masked) for size in sorted(sizes)}
+        tiles = {size: self.tile(size, vectors, masked, by_lane) for size in sorted(sizes)}
         loop, body, left, done = (fn.append_basic_block(n) for n in ("loop", "body", "left", "done"))
         ir.IRBuilder(entry).branch(loop)
         b = ir.IRBuilder(loop)
@@ -282,9 +292,10 @@ class Emitter:
         return rows
 
 
-def microkernel(dtype: np.dtype[Any], target: Processor, panel: str, pack_transposed: str) -> str:
-    """The LLVM text that defines the symbols `panel` and `pack_transposed` for one dtype and processor."""
+def microkernel(dtype: np.dtype[Any], target: Processor, panel: str, lane_panel: str, pack_transposed: str) -> str:
+    """The LLVM text that defines the three symbols for one dtype and processor."""
     emitter = Emitter(dtype, target)
     emitter.panel(panel)
+    emitter.panel(lane_panel, by_lane=True)
     emitter.pack_transposed(pack_transposed)
     return str(emitter.module)

@@ -3,9 +3,9 @@
 A block cipher turns a counter of four 32-bit words under a key of two into four random words, with no state in
 between. The key is the seed; the counter says what the number is for:
 
-    word 0          block: element // 4 (dropout), or swap // 4 (shuffling)
-    word 1          which stream: the ordinal of a dropout call, or SHUFFLE
-    words 2, 3      the step (dropout) or the epoch (shuffling), low word first
+    word 0          block: element // 4 (dropout), swap // 4 (shuffling), or the sample's row (augmentation)
+    word 1          which stream: the ordinal of a dropout call, SHUFFLE, or AUGMENT + the transformation's place
+    words 2, 3      the step (dropout, augmentation) or the epoch (shuffling), low word first
 
 Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11.
 """
@@ -25,6 +25,8 @@ W0, W1 = 0x9E3779B9, 0xBB67AE85  # what each round adds to the key
 ROUNDS = 10
 LOW = 0xFFFFFFFF  # the low half of 64 bits
 SHUFFLE = LOW  # the last ordinal: no network has so many dropout calls
+MOST_TRANSFORMATIONS = 16
+AUGMENT = SHUFFLE - MOST_TRANSFORMATIONS  # and those before it
 
 
 def split(number: int) -> tuple[int, int]:

@@ -16,23 +16,38 @@ from chainrule.errors import OptionError
 from chainrule.native.machine import usable_processors
 
 
+class _Job:
+    """One worker's share of a call; `running` is locked until it has ended."""
+
+    def __init__(self, share: Callable[[int], None], number: int) -> None:
+        self.share, self.number = share, number
+        self.error: BaseException | None = None
+        self.running = threading.Lock()
+        self.running.acquire()
+
+    def run(self) -> None:
+        try:
+            self.share(self.number)
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+            self.error = error
+        self.running.release()
+
+    def wait(self) -> None:
+        """Until it has ended; may be interrupted, and called again."""
+        with self.running:
+            pass
+
+
 class _Worker:
     """A parked thread that runs one job at a time."""
 
     def __init__(self) -> None:
-        self.inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self.done = threading.Semaphore(0)
-        self.error: BaseException | None = None
+        self.inbox: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         threading.Thread(target=self._serve, daemon=True, name="chainrule worker").start()
 
     def _serve(self) -> None:
         while True:
-            job = self.inbox.get()
-            try:
-                job()
-            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
-                self.error = error
-            self.done.release()
+            self.inbox.get().run()
 
 
 _idle: list[_Worker] = []
@@ -53,33 +68,36 @@ if hasattr(os, "register_at_fork"):
 def run_together(job: Callable[[int], None], workers: int, abort: Callable[[], None]) -> None:
     """Run job(0) in this thread and job(1) .. job(workers - 1) in others; return when all have ended.
 
-    If this thread is interrupted before its share began, `abort` must make the others end.
+    If this thread is interrupted, `abort` must make the others end: they write the program's memory, so this waits for
+    them in any case.
     """
-    with _lock:
-        team = [_idle.pop() if _idle else _Worker() for _ in range(workers - 1)]
-    interruption: BaseException | None = None
-    started = 0
+    jobs = [_Job(job, number) for number in range(1, workers)]
+    team: list[_Worker] = []
+    begun: list[None] = []  # as long as there are jobs with a worker
+    failure: BaseException | None = None
     try:
-        for number, worker in enumerate(team, 1):
-            worker.inbox.put(lambda number=number: job(number))  # type: ignore[misc]
-            started = number
+        with _lock:
+            team += [_idle.pop() if _idle else _Worker() for _ in jobs]
+        # In one call: Ctrl-C is answered before or after it, never between a job's handing over and its counting.
+        begun.extend(map(queue.SimpleQueue.put, [worker.inbox for worker in team], jobs))
         job(0)
+        for share in jobs:
+            share.wait()
     except BaseException as error:  # noqa: BLE001 - raised below, once the others have ended
-        abort()
-        interruption = error
-    for worker in team[:started]:
+        failure = error
         while True:
             try:
-                worker.done.acquire()
+                abort()
+                for share in jobs[: len(begun)]:
+                    share.wait()
                 break
-            except KeyboardInterrupt as error:  # the others still write the program's memory: wait for them first
-                interruption = error
-        if worker.error is not None:
-            interruption, worker.error = worker.error, None
+            except KeyboardInterrupt as another:
+                failure = another
     with _lock:
-        _idle.extend(team[:started])
-    if interruption is not None:
-        raise interruption
+        _idle.extend(team)
+    for problem in (*(share.error for share in jobs), failure):
+        if problem is not None:
+            raise problem
 
 
 def default_workers() -> int:

@@ -1,4 +1,4 @@
-"""Dropout."""
+"""Dropout, of elements or of whole channels."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ from chainrule.settings import number
 class Dropout(Module):
     """In training each element is 0 with probability p and x/(1 - p) otherwise; in evaluation x itself.
 
-    The mask is a function of the run's seed, the step and the element, whatever the number of workers. Srivastava et
-    al., JMLR 15 (2014).
+    y has the shape of x, any. The mask is a function of the run's seed, the step and the element, whatever the number
+    of workers. `p` is 0.5 by default. Raises OptionError for p outside 0 .. 1. Srivastava et al., JMLR 15 (2014).
+
+    >>> layer = nn.Dropout(p=0.25)
+    >>> sorted(set(layer(np.ones(1000)).numpy().round(4).tolist()))
+    [0.0, 1.3333]
+    >>> layer.eval()([1.0, 2.0]).numpy()
+    array([1., 2.])
     """
 
     def __init__(self, p: float = 0.5) -> None:
@@ -25,3 +31,25 @@ class Dropout(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functions.dropout(x, self.p, self.training)
+
+
+class Dropout2d(Module):
+    """In training each channel of each image is 0 with probability p and x/(1 - p) otherwise; in evaluation x itself.
+
+    y has the shape of x (batch, ..., channels). Neighbouring pixels are alike, so that dropping single ones hides
+    little. The mask is keyed as in `Dropout`. `p` is 0.5 by default. Raises OptionError for p outside 0 .. 1,
+    ShapeError for fewer than two axes. Tompson et al., CVPR 2015.
+
+    >>> y = nn.Dropout2d(p=0.5)(np.ones((2, 4, 4, 3)))
+    >>> bool(np.all(y.data == y.data[:, :1, :1]))
+    True
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = number("Dropout2d", "p", p, least=0, most=1)
+
+    def config(self) -> dict[str, Any]:
+        return {"p": self.p}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functions.dropout_channels(x, self.p, self.training)

@@ -11,7 +11,15 @@ from chainrule.settings import whole
 
 
 class Flatten(Module):
-    """All axes from `start` on, made one: (n, 8, 8, 3) becomes (n, 192)."""
+    """All axes from `start` on, made one: x (n, a, b, ...) becomes y (n, a·b·...) for the default of 1.
+
+    Raises OptionError for a start below 0, ShapeError where x has no axis to start from.
+
+    >>> nn.Flatten()(np.zeros((5, 8, 8, 3))).shape
+    (5, 192)
+    >>> nn.Flatten(start=2)(np.zeros((5, 8, 8, 3))).shape
+    (5, 8, 24)
+    """
 
     def __init__(self, start: int = 1) -> None:
         self.start = whole("Flatten", "start", start, least=0)

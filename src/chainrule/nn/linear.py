@@ -14,12 +14,21 @@ from chainrule.settings import whole
 
 
 class Linear(Module):
-    """y = x·W + b for x (..., in_features), weight W (in_features, out_features) and bias b (out_features,).
+    """y = x·W + b for x (..., in_features), weight W (in_features, out_features), bias b (out_features,); y has shape
+    (..., out_features).
 
-    Weights and bias start uniform in ±1/sqrt(in_features), as in torch (which keeps W transposed).
+    Weights and bias start uniform in ±1/sqrt(in_features), as in torch (which keeps W transposed), in float32. Without
+    `bias`, which is there by default, y = x·W. Raises OptionError for sizes below 1, ShapeError where the last axis of
+    x is not in_features.
 
-    >>> Linear(3, 2)(np.ones((4, 3), np.float32)).shape
+    >>> layer = nn.Linear(3, 2)
+    >>> layer(np.ones((4, 3))).shape
     (4, 2)
+    >>> layer.weight.shape, layer.bias.shape
+    ((3, 2), (2,))
+    >>> layer(np.ones((4, 5)))
+    Traceback (most recent call last):
+    chainrule.errors.ShapeError: linear "weight": x has 5 features, ...
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:

@@ -1,7 +1,9 @@
 """Losses: objects with their settings, called with (output, target, sample_weight=None), that answer one number.
 
-`reduction` is "mean" (divided by the number of elements, or by the sum of their weights) or "sum". `sample_weight` has
-one weight per sample. Nothing is broadcast: shapes that differ raise ShapeError.
+`output` and `target` have one shape (n, ...) unless a loss says otherwise. `reduction` is "mean", the default (divided
+by the number of elements, or by the sum of their weights), or "sum". `sample_weight` (n,) has one weight per sample.
+Nothing is broadcast: shapes that differ raise ShapeError, as does a mean of nothing. A setting outside its meaning
+raises OptionError when the loss is made.
 """
 
 from __future__ import annotations
@@ -22,8 +24,16 @@ from chainrule.settings import choice, number
 class MSELoss:
     """Mean squared error: the mean of (x - t)²; for quantities.
 
-    >>> MSELoss()(tensor([1.0, 3.0]), tensor([1.0, 1.0])).item()
+    x and t (n, ...). Raises ShapeError where they differ.
+
+    >>> loss = nn.MSELoss()
+    >>> loss(cr.tensor([1.0, 3.0]), [1.0, 1.0]).item()
     2.0
+    >>> loss(cr.tensor([1.0, 3.0]), [1.0, 1.0], sample_weight=[3.0, 1.0]).item()
+    1.0
+    >>> loss(cr.tensor([1.0, 3.0]), [[1.0], [1.0]])
+    Traceback (most recent call last):
+    chainrule.errors.ShapeError: mean_squared: the prediction has shape (2,), the target (2, 1): must be equal: ...
     """
 
     reduction: str = "mean"
@@ -39,8 +49,12 @@ class MSELoss:
 class L1Loss:
     """Mean absolute error: the mean of |x - t|; for quantities with outliers.
 
-    >>> L1Loss()(tensor([1.0, 3.0]), tensor([1.0, 1.0])).item()
+    x and t (n, ...). Its gradient is 0 where they are equal. Raises ShapeError where their shapes differ.
+
+    >>> nn.L1Loss()(cr.tensor([1.0, 3.0]), [1.0, 1.0]).item()
     1.0
+    >>> nn.L1Loss(reduction="sum")(cr.tensor([1.0, 3.0]), [1.0, 1.0]).item()
+    2.0
     """
 
     reduction: str = "mean"
@@ -56,7 +70,10 @@ class L1Loss:
 class HuberLoss:
     """½(x - t)² up to a difference of `delta`, delta·(|x - t| - ½delta) beyond; Huber, Ann. Math. Statist. 35 (1964).
 
-    >>> HuberLoss()(tensor([1.0, 3.0]), tensor([0.0, 0.0])).item()
+    x and t (n, ...); for quantities with some outliers. `delta` is 1 by default. Raises OptionError unless it is
+    positive, ShapeError where the shapes differ.
+
+    >>> nn.HuberLoss()(cr.tensor([1.0, 3.0]), [0.0, 0.0]).item()      # the mean of 0.5 and 2.5
     1.5
     """
 
@@ -75,11 +92,18 @@ class HuberLoss:
 class CrossEntropyLoss:
     """-log softmax(x)[label] for logits x (..., c) and whole labels (...) from 0 to c - 1; for one class of several.
 
-    `weight` (c,) multiplies the rows of each class, and "mean" divides by the sum of it, as in torch. Label smoothing e
-    trains towards e/c for every class and 1 - e more for the label.
+    `weight` (c,), none by default, multiplies the rows of each class, and "mean" divides by the sum of it, as in torch.
+    Label smoothing e, by default 0, trains towards e/c for every class and 1 - e more for the label.
+    Raises OptionError for negative weights or smoothing outside 0 .. 1, ShapeError for labels or weights of another
+    shape, LabelError for labels that are not whole numbers from 0 to c - 1.
+    Szegedy et al., CVPR 2016, section 7, for the smoothing.
 
-    >>> CrossEntropyLoss()(tensor([[0.0, 0.0]]), tensor([1])).item()      # log 2
+    >>> loss = nn.CrossEntropyLoss()
+    >>> loss(cr.tensor([[0.0, 0.0], [1000.0, 0.0]]), [1, 0], sample_weight=[1.0, 0.0]).item()      # log 2
     0.6931471824645996
+    >>> loss(cr.tensor([[0.0, 0.0]]), [2])
+    Traceback (most recent call last):
+    chainrule.errors.LabelError: cross_entropy: label 2 in row 0, expected 0 .. 1 as the logits have 2 columns: ...
     """
 
     weight: Array | None = None
@@ -99,10 +123,13 @@ class CrossEntropyLoss:
 class BCEWithLogitsLoss:
     """-t·log σ(x) - (1 - t)·log(1 - σ(x)) for logits x and targets t in 0 .. 1 of one shape; for yes or no.
 
-    `pos_weight`, one for all or one per column, multiplies the first term: above 1 it finds more of the positives.
+    x and t (n, ...). `pos_weight`, none by default, one for all or one per column, multiplies the first term: above 1
+    it finds more of the positives. Raises OptionError for negative weights, ShapeError where shapes differ.
 
-    >>> BCEWithLogitsLoss()(tensor([0.0]), tensor([1.0])).item()      # log 2
+    >>> nn.BCEWithLogitsLoss()(cr.tensor([0.0]), [1.0]).item()      # log 2
     0.6931471824645996
+    >>> nn.BCEWithLogitsLoss(pos_weight=3.0)(cr.tensor([-1000.0]), [1.0]).item()
+    3000.0
     """
 
     pos_weight: Array | None = None

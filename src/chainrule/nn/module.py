@@ -1,4 +1,5 @@
-"""What layers have in common: parameters under ordered paths, their state, modes, errors that name the layer."""
+"""What layers have in common: parameters and buffers under ordered paths, their state, modes, errors that name the
+layer."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from chainrule.autodiff.tensor import Parameter, Tensor, as_array
+from chainrule.autodiff.tensor import Buffer, Parameter, Tensor, as_array
 from chainrule.errors import DataError, DtypeError, ShapeError
 from chainrule.ops.record import Array
 
@@ -21,10 +22,10 @@ _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 
 class Module:
-    """A layer or a network: a computation in `forward`, with the parameters and layers kept in its attributes.
+    """A layer or a network: a computation in `forward`, with parameters, buffers and layers kept in its attributes.
 
-    Parameters and layers are found in attributes, and in lists, tuples and dicts kept there, in the order they were
-    set; a path like "encoder.0.weight" names each.
+    They are found in attributes, and in lists, tuples and dicts kept there, in the order they were set; a path like
+    "encoder.0.weight" names each. Parameters are learned; buffers are state that is saved but not learned.
 
     >>> class Gate(nn.Module):
     ...     def __init__(self, features):
@@ -62,6 +63,10 @@ class Module:
         """The parameters kept here and not in a layer inside, by name."""
         return {name: value for name, value in _members(vars(self)) if isinstance(value, Parameter)}
 
+    def own_buffers(self) -> dict[str, Buffer]:
+        """The buffers kept here and not in a layer inside, by name."""
+        return {name: value for name, value in _members(vars(self)) if isinstance(value, Buffer)}
+
     def named_modules(self, path: str = "") -> dict[str, Module]:
         """This module and all inside it, by path, outer before inner."""
         found = {path: self}
@@ -71,14 +76,11 @@ class Module:
 
     def named_parameters(self) -> dict[str, Parameter]:
         """All parameters by path, in order. One used in several places has the path of the first."""
-        found: dict[str, Parameter] = {}
-        seen: set[int] = set()
-        for path, module in self.named_modules().items():
-            for name, parameter in module.own_parameters().items():
-                if id(parameter) not in seen:
-                    seen.add(id(parameter))
-                    found[f"{path}.{name}" if path else name] = parameter
-        return found
+        return {name: tensor for name, tensor in self._named_state().items() if isinstance(tensor, Parameter)}
+
+    def named_buffers(self) -> dict[str, Buffer]:
+        """All buffers by path, likewise."""
+        return {name: tensor for name, tensor in self._named_state().items() if isinstance(tensor, Buffer)}
 
     def parameters(self) -> list[Parameter]:
         return list(self.named_parameters().values())
@@ -94,13 +96,13 @@ class Module:
         return self.train(False)
 
     def astype(self: M, dtype: DTypeLike) -> M:
-        """Make every parameter float32 or float64, and forget gradients."""
+        """Make every parameter and buffer float32 or float64, and forget gradients."""
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise DtypeError(
                 f"{type(self).__name__}: parameters cannot be {np.dtype(dtype)}: choose float32 or float64"
             )
-        for parameter in self.parameters():
-            parameter.cast(np.dtype(dtype))
+        for tensor in self._named_state().values():
+            tensor.cast(np.dtype(dtype))
         return self
 
     def zero_grad(self) -> None:
@@ -109,16 +111,16 @@ class Module:
             parameter.grad = None
 
     def state_dict(self) -> dict[str, Array]:
-        """A copy of every parameter, by path."""
-        return {name: parameter.data.copy() for name, parameter in self.named_parameters().items()}
+        """A copy of every parameter and buffer, by path; each layer's parameters come before its buffers."""
+        return {name: tensor.data.copy() for name, tensor in self._named_state().items()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
-        """Set the parameters from arrays by path; without `strict`, those present on both sides only.
+        """Set parameters and buffers from arrays by path; without `strict`, those present on both sides only.
 
         Raises DataError for missing or unexpected names, ShapeError for a shape that does not fit; then nothing was
         changed.
         """
-        own = self.named_parameters()
+        own = self._named_state()
         missing, unexpected = [n for n in own if n not in state], [n for n in state if n not in own]
         if strict and (missing or unexpected):
             lists = [("missing", missing), ("unexpected", unexpected)]
@@ -144,10 +146,34 @@ class Module:
             return f"{type(self).__name__}({arguments})"
         return "\n".join([f"{type(self).__name__}(", *children, ")"])
 
+    def _named_state(self) -> dict[str, Parameter | Buffer]:
+        """All parameters and buffers by path, in order; each once."""
+        found: dict[str, Parameter | Buffer] = {}
+        seen: set[int] = set()
+        for path, module in self.named_modules().items():
+            own: dict[str, Parameter | Buffer] = {**module.own_parameters(), **module.own_buffers()}
+            for name, tensor in own.items():
+                if id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    found[f"{path}.{name}" if path else name] = tensor
+        return found
+
     def _tensor(self, value: Any) -> Tensor:
         array = as_array(value)
-        dtype = next((p.dtype for p in self.parameters()), array.dtype)
+        dtype = next((tensor.dtype for tensor in self._named_state().values()), array.dtype)
         return Tensor(array.astype(dtype, copy=False) if array.dtype.kind == "f" else array)
+
+
+@contextmanager
+def switched(model: Module, training: bool) -> Iterator[None]:
+    """Context in which a model and all inside it train (or evaluate); then each layer is as it was."""
+    before = [(module, module.training) for module in model.named_modules().values()]
+    model.train(training)
+    try:
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
 
 
 @contextmanager
@@ -161,9 +187,9 @@ def watching(watcher: Watcher) -> Iterator[None]:
 
 
 def _members(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The parameters and modules among attributes, looking into lists, tuples and dicts."""
+    """The parameters, buffers and modules among attributes, looking into lists, tuples and dicts."""
     for name, value in attributes.items():
-        if isinstance(value, (Parameter, Module)):
+        if isinstance(value, (Parameter, Buffer, Module)):
             yield name, value
         elif isinstance(value, (list, tuple)):
             yield from _members({f"{name}.{i}": item for i, item in enumerate(value)})

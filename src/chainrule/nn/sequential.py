@@ -12,9 +12,14 @@ from chainrule.nn.module import Module
 class Sequential(Module):
     """Each layer is given the output of the one before; paths begin with its place: "0.weight".
 
-    >>> model = Sequential(Linear(64, 32), ReLU(), Linear(32, 10))
+    x is what the first layer takes, y what the last one makes; without layers, x itself. `model[0]` is the first layer,
+    `len(model)` how many there are. Raises OptionError for what is not a layer.
+
+    >>> model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     >>> list(model.named_parameters())
     ['0.weight', '0.bias', '2.weight', '2.bias']
+    >>> model(np.zeros((5, 64))).shape
+    (5, 10)
     """
 
     def __init__(self, *layers: Module) -> None:
@@ -42,20 +47,27 @@ class Sequential(Module):
 
 
 class Residual(Module):
-    """y = x + body(x): a skip around the body, which must keep the shape; He et al., CVPR 2016.
+    """y = body(x) + x, or body(x) + shortcut(x) where the body changes the shape; He et al., CVPR 2016.
 
-    >>> block = Residual(Sequential(Linear(32, 32), ReLU()))
+    Raises OptionError for a part that is not a layer, ShapeError unless body and skip make the same shape.
+
+    >>> block = nn.Residual(nn.Sequential(nn.Linear(32, 32), nn.ReLU()))
+    >>> block(np.zeros((5, 32))).shape
+    (5, 32)
+    >>> nn.Residual(nn.Linear(32, 64), shortcut=nn.Linear(32, 64, bias=False))(np.zeros((5, 32))).shape
+    (5, 64)
     """
 
-    def __init__(self, body: Module) -> None:
-        if not isinstance(body, Module):
-            raise OptionError(f"Residual: body is {body!r}, expected a layer such as nn.Linear(4, 4)")
-        self.body = body
+    def __init__(self, body: Module, shortcut: Module | None = None) -> None:
+        for name, part in (("body", body), ("shortcut", shortcut)):
+            if not isinstance(part, Module) and (name == "body" or part is not None):
+                raise OptionError(f"Residual: {name} is {part!r}, expected a layer such as nn.Linear(4, 4)")
+        self.body, self.shortcut = body, shortcut
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.body(x)
-        if y.shape != x.shape:
-            raise ShapeError(
-                f"residual: the body makes {y.shape} of {x.shape}, a skip needs equal shapes: end it with them"
-            )
-        return x + y
+        skip: Tensor = x if self.shortcut is None else self.shortcut(x)
+        if y.shape != skip.shape:
+            cure = "pass a shortcut that makes the body's shape" if self.shortcut is None else "let both make the same"
+            raise ShapeError(f"residual: the body makes {y.shape} of {x.shape}, the skip has {skip.shape}: {cure}")
+        return y + skip

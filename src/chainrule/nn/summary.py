@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from chainrule.autodiff.tape import no_grad, symbol, tracing
 from chainrule.autodiff.tensor import Tensor
-from chainrule.nn.module import Module, watching
+from chainrule.nn.module import Module, switched, watching
 from chainrule.ops.record import Shape
 
 
@@ -27,8 +27,10 @@ def summary(model: Module, input_shape: Shape, dtype: DTypeLike = np.float32) ->
 
     Raises ShapeError when the input does not fit, TraceError when `forward` needs values.
 
-    >>> summary(Sequential(Linear(64, 10), ReLU()), (1, 64))
-    [Row(name='0', kind='Linear', output=(1, 10), parameters=650), Row(name='1', kind='ReLU', ...)]
+    >>> for row in nn.summary(nn.Sequential(nn.Linear(64, 10), nn.ReLU()), (1, 64)):
+    ...     print(row)
+    Row(name='0', kind='Linear', output=(1, 10), parameters=650)
+    Row(name='1', kind='ReLU', output=(1, 10), parameters=0)
     """
     outputs: dict[int, Shape] = {}
 
@@ -36,7 +38,7 @@ def summary(model: Module, input_shape: Shape, dtype: DTypeLike = np.float32) ->
         if isinstance(output, Tensor):
             outputs[id(module)] = output.shape
 
-    with watching(note), no_grad(), tracing():
+    with watching(note), switched(model, training=False), no_grad(), tracing():  # one sample has no statistics
         model(symbol(tuple(input_shape), dtype, "x"))
     named, rows = model.named_parameters(), []
     for path, module in model.named_modules().items():

@@ -11,7 +11,7 @@ from chainrule.errors import ShapeError
 from chainrule.native.kernel import Real
 from chainrule.native.vecmath import exp as vexp
 from chainrule.native.vecmath import log as vlog
-from chainrule.ops.record import Array, Example, Sample, op
+from chainrule.ops.record import Array, Example, Sample, View, op
 
 
 def _away_from_zero(z: Array) -> Array:
@@ -63,8 +63,8 @@ def _(dy: Array) -> Array:
     return dy
 
 
-@add.scalar("a")
-def _(dy: Real) -> Real:
+@add.lower("a")
+def _(da: View, dy: View) -> View:
     return dy
 
 
@@ -73,8 +73,8 @@ def _(dy: Array) -> Array:
     return dy
 
 
-@add.scalar("b")
-def _(dy: Real) -> Real:
+@add.lower("b")
+def _(db: View, dy: View) -> View:
     return dy
 
 
@@ -99,8 +99,8 @@ def _(dy: Array) -> Array:
     return dy
 
 
-@subtract.scalar("a")
-def _(dy: Real) -> Real:
+@subtract.lower("a")
+def _(da: View, dy: View) -> View:
     return dy
 
 
@@ -254,8 +254,8 @@ def _(dy: Array) -> Array:
     return dy
 
 
-@shift.scalar("x")
-def _(dy: Real) -> Real:
+@shift.lower("x")
+def _(dx: View, dy: View) -> View:
     return dy
 
 

@@ -1,4 +1,4 @@
-"""dropout: random elements become 0 while a network trains.
+"""dropout: random elements become 0 while a network trains; dropout_channels: random channels of each sample.
 
 Which ones is a function of (seed, step, number, element) alone: word element % 4 of the Philox block whose counter has
 element // 4, number and step, under the key seed. So nothing is stored: the gradient draws the same numbers again, and
@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import OptionError
-from chainrule.native.kernel import Call, Int, Int1, Real, Real1, blocks, kernel
+from chainrule.errors import OptionError, ShapeError
+from chainrule.native.kernel import Call, Int, Int1, Real, Real1, Real2, Real3, blocks, kernel
 from chainrule.native.philox import LOW, philox, philox_block, split
 from chainrule.native.state import SEED, STEP
+from chainrule.ops.copying import fill
+from chainrule.ops.gemm import Scratch
 from chainrule.ops.record import Array, Example, Sample, Shape, View, op
 
 TILE = 4096  # elements; whole Philox blocks
@@ -125,3 +127,89 @@ def _(dy: Array, *, p: float, number: int, seed: int, step: int) -> Array:
 @dropout.lower("x")
 def _(dx: View, dy: View, *, p: float, number: int, state: View) -> list[Call]:
     return _calls(dx, dy, state, p, number)
+
+
+@kernel
+def scale_by_sample(tile: Int, y: Real3, x: Real3, factor: Real2, samples: Int) -> None:
+    """y (n, places, c) = x·factor (n, c), for samples tile·samples and on."""
+    for i in range(tile * samples, min(x.shape[0], (tile + 1) * samples)):
+        row = factor[i]
+        for place in range(x.shape[1]):
+            given, scaled = x[i, place], y[i, place]
+            for c in range(row.size):
+                scaled[c] = given[c] * row[c]
+
+
+def _channel_mask(shape: Shape, p: float, number: int, seed: int, step: int) -> Array:
+    """Which channels of which samples are kept, in a shape that broadcasts over the places in between."""
+    between = (1,) * (len(shape) - 2)
+    return mask((shape[0], shape[-1]), p, number, seed, step).reshape(shape[0], *between, shape[-1])
+
+
+def _channels_dropped(x: Array, p: float, number: int, seed: int, step: int) -> Array:
+    return np.where(_channel_mask(x.shape, p, number, seed, step), x * scale_of(p), x.dtype.type(0))
+
+
+def _channel_calls(y: View, x: View, state: View, p: float, number: int, scratch: Scratch) -> list[Call]:
+    if not x.size:
+        return []
+    n, channels = x.shape[0], x.shape[-1]
+    places = x.size // (n * channels)
+    ones, factor = scratch(n * channels), scratch(n * channels)
+    samples = max(1, TILE // (places * channels))
+    parts = (v.reshape(n, places, channels) for v in (y, x))
+    return [
+        fill(blocks(ones.size, TILE), ones, 1.0, TILE),
+        *_calls(factor, ones, state, p, number),
+        scale_by_sample(blocks(n, samples), *parts, factor.reshape(n, channels), samples, flops=float(x.size)),
+    ]
+
+
+@op(
+    formula="y = x/(1 - p) with probability 1 - p, else 0: one draw for each channel of a sample",
+    samples=[
+        Sample(((3, 5),), _with(0.5)),
+        Sample(((4, 6, 5, 7),), _with(0.3, number=3, seed=2**40 + 7, step=2**33 + 1)),
+        Sample(((200, 9, 3),), _with(0.1)),
+        Sample(((2, 3, 3),), _with(0.0)),
+        Sample(((1, 1),), _with(0.3)),
+        Sample(((0, 2, 3),), _with(0.5)),
+        Sample(((2, 3),), _with(-0.1), error=OptionError),
+        Sample(((3,),), _with(0.5), error=ShapeError),
+    ],
+    examples=[
+        # The words of `dropout`, for samples 0 and 1 with two channels each.
+        Example(([[[1.0, 2.0]] * 2, [[3.0, 4.0]] * 2],), [[[0.0, 4.0]] * 2, [[6.0, 8.0]] * 2], _with(0.5)),
+    ],
+)
+def dropout_channels(x: Array, *, p: float, number: int, seed: int, step: int) -> Array:
+    """x (n, ..., c) with whole channels of samples set to 0 with probability p, the others divided by 1 - p.
+
+    Neighbouring pixels are alike, so dropping single ones hides little: Tompson et al., CVPR 2015. Raises OptionError
+    for p outside 0 .. 1, ShapeError for fewer than two axes.
+    """
+    return _channels_dropped(x, p, number, seed, step)
+
+
+@dropout_channels.shape
+def _(x: Shape, *, p: float, number: int, seed: int, step: int) -> Shape:
+    if not 0.0 <= p <= 1.0:
+        raise OptionError(f"dropout_channels: p is {p}, expected a probability from 0 to 1")
+    if len(x) < 2:
+        raise ShapeError(f"dropout_channels: x has shape {x}, expected (samples, ..., channels)")
+    return x
+
+
+@dropout_channels.lower
+def _(y: View, x: View, *, p: float, number: int, state: View, scratch: Scratch) -> list[Call]:
+    return _channel_calls(y, x, state, p, number, scratch)
+
+
+@dropout_channels.gradient("x", formula="dx = dy/(1 - p) in channels that were kept, else 0")
+def _(dy: Array, *, p: float, number: int, seed: int, step: int) -> Array:
+    return _channels_dropped(dy, p, number, seed, step)
+
+
+@dropout_channels.lower("x")
+def _(dx: View, dy: View, *, p: float, number: int, state: View, scratch: Scratch) -> list[Call]:
+    return _channel_calls(dx, dy, state, p, number, scratch)

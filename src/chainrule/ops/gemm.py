@@ -11,24 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from chainrule.native.kernel import (
-    Call,
-    Int,
-    Pointer,
-    Pointwise,
-    Real,
-    Real1,
-    Real2,
-    Real3,
-    Span,
-    advance,
-    blocks,
-    call_span,
-    kernel,
-)
+from chainrule.native.kernel import Call, Int, Pointer, Real, Real1, Real2, Real3, Span, advance, blocks, kernel
 from chainrule.native.machine import processor
 from chainrule.native.matrix import pack_transposed, panel
 from chainrule.ops.copying import zero
+from chainrule.ops.epilogue import Epilogue, arguments, finish
 from chainrule.ops.record import View
 
 Scratch: TypeAlias = Callable[[int], View]
@@ -66,20 +53,11 @@ class Matrix:
         return (columns, rows) if self.turned else (rows, columns)
 
 
-@dataclass(frozen=True)
-class Epilogue:
-    """A pointwise function run in place on C: y = f(y, other, p0, p1)."""
-
-    span: Pointwise
-    other: View | None = None
-    numbers: tuple[float, ...] = ()
-
-
 @kernel
 def gemm(
     tile: Int, m: Int, n: Int, k: Int, a: Pointer, a_row: Int, a_col: Int, b: Pointer, b_row: Int, b_panel: Int, width:
     Int, c: Pointer, bias: Pointer, add: Int, sums: Pointer, one: Pointer, rows: Int, columns: Int, depth: Int,
-    epilogue: Span, other: Pointer, p0: Real, p1: Real,
+    span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
 ) -> None:  # fmt: skip
     """One tile of C, `rows` x `columns`, panel by panel; `sums` gets the column sums of B (the gradient of a bias)."""
     across = (n + columns - 1) // columns
@@ -99,14 +77,12 @@ def gemm(
             )  # fmt: skip
         if sums and top == 0:
             panel(1, 1, k, one, 0, 0, 0, b_at, b_row, 0, advance(sums, start), n, add, 0, wide)
-    if epilogue:
+    if span:
         if right - left == n:
-            at = top * n
-            call_span(epilogue, advance(c, at), advance(c, at), advance(other, at), 0, height * n, p0, p1)
+            finish(c, top * n, height * n, span, other, p0, p1, after, another, q0, q1)
         else:
             for row in range(top, top + height):
-                at = row * n + left
-                call_span(epilogue, advance(c, at), advance(c, at), advance(other, at), 0, right - left, p0, p1)
+                finish(c, row * n + left, right - left, span, other, p0, p1, after, another, q0, q1)
 
 
 @kernel
@@ -127,23 +103,22 @@ def gemm_part(
 
 @kernel
 def add_parts(
-    tile: Int, c: Real2, start: Pointer, parts: Real3, bias: Real1, biased: Int, rows: Int, epilogue: Span,
-    other: Pointer, p0: Real, p1: Real,
+    tile: Int, c: Real2, start: Pointer, parts: Real3, add: Int, bias: Real1, biased: Int, rows: Int,
+    span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
 ) -> None:  # fmt: skip
-    """Some rows of C, which begins at `start`: bias and parts added in order, then the epilogue."""
+    """Some rows of C, which begins at `start`: (C or) bias and parts added in order, then the epilogue."""
     top, end = tile * rows, min(tile * rows + rows, c.shape[0])
     for row in range(top, end):
         y = c[row]
-        for j in range(y.size):
-            y[j] = bias[j] if biased else 0.0
+        if not add:
+            for j in range(y.size):
+                y[j] = bias[j] if biased else 0.0
         for part in range(parts.shape[0]):
             x = parts[part, row]
             for j in range(y.size):
                 y[j] += x[j]
-    if epilogue:
-        at = top * c.shape[1]
-        size = (end - top) * c.shape[1]
-        call_span(epilogue, advance(start, at), advance(start, at), advance(other, at), 0, size, p0, p1)
+    wide = c.shape[1]
+    finish(start, top * wide, (end - top) * wide, span, other, p0, p1, after, another, q0, q1)
 
 
 @kernel
@@ -163,17 +138,17 @@ def product(
     bias: View | None = None,
     add: bool = False,
     sums: View | None = None,
-    epilogue: Epilogue | None = None,
+    epilogue: Epilogue = (),
 ) -> list[Call]:
     """The calls for C (+)= A·B (+ bias), then sums = Σ rows of B and the epilogue. `one` is a view of the number 1."""
     (m, k), (_, n) = a.shape, b.shape
     if m == 0 or n == 0:
-        return column_sums(sums, b.view, one) if sums else []
+        return column_sums(sums, b.view, one, scratch) if sums else []
     if k == 0:
         return _empty_product(c, one, scratch, bias, add, sums, epilogue)
     width = processor().panel(c.dtype)
-    if k * n > PARTS * max(m * n, SMALL_B) and not (b.turned or add or sums):
-        return _by_parts(c, a, b.view, one, scratch, bias, epilogue)
+    if k * n > PARTS * max(m * n, SMALL_B) and not (b.turned or sums):
+        return _by_parts(c, a, b.view, one, scratch, bias, add, epilogue)
     calls = []
     b_at, b_row, b_panel = b.view, n, width
     if b.turned:
@@ -185,23 +160,15 @@ def product(
     calls.append(
         gemm(
             blocks(m, height) * blocks(n, columns), m, n, k, a.view, a_row, a_col, b_at, b_row, b_panel, width,
-            c, bias, int(add), sums, one, height, columns, DEPTH, *_arguments(epilogue), flops=2.0 * m * n * k,
+            c, bias, int(add), sums, one, height, columns, DEPTH, *arguments(epilogue), flops=2.0 * m * n * k,
         )
     )  # fmt: skip
     return calls
 
 
-def _arguments(epilogue: Epilogue | None) -> tuple[Pointwise | None, View | None, float, float]:
-    """An epilogue as kernels take it: span, other, p0, p1."""
-    if epilogue is None:
-        return None, None, 0.0, 0.0
-    p0, p1 = (*epilogue.numbers, 0.0, 0.0)[:2]
-    return epilogue.span, epilogue.other, p0, p1
-
-
 def _by_parts(
-    c: View, a: Matrix, b: View, one: View, scratch: Scratch, bias: View | None, epilogue: Epilogue | None
-) -> list[Call]:
+    c: View, a: Matrix, b: View, one: View, scratch: Scratch, bias: View | None, add: bool, epilogue: Epilogue
+) -> list[Call]:  # fmt: skip
     """The same with the sum over the inner indices cut in parts, which a second call adds up."""
     (m, k), n = a.shape, b.shape[1]
     width, depth = processor().panel(c.dtype), min(blocks(k, PARTS), DEPTH)
@@ -210,12 +177,14 @@ def _by_parts(
     biased, bias = int(bias is not None), bias or one
     return [
         gemm_part(tiles, m, n, k, a.view, *a.strides, b, parts, width, depth, flops=2.0 * m * n * k),
-        add_parts(blocks(m, rows), c, c, parts, bias, biased, rows, *_arguments(epilogue), flops=1.0 * parts.size),
+        add_parts(
+            blocks(m, rows), c, c, parts, int(add), bias, biased, rows, *arguments(epilogue), flops=1.0 * parts.size
+        ),
     ]
 
 
 def _empty_product(
-    c: View, one: View, scratch: Scratch, bias: View | None, add: bool, sums: View | None, epilogue: Epilogue | None
+    c: View, one: View, scratch: Scratch, bias: View | None, add: bool, sums: View | None, epilogue: Epilogue
 ) -> list[Call]:
     """The same for a product over no terms: C (+)= bias or 0."""
     calls = zero(sums) if sums else []
@@ -236,14 +205,10 @@ def _ones(one: View, m: int) -> Matrix:
     return Matrix(View(one.buffer, (m, 1), one.offset), spread=True)
 
 
-def column_sums(sums: View, dy: View, one: View, *, add: bool = False) -> list[Call]:
+def column_sums(sums: View, dy: View, one: View, scratch: Scratch, *, add: bool = False) -> list[Call]:
     """sums (+)= Σ rows of dy: the product of a row of ones with dy."""
     row = Matrix(View(one.buffer, (1, dy.shape[0]), one.offset), spread=True)
-    return product(sums.reshape(1, dy.shape[1]), row, Matrix(dy), one, _no_scratch, add=add)
-
-
-def _no_scratch(size: int) -> View:
-    raise AssertionError("a product with B as it stands needs no scratch memory")
+    return product(sums.reshape(1, dy.shape[1]), row, Matrix(dy), one, scratch, add=add)
 
 
 def batched(

@@ -8,7 +8,8 @@ import numpy as np
 
 from chainrule.errors import ShapeError
 from chainrule.native.kernel import Call
-from chainrule.ops.gemm import Epilogue, Matrix, Scratch, batched, column_sums, product, rows
+from chainrule.ops.epilogue import Epilogue
+from chainrule.ops.gemm import Matrix, Scratch, batched, column_sums, product, rows
 from chainrule.ops.record import Array, Example, Sample, Shape, View, op
 
 
@@ -141,7 +142,7 @@ def _(x: Shape, w: Shape, b: Shape | None) -> Shape:
 
 @linear.lower
 def _(
-    y: View, x: View, w: View, b: View | None, *, scratch: Scratch, one: View, epilogue: Epilogue | None = None
+    y: View, x: View, w: View, b: View | None, *, scratch: Scratch, one: View, epilogue: Epilogue = ()
 ) -> list[Call]:  # fmt: skip
     return product(rows(y), Matrix(rows(x)), Matrix(w), one, scratch, bias=b, epilogue=epilogue)
 
@@ -153,7 +154,7 @@ def _(dy: Array, w: Array) -> Array:
 
 @linear.lower("x")
 def _(
-    dx: View, dy: View, w: View, *, scratch: Scratch, one: View, epilogue: Epilogue | None = None, add: bool = False
+    dx: View, dy: View, w: View, *, scratch: Scratch, one: View, epilogue: Epilogue = (), add: bool = False
 ) -> list[Call]:  # fmt: skip
     return product(rows(dx), Matrix(rows(dy)), Matrix(w, turned=True), one, scratch, add=add, epilogue=epilogue)
 
@@ -178,5 +179,5 @@ def _(dy: Array, *, b_shape: Shape) -> Array:
 
 
 @linear.lower("b")
-def _(db: View, dy: View, *, one: View, add: bool = False) -> list[Call]:
-    return column_sums(db, rows(dy), one, add=add)
+def _(db: View, dy: View, *, scratch: Scratch, one: View, add: bool = False) -> list[Call]:
+    return column_sums(db, rows(dy), one, scratch, add=add)

@@ -16,9 +16,11 @@ function that answers the kernel calls computing the rule on `View`s.
     @linear.lower                                            # or @linear.lower("x") for the gradient of x
     def _(y, x, w, b): return [gemm(...)]                    # the output's view first, then the rule's operands
 
-A gradient may also ask for `x_shape` (keyword-only): the shape of input x. A lowering may ask, by keyword-only name,
-for the rule's attributes, `scratch` (number of elements -> View), `state` (the program's state words) and `epilogue`
-(see `chainrule.ops.gemm`).
+A gradient may ask for that of another input of the same op, by the name `dw` for input w: it is computed first, also
+where nobody trains w. It may also ask for `x_shape` (keyword-only): the shape of input x. A lowering may ask, by
+keyword-only name, for the rule's attributes, `scratch` (number of elements -> View), `state` (the program's state
+words), `epilogue` (see `chainrule.ops.epilogue`), `add` (whether to add to what the output holds) and `sums` (where to
+put the next input's gradient too, if that is a sum of dy).
 """
 
 from __future__ import annotations
@@ -166,13 +168,33 @@ class Op:
 
         def add(definition: Callable[..., Any]) -> Rule:
             rule = _rule(f"{self.name}.{name}", formula, definition)
-            known = {"dy", "y", *self.inputs, *self.saves}
+            others = [f"d{other}" for other in self.inputs if other != name]
+            known = {"dy", "y", *self.inputs, *self.saves, *others}
             if unknown := [n for n in rule.operands if n not in known]:
                 raise TypeError(f"gradient {rule.name} asks for {unknown}, known are {sorted(known)}")
             self.gradients[name] = rule
             return rule
 
         return add
+
+    def gradients_for(self, wanted: Iterable[str]) -> list[str]:
+        """The inputs whose gradients are to be computed to have those of `wanted`, each after those its rule asks for.
+
+        Raises KeyError for an input without a gradient.
+        """
+        order: list[str] = []
+
+        def visit(name: str) -> None:
+            if name in order:
+                return
+            for other in self.inputs:
+                if f"d{other}" in self.gradients[name].operands:
+                    visit(other)
+            order.append(name)
+
+        for name in wanted:
+            visit(name)
+        return order
 
     def scalar(self, of: Callable[..., Any] | str) -> Callable[..., Any]:
         """Decorator, bare or with an input's name: the rule for one element, in plain Python over scalars."""

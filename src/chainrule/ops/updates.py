@@ -4,6 +4,12 @@ An update is a NumPy function (its definition) answering new arrays, and below i
 place, tile by tile. Both read the step's scalars from a row c of float64 numbers in the order of `columns`: what
 changes from step to step (the learning rate, bias corrections) stays outside of compiled code. States start at zero
 unless the optimizer says otherwise. The order of operations and the place of eps are torch's.
+
+An update overwrites its operands, so one that would overflow must be known beforehand. No rule leaves float32 where p,
+g and states are within LIMIT (states named v hold squares: their roots), 1 and lr over the product of all divisors are,
+and other coefficients are from 0 to 1: squares are then below 2^115, all other products below 2^120. So kernels tell
+when they leave a value beyond LIMIT, and from there on the engine makes updates by their definition, which it looks at
+before it keeps them.
 """
 
 from __future__ import annotations
@@ -15,10 +21,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.native.kernel import Float1, Int, Kernel, Real1, kernel, real
+from chainrule.native.kernel import Float1, Int, Int1, Kernel, Real1, device, kernel, real
+from chainrule.native.state import LARGE, LOOK, POSITION, STOP
 from chainrule.ops.record import Array
 
 TILE = 4096  # elements: p, g and two states of a tile take 64 KB in float32, and stay in the second-level cache
+LIMIT = 2.0**56  # of p, g and states in the kernels
+DIVISORS = ("eps", "bias1", "bias2")  # columns that divide
 
 Row = NDArray[np.float64]
 
@@ -27,7 +36,9 @@ Row = NDArray[np.float64]
 class Update:
     """One optimizer's rule; `definition(p, g, *states, c)` answers the new (p, *states).
 
-    `kernel(tile, p, g, *states, c)` overwrites p and the states; `flops` counts arithmetic operations per element.
+    `kernel(tile, p, g, *states, c, divisors, state)` overwrites p and the states, and sets the word LARGE of the
+    program's state where one of them is beyond LIMIT; it begins with the check `sure` unless `divisors` is negative.
+    `flops` counts arithmetic operations per element.
     """
 
     name: str
@@ -42,6 +53,16 @@ class Update:
         """Decorator: the kernel of this update."""
         self.kernel = kernel(function)
         return function
+
+    @property
+    def divisors(self) -> int:
+        """The columns that divide, as bits."""
+        return sum(1 << i for i, name in enumerate(self.columns) if name in DIVISORS)
+
+    def large(self, p: Array, *states: Array) -> bool:
+        """Whether a value is beyond LIMIT, which the kernel must not start from."""
+        roots = [np.sqrt(s) if name == "v" else s for name, s in zip(self.states, states, strict=True)]
+        return not all((np.abs(a) <= LIMIT).all() for a in (p, *roots))
 
     def __repr__(self) -> str:
         return f"<update {self.name}: {self.formula}>"
@@ -63,6 +84,29 @@ def update(*, formula: str, columns: str, flops: float) -> Callable[[Callable[..
     return make
 
 
+@device
+def sure(p: Real1, g: Real1, c: Float1, divisors: Int, state: Int1) -> bool:
+    """Whether the update of these elements cannot overflow; if not, the program stops. Bit i of `divisors` is set where
+    c[i] divides. Of p and states the kernels have told what they left, but p may have been set since."""
+    total = real(0)
+    for i in range(g.size):
+        total += abs(g[i])
+    if state[POSITION] == 0 and state[LOOK] != 0:
+        for i in range(p.size):
+            total += abs(p[i])
+    divisor, usual = np.float64(1), True
+    for i in range(1, c.size):
+        if divisors >> i & 1:
+            divisor *= 1.0 if c[i] > 1.0 else c[i]
+        elif not 0.0 <= c[i] <= 1.0:
+            usual = False
+    most = divisor * LIMIT
+    if usual and most >= 1.0 and abs(c[0]) <= most and total <= real(LIMIT) and state[LARGE] == 0:
+        return True
+    state[STOP] = 1
+    return False
+
+
 @update(formula="p ← p - lr·(g + λp)", columns="lr weight_decay", flops=4)
 def sgd(p: Array, g: Array, c: Row) -> tuple[Array, ...]:
     """Gradient descent without memory; λ is the weight decay."""
@@ -71,12 +115,18 @@ def sgd(p: Array, g: Array, c: Row) -> tuple[Array, ...]:
 
 
 @sgd.compiled
-def sgd_step(tile: Int, p: Real1, g: Real1, c: Float1) -> None:
+def sgd_step(tile: Int, p: Real1, g: Real1, c: Float1, divisors: Int, state: Int1) -> None:
     lr, weight_decay = real(c[0]), real(c[1])
     lo, hi = tile * TILE, min(tile * TILE + TILE, p.size)
     p, g = p[lo:hi], g[lo:hi]
+    if divisors >= 0 and not sure(p, g, c, divisors, state):
+        return
+    total = real(0)
     for i in range(p.size):
         p[i] -= lr * (g[i] + weight_decay * p[i])
+        total += abs(p[i])
+    if not total <= real(LIMIT):
+        state[LARGE] = 1
 
 
 @update(formula="b ← μb + g + λp,  p ← p - lr·b", columns="lr weight_decay momentum", flops=6)
@@ -91,13 +141,19 @@ def sgd_momentum(p: Array, g: Array, b: Array, c: Row) -> tuple[Array, ...]:
 
 
 @sgd_momentum.compiled
-def sgd_momentum_step(tile: Int, p: Real1, g: Real1, b: Real1, c: Float1) -> None:
+def sgd_momentum_step(tile: Int, p: Real1, g: Real1, b: Real1, c: Float1, divisors: Int, state: Int1) -> None:
     lr, weight_decay, momentum = real(c[0]), real(c[1]), real(c[2])
     lo, hi = tile * TILE, min(tile * TILE + TILE, p.size)
     p, g, b = p[lo:hi], g[lo:hi], b[lo:hi]
+    if divisors >= 0 and not sure(p, g, c, divisors, state):
+        return
+    total = real(0)
     for i in range(p.size):
         b[i] = momentum * b[i] + (g[i] + weight_decay * p[i])
         p[i] -= lr * b[i]
+        total += abs(p[i]) + abs(b[i])
+    if not total <= real(LIMIT):
+        state[LARGE] = 1
 
 
 @update(formula="d = g + λp,  b ← μb + d,  p ← p - lr·(d + μb)", columns="lr weight_decay momentum", flops=8)
@@ -113,14 +169,20 @@ def sgd_nesterov(p: Array, g: Array, b: Array, c: Row) -> tuple[Array, ...]:
 
 
 @sgd_nesterov.compiled
-def sgd_nesterov_step(tile: Int, p: Real1, g: Real1, b: Real1, c: Float1) -> None:
+def sgd_nesterov_step(tile: Int, p: Real1, g: Real1, b: Real1, c: Float1, divisors: Int, state: Int1) -> None:
     lr, weight_decay, momentum = real(c[0]), real(c[1]), real(c[2])
     lo, hi = tile * TILE, min(tile * TILE + TILE, p.size)
     p, g, b = p[lo:hi], g[lo:hi], b[lo:hi]
+    if divisors >= 0 and not sure(p, g, c, divisors, state):
+        return
+    total = real(0)
     for i in range(p.size):
         d = g[i] + weight_decay * p[i]
         b[i] = momentum * b[i] + d
         p[i] -= lr * (d + momentum * b[i])
+        total += abs(p[i]) + abs(b[i])
+    if not total <= real(LIMIT):
+        state[LARGE] = 1
 
 
 @update(
@@ -138,14 +200,20 @@ def rmsprop(p: Array, g: Array, v: Array, c: Row) -> tuple[Array, ...]:
 
 
 @rmsprop.compiled
-def rmsprop_step(tile: Int, p: Real1, g: Real1, v: Real1, c: Float1) -> None:
+def rmsprop_step(tile: Int, p: Real1, g: Real1, v: Real1, c: Float1, divisors: Int, state: Int1) -> None:
     lr, alpha, rest, eps, weight_decay = real(c[0]), real(c[1]), real(1.0 - c[1]), real(c[2]), real(c[3])
     lo, hi = tile * TILE, min(tile * TILE + TILE, p.size)
     p, g, v = p[lo:hi], g[lo:hi], v[lo:hi]
+    if divisors >= 0 and not sure(p, g, c, divisors, state):
+        return
+    total = real(0)
     for i in range(p.size):
         d = g[i] + weight_decay * p[i]
         v[i] = alpha * v[i] + rest * d * d
         p[i] -= lr * d / (np.sqrt(v[i]) + eps)
+        total += abs(p[i]) + np.sqrt(v[i])
+    if not total <= real(LIMIT):
+        state[LARGE] = 1
 
 
 @update(formula="d = g + λp,  v ← v + d²,  p ← p - lr·d / (√v + ε)", columns="lr eps weight_decay", flops=10)
@@ -161,14 +229,20 @@ def adagrad(p: Array, g: Array, v: Array, c: Row) -> tuple[Array, ...]:
 
 
 @adagrad.compiled
-def adagrad_step(tile: Int, p: Real1, g: Real1, v: Real1, c: Float1) -> None:
+def adagrad_step(tile: Int, p: Real1, g: Real1, v: Real1, c: Float1, divisors: Int, state: Int1) -> None:
     lr, eps, weight_decay = real(c[0]), real(c[1]), real(c[2])
     lo, hi = tile * TILE, min(tile * TILE + TILE, p.size)
     p, g, v = p[lo:hi], g[lo:hi], v[lo:hi]
+    if divisors >= 0 and not sure(p, g, c, divisors, state):
+        return
+    total = real(0)
     for i in range(p.size):
         d = g[i] + weight_decay * p[i]
         v[i] += d * d
         p[i] -= lr * d / (np.sqrt(v[i]) + eps)
+        total += abs(p[i]) + np.sqrt(v[i])
+    if not total <= real(LIMIT):
+        state[LARGE] = 1
 
 
 ADAM_COLUMNS = (
@@ -195,16 +269,22 @@ def adam(p: Array, g: Array, m: Array, v: Array, c: Row) -> tuple[Array, ...]:
 
 
 @adam.compiled
-def adam_step(tile: Int, p: Real1, g: Real1, m: Real1, v: Real1, c: Float1) -> None:
+def adam_step(tile: Int, p: Real1, g: Real1, m: Real1, v: Real1, c: Float1, divisors: Int, state: Int1) -> None:
     step, root = real(c[0] / c[5]), real(1.0 / np.sqrt(c[6]))
     rest1, beta2, rest2, eps, weight_decay = real(1.0 - c[1]), real(c[2]), real(1.0 - c[2]), real(c[3]), real(c[4])
     lo, hi = tile * TILE, min(tile * TILE + TILE, p.size)
     p, g, m, v = p[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi]
+    if divisors >= 0 and not sure(p, g, c, divisors, state):
+        return
+    total = real(0)
     for i in range(p.size):
         d = g[i] + weight_decay * p[i]
         m[i] += rest1 * (d - m[i])
         v[i] = beta2 * v[i] + rest2 * d * d
         p[i] -= step * m[i] / (root * np.sqrt(v[i]) + eps)
+        total += abs(p[i]) + abs(m[i]) + np.sqrt(v[i])
+    if not total <= real(LIMIT):
+        state[LARGE] = 1
 
 
 @update(
@@ -224,12 +304,18 @@ def adamw(p: Array, g: Array, m: Array, v: Array, c: Row) -> tuple[Array, ...]:
 
 
 @adamw.compiled
-def adamw_step(tile: Int, p: Real1, g: Real1, m: Real1, v: Real1, c: Float1) -> None:
+def adamw_step(tile: Int, p: Real1, g: Real1, m: Real1, v: Real1, c: Float1, divisors: Int, state: Int1) -> None:
     step, root, keep = real(c[0] / c[5]), real(1.0 / np.sqrt(c[6])), real(1.0 - c[0] * c[4])
     rest1, beta2, rest2, eps = real(1.0 - c[1]), real(c[2]), real(1.0 - c[2]), real(c[3])
     lo, hi = tile * TILE, min(tile * TILE + TILE, p.size)
     p, g, m, v = p[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi]
+    if divisors >= 0 and not sure(p, g, c, divisors, state):
+        return
+    total = real(0)
     for i in range(p.size):
         m[i] += rest1 * (g[i] - m[i])
         v[i] = beta2 * v[i] + rest2 * g[i] * g[i]
         p[i] = keep * p[i] - step * m[i] / (root * np.sqrt(v[i]) + eps)
+        total += abs(p[i]) + abs(m[i]) + np.sqrt(v[i])
+    if not total <= real(LIMIT):
+        state[LARGE] = 1

@@ -7,7 +7,7 @@ An observer is any object with some of these methods, or a plain function, which
     on_step(step, loss)               after each step, steps from 0: training then runs one step at a time
     on_steps(step, losses)            after each stretch of steps run natively, `step` being the first: costs nothing
     on_epoch_end(epoch, history)      after validation; `history.last` is this epoch
-    on_fit_end(history)               always, also after Ctrl-C or an error
+    on_fit_end(history)               always, also after Ctrl-C or an error, of another observer too
 
 An observer may end the run with `trainer.stop("why")`. Small data sets train many epochs in one native call while
 nobody listens to a single step or epoch.
@@ -57,3 +57,17 @@ class Events:
         """Tell every observer of `event`, in the order they came."""
         for listener in self._listeners[event]:
             listener(*arguments)
+
+    def emit_to_all(self, event: str, *arguments: Any) -> None:
+        """The same for an event that each must hear: an error is raised when all have been told, the first of several
+        with notes of the others."""
+        errors: list[BaseException] = []
+        for listener in self._listeners[event]:
+            try:
+                listener(*arguments)
+            except BaseException as error:  # noqa: BLE001 - raised below
+                errors.append(error)
+        for later in errors[1:]:
+            errors[0].add_note(f"another observer of on_{event} raised {later!r}")
+        if errors:
+            raise errors[0]

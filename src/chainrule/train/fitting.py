@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ from chainrule.train.interrupt import Interrupt
 from chainrule.train.pace import Pace
 
 if TYPE_CHECKING:
+    from chainrule.data.augmentation import Augmentation
     from chainrule.ops.record import Array
     from chainrule.train.trainer import Trainer
 
@@ -32,13 +33,14 @@ class Data:
     x: Array
     y: Array
     weight: Array | None
+    augment: Augmentation | None = None
 
     def counted(self) -> Data:
         """Without the samples of weight 0: a batch of them alone would have no mean loss."""
         if self.weight is None or self.weight.all():
             return self
         rows = np.flatnonzero(self.weight)
-        return Data(self.x[rows], self.y[rows], self.weight[rows])
+        return replace(self, x=self.x[rows], y=self.y[rows], weight=self.weight[rows])
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Fitting:
                     pass  # history.stopped holds the reason
                 finally:
                     with self._interrupt.shield():  # so that the best weights are put back as a whole
-                        self._events.emit("fit_end", history)
+                        self._events.emit_to_all("fit_end", history)
         except KeyboardInterrupt:  # pressed while the end was told: there is nothing left to end
             history.interrupted = True
         return history

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.autodiff.tape import fingerprint
-from chainrule.autodiff.tensor import Parameter, Tensor
+from chainrule.autodiff.tensor import Buffer, Tensor
 from chainrule.nn import Module
 
 Known = tuple[Any, ...]
@@ -16,8 +16,8 @@ Known = tuple[Any, ...]
 def structure(model: Module) -> list[Known]:
     """Everything in the attributes of a model and its layers that a trace may have read, to be compared with ==.
 
-    Arrays and constant tensors count by their values; parameters do not, programs read them anew; of other objects
-    only the class is known. Modes count by how layers differ from the model, which is switched as a whole.
+    Arrays and constant tensors count by their values; parameters and buffers do not, programs read them anew; of other
+    objects only the class is known. Modes count by how layers differ from the model, which is switched as a whole.
     """
     return [
         (path, type(module), module.training == model.training, _attributes(vars(module)))
@@ -31,8 +31,10 @@ def _attributes(attributes: dict[str, Any]) -> Known:
 
 def _known(value: Any) -> Known:
     kind = type(value)
+    if isinstance(value, Buffer):
+        return kind, id(value)  # programs hold this very one
     if isinstance(value, Tensor):
-        return (kind, *(() if isinstance(value, Parameter) or value.is_symbolic else _known(value.data)))
+        return (kind, *(() if value.varies or value.is_symbolic else _known(value.data)))
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         return kind, value.shape, value.dtype, fingerprint(value)
     if isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):

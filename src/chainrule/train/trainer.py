@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.autodiff.random import checked_seed
+from chainrule.autodiff.state import buffers_kept
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Parameter, Tensor, wrap
-from chainrule.errors import DtypeError, NonFiniteError, OptionError, ShapeError
+from chainrule.data.augmentation import Augmentation, Transformation
+from chainrule.errors import DtypeError, LabelError, NonFiniteError, OptionError, ShapeError
 from chainrule.nn import Module
+from chainrule.nn.module import switched
 from chainrule.ops.record import Array, Shape
 from chainrule.optim.optimizers import Optimizer
 from chainrule.optim.schedules import Schedule, factors
-from chainrule.settings import flag, number, whole
+from chainrule.settings import flag, memory, number, whole
 from chainrule.train import evaluation
 from chainrule.train.batches import Batches, Rows
 from chainrule.train.checks import check_inputs, check_labels, check_targets, check_weight
@@ -32,6 +37,7 @@ from chainrule.train.structure import Known, structure
 
 Loss = Callable[..., Any]
 BLOCK = 256  # rows predicted in one call, or a multiple of it
+AUGMENTED = 4096  # samples made by augmentation at once
 
 
 class Trainer:
@@ -39,14 +45,23 @@ class Trainer:
 
     Learning rate of step s: optimizer.lr · schedule(s), steps counted from 0 over all calls. Gradients are clipped by
     value to ±`clip_value`, then by global norm to `clip_norm`. `seed` decides shuffling and dropout; results do not
-    depend on `threads`. `metrics` adds measures to evaluation: {"f1": function(outputs, targets) -> float}.
+    depend on `threads`. A loss of one's own is a function of (output, target, sample_weight or None) that answers one
+    number; whole-number targets reach it as real numbers, unless it takes them as labels. `metrics` adds measures to
+    evaluation: {"f1": function(outputs, targets) -> float}. `memory_limit` is what a training step of the compiled
+    engine may take, in bytes or as "200MB": parameters, gradients, optimizer states and what the forward pass keeps for
+    the backward pass. Where it would take more, values are computed again in place of being kept, which costs time and
+    changes no bit; a line on stderr says how many. OptionError where even that is too much.
 
     Raises OptionError for a setting without meaning. The data's mistakes raise ShapeError, DtypeError, LabelError or
     DataError before anything runs. NonFiniteError ends training before the weights are touched.
 
-    >>> trainer = Trainer(model, nn.CrossEntropyLoss(), optim.Adam(lr=1e-3), clip_norm=1.0)
-    >>> history = trainer.fit(x, y, epochs=10, batch_size=64, validation_data=(xv, yv))
-    >>> history["val_accuracy"][-1]
+    >>> x = np.random.default_rng(0).normal(size=(200, 2))
+    >>> y = (x[:, 0] > x[:, 1]).astype(int)
+    >>> model = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 2))
+    >>> trainer = cr.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(lr=0.1), clip_norm=1.0)
+    >>> history = trainer.fit(x[:150], y[:150], epochs=10, batch_size=50, validation_data=(x[150:], y[150:]))
+    >>> history["val_accuracy"][-1] > 0.9
+    True
     """
 
     def __init__(
@@ -61,6 +76,7 @@ class Trainer:
         threads: int | None = None,
         engine: str = "compiled",
         metrics: Mapping[str, evaluation.Metric] | None = None,
+        memory_limit: int | str | None = None,
     ) -> None:
         _check_parts(model, loss, optimizer, schedule, metrics or {})
         self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
@@ -70,6 +86,7 @@ class Trainer:
         self.epochs = 0
         self.history = History()
         self.plan = Plan(0, Batches(0, 1, self.seed, False), 0, 0)
+        self._fitting = False
         self._task = evaluation.task_of(loss)
         self._update = optimizer.update
         self._outputs: dict[Shape, Shape] = {}  # of a row of x -> of the outputs for some rows
@@ -83,8 +100,9 @@ class Trainer:
         if clip_value is not None:
             clip_value = number("Trainer", "clip_value", clip_value, above=0)
         workers = None if threads is None else whole("Trainer", "threads", threads)
+        limit = None if memory_limit is None else memory("Trainer", "memory_limit", memory_limit)
         self.engine: Engine = make_engine(
-            engine, model, loss, self._parameters, optimizer.update, self.seed, clip_norm, clip_value, workers
+            engine, model, loss, self._parameters, optimizer.update, self.seed, clip_norm, clip_value, workers, limit
         )
 
     @property
@@ -101,31 +119,42 @@ class Trainer:
         *,
         validation_data: tuple[Any, ...] | None = None,
         sample_weight: Any = None,
+        augment: Augmentation | Iterable[Transformation] | None = None,
         shuffle: bool = True,
         callbacks: Iterable[Any] = (),
         verbose: int | None = None,
     ) -> History:
         """Train for `epochs` passes over x (n, ...) and y; answers each metric's value for each epoch.
 
-        `validation_data` is (x, y) or (x, y, sample_weight), measured after each epoch as "val_...". `callbacks` hear
-        events (`chainrule.train.events`). `verbose`: 0 silent, 1 progress on stderr, None (the default) progress on a
-        terminal only. The last batch of an epoch may be smaller. A further call goes on where this one ended. Ctrl-C
-        ends the run in good order: the history so far is returned, `history.interrupted` is True.
+        `validation_data` is (x, y) or (x, y, sample_weight), measured after each epoch as "val_...". `augment` changes
+        the images of x (n, h, w, c) anew in each step, as `chainrule.data.augmentation` says. `callbacks` hear events
+        (`chainrule.train.events`). `verbose`: 0 silent, 1 progress on stderr, None (the default) progress on a terminal
+        only. The last batch of an epoch may be smaller. A further call goes on where this one ended. Ctrl-C ends the
+        run in good order: the history so far is returned, `history.interrupted` is True.
         """
+        if self._fitting:
+            raise OptionError(
+                "fit: this trainer is in a fit already, which called a callback or runs in another thread: wait until "
+                "it ends, call step, or make another Trainer"
+            )
         epochs = whole("fit", "epochs", epochs, least=0)
         batch_size = whole("fit", "batch_size", batch_size)
         flag("fit", "shuffle", shuffle)
         progress = make_progress(verbose)
         events = Events([*callbacks, *([progress] if progress else [])])
         self._notice_changes()
-        data = self._check(x, y, sample_weight).counted()
+        data = self._augmented(self._check(x, y, sample_weight).counted(), augment)
         validation = self._check_validation(validation_data)
         samples = len(data.x)
         batches = Batches(samples, min(batch_size, samples), self.seed, shuffle)
         self.plan = Plan(epochs, batches, self.epochs, self.steps)
         self.history = History()
-        with self._mode(True):
-            return Fitting(self, data, validation, events).run()
+        self._fitting = True
+        try:
+            with self._mode(True):
+                return Fitting(self, data, validation, events).run()
+        finally:
+            self._fitting = False
 
     def step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
         """One step on one batch; answers its loss, from before the update."""
@@ -172,11 +201,10 @@ class Trainer:
                 f"Trainer: optimizer is now {self.optimizer!r}, which keeps other state than the one the trainer was "
                 "made with: set one of the same kind (for another lr), or make a new Trainer"
             )
-        self.engine.bind(data.x, data.y, data.weight)  # each time: an observer may have used the engine for other data
         steps = np.arange(self.steps, self.steps + sum(map(len, batches)), dtype=np.int64)
         coefficients = self.optimizer.coefficients(steps + 1, self.rates(steps))
         losses, done = np.empty(len(steps)), 0
-        for rows in batches:
+        for rows in self._bind(data, batches):
             part = slice(done, done + len(rows))
             try:
                 losses[part] = self.engine.run(rows, coefficients[part], self.steps)
@@ -198,6 +226,32 @@ class Trainer:
 
     # --- inside
 
+    def _augmented(self, data: Data, augment: Augmentation | Iterable[Transformation] | None) -> Data:
+        """The data with its augmentation, checked."""
+        if augment is None:
+            return data
+        augmentation = augment if isinstance(augment, Augmentation) else Augmentation(augment)
+        augmentation.check(data.x)
+        return replace(data, augment=augmentation)
+
+    def _bind(self, data: Data, batches: Sequence[Rows]) -> Iterator[Rows]:
+        """Give the engine the data that the batches are drawn from; augmented, a block of batches at a time.
+
+        Each time anew: an observer may have used the engine for other data.
+        """
+        if data.augment is None:
+            self.engine.bind(data.x, data.y, data.weight)
+            yield from batches
+            return
+        for rows in batches:
+            most = max(1, AUGMENTED // rows.shape[1])
+            for block in (rows[start : start + most] for start in range(0, len(rows), most)):
+                samples = block.ravel()
+                steps = np.repeat(self.steps + np.arange(len(block)), block.shape[1])
+                x = data.augment(data.x[samples], self.seed, steps, samples)
+                self.engine.bind(x, data.y[samples], None if data.weight is None else data.weight[samples])
+                yield np.arange(len(samples)).reshape(block.shape)
+
     def _predict(self, x: Array) -> Array:
         """Outputs of all rows, in calls of blocks that are over soon, so that Ctrl-C is answered."""
         parts, done, pace = [], 0, Pace()
@@ -213,13 +267,31 @@ class Trainer:
         """The arrays of one data set in the form the engine takes; raises one clear error for each mistake."""
         x = check_inputs(prefix + "x", x, self._dtype)
         outputs, target = self._output_shape(x), prefix + "y"
+        weights = check_weight(prefix + "sample_weight", weight, len(x), self._dtype)
         if self._task == evaluation.CLASSES:
             y = check_labels(target, y, len(x), outputs)
         elif self._task == evaluation.CUSTOM:
             y = check_targets(target, y, len(x), None, self._dtype, unit=False)
+            if y.dtype.kind == "i":
+                y = self._numbers_or_labels(y, outputs, weights)
         else:
             y = check_targets(target, y, len(x), outputs, self._dtype, unit=self._task == evaluation.BINARY)
-        return Data(x, y, check_weight(prefix + "sample_weight", weight, len(x), self._dtype))
+        return Data(x, y, weights)
+
+    def _numbers_or_labels(self, y: Array, outputs: Shape, weight: Array | None) -> Array:
+        """Whole-number targets of a loss of the user's own: real numbers where it takes them, else as they are.
+
+        It is tried on outputs of 0, by the NumPy definitions, which check that labels are in range; kernels do not.
+        """
+        guess, weights = np.zeros((len(y), *outputs[1:]), self._dtype), None if weight is None else wrap(weight)
+        numbers = y.astype(self._dtype)
+        with no_grad(), np.errstate(all="ignore"):
+            try:
+                self.loss(wrap(guess), wrap(numbers), weights)
+            except (LabelError, TypeError, IndexError):  # wants labels, or has a mistake, which shows again
+                self.loss(wrap(guess), wrap(y), weights)
+                return y
+        return numbers
 
     def _check_validation(self, data: tuple[Any, ...] | None) -> Data | None:
         if data is None:
@@ -234,7 +306,7 @@ class Trainer:
         """The shape of the outputs for up to two rows of x: found by running them, once for each shape of row."""
         if x.shape[1:] not in self._outputs:
             rows = x[:2]
-            with self._mode(False), no_grad(), np.errstate(all="ignore"):
+            with self._mode(False), no_grad(), buffers_kept(), np.errstate(all="ignore"):
                 output = self.model(wrap(rows))
             if not isinstance(output, Tensor):
                 raise DtypeError(
@@ -272,13 +344,8 @@ class Trainer:
         if self.model.training == training:
             yield
             return
-        before = [(module, module.training) for module in self.model.named_modules().values()]
-        self.model.train(training)
-        try:
+        with switched(self.model, training):
             yield
-        finally:
-            for module, mode in before:
-                module.training = mode
 
 
 def _trainable(model: Module) -> dict[str, Parameter]:
@@ -290,6 +357,7 @@ def _check_parts(model: Any, loss: Any, optimizer: Any, schedule: Any, metrics: 
         raise OptionError(f"Trainer: model is {model!r}, expected an nn.Module such as nn.Sequential(nn.Linear(4, 2))")
     if isinstance(loss, type) or not callable(loss):
         raise OptionError(f"Trainer: loss is {loss!r}, expected a loss such as nn.CrossEntropyLoss()")
+    _check_call(loss)
     if not isinstance(optimizer, Optimizer) or isinstance(optimizer, type):
         raise OptionError(f"Trainer: optimizer is {optimizer!r}, expected one such as optim.Adam(lr=1e-3)")
     if schedule is not None and (isinstance(schedule, type) or not callable(schedule)):
@@ -297,3 +365,18 @@ def _check_parts(model: Any, loss: Any, optimizer: Any, schedule: Any, metrics: 
     for name, metric in metrics.items():
         if not callable(metric):
             raise OptionError(f'Trainer: metric "{name}" is {metric!r}, expected a function of (outputs, targets)')
+
+
+def _check_call(loss: Any) -> None:
+    """Raise OptionError for a loss that cannot be called as the engines do."""
+    try:
+        signature = inspect.signature(loss)
+    except ValueError:  # of compiled code that does not tell
+        return
+    try:
+        signature.bind("output", "target", "sample_weight")
+    except TypeError:
+        raise OptionError(
+            f"Trainer: loss is {loss!r} with the parameters {signature}: write it to be called as "
+            "loss(output, target, sample_weight), where sample_weight is None unless fit was given one"
+        ) from None

@@ -1,0 +1,65 @@
+"""State that a model carries from one training step to the next, in `Buffer`s: running statistics, for example.
+
+`assign` is how a layer's `forward` changes it. In a traced program assignments take effect at the end of a step, after
+the checks that may stop it, so that a step given up leaves no trace; those of a pass without an update are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+
+from chainrule.autodiff.tape import active_tape
+from chainrule.autodiff.tensor import Buffer, Tensor
+from chainrule.errors import DtypeError, ShapeError
+from chainrule.ops.record import Array
+
+_kept: ContextVar[dict[int, tuple[Buffer, Array]] | None] = ContextVar("kept", default=None)
+
+
+def assign(buffer: Buffer, value: Tensor) -> None:
+    """Give `buffer` the values of a tensor of its shape, without a gradient; what reads it afterwards gets them.
+
+    Eager: at once, in a new array, so that views of the old values and gradients that need them are not disturbed.
+    Traced: written to the tape. Raises ShapeError for another shape, DtypeError where the
+    first argument is no Buffer.
+
+    >>> mean = nn.Buffer([0.0, 0.0])
+    >>> assign(mean, 0.5 * mean + 0.5 * cr.tensor([2.0, 4.0]))
+    >>> mean.data.tolist()
+    [1.0, 2.0]
+    """
+    if not isinstance(buffer, Buffer) or not isinstance(value, Tensor):
+        raise DtypeError(
+            f"assign: expected a Buffer and a tensor, got {type(buffer).__name__} and {type(value).__name__}: "
+            "keep state in nn.Buffer(...)"
+        )
+    if buffer.shape != value.shape:
+        raise ShapeError(
+            f"assign: {buffer.label} has shape {buffer.shape}, the value {value.shape}: they must be equal"
+        )
+    if (tape := active_tape()) is not None:
+        tape.buffers[id(buffer)], tape.assigned[id(buffer)] = buffer, value
+        return
+    if (kept := _kept.get()) is not None:
+        kept.setdefault(id(buffer), (buffer, buffer.data))
+    buffer.data = np.array(value.data)
+
+
+@contextmanager
+def buffers_kept(only_on_error: bool = False) -> Iterator[None]:
+    """Context at whose end buffers have the values they began with; with `only_on_error`, if it ends in an error."""
+    kept: dict[int, tuple[Buffer, Array]] = {}
+    token = _kept.set(kept)
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        _kept.reset(token)
+        if failed or not only_on_error:
+            for buffer, old in kept.values():
+                buffer.data = old

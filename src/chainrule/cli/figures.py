@@ -1,0 +1,78 @@
+"""The figures of a run: drawn at its end, as far as there is something to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from chainrule.cli.job import Job
+from chainrule.cli.results import Array, probabilities
+from chainrule.data.images import ImageParts
+from chainrule.files import write_whole
+from chainrule.train import metrics
+
+Draw = Callable[[Path], None]
+
+
+def draw(job: Job, outputs: Array | None, out: Console) -> None:
+    """Draw a run's figures; `outputs` are those of the test part, if any. Without matplotlib, tell how to get it."""
+    figures: dict[Path, Draw] = {}
+    if job.history.epochs:
+        figures[job.run.plot] = lambda path: _losses(job, path)
+    if outputs is not None and job.preparation.classes:
+        figures[job.run.confusion] = lambda path: _confusion(job, outputs, path)
+    if isinstance(job.parts, ImageParts) and job.trainer.steps:
+        if outputs is not None:
+            figures[job.run.samples] = lambda path: _samples(job, outputs, path)
+        filters = first_filters(job)
+        if filters is not None:
+            figures[job.run.filters] = lambda path: _filters(job, filters, path)
+    for path, function in figures.items():
+        try:
+            write_whole(path, function)
+        except ImportError:
+            names = ", ".join(path.name for path in figures)
+            out.print(f'no {names}, as matplotlib is not installed: pip install "chainrule[plots]"')
+            return
+
+
+def first_filters(job: Job) -> Array | None:
+    """The weights (kh, kw, c, o) of the layer that sees the images; a linear layer's as pictures of whole images."""
+    height, width, channels = job.preparation.input_shape
+    weight = next((p.data for p in job.trainer.model.named_parameters().values() if p.ndim > 1), None)
+    if weight is not None and weight.ndim == 4 and weight.shape[2] == channels and max(weight.shape[:2]) > 1:
+        return weight
+    if weight is not None and weight.ndim == 2 and len(weight) == height * width * channels:
+        return weight.reshape(height, width, channels, -1)
+    return None
+
+
+def _losses(job: Job, path: Path) -> None:
+    from chainrule.inspect.plots import save_losses
+
+    save_losses(job.history, path, job.title)
+
+
+def _confusion(job: Job, outputs: Array, path: Path) -> None:
+    from chainrule.inspect.pictures import save_confusion
+
+    y, classes = job.parts.y[job.test], job.preparation.classes
+    save_confusion(metrics.confusion_matrix(outputs, y, classes=len(classes)), classes, path, job.title)
+
+
+def _samples(job: Job, outputs: Array, path: Path) -> None:
+    from chainrule.inspect.pictures import save_samples
+
+    assert isinstance(job.parts, ImageParts)
+    images, y = job.parts.images.take(job.test), job.parts.y[job.test]
+    save_samples(
+        images.pixels, probabilities(outputs), y, job.preparation.classes, path, title=job.title, files=images.files
+    )
+
+
+def _filters(job: Job, filters: Array, path: Path) -> None:
+    from chainrule.inspect.pictures import save_filters
+
+    save_filters(filters, path, job.title)

@@ -1,0 +1,111 @@
+"""Settings -> data made ready: tables and images by the same steps."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rich.console import Console
+
+from chainrule.cli import specs
+from chainrule.cli.run import data_name
+from chainrule.cli.settings import Settings
+from chainrule.data.images import ImagePreparation, Images, Reading, prepare_images
+from chainrule.data.preparation import prepare
+from chainrule.data.recipe import Dataset, Prepared, Recipe
+from chainrule.data.sources import default_target, load_data, load_table
+from chainrule.data.tables import Table
+from chainrule.errors import OptionError
+
+
+def read_data(settings: Settings, out: Console) -> tuple[Settings, Recipe, Prepared, str]:
+    """Read the data, split and scale it; answers the settings with the choices made, and the data's hash."""
+    data = _load(settings)
+    _check_options(settings, data)
+    fingerprint = data.fingerprint()
+    preparation: Recipe
+    parts: Prepared
+    if isinstance(data, Images):
+        preparation, parts = prepare_images(
+            data, validation=settings.val_size, test=settings.test_size, seed=settings.seed
+        )
+        target, lines = None, _image_lines(settings, data, preparation)
+    else:
+        assert isinstance(data, Table)
+        target = settings.target or default_target(settings.data, data)
+        preparation, parts = prepare(
+            data,
+            target,
+            task=settings.task,
+            drop=settings.drop,
+            missing=settings.missing,
+            validation=settings.val_size,
+            test=settings.test_size,
+            seed=settings.seed,
+        )
+        lines = _table_lines(settings, target, preparation, parts.table.rows)
+    for line in (*parts.notes, *lines):
+        out.print(line)
+    sizes = [len(rows) for rows in (parts.split.train, parts.split.validation, parts.split.test)]
+    what = "images" if isinstance(data, Images) else "rows"
+    out.print("{} to train on {:,}, to validate {:,}, to test {:,}".format(what, *sizes))
+    settings = dataclasses.replace(
+        settings,
+        target=target,
+        task=preparation.task,
+        loss=specs.loss_name(settings, preparation.task),
+        lr=specs.learning_rate(settings),
+        momentum=specs.momentum(settings),
+    )
+    return settings, preparation, parts, fingerprint
+
+
+def read_more(settings: Settings, preparation: Recipe, source: str, *, resize: bool, labelled: bool) -> Dataset:
+    """Data for a run that was trained before, in the form of what it was trained on."""
+    if not isinstance(preparation, ImagePreparation):
+        return load_table(source)
+    height, width, channels = preparation.input_shape
+    resize = resize or settings.image_size is not None
+    options = Reading(height, width, channels, resize=resize, broken=settings.broken, labelled=labelled)
+    return load_data(source, options, images=True, data_dir=settings.data_dir)
+
+
+def _load(settings: Settings) -> Dataset:
+    """The data, as images where it is images or the network takes nothing else."""
+    height, width = settings.height_and_width or (None, None)
+    options = Reading(height, width, resize=height is not None, broken=settings.broken)
+    images = True if specs.takes_images(settings.model) else None
+    if images is None and settings.target is not None and settings.data.endswith(".npz"):
+        images = False  # somebody who names a column means a table
+    return load_data(settings.data, options, images=images, data_dir=settings.data_dir)
+
+
+def _check_options(settings: Settings, data: Dataset) -> None:
+    """OptionError for a setting that has no meaning for this kind of data."""
+    if isinstance(data, Images):
+        senseless = {"target": settings.target, "drop": settings.drop, "task": settings.task == "regress"}
+        what = "images have classes and no columns: leave it out"
+    else:
+        senseless = {"image_size": settings.image_size, "augment": settings.augment, "data_dir": settings.data_dir}
+        what = "it is for images, and this is a table: leave it out"
+        if specs.takes_images(settings.model):
+            raise OptionError(f"model: {settings.model} takes images, {settings.data} is a table: use mlp:64,64")
+    for name, value in senseless.items():
+        if value:
+            raise OptionError(f"{name}: {what}")
+
+
+def _table_lines(settings: Settings, target: str, preparation: Recipe, rows: int) -> list[str]:
+    guessed = "" if settings.task else f" (guessed: --task {preparation.task})"
+    kind = f"{len(preparation.classes)} classes" if preparation.classes else "a quantity"
+    return [
+        f"{data_name(settings.data)}: {rows:,} rows, {preparation.input_shape[0]:,} features",
+        f"target {target}: {kind}{guessed}",
+    ]
+
+
+def _image_lines(settings: Settings, images: Images, preparation: ImagePreparation) -> list[str]:
+    height, width, channels = preparation.input_shape
+    kinds = {1: "grey", 3: "RGB", 4: "RGBA"}
+    size = f"{width} x {height} pixels, {kinds.get(channels, f'{channels} channels')}"
+    own = ["the test part is the data's own"] if images.test and settings.test_size > 0 else []
+    return [f"{data_name(settings.data)}: {images.rows:,} images of {size}, {len(preparation.classes)} classes", *own]

@@ -1,0 +1,118 @@
+"""Images in NumPy archives: x (n, h, w) or (n, h, w, c) and y (n,); or x_train, y_train, x_test, y_test."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.images.dataset import Images
+from chainrule.data.images.pixels import MOST_BYTES, size_text, to_pixels
+from chainrule.data.images.targets import check_targets
+from chainrule.data.reading import reading
+from chainrule.errors import ChainruleError, DataError
+
+Array = NDArray[Any]
+TRAIN, TEST = ("x_train", "y_train"), ("x_test", "y_test")
+DAMAGE = (ValueError, RuntimeError, NotImplementedError, OverflowError, MemoryError, SyntaxError, TypeError)
+
+
+def archive_holds_images(path: Path) -> bool:
+    """Whether an archive has an array x, or x_train, of three axes or more; only headers are read."""
+    with reading(path), path.open("rb"):
+        pass
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.removesuffix(".npy") for name in archive.namelist()}
+            return any(len(_header(archive, name)[0]) > 2 for name in ("x", TRAIN[0]) if name in names)
+    except (OSError, EOFError, zipfile.BadZipFile, *DAMAGE):
+        return False  # whoever reads it tells what is wrong
+
+
+def read_archive(path: Path, *, labelled: bool = True) -> Images:
+    """The images of an archive; x_test and y_test are its own test part.
+
+    Raises FileError when it cannot be read; DataError for one that is damaged, lacks x or y, or holds more than
+    MOST_BYTES; LabelError for targets that are no classes. Nothing in it is ever run (no pickles).
+    """
+    arrays = _arrays(path, labelled)
+    parts = [TRAIN, TEST] if TRAIN[0] in arrays else [("x", "y")]
+    pixels, targets = [], []
+    notes: tuple[str, ...] = ()
+    for x, y in parts:
+        if x not in arrays:
+            continue
+        part, said = to_pixels(f"{path}: {x}", arrays[x])
+        pixels.append(part)
+        notes += said
+        if y in arrays:
+            targets.append(check_targets(f"{path}: {y}", arrays[y], len(part)))
+    if len({part.shape[1:] for part in pixels}) > 1:
+        raise DataError(f"{path}: x_train holds images of {pixels[0].shape[1:]}, x_test of {pixels[1].shape[1:]}")
+    return Images(
+        str(path),
+        pixels[0] if len(pixels) == 1 else np.concatenate(pixels),
+        np.concatenate(targets) if len(targets) == len(pixels) else None,
+        test=len(pixels[1]) if len(pixels) > 1 else 0,
+        notes=notes,
+    )
+
+
+def _arrays(path: Path, labelled: bool) -> dict[str, Array]:
+    """The arrays of images and targets."""
+    with reading(path), path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                inside = [name.removesuffix(".npy") for name in archive.namelist()]
+                wanted = _wanted(path, inside, labelled)
+                _limit(path, archive, wanted)
+                return {name: _array(archive, name) for name in wanted}
+        except ChainruleError:
+            raise
+        except DAMAGE as error:
+            raise DataError(
+                f"{path}: not a readable NumPy archive ({error}): use np.savez_compressed(path, x=x, y=y)"
+            ) from None
+
+
+def _wanted(path: Path, inside: list[str], labelled: bool) -> list[str]:
+    """Which arrays to read; DataError when one that is needed is not there."""
+    needed = [*TRAIN] if TRAIN[0] in inside else ["x", "y"]
+    lacking = [name for name in (needed if labelled else needed[:1]) if name not in inside]
+    if lacking:
+        raise DataError(f'{path}: there is no array "{lacking[0]}", it holds {", ".join(inside) or "nothing"}')
+    if TRAIN[0] in inside and (TEST[0] in inside) != (TEST[1] in inside) and labelled:
+        raise DataError(f"{path}: holds one of x_test and y_test: save both, or none")
+    return [name for name in (*needed, *(TEST if TRAIN[0] in inside else ())) if name in inside]
+
+
+def _limit(path: Path, archive: zipfile.ZipFile, names: list[str]) -> None:
+    """Refuse more than MOST_BYTES, by what the headers announce and by what the archive does."""
+    announced = 0
+    for name in names:
+        shape, kind = _header(archive, name)
+        if kind.hasobject:
+            raise DataError(f'{path}: array "{name}" holds Python objects: save numbers, and text as dtype=str')
+        announced += max(math.prod(shape) * kind.itemsize, archive.getinfo(f"{name}.npy").file_size)
+    if announced > MOST_BYTES:
+        raise DataError(
+            f"{path}: unpacks to {size_text(announced)}, at most {size_text(MOST_BYTES)} are read: use a part of it"
+        )
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    with archive.open(f"{name}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, kind = read(file)
+    return shape, kind
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> Array:
+    with archive.open(f"{name}.npy") as file:
+        array: Array = np.lib.format.read_array(file, allow_pickle=False)
+    return array

@@ -1,0 +1,65 @@
+"""A set of images in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.images.pixels import Pixels
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of one form, what each shows, and which of them the data sets aside for testing."""
+
+    source: str
+    pixels: Pixels  # (n, h, w, c)
+    targets: NDArray[Any] | None = (
+        None  # (n,): names as objects, or whole numbers as int64; None where nothing is known
+    )
+    test: int = 0  # so many at the end are the data's own test part
+    names: tuple[str, ...] = ()  # of the classes, where targets are their numbers
+    files: tuple[str, ...] = ()  # of the pictures, in a folder
+    notes: tuple[str, ...] = ()  # what reading changed, for the user
+
+    @property
+    def rows(self) -> int:
+        return len(self.pixels)
+
+    def take(self, rows: NDArray[np.int64]) -> Images:
+        """These images, in this order; none of them are a test part."""
+        return replace(
+            self,
+            pixels=self.pixels[rows],
+            targets=None if self.targets is None else self.targets[rows],
+            test=0,
+            files=tuple(self.files[row] for row in rows) if self.files else (),
+        )
+
+    def fingerprint(self) -> str:
+        """A hash of pixels and targets, by which a run knows the data it was trained on."""
+        digest = hashlib.sha256(f"images {self.pixels.shape} {self.test}".encode())
+        digest.update(np.ascontiguousarray(self.pixels).data)
+        if self.targets is not None:
+            digest.update("\0".join(map(str, self.targets)).encode())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How images are read: what becomes of pictures of other sizes and of broken ones."""
+
+    height: int | None = None  # None: of the first picture
+    width: int | None = None
+    channels: int | None = None  # None: 1 where all are grey, else 3
+    resize: bool = False  # other sizes are resized, or refused
+    broken: str = "refuse"  # or "skip"
+    labelled: bool = True  # whether it must be known what they show
+
+    @property
+    def sized(self) -> bool:
+        return self.height is not None and self.width is not None

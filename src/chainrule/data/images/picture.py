@@ -1,0 +1,177 @@
+"""Picture files, by Pillow: any size and mode to pixels of one form; bad files and bombs to one clear error."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chainrule.data.images.pixels import Pixels
+from chainrule.errors import ChainruleError, DataError, FileError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # all that is ever decoded, whatever a file's name says
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+MOST_PIXELS = 64_000_000  # of one picture: 256 MB while it is decoded
+GREY = ("1", "L", "LA", "La", "I", "F")  # modes of one channel, and those that begin with I;
+TURNED = (5, 6, 7, 8)  # EXIF orientations that lie on their side
+ORIENTATION = 0x0112
+RESIZE = "resize with train --image-size {size}, or evaluate and predict --resize"
+# What decoders raise on bytes that are not what they should be.
+DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError)
+
+
+class BadPictureError(DataError):
+    """A file that is no picture, or a broken or far too large one: `--broken skip` leaves it out."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """Height, width and channels of a picture."""
+
+    height: int
+    width: int
+    channels: int
+
+    def __str__(self) -> str:
+        return f"{self.width} x {self.height}"
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the name says so."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def look(path: Path) -> Form:
+    """The form of the picture in a file, from its header: as it is seen upright, with 1 (grey) or 3 channels (colour).
+
+    Raises FileError when it cannot be read, BadPictureError when it is no picture, broken or too large.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+        if image.getexif().get(ORIENTATION) in TURNED:
+            width, height = height, width
+        return Form(height, width, 1 if _is_grey(image.mode) else 3)
+
+
+def read_picture(path: Path, form: Form, *, resize: bool) -> Pixels:
+    """The pixels (h, w, c) of the picture in a file, in the form wanted.
+
+    Colours become grey by 0.299 R + 0.587 G + 0.114 B, transparent pixels white, 16 bits 8. Another size is resized,
+    averaging where it shrinks, or refused. Raises as `look` does, and DataError for a size that is refused.
+    """
+    with _opened(path) as image:
+        upright = pillow(path).ImageOps.exif_transpose(image)
+        if not resize and upright.size != (form.width, form.height):
+            width, height = upright.size
+            raise DataError(
+                f"{path}: is {width} x {height} pixels, expected {form}: {RESIZE.format(size=_size_option(form))}"
+            )
+        return _fit(str(path), upright, form)
+
+
+def conform(source: str, pixels: Pixels, form: Form, *, resize: bool) -> Pixels:
+    """Images (n, h, w, c) in the form wanted, as `read_picture` would make them; DataError where that cannot be."""
+    height, width, channels = pixels.shape[1:]
+    if (height, width, channels) == (form.height, form.width, form.channels):
+        return pixels
+    own = Form(height, width, channels)
+    if (height, width) != (form.height, form.width) and not resize:
+        raise DataError(f"{source}: images of {own} pixels, expected {form}: {RESIZE.format(size=_size_option(form))}")
+    modes = {1: "L", 3: "RGB", 4: "RGBA"}
+    if channels not in modes or form.channels not in modes:
+        raise DataError(f"{source}: images of {channels} channels, expected {form.channels}: convert them")
+    Image = pillow(source).Image
+    result = np.empty((len(pixels), form.height, form.width, form.channels), np.uint8)
+    for i, array in enumerate(pixels):
+        image = Image.fromarray(np.ascontiguousarray(array[..., 0] if channels == 1 else array))
+        result[i] = _fit(source, image, form)
+    return result
+
+
+def pillow(source: Any) -> Any:
+    """The package PIL; FileError that says how to get it."""
+    try:
+        import PIL.Image
+        import PIL.ImageOps
+    except ImportError:
+        raise FileError(f'{source}: reading pictures needs Pillow: pip install "chainrule[images]"') from None
+    return PIL
+
+
+def _size_option(form: Form) -> str:
+    return f"{form.height}" if form.height == form.width else f"{form.height}x{form.width}"
+
+
+def _is_grey(mode: str) -> bool:
+    return mode in GREY or mode.startswith("I;")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image]:
+    """A picture whose header has been read and is within the limits; whatever decoding raises becomes one error."""
+    Image = pillow(path).Image
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged metadata, which does not matter here
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    raise BadPictureError(_too_large(path))
+                yield image
+        except ChainruleError:
+            raise
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            raise BadPictureError(_too_large(path)) from None
+        except Image.UnidentifiedImageError:
+            known = ", ".join(FORMATS)
+            raise BadPictureError(f"{path}: not a picture of a kind that is read here ({known}): convert it") from None
+        except (*DAMAGE, struct.error, RuntimeError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise FileError(f"{path}: cannot be read ({error.strerror}): check the name and its rights") from None
+            raise BadPictureError(f"{path}: damaged or cut short ({error}): mend it, or take it away") from None
+
+
+def _too_large(path: Path) -> str:
+    return f"{path}: has more than {MOST_PIXELS:,} pixels, the most that are decoded: make it smaller"
+
+
+def _fit(source: str, image: Image, form: Form) -> Pixels:
+    """The pixels of an upright picture in the form wanted."""
+    PIL = pillow(source)
+    image = _eight_bits(source, image)
+    if form.channels == 4:
+        image = image.convert("RGBA")
+    else:
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image)
+        if image.mode not in ("L", "RGB"):
+            image = image.convert("L" if _is_grey(image.mode) else "RGB")
+        image = image.convert("L" if form.channels == 1 else "RGB")
+    if image.size != (form.width, form.height):
+        image = image.resize((form.width, form.height), PIL.Image.Resampling.BILINEAR)
+    return np.asarray(image, np.uint8).reshape(form.height, form.width, form.channels)
+
+
+def _eight_bits(source: str, image: Image) -> Image:
+    """A picture of 16-bit greys as one of 8 bits; others as they are."""
+    if image.mode == "F":
+        raise BadPictureError(f"{source}: holds fractions, whose range is unknown: save it with 8 or 16 bits")
+    if image.mode != "I" and not image.mode.startswith("I;"):
+        return image
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise BadPictureError(
+            f"{source}: holds greys from {values.min()} to {values.max()}, expected 0 to 65535: save it with 16 bits"
+        )
+    result: Image = pillow(source).Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    return result

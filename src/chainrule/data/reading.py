@@ -1,0 +1,29 @@
+"""Files that cannot be read: one error of ours that names the file."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from chainrule.errors import DataError, FileError
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what the system and the unpackers raise into FileError or DataError, naming the file and how to mend it."""
+    try:
+        yield
+    except FileError:
+        raise
+    except FileNotFoundError:
+        raise FileError(f"{path}: there is no such file: check the name and the folder") from None
+    except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: damaged or cut short ({error}): copy or download it again") from None
+    except OSError as error:
+        raise FileError(
+            f"{path}: cannot be read ({error.strerror or error}): check what it is and its rights"
+        ) from None

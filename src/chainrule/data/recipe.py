@@ -1,0 +1,63 @@
+"""What data sets and their preparations have in common, be they tables or images: all that the commands ask of them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from chainrule.data.images.preparation import KIND, ImagePreparation
+from chainrule.data.preparation import Preparation
+from chainrule.data.scaling import Scaling
+from chainrule.data.split import Rows, Split
+from chainrule.data.target import Class
+
+
+class Dataset(Protocol):
+    """A `Table` or `Images`."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def rows(self) -> int: ...
+    def take(self, rows: Rows) -> Dataset: ...
+    def fingerprint(self) -> str: ...
+
+
+class Recipe(Protocol):
+    """A `Preparation` or an `ImagePreparation`."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def classes(self) -> tuple[Class, ...]: ...
+    @property
+    def quantity(self) -> Scaling | None: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def input_shape(self) -> tuple[int, ...]: ...
+    def x(self, data: Any) -> Any: ...
+    def y(self, data: Any) -> Any: ...
+    def whole_rows(self, data: Any, with_target: bool) -> Any: ...
+    def split(self, data: Any, y: Any, *, validation: float, test: float, seed: int) -> Split: ...
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+class Prepared(Protocol):
+    """`Parts` of a table or `ImageParts`."""
+
+    @property
+    def split(self) -> Split: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def y(self) -> Any: ...
+    def arrays(self, rows: Rows) -> tuple[Any, Any]: ...
+
+
+def read_recipe(values: dict[str, Any]) -> Recipe:
+    """The preparation that `to_dict` wrote; KeyError, TypeError or ValueError for anything else."""
+    if values.get("kind") == KIND:
+        return ImagePreparation.from_dict(values)
+    return Preparation.from_dict(values)

@@ -1,0 +1,37 @@
+"""The buffers of a model (running statistics, for example), in memory that all its programs share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.autodiff.tensor import Tensor
+from chainrule.engine.checks import check_dtype
+from chainrule.engine.memory import allocate_buffer
+from chainrule.ops.record import Array, View
+
+
+class Buffers:
+    """Where buffers live: each gets memory of `dtype` when a program first reads or writes it."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._dtype = dtype
+        self._homes: dict[int, tuple[Tensor, View, Array]] = {}
+
+    def view(self, tensor: Tensor) -> View:
+        """The memory of a buffer, which its tensor shows from now on."""
+        if id(tensor) not in self._homes:
+            memory = allocate_buffer(tensor.size, self._dtype, "buffer", tensor.name or "buffer")
+            view = View(memory, tensor.shape)
+            self._homes[id(tensor)] = tensor, view, view.numpy()
+            self.adopt()
+        return self._homes[id(tensor)][1]
+
+    def adopt(self) -> None:
+        """Make the tensors views of their memory again; values assigned to them since are taken over."""
+        for tensor, _, array in self._homes.values():
+            if tensor.data is not array:
+                check_dtype(tensor.name, tensor, self._dtype)
+                array[...] = tensor.data
+                tensor.data = array

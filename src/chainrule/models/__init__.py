@@ -1,0 +1,11 @@
+"""Networks of the literature and their plain counterparts, each a short function that answers a model.
+
+`image` is the shape of one input, (height, width, channels); outputs are logits, for `nn.CrossEntropyLoss`.
+"""
+
+from chainrule.models.lenet import lenet5
+from chainrule.models.plain import plain_cnn, plain_mlp
+from chainrule.models.resnet import resnet, resnet20, resnet32, resnet56
+from chainrule.models.small import small_cnn
+
+__all__ = ["lenet5", "plain_cnn", "plain_mlp", "resnet", "resnet20", "resnet32", "resnet56", "small_cnn"]

@@ -1,0 +1,38 @@
+"""LeNet-5, the convolutional network that read cheques."""
+
+from __future__ import annotations
+
+from chainrule import nn
+from chainrule.errors import ShapeError
+from chainrule.ops.record import Shape
+
+
+def lenet5(image: Shape = (28, 28, 1), classes: int = 10) -> nn.Sequential:
+    """LeNet-5: two convolutions with average pooling, then three layers of 120, 84 and `classes` units, tanh between.
+
+    61,706 parameters for one channel and 10 classes. Images of 28 x 28 are given a border of 2, as the paper does.
+    Simpler than the paper: its pooling has no weights here, its third layer sees all of the second's channels, and the
+    last is linear. Raises ShapeError for images below 12 x 12.
+
+    Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition, Proc. IEEE 86
+    (1998).
+    """
+    height, width, channels = image
+    border = 2 if (height, width) == (28, 28) else 0
+    down, across = (((size + 2 * border - 4) // 2 - 4) // 2 for size in (height, width))
+    if min(down, across) < 1:
+        raise ShapeError(f"lenet5: images are {height} x {width}, expected at least 12 x 12: pad or enlarge them")
+    return nn.Sequential(
+        nn.Conv2d(channels, 6, 5, padding=border),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(down * across * 16, 120),
+        nn.Tanh(),
+        nn.Linear(120, 84),
+        nn.Tanh(),
+        nn.Linear(84, classes),
+    )

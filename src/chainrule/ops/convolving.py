@@ -1,0 +1,294 @@
+"""Convolution on the microkernel, without copies of windows: one kernel that walks a table of panels.
+
+Neighbouring output pixels are rows of a matrix product whose A is the image itself: from one row to the next it is a
+stride of pixels, and a row of a window is one stretch of memory. Where windows reach over the edge they are clipped,
+so padding is neither stored nor multiplied. Which panels there are follows from shapes alone: `chainrule.ops.panels`
+writes them into a table of integers. Forward pass, input gradient and weight gradient differ in their tables only.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from chainrule.native.kernel import (
+    Call,
+    Int,
+    Int1,
+    Int2,
+    Pointer,
+    Real,
+    Real1,
+    Span,
+    advance,
+    blocks,
+    device,
+    kernel,
+)
+from chainrule.native.machine import processor
+from chainrule.native.matrix import lane_panel, panel
+from chainrule.ops.copying import zero
+from chainrule.ops.epilogue import Epilogue, arguments, finish
+from chainrule.ops.gemm import Scratch
+from chainrule.ops.panels import Job, Place, Windows, correlate_jobs, weight_jobs
+from chainrule.ops.record import Array, Buffer, View
+from chainrule.ops.reducing import reduce, sum_parts
+from chainrule.ops.taps import Phase
+
+Table: TypeAlias = tuple[View, View]  # the jobs, and where those of each part of an image begin
+
+TILES = 16  # groups of images, times bands of rows where there are fewer images
+PIXELS = 64  # of dy that a weight gradient takes at a time: they stay in the first-level cache for all rows of C
+SQUARE = 16  # columns that are transposed together: their cache lines are met again in the next row
+BAND = 4  # rows of a band, at least
+(
+    KIND, REPEATS, ROWS, OUTER, INNER, A, A_STEP, A_ROW, A_COL, A_OUTER, B, B_STEP, B_ROW, B_OUTER, C, C_STEP, C_ROW,
+    ADD,
+) = range(len(Job._fields))  # fmt: skip
+
+
+@device
+def run_job(
+    job: Int1, a: Pointer, b: Pointer, c: Pointer, bias: Pointer, add: Int, zeros: Pointer, wide: Int, images: Int,
+    lanes: Int,
+) -> None:  # fmt: skip
+    """The panels of one job, on one image or on all images of the tile."""
+    rows = images if job[KIND] == 1 else job[ROWS]
+    outer = images if job[KIND] == 2 else job[OUTER]
+    bias = bias if job[ADD] == 0 else 0
+    for repeat in range(job[REPEATS]):
+        more = 1 if add + job[ADD] > 0 or (repeat > 0 and job[C_STEP] == 0) else 0
+        to = advance(c, job[C] + repeat * job[C_STEP])
+        if job[INNER] == 0:
+            panel(rows, 1, 1, zeros, 0, 0, 0, zeros, 0, 0, to, job[C_ROW], more, bias, wide)
+            continue
+        a_at = advance(a, job[A] + repeat * job[A_STEP])
+        b_at = advance(b, job[B] + repeat * job[B_STEP])
+        if lanes:
+            lane_panel(
+                rows, outer, job[INNER], a_at, job[A_ROW], job[A_COL], job[A_OUTER], b_at, job[B_ROW], job[B_OUTER],
+                to, job[C_ROW], more, bias, wide,
+            )  # fmt: skip
+        else:
+            panel(
+                rows, outer, job[INNER], a_at, job[A_ROW], job[A_COL], job[A_OUTER], b_at, job[B_ROW], job[B_OUTER],
+                to, job[C_ROW], more, bias, wide,
+            )  # fmt: skip
+
+
+@kernel
+def convolve(
+    tile: Int, jobs: Int2, starts: Int1, images: Int, batch: Int, a: Pointer, a_image: Int, a_group: Int, b: Pointer,
+    b_image: Int, c: Pointer, c_batch: Int, c_image: Int, groups: Int, columns: Int, width: Int, lanes: Int, bias:
+    Pointer, add: Int, zeros: Pointer, sums: Pointer, one: Pointer, part_size: Int, span: Span, other: Pointer,
+    p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
+) -> None:  # fmt: skip
+    """One part of the table for `batch` images, a panel of columns after the other.
+
+    With `lanes` channels do not mix: a column of C has its own column of A. `sums` gets the column sums of B's images
+    (the gradient of a bias).
+    """
+    parts = starts.size - 1
+    part = tile % parts
+    first = tile // parts * batch
+    count = min(batch, images - first)
+    c_first = tile // parts * c_batch
+    for left in range(0, columns, width):
+        wide = min(width, columns - left)
+        for group in range(groups):
+            at = group * columns + left
+            if sums and part == 0:
+                panel(
+                    1, 1, count * (b_image // (groups * columns)), one, 0, 0, 0, advance(b, first * b_image + at),
+                    groups * columns, 0, advance(sums, tile // parts * groups * columns + at), 0, 0, 0, wide,
+                )  # fmt: skip
+            for image in range(count):
+                for number in range(starts[part], starts[part + 1]):
+                    if image == 0 or jobs[number, KIND] == 0:
+                        run_job(
+                            jobs[number], advance(a, (first + image) * a_image + group * a_group + left * lanes),
+                            advance(b, (first + image) * b_image + at), advance(c, c_first + image * c_image + at),
+                            advance(bias, at), add + (1 if image > 0 and c_image == 0 else 0), zeros, wide, count,
+                            lanes,
+                        )  # fmt: skip
+    if span:
+        for image in range(count):
+            at = c_first + image * c_image + part * part_size
+            size = min(part_size, c_image - part * part_size)
+            finish(c, at, size, span, other, p0, p1, after, another, q0, q1)
+
+
+@kernel
+def turn(tile: Int, target: Real1, source: Real1, order: Int1, inputs: Int, outputs: Int, groups: Int) -> None:
+    """Tap `order[tile]` of a weight (inputs/groups, outputs), transposed within each group, as tap `tile`."""
+    deep, wide = inputs // groups, outputs // groups
+    to = target[tile * deep * outputs : (tile + 1) * deep * outputs]
+    tap = source[order[tile] * deep * outputs : (order[tile] + 1) * deep * outputs]
+    for group in range(groups):
+        for left in range(0, deep, SQUARE):
+            for o in range(wide):
+                for c in range(left, min(deep, left + SQUARE)):
+                    to[(o * groups + group) * deep + c] = tap[c * outputs + group * wide + o]
+
+
+def correlate(
+    y: View, x: View, w: View, windows: Windows, *, bias: View | None = None, add: bool = False,
+    epilogue: Epilogue = (),
+) -> list[Call]:  # fmt: skip
+    """The calls for y (+)= x correlated with w (kh, kw, inputs/groups, outputs), plus bias."""
+    return _call(_correlate_table, x, w, y, windows, windows, bias, add, epilogue)
+
+
+def spread(
+    dx: View, dy: View, w: View, windows: Windows, scratch: Scratch, *, bias: View | None = None, add: bool = False,
+    epilogue: Epilogue = (),
+) -> list[Call]:  # fmt: skip
+    """The calls for the input gradient dx (+)= Σ over taps of dy·wᵀ, which is the transposed convolution (plus bias).
+
+    It is a convolution of dy for each phase of input pixels with the taps that reach them, turned around.
+    """
+    packed, order = scratch(w.size), _tap_order(windows)
+    return [
+        turn(order.size, packed, w.flat(), order, windows.inputs, windows.outputs, windows.groups),
+        *_call(_spread_table, dy, packed, dx, windows, turned(windows), bias, add, epilogue),
+    ]
+
+
+def turned(w: Windows) -> Windows:
+    """With channels in and out exchanged."""
+    return Windows(w.down, w.across, w.outputs, w.inputs, w.groups)
+
+
+def _call(
+    table: Callable[[Windows, int, int], Table], a: View, b: View, c: View, windows: Windows, roles: Windows,
+    bias: View | None, add: bool, epilogue: Epilogue,
+) -> list[Call]:  # fmt: skip
+    """Images C are images A times weights B; `roles` says which channels those of A and C are."""
+    if not c.size:
+        return []
+    images, height = c.shape[:2]
+    batch = _batch(windows, images)
+    band = max(min(height, BAND), blocks(height, blocks(TILES, images)))
+    jobs, starts = table(windows, batch, band)
+    a_image, c_image = a.size // images, c.size // images
+    a_group, groups, columns, lanes = _channels(roles)
+    return [
+        convolve(
+            (starts.size - 1) * blocks(images, batch), jobs, starts, images, batch, a, a_image, a_group, b, 0,
+            c, batch * c_image, c_image, groups, columns, processor().panel(c.dtype), lanes, bias, int(add),
+            _zeros(c.dtype), None, None, band * c_image // height, *arguments(epilogue), flops=images * windows.flops,
+        )
+    ]  # fmt: skip
+
+
+def weigh(
+    dw: View, dy: View, x: View, windows: Windows, scratch: Scratch, one: View, sums: View | None = None
+) -> list[Call]:
+    """The calls for the weight gradient dw = Σ over pixels of x·dy, and `sums` for that of the bias.
+
+    Groups of images give partial sums, which are added in their order.
+    """
+    if not (dy.size and dw.size):
+        return [*zero(dw), *(zero(sums) if sums else [])]
+    images = x.shape[0]
+    batch, jobs, starts = _weight_table(windows, images)
+    parts = blocks(images, batch)
+    partial = dw if parts == 1 else scratch(parts * dw.size)
+    partial_sums = sums if parts == 1 or not sums else scratch(parts * sums.size)
+    a_group, groups, columns, lanes = _channels(windows)
+    calls = [
+        convolve(
+            (starts.size - 1) * parts, jobs, starts, images, batch, x, x.size // images, a_group, dy,
+            dy.size // images, partial, dw.size, 0, groups, columns, processor().panel(dw.dtype), lanes, None, 0,
+            _zeros(dw.dtype), partial_sums, one, 0, *arguments(()), flops=images * windows.flops,
+        )
+    ]  # fmt: skip
+    for whole, part in ((dw, partial), (sums, partial_sums)):
+        if whole and part and parts > 1:
+            calls += reduce(sum_parts, whole, part.reshape(parts, whole.size), (0,), scratch)
+    return calls
+
+
+def _channels(w: Windows) -> tuple[int, int, int, int]:
+    """From one group to the next in A; how many groups; columns of each; whether channels do not mix."""
+    if w.depthwise:
+        return 0, 1, w.outputs, 1
+    return w.inputs // w.groups, w.groups, w.outputs // w.groups, 0
+
+
+@functools.lru_cache(1024)
+def _correlate_table(w: Windows, batch: int, band: int) -> Table:
+    place = Place(w.down.out * w.across.out * w.outputs, w.across.out * w.outputs, w.outputs)
+    bands = range(0, w.down.out, band)
+    return _table([correlate_jobs(w, place, at, min(at + band, w.down.out), batch) for at in bands])
+
+
+@functools.lru_cache(1024)
+def _spread_table(w: Windows, batch: int, band: int) -> Table:
+    line = w.across.size * w.inputs
+    parts = []
+    for first in range(0, w.down.size, band):
+        jobs: list[Job] = []
+        for down, across, weight in _phases(w):
+            start, stop = (blocks(edge - down.start, down.step) for edge in (first, min(first + band, w.down.size)))
+            at = down.start * line + across.start * w.inputs
+            place = Place(w.image, down.step * line, across.step * w.inputs, at, weight)
+            phase = Windows(down.axis, across.axis, w.outputs, w.inputs, w.groups)
+            jobs += correlate_jobs(phase, place, start, stop, batch)
+        parts.append(jobs)
+    return _table(parts)
+
+
+@functools.lru_cache(1024)
+def _weight_table(w: Windows, images: int) -> tuple[int, View, View]:
+    """How many images a tile takes, and the table: a part for each row of taps, as partial sums are large."""
+    band, taps = blocks(PIXELS, w.across.out), range(w.down.taps)
+    parts = [taps] if w.depthwise else [range(i, i + 1) for i in taps]
+    batch = _batch(w, images, len(parts))
+    return batch, *_table(weight_jobs(w, part, batch, band) for part in parts)
+
+
+def _batch(w: Windows, images: int, parts: int = 1) -> int:
+    """How many images a tile takes; one where channels are by themselves, whose panels are walked on each image."""
+    return 1 if w.depthwise else blocks(images, blocks(TILES, parts))
+
+
+def _phases(w: Windows) -> Iterator[tuple[Phase, Phase, int]]:
+    """The phases down and across, and where the taps of each begin in the weight turned around."""
+    weight = 0
+    for down in w.down.spread():
+        for across in w.across.spread():
+            yield down, across, weight
+            weight += len(down.taps) * len(across.taps) * w.tap
+
+
+@functools.lru_cache(1024)
+def _tap_order(w: Windows) -> View:
+    """The numbers of the taps in the order of the phases."""
+    found = [
+        i * w.across.taps + j
+        for down in w.down.spread()
+        for across in w.across.spread()
+        for i in down.taps
+        for j in across.taps
+    ]
+    return _constant(np.array(found, np.int64))
+
+
+def _table(parts: Iterable[Iterable[Job]]) -> Table:
+    listed = [list(jobs) for jobs in parts]
+    starts = np.cumsum([0, *map(len, listed)])
+    jobs = np.array([job for part in listed for job in part], np.int64)
+    return _constant(jobs), _constant(starts)
+
+
+def _constant(array: Array) -> View:
+    return View(Buffer(array.size, array.dtype, "constant", "jobs", array.reshape(-1)), array.shape)
+
+
+@functools.cache
+def _zeros(dtype: np.dtype[Any]) -> View:
+    return _constant(np.zeros(processor().panel(dtype), dtype))

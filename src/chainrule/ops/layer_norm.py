@@ -1,0 +1,238 @@
+"""Layer normalisation: each row brought to mean 0 and variance 1 by itself.
+
+A row is what the axes of scale and shift, the last of x, hold. Its mean and variance take two passes while it is in
+cache, so the array is read once.
+
+Source: Ba, Kiros and Hinton, Layer normalization, arXiv:1607.06450 (2016).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from chainrule.errors import ShapeError
+from chainrule.native.kernel import (
+    Call,
+    Int,
+    Pointer,
+    Real,
+    Real1,
+    Real2,
+    Span,
+    blocks,
+    kernel,
+    real,
+)
+from chainrule.ops.channels import clear, parts_of, sum_of_parts
+from chainrule.ops.copying import zero
+from chainrule.ops.epilogue import Epilogue, arguments, finish
+from chainrule.ops.gemm import Scratch
+from chainrule.ops.record import Array, Example, Sample, Shape, View, op
+from chainrule.ops.reducing import reduce, sum_parts
+
+TILE = 8192  # elements: in the first-level cache for the epilogue
+PART = 16384  # elements of a tile that is summed by column
+
+
+@kernel
+def normalize_rows(
+    tile: Int, y: Real1, mean: Real1, rstd: Real1, x: Real1, scale: Real1, shift: Real1, eps: Real, rows: Int,
+    place: Pointer, span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
+) -> None:  # fmt: skip
+    """Rows tile·rows and on of y = (x - mean)·rstd·scale + shift; then the epilogue. `place` is y's address."""
+    columns = scale.size
+    share = 1.0 / real(columns)
+    begin, end = tile * rows, min(mean.size, (tile + 1) * rows)
+    for i in range(begin, end):
+        row, to = x[i * columns : (i + 1) * columns], y[i * columns : (i + 1) * columns]
+        total = 0.0
+        for j in range(row.size):
+            total += row[j]
+        centre = total * share
+        total = 0.0
+        for j in range(row.size):
+            distance = row[j] - centre
+            total += distance * distance
+        inverse = real(1.0 / np.sqrt(total * share + eps))
+        for j in range(row.size):
+            to[j] = (row[j] - centre) * inverse * scale[j] + shift[j]
+        mean[i] = centre
+        rstd[i] = inverse
+    finish(place, begin * columns, (end - begin) * columns, span, other, p0, p1, after, another, q0, q1)
+
+
+@kernel
+def normalize_rows_gradient(
+    tile: Int, dx: Real1, dy: Real1, x: Real1, scale: Real1, mean: Real1, rstd: Real1, rows: Int, add: Int,
+    place: Pointer, span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
+) -> None:  # fmt: skip
+    """Rows tile·rows and on of dx (+)= rstd·(g - mean g - x̂·mean g·x̂) with g = dy·scale; then the epilogue."""
+    columns = scale.size
+    share = 1.0 / real(columns)
+    begin, end = tile * rows, min(mean.size, (tile + 1) * rows)
+    for i in range(begin, end):
+        row, flow = x[i * columns : (i + 1) * columns], dy[i * columns : (i + 1) * columns]
+        to = dx[i * columns : (i + 1) * columns]
+        centre, inverse = mean[i], rstd[i]
+        plain = 0.0
+        along = 0.0
+        for j in range(row.size):
+            g = flow[j] * scale[j]
+            plain += g
+            along += g * (row[j] - centre)
+        offset = plain * share * inverse
+        slope = along * share * inverse * inverse * inverse
+        if add:
+            for j in range(row.size):
+                to[j] += flow[j] * scale[j] * inverse - slope * (row[j] - centre) - offset
+        else:
+            for j in range(row.size):
+                to[j] = flow[j] * scale[j] * inverse - slope * (row[j] - centre) - offset
+    finish(place, begin * columns, (end - begin) * columns, span, other, p0, p1, after, another, q0, q1)
+
+
+@kernel
+def row_sums(
+    tile: Int, scaled: Real2, plain: Real2, dy: Real1, x: Real1, mean: Real1, rstd: Real1, rows: Int
+) -> None:  # fmt: skip
+    """Row `tile` of scaled = Σ dy·(x - mean)·rstd and of plain = Σ dy, over rows tile·rows and on."""
+    along, total = scaled[tile], plain[tile]
+    columns = total.size
+    clear(along)
+    clear(total)
+    for i in range(tile * rows, min(mean.size, (tile + 1) * rows)):
+        row, flow = x[i * columns : (i + 1) * columns], dy[i * columns : (i + 1) * columns]
+        centre, inverse = mean[i], rstd[i]
+        for j in range(row.size):
+            along[j] += flow[j] * ((row[j] - centre) * inverse)
+            total[j] += flow[j]
+
+
+def _rows(x: Array, scale: Array) -> Array:
+    """x as a matrix of the rows that are normalised."""
+    return x.reshape(math.prod(x.shape[: x.ndim - scale.ndim]), scale.size)
+
+
+def _flops(x: Shape, *others: Shape) -> float:
+    return 8.0 * math.prod(x)
+
+
+@op(
+    formula="y = (x - mean)/√(variance + eps)·scale + shift, mean and variance of each row",
+    saves=("mean", "rstd"),
+    flops=_flops,
+    samples=[
+        *(
+            Sample((shape, row, row), {"eps": 1e-3})
+            for shape, row in [
+                ((4, 5), (5,)), ((2, 3, 4), (4,)), ((2, 3, 4), (3, 4)), ((3, 4), (3, 4)), ((1,), (1,)), ((0, 3), (3,)),
+                ((700, 31), (31,)), ((3, 5000), (5000,)), ((2, 50, 17, 4), (17, 4)),
+            ]
+        ),
+        Sample(((4, 3), (4,), (4,)), {"eps": 1e-5}, error=ShapeError),
+        Sample(((4, 3), (3,), (1, 3)), {"eps": 1e-5}, error=ShapeError),
+        Sample(((3,), (4, 3), (4, 3)), {"eps": 1e-5}, error=ShapeError),
+        Sample(((4, 3), (), ()), {"eps": 1e-5}, error=ShapeError),
+        Sample(((4, 0), (0,), (0,)), {"eps": 1e-5}, error=ShapeError),
+    ],
+    examples=[
+        # Means 2 and 10, variances 1 and 9.
+        Example(([[1.0, 3.0], [7.0, 13.0]], [2.0, 3.0], [0.5, 0.0]), [[-1.5, 3.0], [-1.5, 3.0]], {"eps": 0.0}),
+        Example(([[1.0, 3.0]], [1.0, 1.0], [0.0, 0.0]), [[-0.5, 0.5]], {"eps": 3.0}),
+    ],
+)  # fmt: skip
+def layer_norm(x: Array, scale: Array, shift: Array, *, eps: float) -> tuple[Array, Array, Array]:
+    """x with each row, of the axes of scale and shift, brought to mean 0 and (biased) variance 1; then scaled, shifted.
+
+    Raises ShapeError where scale and shift are not of the shape of x's last axes.
+    """
+    flat = _rows(x, scale)
+    count = scale.size
+    mean = (flat.sum(1, np.float64) / count).astype(x.dtype)
+    variance = (np.square(flat - mean[:, None]).sum(1, np.float64) / count).astype(x.dtype)
+    rstd = (1.0 / np.sqrt(variance + x.dtype.type(eps))).astype(x.dtype)
+    y = ((flat - mean[:, None]) * rstd[:, None]).reshape(x.shape) * scale + shift
+    return y, mean, rstd
+
+
+@layer_norm.shape
+def _(x: Shape, scale: Shape, shift: Shape, *, eps: float) -> list[Shape]:
+    for name, shape in (("scale", scale), ("shift", shift)):
+        if not shape or shape != x[-len(shape) :] or shape != scale or 0 in shape:
+            raise ShapeError(
+                f"layer_norm: x has shape {x}, {name} has shape {shape}: expected that of x's last axes, "
+                "one number per element of a row, and at least one"
+            )
+    rows = (math.prod(x[: len(x) - len(scale)]),)
+    return [x, rows, rows]
+
+
+@layer_norm.lower
+def _(
+    y: View, mean: View, rstd: View, x: View, scale: View, shift: View, *, eps: float, epilogue: Epilogue = ()
+) -> list[Call]:  # fmt: skip
+    if not x.size:
+        return []
+    rows = max(1, TILE // scale.size)
+    arrays = (y.flat(), mean, rstd, x.flat(), scale.flat(), shift.flat())
+    return [
+        normalize_rows(blocks(mean.size, rows), *arrays, eps, rows, y, *arguments(epilogue), flops=8.0 * x.size),
+    ]
+
+
+@layer_norm.gradient("x", formula="dx = rstd·(g - mean g - x̂·mean g·x̂), g = dy·scale, x̂ = (x - mean)·rstd")
+def _(dy: Array, x: Array, scale: Array, mean: Array, rstd: Array) -> Array:
+    g, centre, inverse = _rows(dy * scale, scale), mean[:, None], rstd[:, None]
+    normal = (_rows(x, scale) - centre) * inverse
+    count = scale.size
+    along = (g * normal).sum(1, keepdims=True) / count
+    dx: Array = inverse * (g - g.sum(1, keepdims=True) / count - normal * along)
+    return dx.reshape(x.shape)
+
+
+@layer_norm.lower("x")
+def _(
+    dx: View, dy: View, x: View, scale: View, mean: View, rstd: View, *, epilogue: Epilogue = (), add: bool = False
+) -> list[Call]:  # fmt: skip
+    if not dx.size:
+        return []
+    rows = max(1, TILE // scale.size)
+    arrays = (dx.flat(), dy.flat(), x.flat(), scale.flat(), mean, rstd)
+    last = (rows, int(add), dx, *arguments(epilogue))
+    return [normalize_rows_gradient(blocks(mean.size, rows), *arrays, *last, flops=10.0 * x.size)]
+
+
+@layer_norm.gradient("scale", formula="dscale = Σ dy·(x - mean)·rstd over rows")
+def _(dy: Array, x: Array, scale: Array, mean: Array, rstd: Array) -> Array:
+    normal = (_rows(x, scale) - mean[:, None]) * rstd[:, None]
+    dscale: Array = (_rows(dy, scale) * normal).sum(0).reshape(scale.shape)
+    return dscale
+
+
+@layer_norm.lower("scale")
+def _(
+    dscale: View, dy: View, x: View, scale: View, mean: View, rstd: View,
+    *, scratch: Scratch, sums: View | None = None,
+) -> list[Call]:  # fmt: skip
+    if not x.size:
+        return [*zero(dscale), *(zero(sums) if sums else [])]
+    columns = scale.size
+    rows = max(1, PART // columns)
+    tiles = blocks(mean.size, rows)
+    scaled, plain = (parts_of(total, tiles, columns, scratch) for total in (dscale, sums))
+    calls = [row_sums(tiles, scaled, plain, dy.flat(), x.flat(), mean, rstd, rows, flops=5.0 * x.size)]
+    return calls + sum_of_parts(dscale, scaled, scratch) + sum_of_parts(sums, plain, scratch)
+
+
+@layer_norm.gradient("shift", formula="dshift = Σ dy over rows")
+def _(dy: Array, *, shift_shape: Shape) -> Array:
+    rows = math.prod(dy.shape[: dy.ndim - len(shift_shape)])
+    dshift: Array = dy.reshape(rows, *shift_shape).sum(0)
+    return dshift
+
+
+@layer_norm.lower("shift")
+def _(dshift: View, dy: View, *, scratch: Scratch) -> list[Call]:
+    return reduce(sum_parts, dshift, dy, tuple(range(len(dy.shape) - len(dshift.shape))), scratch)

@@ -1,0 +1,237 @@
+"""The panels of a convolution, as a table of integers: how its windows become matrix products.
+
+A job is a number of equal panels (see `chainrule.native.microkernel` for what one computes). Output pixels whose
+windows hold the same taps are a region; its panels' rows run across the image, down it, or over the images of a tile,
+whichever fills the microkernel's tiles best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from chainrule.native.machine import processor
+from chainrule.ops.taps import Axis, Run
+
+EACH, AS_ROWS, AS_OUTER = 0, 1, 2  # what the images of a tile are to a job: rounds of it, its rows, its outer loop
+ROWS_OF_B = 192  # 128 bytes each: so many stay in the first-level cache beside what is read of A
+
+
+class Job(NamedTuple):
+    """`repeats` panels of equal sizes and strides; one row of the table."""
+
+    images: int
+    repeats: int
+    rows: int
+    outer: int
+    inner: int  # 0 where no tap reaches: these pixels get the bias alone
+    a: int
+    a_step: int  # from one panel to the next; where c_step is 0 they are added up
+    a_row: int
+    a_col: int
+    a_outer: int
+    b: int
+    b_step: int
+    b_row: int
+    b_outer: int
+    c: int
+    c_step: int
+    c_row: int
+    add: int  # a job before it has begun these sums
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of a convolution: its two axes, channels in and out, and groups of channels."""
+
+    down: Axis
+    across: Axis
+    inputs: int
+    outputs: int
+    groups: int = 1
+
+    @property
+    def tap(self) -> int:
+        """Elements of the weight at one tap."""
+        return self.inputs // self.groups * self.outputs
+
+    @property
+    def image(self) -> int:
+        """Elements of one input image."""
+        return self.down.size * self.across.size * self.inputs
+
+    @property
+    def flops(self) -> float:
+        """Of one image; what is clipped costs nothing."""
+        down, across = (
+            sum(stop - start for start, stop in map(axis.positions, range(axis.taps)))
+            for axis in (self.down, self.across)
+        )
+        return 2.0 * down * across * self.tap
+
+    def at(self, a: int, b: int, i: int, j: int) -> int:
+        """Where position (a, b) finds tap (i, j), from the start of the input image."""
+        return (self.down.input(a, i) * self.across.size + self.across.input(b, j)) * self.inputs
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether each channel is by itself; then panels are those of `lane_panel`."""
+        return self.groups > 1 and self.groups == self.inputs == self.outputs
+
+    @property
+    def joined(self) -> bool:
+        """Whether the taps of a row of a window are one stretch of memory."""
+        return self.groups == 1 and (self.across.dilation == 1 or self.across.taps == 1)
+
+
+class Place(NamedTuple):
+    """Where the output pixel (a, b) of an image is stored, start + a·row + b·column, and where the taps begin."""
+
+    image: int
+    row: int
+    column: int
+    start: int = 0
+    weight: int = 0
+
+
+class Terms(NamedTuple):
+    """How a window is summed: where in A and B it starts, and two loops; `row` is the row of taps it is limited to."""
+
+    a: int = 0
+    b: int = 0
+    outer: int = 0
+    inner: int = 0
+    a_col: int = 0
+    a_outer: int = 0
+    b_outer: int = 0
+    add: int = 0
+    row: int = 0
+
+
+def correlate_jobs(w: Windows, place: Place, start: int, stop: int, batch: int) -> list[Job]:
+    """The panels of output rows start .. stop - 1, for tiles of `batch` images.
+
+    One row of taps after the other where a whole panel of the weight would not stay in the first-level cache.
+    """
+    jobs: list[tuple[int, Job]] = []
+    for down in w.down.runs(start, stop):
+        for across in w.across.runs():
+            for terms in _terms(w, down, across):
+                jobs += [(terms.row, job) for job in _panels(w, place, down, across, batch, terms)]
+    return [job for _, job in sorted(jobs, key=lambda pair: pair[0])]
+
+
+def _terms(w: Windows, down: Run, across: Run) -> Iterator[Terms]:
+    """The sums of a region: one, or one for each row of taps."""
+    high, wide = down.last - down.first, across.last - across.first
+    group = w.inputs // w.groups
+    if not high * wide * group:
+        yield Terms()
+        return
+    line, pixel = w.down.dilation * w.across.size * w.inputs, w.across.dilation * w.inputs
+    if w.depthwise:
+        inner, a_col = wide, pixel
+    elif w.joined:
+        inner, a_col = wide * group, 1
+    for i in range(down.first, down.last):
+        a, b = w.at(down.start, across.start, i, across.first), (i * w.across.taps + across.first) * w.tap
+        more, row = int(i > down.first), i + 1
+        if not (w.depthwise or w.joined):
+            yield Terms(a, b, wide, group, 1, pixel, w.tap, more, row)
+        elif w.down.taps * w.across.taps * group > ROWS_OF_B:
+            yield Terms(a, b, 1, inner, a_col, line, 0, more, row)
+        else:
+            yield Terms(a, b, high, inner, a_col, line, w.across.taps * w.tap)
+            return
+
+
+def _panels(w: Windows, place: Place, down: Run, across: Run, batch: int, terms: Terms) -> Iterator[Job]:
+    high, wide = down.stop - down.start, across.stop - across.start
+    a_down, a_across = w.down.stride * w.across.size * w.inputs, w.across.stride * w.inputs
+    a, b = terms.a, place.weight + terms.b
+    c = place.start + down.start * place.row + across.start * place.column
+
+    def job(
+        images: int, repeats: int, rows: int, a_step: int, a_row: int, c_step: int, c_row: int, line: int = 0
+    ) -> Job:
+        return Job(
+            images, repeats, rows, terms.outer, terms.inner, a + line * a_down, a_step, a_row, terms.a_col,
+            terms.a_outer, b, 0, w.outputs, terms.b_outer, c + line * place.row, c_step, c_row, terms.add,
+        )  # fmt: skip
+
+    costs = (high * cost(wide), wide * cost(high), high * wide * cost(batch) / batch)
+    if a_down == wide * a_across and place.row == wide * place.column:
+        yield job(EACH, 1, high * wide, 0, a_across, 0, place.column)
+    elif costs[0] == min(costs):
+        yield job(EACH, high, wide, a_down, a_across, place.row, place.column)
+    elif costs[1] == min(costs):
+        yield job(EACH, wide, high, a_across, a_down, place.column, place.row)
+    else:
+        for line in range(high):
+            yield job(AS_ROWS, wide, 0, a_across, w.image, place.column, place.image, line)
+
+
+def cost(rows: int) -> float:
+    """What a panel of so many rows costs, in rows: thin tiles wait for their own sums."""
+    full, left = divmod(rows, processor().tile_rows)
+    return full * processor().tile_rows + (max(left, 4) + 1 if left else 0)
+
+
+def weight_jobs(w: Windows, taps: range, batch: int, band: int) -> Iterator[Job]:
+    """The panels of the weight gradient at some rows of taps, for tiles of `batch` images: sums over output pixels.
+
+    A is x by columns, B is dy. Rows of C are taps and input channels, neighbours in x as in the weight. They add up a
+    `band` of output rows after the other, which stays in cache for all taps.
+    """
+    begun = set()
+    for start in range(0, w.down.out, band):
+        for i in taps:
+            first, last = w.down.positions(i)
+            down = Run(max(first, start), min(last, start + band), i, i + 1)
+            if down.start < down.stop:
+                yield from _weight_band(w, down, batch, i in begun)
+                begun.add(i)
+    for i in taps:
+        if i not in begun:
+            yield from _weight_band(w, Run(0, 0, i, i + 1), batch, False)
+
+
+def _weight_band(w: Windows, down: Run, batch: int, begun: bool) -> Iterator[Job]:
+    """The panels of one row of taps and a band of output rows."""
+    rows = w.inputs // w.groups
+    if not (w.joined or w.depthwise):
+        for j in range(w.across.taps):
+            yield _weight_job(w, rows, down, Run(*w.across.positions(j), j, j + 1), batch, begun)
+        return
+    runs = [run for run in w.across.runs() if run.first < run.last]
+    runs.sort(key=lambda run: (run.first - run.last, run.start))
+    if not begun and (not runs or runs[0].last - runs[0].first < w.across.taps):
+        runs.insert(0, Run(0, 0, 0, w.across.taps))  # the first must write all rows
+    for number, run in enumerate(runs):
+        yield _weight_job(w, (run.last - run.first) * rows, down, run, batch, begun or number > 0)
+
+
+def _weight_job(w: Windows, rows: int, down: Run, across: Run, batch: int, add: bool) -> Job:
+    """The product over one region of output pixels, or zero without any."""
+    loops = [
+        (down.stop - down.start, w.down.stride * w.across.size * w.inputs, w.across.out * w.outputs),
+        (across.stop - across.start, w.across.stride * w.inputs, w.outputs),
+    ]
+    (few, a_few, b_few), (many, a_many, b_many) = sorted(loops)
+    c = (down.first * w.across.taps + across.first) * w.tap
+    if not few * many:
+        return Job(EACH, 1, rows, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, c, 0, w.outputs, int(add))
+    a = w.at(down.start, across.start, down.first, across.first)
+    b = (down.start * w.across.out + across.start) * w.outputs
+    a_row = w.across.dilation * w.inputs if w.depthwise else 1
+    images, repeats, outer, a_step, a_outer, b_step, b_outer = EACH, 1, few, 0, a_few, 0, b_few
+    if a_few == many * a_many and b_few == many * b_many:
+        outer, many = 1, few * many
+    elif few < batch:
+        b_image = w.down.out * w.across.out * w.outputs
+        images, repeats, outer, a_step, a_outer, b_step, b_outer = AS_OUTER, few, 0, a_few, w.image, b_few, b_image
+    return Job(
+        images, repeats, rows, outer, many, a, a_step, a_row, a_many, a_outer, b, b_step, b_many, b_outer, c, 0,
+        w.outputs, int(add),
+    )  # fmt: skip

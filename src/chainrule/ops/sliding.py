@@ -1,0 +1,207 @@
+"""Windows slid over images (n, h, w, c): the kernels behind pooling and resizing.
+
+`gather` makes one pixel of `small` from each window of `big`: the largest of its taps, or their mean. `scatter` is the
+gradient of both, from small to big. Where windows lie is worked out here in Python and given to the kernels as tables,
+so that padding, dilation and windows of unequal size cost nothing inside of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from chainrule.native.kernel import (
+    Call,
+    Int,
+    Int2,
+    Pointer,
+    Real,
+    Real1,
+    Span,
+    advance,
+    blocks,
+    kernel,
+    real,
+)
+from chainrule.native.machine import processor
+from chainrule.native.window import give, take
+from chainrule.ops.epilogue import Epilogue, arguments, finish
+from chainrule.ops.record import Buffer, View
+from chainrule.ops.taps import Axis
+
+TILE = 16384  # elements of the image: 64 KiB of float32, which stays in the second-level cache for the epilogue
+
+
+class Window(NamedTuple):
+    """Where one window lies along one axis; taps outside of the image are left out."""
+
+    at: int  # the first tap's position in the image
+    tap: int  # its number
+    taps: int  # how many there are, `dilation` apart
+    divisor: int  # what a sum over the window is divided by
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The windows of each row and each column of `small`; their taps are `dilation` apart, `across` in a row."""
+
+    rows: Sequence[Window]
+    columns: Sequence[Window]
+    dilation: tuple[int, int] = (1, 1)
+    across: int = 0
+
+
+def clipped(axis: Axis) -> list[Window]:
+    """The windows along an axis, each without the taps that lie in the padding."""
+    windows = []
+    for position in range(axis.out):
+        first, last = axis.reach(position)
+        start = position * axis.stride - axis.before + first * axis.dilation
+        windows.append(Window(start, first, last - first, last - first))
+    return windows
+
+
+@kernel
+def gather_windows(
+    tile: Int, small: Pointer, place: Pointer, big: Pointer, rows: Int2, runs: Int2, count: Int, height: Int,
+    across: Int, channels: Int, lanes: Int, row_step: Int, column_step: Int, taps_across: Int, items: Int,
+    span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
+) -> None:  # fmt: skip
+    """`items` rows of small: the largest of each window and its tap's number in `place`, or without place the mean."""
+    out = rows.shape[0]
+    wide = runs[runs.shape[0] - 1, 0] + runs[runs.shape[0] - 1, 1]
+    first = tile * items
+    last = min(first + items, count)
+    for item in range(first, last):
+        row = item % out
+        line = (item // out * height + rows[row, 0]) * across * channels
+        for r in range(runs.shape[0]):
+            tap = rows[row, 1] * taps_across + runs[r, 4]
+            factor = 1.0 / real(rows[row, 3] * runs[r, 6])
+            to = (item * wide + runs[r, 0]) * channels
+            at = line + runs[r, 2] * channels
+            for c in range(0, channels, lanes):
+                take(
+                    runs[r, 1], rows[row, 2], runs[r, 5], advance(big, at + c), runs[r, 3] * channels, row_step,
+                    column_step, advance(small, to + c), channels, advance(place, to + c), tap, taps_across,
+                    factor, 0, min(lanes, channels - c),
+                )  # fmt: skip
+    if span:
+        line = wide * channels
+        finish(small, first * line, (last - first) * line, span, other, p0, p1, after, another, q0, q1)
+
+
+@kernel
+def scatter_windows(
+    tile: Int, image: Real1, big: Pointer, small: Pointer, place: Pointer, rows: Int2, runs: Int2, count: Int,
+    height: Int, across: Int, channels: Int, lanes: Int, row_step: Int, column_step: Int, taps_across: Int, apart: Int,
+    clear: Int, add: Int, band: Int, items: Int, span: Span, other: Pointer, p0: Real, p1: Real, after: Span,
+    another: Pointer, q0: Real, q1: Real,
+) -> None:  # fmt: skip
+    """`items` bands of `band` rows of big, which `image` is too: what all windows that reach into them give."""
+    out = rows.shape[0]
+    wide = runs[runs.shape[0] - 1, 0] + runs[runs.shape[0] - 1, 1]
+    bands = (height + band - 1) // band
+    line = across * channels
+    for item in range(tile * items, min(tile * items + items, count)):
+        top = item % bands * band
+        end = min(height, top + band)
+        start = (item // bands * height + top) * line
+        size = (end - top) * line
+        if clear:
+            cleared = image[start : start + size]
+            for i in range(cleared.size):
+                cleared[i] = 0.0
+        for row in range(out):
+            first = max(0, (top - rows[row, 0] + apart - 1) // apart)  # of the taps, those inside of the band
+            last = min(rows[row, 2], (end - rows[row, 0] + apart - 1) // apart)
+            if last <= first:
+                continue
+            inside = (item // bands * height + rows[row, 0] + first * apart) * line
+            for r in range(runs.shape[0]):
+                tap = (rows[row, 1] + first) * taps_across + runs[r, 4]
+                factor = 1.0 / real(rows[row, 3] * runs[r, 6])
+                at = ((item // bands * out + row) * wide + runs[r, 0]) * channels
+                to = inside + runs[r, 2] * channels
+                for c in range(0, channels, lanes):
+                    give(
+                        runs[r, 1], last - first, runs[r, 5], advance(big, to + c), runs[r, 3] * channels, row_step,
+                        column_step, advance(small, at + c), channels, advance(place, at + c), tap, taps_across,
+                        factor, add, min(lanes, channels - c),
+                    )  # fmt: skip
+        if span:
+            finish(big, start, size, span, other, p0, p1, after, another, q0, q1)
+
+
+def gather(small: View, big: View, grid: Grid, place: View | None = None, epilogue: Epilogue = ()) -> list[Call]:
+    """The calls for small = the largest of each window of big where `place` is given, else the mean."""
+    if not small.size:
+        return []
+    n, height, across, channels = big.shape
+    count = n * len(grid.rows)
+    items = max(1, TILE * count // big.size)
+    return [
+        gather_windows(
+            blocks(count, items), small, place, big, *_tables(grid), count, height, across, channels,
+            processor().lanes(big.dtype), *_steps(big, grid), grid.across, items, *arguments(epilogue),
+            flops=float(small.size * max(w.taps for w in grid.rows) * max(w.taps for w in grid.columns)),
+        )
+    ]  # fmt: skip
+
+
+def scatter(big: View, small: View, grid: Grid, place: View | None = None, epilogue: Epilogue = ()) -> list[Call]:
+    """The calls for the gradient of `gather`: every pixel of big is the sum of what its windows give it."""
+    if not big.size:
+        return []
+    n, height, across, channels = big.shape
+    band = min(height, max(1, TILE // (across * channels)))
+    count = n * blocks(height, band)
+    items = max(1, TILE // (band * across * channels))
+    met = [_times_met(windows, size, apart) for windows, size, apart in zip(
+        (grid.rows, grid.columns), (height, across), grid.dilation, strict=True)]  # fmt: skip
+    return [
+        scatter_windows(
+            blocks(count, items), big.flat(), big, small, place, *_tables(grid), count, height, across, channels,
+            processor().lanes(big.dtype), *_steps(big, grid), grid.across, grid.dilation[0],
+            int(any(times != {1} for times in met)), int(any(max(times) > 1 for times in met)), band, items,
+            *arguments(epilogue), flops=float(big.size),
+        )
+    ]  # fmt: skip
+
+
+def _steps(big: View, grid: Grid) -> tuple[int, int]:
+    """Elements from one tap to the next, down and across."""
+    _, _, across, channels = big.shape
+    return grid.dilation[0] * across * channels, grid.dilation[1] * channels
+
+
+def _times_met(windows: Sequence[Window], size: int, apart: int) -> set[int]:
+    """How many windows the positions of an axis lie in."""
+    times = [0] * size
+    for window in windows:
+        for tap in range(window.taps):
+            times[window.at + tap * apart] += 1
+    return set(times)
+
+
+def _tables(grid: Grid) -> tuple[View, View]:
+    """Rows: (at, tap, taps, divisor) of each. Columns: runs of windows alike, (first, count, at, step, tap, taps,
+    divisor)."""
+    runs: list[list[int]] = []
+    for position, window in enumerate(grid.columns):
+        if runs and runs[-1][4:] == list(window[1:]):
+            count, at, step = runs[-1][1:4]
+            apart = window.at - at - (count - 1) * step
+            if count == 1 or apart == step:
+                runs[-1][1:4] = count + 1, at, apart
+                continue
+        runs.append([position, 1, window.at, 0, *window[1:]])
+    return _table([list(window) for window in grid.rows], "rows"), _table(runs, "columns")
+
+
+def _table(lines: list[list[int]], name: str) -> View:
+    array = np.array(lines, np.int64)
+    return View(Buffer(array.size, array.dtype, "constant", name, array.ravel()), array.shape)

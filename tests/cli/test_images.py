@@ -1,0 +1,295 @@
+"""The commands on images: a folder of pictures, IDX files, archives and named sets, from training to one picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.cli.outcome import Command
+from tests.data.images.test_idx import write_pair
+
+Image = pytest.importorskip("PIL.Image")
+
+QUICK = ("engine=reference", "epochs=12", "model=mlp:8", "batch_size=16", "lr=0.01")
+FIGURES = {"loss.png", "confusion.png", "samples.png", "filters.png"}
+
+
+def stripes(kind: int, rng: np.random.Generator) -> np.ndarray:
+    """A picture of 8 x 8 with stripes across or down."""
+    wave = np.arange(8) % 4 < 2
+    picture = np.where(wave[:, None] if kind else wave[None], 200, 40) + rng.integers(-20, 20, (8, 8))
+    return picture.astype(np.uint8)
+
+
+@pytest.fixture
+def arrays() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y = np.arange(80) % 2
+    return np.stack([stripes(kind, rng) for kind in y]), y
+
+
+@pytest.fixture
+def photos(tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray]) -> Path:
+    folder = tmp_path / "photos"
+    for i, (picture, kind) in enumerate(zip(*arrays, strict=True)):
+        path = folder / ("across" if kind else "down") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+    return folder
+
+
+def train(chainrule: Command, *arguments: object) -> Path:
+    outcome = chainrule("train", *arguments)
+    assert outcome.status == 0, outcome.err
+    return Path(outcome.lines[-1].removeprefix("run: "))
+
+
+def test_a_folder_all_the_way(chainrule: Command, photos: Path, tmp_path: Path) -> None:
+    outcome = chainrule("train", photos, *QUICK)
+    assert outcome.status == 0, outcome.err
+    assert "photos: 80 images of 8 x 8 pixels, grey, 2 classes" in outcome.lines
+    assert "images to train on 56, to validate 8, to test 16" in outcome.lines
+    assert outcome.lines[-2] == "test accuracy: 1.0000"
+    run = tmp_path / outcome.lines[-1].removeprefix("run: ")
+    assert run.name.endswith("-photos")
+    assert {p.name for p in run.glob("*.png")} == FIGURES
+    record = json.loads((run / "data.json").read_text())["preparation"]
+    assert record["classes"] == ["across", "down"]
+    assert record["input_shape"] == [8, 8, 1]
+    assert record["inputs"]["mean"][0] == pytest.approx(120, abs=5)
+
+    predicted = chainrule("predict", "latest", photos / "down" / "0.png")
+    assert predicted.status == 0, predicted.err
+    assert predicted.lines[-1].startswith("prediction: down (0.9")
+    assert [line.split()[0] for line in predicted.lines if line.split()[:1] in (["across"], ["down"])] == [
+        "down",
+        "across",
+    ]
+    evaluated = chainrule("evaluate", "latest")
+    assert "photos: the 16 test images of 80, the others were trained on" in evaluated.lines
+    assert evaluated.lines[-1] == "accuracy: 1.0000"
+    assert "photos: 80 images, those it was trained on" in chainrule("evaluate", "latest", photos, "--all-rows").out
+    assert "Flatten" in chainrule("info", "latest").out
+
+
+def test_predictions_of_a_folder(chainrule: Command, photos: Path, tmp_path: Path) -> None:
+    train(chainrule, photos, *QUICK)
+    rows = list(csv.DictReader(io.StringIO(chainrule("predict", "latest", photos / "across").out)))
+    assert [row["file"] for row in rows][:2] == ["1.png", "11.png"]
+    assert {row["prediction"] for row in rows} == {"across"}
+    assert list(rows[0]) == ["file", "prediction", "probability across", "probability down"]
+    assert chainrule("predict", "latest", photos / "down" / "0.png", "--out", "p.csv").status == 0
+    assert (tmp_path / "p.csv").read_text().splitlines()[1].startswith("0.png,down,")
+
+
+def test_pictures_of_other_sizes(chainrule: Command, photos: Path, tmp_path: Path) -> None:
+    Image.open(photos / "down" / "0.png").convert("RGBA").resize((31, 17)).save(tmp_path / "large.png")
+    train(chainrule, photos, *QUICK)
+    refused = chainrule("predict", "latest", "large.png")
+    assert refused.status == 2
+    assert "large.png: is 31 x 17 pixels, expected 8 x 8: resize with" in refused.err
+    assert "prediction: down" in chainrule("predict", "latest", "large.png", "--resize").out
+    (tmp_path / "large.png").rename(photos / "down" / "large.png")
+    assert "large.png: is 31 x 17 pixels, expected 8 x 8" in chainrule("train", photos, *QUICK).err
+    run = train(chainrule, photos, "--image-size", "8", *QUICK)
+    assert "image_size: '8'" in (run / "config.yaml").read_text()
+    record = json.loads((run / "data.json").read_text())["preparation"]
+    assert record["input_shape"] == [8, 8, 3]  # one picture has colours
+    assert "prediction: down" in chainrule("predict", run, photos / "down" / "large.png").out  # as in training
+
+
+def test_broken_pictures(chainrule: Command, photos: Path) -> None:
+    bad = photos / "down" / "bad.png"
+    bad.write_bytes(bad.with_name("0.png").read_bytes()[:60])
+    refused = chainrule("train", photos, *QUICK)
+    assert refused.status == 2
+    assert str(bad) in refused.err
+    assert "--broken skip leaves such files out" in refused.err
+    skipped = chainrule("train", photos, "--broken", "skip", *QUICK)
+    assert skipped.status == 0
+    assert any(line.startswith(f"{bad}: damaged or cut short") for line in skipped.lines)
+    assert f"{photos}: 1 of 81 pictures are left out" in skipped.lines
+    assert "16 test images of 80" in chainrule("evaluate", "latest").out
+    assert chainrule("predict", "latest", bad).status == 2
+    predicted = chainrule("predict", "latest", photos / "down")
+    assert len(predicted.lines) == 41
+    assert f"{bad}: damaged" in predicted.err
+
+
+def test_idx_files(chainrule: Command, arrays: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    x, y = arrays
+    (tmp_path / "set").mkdir()
+    path = write_pair(tmp_path / "set", "train-", x[:60], y[:60], ".gz")
+    write_pair(tmp_path / "set", "t10k-", x[60:], y[60:])
+    outcome = chainrule("train", "set", *QUICK)
+    assert "the test part is the data's own" in outcome.lines
+    assert "images to train on 54, to validate 6, to test 20" in outcome.lines
+    assert outcome.lines[-2] == "test accuracy: 1.0000"
+    assert "set: the 20 test images of 80" in chainrule("evaluate", "latest").out
+    assert "train-images-idx3-ubyte: 60 images" in chainrule("evaluate", "latest", path).out
+    assert len(chainrule("predict", "latest", path).lines) == 61
+
+
+def test_a_named_set(chainrule: Command, arrays: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    x, y = arrays
+    (tmp_path / "fashion").mkdir()
+    for part, rows in (("train-", slice(60)), ("t10k-", slice(60, 80))):
+        write_pair(tmp_path / "fashion", part, x[rows], y[rows], ".gz")
+    outcome = chainrule("train", "fashion-mnist", "--data-dir", "fashion", *QUICK)
+    assert outcome.status == 0, outcome.err
+    assert outcome.lines[-1].endswith("-fashion-mnist")
+    assert "fashion-mnist: the 20 test images of 80" in chainrule("evaluate", "latest").out
+    Image.fromarray(x[0]).save(tmp_path / "one.png")
+    assert "prediction: T-shirt/top" in chainrule("predict", "latest", "one.png").out
+    assert "did you mean" in chainrule("train", "fashion-mnits").err
+
+
+def test_archives(chainrule: Command, arrays: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    x, y = arrays
+    names = np.array(["down", "across"])[y]
+    np.savez(tmp_path / "a.npz", x=x, y=names)
+    train(chainrule, "a.npz", *QUICK)
+    np.savez(tmp_path / "b.npz", x=np.repeat(np.repeat(x, 2, 1), 2, 2)[..., None].repeat(3, 3), y=y)
+    assert "images of 16 x 16 pixels, expected 8 x 8" in chainrule("evaluate", "latest", "b.npz").err
+    outcome = chainrule("evaluate", "latest", "b.npz", "--resize")  # numbers of classes; RGB
+    assert outcome.lines[-1] == "accuracy: 0.0000"  # 0 is the first class by name, across
+    np.savez(tmp_path / "c.npz", x=x, y=y)
+    table = chainrule("train", "c.npz", "--target", "y", *QUICK)  # a column was named: a table
+    assert "c: 80 rows, 64 features" in table.lines
+
+
+def test_augmentation(chainrule: Command, photos: Path) -> None:
+    augment = "augment=shift:1,flip,crop:0.9,rotate:5,cutout:2"
+    first = train(chainrule, photos, augment, "threads=1", *QUICK)
+    again = train(chainrule, "--config", first / "config.yaml", "threads=2")
+    plain = train(chainrule, photos, *QUICK)
+    weights = [(run / "model.safetensors").read_bytes() for run in (first, again, plain)]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_without_test_part_and_with_many_classes(chainrule: Command, photos: Path) -> None:
+    run = train(chainrule, photos, "test_size=0", *QUICK)
+    assert {p.name for p in run.glob("*.png")} == FIGURES - {"confusion.png", "samples.png"}
+
+
+def one_class(folder: Path) -> None:
+    (folder / "only").mkdir(parents=True)
+    Image.new("L", (4, 4)).save(folder / "only" / "a.png")
+
+
+def bomb(folder: Path) -> None:
+    from tests.data.images.test_folder import files
+
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "bomb.png").write_bytes(files()["bomb"][0])
+
+
+MISTAKES = {
+    "empty folder": (Path.mkdir, [], "holds neither pictures nor folders: expected class/name.png"),
+    "one class": (one_class, [], "all images show one class, only"),
+    "bomb": (bomb, [], "bomb.png: has more than 64,000,000 pixels"),
+    "nothing but bombs": (bomb, ["--broken", "skip"], "none of the 2 pictures can be read"),
+    "target": (one_class, ["--target", "y"], "target: images have classes and no columns"),
+    "regress": (one_class, ["--task", "regress"], "task: images have classes"),
+    "image size 0": (one_class, ["--image-size", "0"], "image_size is '0', expected pixels as in 32 or 24x32"),
+    "image size 8x": (one_class, ["--image-size", "8x"], "image_size is '8x'"),
+    "image size too large": (one_class, ["--image-size", "100000"], "each 1 to 4,096"),
+    "broken": (one_class, ["--broken", "maybe"], "broken is 'maybe', expected one of refuse, skip"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes(chainrule: Command, tmp_path: Path, case: str) -> None:
+    make, options, words = MISTAKES[case]
+    make(tmp_path / "f")
+    before = set(tmp_path.rglob("*"))
+    outcome = chainrule("train", "f", *options, *QUICK)
+    assert outcome.status == 2, outcome
+    assert words in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--augment", "shft:2"], 'augment: "shft:2" is unknown: did you mean "shift"?'),
+        (["--augment", "shift:x"], "expected a number after the colon"),
+        (["--augment", "shift:1.5"], "Shift: pixels is 1.5"),
+        (["--augment", "flip:1"], "flip takes no number"),
+        (["--augment", "rotate:0"], "Rotate: degrees is 0"),
+    ],
+)
+def test_mistakes_in_augmentation(chainrule: Command, photos: Path, options: list[str], words: str) -> None:
+    outcome = chainrule("train", photos, *options, *QUICK)
+    assert outcome.status == 2
+    assert words in outcome.err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("option", ["image_size=8", "augment=flip", "data_dir=x"])
+def test_tables_have_no_images(chainrule: Command, flowers: Path, option: str) -> None:
+    outcome = chainrule("train", flowers, "--target", "kind", option, *QUICK)
+    assert outcome.status == 2
+    assert f"{option.split('=')[0]}: it is for images, and this is a table" in outcome.err
+
+
+def test_images_for_a_run_of_a_table(chainrule: Command, flowers: Path, photos: Path) -> None:
+    train(chainrule, flowers, "--target", "kind", *QUICK)
+    outcome = chainrule("predict", "latest", photos / "down" / "0.png")
+    assert outcome.status == 2
+    assert "names no known table format" in outcome.err
+
+
+def test_a_table_for_a_run_of_images(chainrule: Command, flowers: Path, photos: Path) -> None:
+    train(chainrule, photos, *QUICK)
+    outcome = chainrule("evaluate", "latest", flowers)
+    assert outcome.status == 2
+    assert "holds no images that can be read here" in outcome.err
+
+
+def test_a_convolutional_network(chainrule: Command, photos: Path, tmp_path: Path) -> None:
+    run = train(chainrule, photos, "model=cnn", "epochs=3", "batch_size=16", "lr=0.01", "engine=reference")
+    assert {p.name for p in run.glob("*.png")} == FIGURES
+    assert "BatchNorm2d" in chainrule("info", run).out
+    results = json.loads((run / "results.json").read_text())
+    assert chainrule("evaluate", run).lines[-1] == f"accuracy: {results['test']['accuracy']:.4f}"
+    assert chainrule("predict", run, photos / "down" / "0.png").status == 0
+
+
+def test_digits_are_images_to_a_network_for_images(chainrule: Command) -> None:
+    outcome = chainrule(
+        "train", "digits", "model=cnn", "epochs=1", "batch_size=512", "engine=reference", "val_size=0.7"
+    )
+    assert outcome.status == 0, outcome.err
+    assert "digits: 1,797 images of 8 x 8 pixels, grey, 10 classes" in outcome.lines
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["model=lenet"], "lenet5: images are 8 x 8, expected at least 12 x 12"),
+        (["model=cnn", "image_size=1"], "images 1 x 1 are too small for a kernel"),
+        (["model=cnn", "dropout=0.1"], "dropout: cnn has its own"),
+        (["model=resnet20", "activation=tanh"], "activation: resnet20 has its own"),
+        (["model=resnet65"], 'model: "resnet65" is unknown: did you mean "resnet56"?'),
+    ],
+)
+def test_mistakes_in_networks(chainrule: Command, photos: Path, options: list[str], words: str) -> None:
+    outcome = chainrule("train", photos, "engine=reference", *options)
+    assert outcome.status == 2, outcome.out
+    assert words in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not Path("runs").exists()
+
+
+def test_networks_for_images_take_no_tables(chainrule: Command, flowers: Path) -> None:
+    outcome = chainrule("train", flowers, "model=cnn")
+    assert outcome.status == 2
+    assert "holds no images that can be read here" in outcome.err
+    assert "is neither a bundled data set nor a file" in chainrule("train", "digit", "model=cnn").err

@@ -1,0 +1,181 @@
+"""NumPy archives of images, whatever their numbers are; hostile ones are refused within bounds."""
+
+from __future__ import annotations
+
+import io
+import tracemalloc
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chainrule.data.images import Reading, holds_images, read_images
+from chainrule.errors import ChainruleError, DataError, LabelError
+
+RNG = np.random.default_rng(0)
+X = RNG.integers(0, 256, (6, 5, 4, 3)).astype(np.uint8)
+Y = np.array([3, 1, 2, 3, 1, 2])
+
+
+def save(folder: Path, **arrays: Any) -> str:
+    np.savez(folder / "a.npz", **arrays)
+    return str(folder / "a.npz")
+
+
+def test_images(tmp_path: Path) -> None:
+    path = save(tmp_path, x=X, y=Y)
+    assert holds_images(path)
+    images = read_images(path)
+    np.testing.assert_array_equal(images.pixels, X)
+    np.testing.assert_array_equal(images.targets, Y)
+
+
+def test_a_test_part_and_names(tmp_path: Path) -> None:
+    names = np.array(["cat", "dog", "cat", "dog", "cat", "dog"])
+    images = read_images(save(tmp_path, x_train=X[..., 0], y_train=names, x_test=X[:2, ..., 0], y_test=names[:2]))
+    assert (images.rows, images.test) == (8, 2)
+    assert images.targets is not None
+    assert images.targets.tolist() == [*names.tolist(), "cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("x", "expected", "note"),
+    [
+        (X.astype(np.int64), X, None),
+        (X.astype(np.float64), X, None),
+        (X.astype(np.float32) / np.float32(255), X, "0 to 1"),
+        (X.astype(np.uint16) * 257, X, "16-bit"),
+        (X.astype(np.uint16) * 257 - (X > 0), X, "16-bit"),
+        (X > 127, (X > 127) * 255, None),
+        (X % 17 + 0.25, X % 17, "rounded"),
+        (np.asfortranarray(X.astype(">i4")), X, None),
+    ],
+)
+def test_numbers_of_any_kind(tmp_path: Path, x: np.ndarray, expected: np.ndarray, note: str | None) -> None:
+    images = read_images(save(tmp_path, x=x, y=Y))
+    np.testing.assert_array_equal(images.pixels, expected)
+    assert images.pixels.dtype == np.uint8
+    assert (note in images.notes[0]) if note else not images.notes
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "no y": ({"x": X}, 'no array "y", it holds x'),
+    "no x": ({"pixels": X, "y": Y}, 'no array "x"'),
+    "flat": ({"x": X.reshape(6, -1), "y": Y}, r"shape \(6, 60\), expected \(n, height, width"),
+    "five axes": ({"x": X[None], "y": Y}, "expected"),
+    "channels first": ({"x": np.zeros((6, 3, 8, 8)), "y": Y}, r"save x.transpose\(0, 2, 3, 1\)"),
+    "no image": ({"x": X[:0], "y": Y[:0]}, "holds no image"),
+    "no pixel": ({"x": X[:, :0], "y": Y}, "without a pixel"),
+    "no channel": ({"x": X[..., :0], "y": Y}, "without a pixel"),
+    "negative": ({"x": X - 128.0, "y": Y}, "values from -"),
+    "too large": ({"x": X.astype(np.int64) * 1000, "y": Y}, "0 to 255 were expected"),
+    "NaN": ({"x": np.where(X.max() == X, np.nan, X), "y": Y}, "not finite"),
+    "complex": ({"x": X * 1j, "y": Y}, "complex128, numbers of 0 to 255"),
+    "objects": ({"x": X.astype(object), "y": Y}, "Python objects"),
+    "other length": ({"x": X, "y": Y[:5]}, r"shape \(5,\), expected one for each of 6 images"),
+    "one-hot": ({"x": X, "y": np.eye(6)}, r"shape \(6, 6\)"),
+    "label 1.5": ({"x": X, "y": Y / 2}, "row 1 is 1.5"),
+    "label NaN": ({"x": X, "y": Y * np.nan}, "row 1 is nan"),
+    "empty label": ({"x": X, "y": np.array(["a", "", "a", "b", "b", "b"])}, "row 2 has no label"),
+    "two sizes": ({"x_train": X, "y_train": Y, "x_test": X[:, :2], "y_test": Y}, "x_test of"),
+    "half a test part": ({"x_train": X, "y_train": Y, "x_test": X}, "one of x_test and y_test"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_arrays(tmp_path: Path, case: str) -> None:
+    arrays, words = BAD[case]
+    path = save(tmp_path, **arrays)
+    with pytest.raises(DataError, match=words) as raised:
+        read_images(path)
+    assert path in str(raised.value)
+
+
+def member(shape: tuple[int, ...], content: bytes) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.getvalue() + content
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((10**6, 100, 100), r"unpacks to 9.3 GiB, at most 2.0 GiB are read"),
+        ((2**62, 2**62, 4), "are read"),
+        ((30_000, 100, 100), "not a readable NumPy archive"),  # 286 MiB announced, ten bytes there
+    ],
+)
+def test_headers_that_lie(tmp_path: Path, shape: tuple[int, ...], words: str) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", member(shape, bytes(10)))
+        archive.writestr("y.npy", member((4,), bytes(4)))
+    with pytest.raises(DataError, match=words):
+        read_images(str(path))
+
+
+def test_a_bomb(tmp_path: Path) -> None:
+    """A member that unpacks to much more than its header announces is not unpacked further."""
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", member((4, 8, 8), bytes(300_000_000)))
+        archive.writestr("y.npy", member((4,), bytes(4)))
+    assert path.stat().st_size < 1_000_000
+    tracemalloc.start()
+    try:
+        read_images(str(path))
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("cut", [10, 100, 300, 500])
+def test_damage(tmp_path: Path, cut: int) -> None:
+    path = Path(save(tmp_path, x=X, y=Y))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:cut])
+    with pytest.raises(DataError, match=r"a\.npz"):
+        read_images(str(path))
+    path.write_bytes(whole[:cut] + bytes([whole[cut] ^ 255]) + whole[cut + 1 :])
+    try:
+        read_images(str(path))
+    except ChainruleError as error:
+        assert "a.npz" in str(error)  # noqa: PT017 - a flipped byte may also be harmless
+
+
+def test_pickles_are_not_opened(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Python objects"):
+        read_images(save(tmp_path, x=X, y=Y.astype(object)))
+
+
+def test_what_is_a_table(tmp_path: Path) -> None:
+    assert not holds_images(save(tmp_path, x=X[:, 0, 0], y=Y))
+    assert not holds_images(save(tmp_path, a=X))
+    (tmp_path / "a.npz").write_bytes(b"nothing of the kind")
+    assert not holds_images(str(tmp_path / "a.npz"))
+    assert not holds_images(str(tmp_path / "b.npz"))
+
+
+def test_without_labels(tmp_path: Path) -> None:
+    path = save(tmp_path, x=X)
+    assert read_images(path, Reading(labelled=False)).targets is None
+
+
+def test_another_form(tmp_path: Path) -> None:
+    path = save(tmp_path, x=X, y=Y)
+    with pytest.raises(DataError, match=r"images of 4 x 5 pixels, expected 8 x 8: resize with"):
+        read_images(path, Reading(8, 8, 3))
+    assert read_images(path, Reading(8, 8, 1, resize=True)).pixels.shape == (6, 8, 8, 1)
+    grey = read_images(path, Reading(5, 4, 1)).pixels[..., 0]
+    np.testing.assert_allclose(grey, X @ [0.299, 0.587, 0.114], atol=1)
+    deep = save(tmp_path, x=np.zeros((6, 5, 4, 7)), y=Y)
+    assert read_images(deep).pixels.shape == (6, 5, 4, 7)
+    with pytest.raises(DataError, match="images of 7 channels, expected 3"):
+        read_images(deep, Reading(5, 4, 3))
+
+
+def test_labels_of_another_kind(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match="the labels are complex128"):
+        read_images(save(tmp_path, x=X, y=Y * 1j))

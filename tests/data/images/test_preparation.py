@@ -1,0 +1,123 @@
+"""Images made ready: parts, classes and statistics, and the same again for later images."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from chainrule.data.images import ImagePreparation, Images, prepare_images
+from chainrule.data.images.pixels import channel_scaling, normalise
+from chainrule.data.recipe import read_recipe
+from chainrule.errors import DataError, LabelError
+
+RNG = np.random.default_rng(0)
+
+
+def images(n: int = 60, classes: int = 3, test: int = 0, channels: int = 3) -> Images:
+    pixels = RNG.integers(0, 200, (n, 4, 5, channels)).astype(np.uint8)
+    return Images("set", pixels, np.arange(n) % classes, test=test)
+
+
+def test_statistics_are_those_of_the_training_part() -> None:
+    data = images()
+    preparation, parts = prepare_images(data, seed=3)
+    train = data.pixels[parts.split.train].astype(np.float64)
+    np.testing.assert_allclose(preparation.inputs.mean, train.mean(axis=(0, 1, 2)))
+    np.testing.assert_allclose(preparation.inputs.deviation, train.std(axis=(0, 1, 2)))
+    x, y = parts.arrays(parts.split.train)
+    assert x.dtype == np.float32
+    np.testing.assert_allclose(x.mean(axis=(0, 1, 2)), 0, atol=1e-6)
+    np.testing.assert_allclose(x.std(axis=(0, 1, 2)), 1, atol=1e-6)
+    np.testing.assert_array_equal(y, np.arange(60)[parts.split.train] % 3)
+
+
+def test_normalising_is_the_formula() -> None:
+    pixels = images().pixels
+    scaling = channel_scaling(pixels)
+    expected = (pixels - scaling.mean) / scaling.deviation
+    np.testing.assert_array_equal(normalise(pixels, scaling), expected.astype(np.float32))
+
+
+def test_a_constant_channel_is_centred() -> None:
+    pixels = np.full((4, 2, 2, 2), 77, np.uint8)
+    pixels[..., 1] = 0
+    scaling = channel_scaling(pixels)
+    assert scaling.deviation.tolist() == [1, 1]
+    assert not normalise(pixels, scaling).any()
+
+
+def test_black() -> None:
+    preparation, parts = prepare_images(images())
+    dark = Images("dark", np.zeros((1, 4, 5, 3), np.uint8))
+    np.testing.assert_array_equal(preparation.x(dark)[0, 0, 0], np.float32(preparation.black()))
+    assert parts.notes == ()
+
+
+def test_parts() -> None:
+    _, parts = prepare_images(images(60), validation=0.1, test=0.2)
+    assert [len(rows) for rows in (parts.split.train, parts.split.validation, parts.split.test)] == [42, 6, 12]
+    _, parts = prepare_images(images(60, test=20), validation=0.1, test=0.2)
+    assert [len(rows) for rows in (parts.split.train, parts.split.validation)] == [36, 4]
+    np.testing.assert_array_equal(parts.split.test, np.arange(40, 60))
+    _, parts = prepare_images(images(60, test=20), validation=0.1, test=0.0)
+    assert not len(parts.split.test)
+    assert len(parts.split.train) == 36
+
+
+def test_a_record_says_the_same() -> None:
+    preparation, _ = prepare_images(images())
+    again = read_recipe(json.loads(json.dumps(preparation.to_dict())))
+    assert isinstance(again, ImagePreparation)
+    assert again.to_dict() == preparation.to_dict()
+    data = images()
+    np.testing.assert_array_equal(again.x(data), preparation.x(data))
+    broken = preparation.to_dict() | {"input_shape": [4, 5, 1]}
+    with pytest.raises(ValueError, match="as many means"):
+        read_recipe(broken)
+
+
+def labelled(*targets: object, names: tuple[str, ...] = ()) -> Images:
+    kind = np.int64 if isinstance(targets[0], int) else object
+    pixels = np.zeros((len(targets), 1, 1, 1), np.uint8)
+    return Images("set", pixels, np.array(targets, kind), names=names)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (labelled(3, 3, 3), "all images show one class, 3"),
+        (labelled(0, 0, names=("cat", "dog")), "all images show one class, cat"),
+        (labelled(0, 1, 2, 3, 4), "5 different labels of 5 images are too many"),
+        (labelled(0, 1, 7, names=("cat", "dog")), "labels go from 0 to 7, expected 0 to 1"),
+        (Images("set", np.zeros((2, 1, 1, 1), np.uint8)), "what the images show is not known"),
+        (labelled(0, 1), "too few for a validation part"),
+    ],
+)
+def test_bad_targets(data: Images, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        prepare_images(data)
+
+
+def test_classes_of_later_images() -> None:
+    preparation, _ = prepare_images(labelled(*[0, 1, 2] * 20, names=("cat", "dog", "eel")))
+    assert preparation.y(labelled("eel", "cat")).tolist() == [2, 0]
+    assert preparation.y(labelled(1, 0, names=("eel", "dog"))).tolist() == [1, 2]
+    assert preparation.y(labelled(2, 0)).tolist() == [2, 0]  # numbers of named classes
+    numbered, _ = prepare_images(labelled(*[10, 20] * 20))
+    assert numbered.y(labelled(20, 10)).tolist() == [1, 0]
+    with pytest.raises(LabelError, match='"cart" is not one of the classes: did you mean "cat"'):
+        preparation.y(labelled("cart"))
+    with pytest.raises(LabelError, match='"3" is not one of the classes'):
+        preparation.y(labelled(3))
+    with pytest.raises(LabelError, match='"0" is not one of the classes'):
+        numbered.y(labelled(0))
+
+
+def test_fingerprints_tell_data_apart() -> None:
+    data = images()
+    other = Images("elsewhere", data.pixels.copy(), data.targets)
+    assert data.fingerprint() == other.fingerprint()
+    other.pixels[0, 0, 0, 0] ^= 1
+    assert data.fingerprint() != other.fingerprint()

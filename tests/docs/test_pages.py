@@ -1,0 +1,42 @@
+"""What the pages say to a newcomer holds: their links lead somewhere, their code runs, their commands exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks" / "README.md"]
+COMMANDS = ("train", "evaluate", "predict", "info", "warmup")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        assert re.match("https?://", link) or (page.parent / link).exists(), link
+
+
+def test_the_code_of_the_readme_runs(tmp_path: Path) -> None:
+    code = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(re.search(r"'accuracy': ([0-9.]+)", done.stdout)[1]) > 0.95
+    assert "instructions" in done.stdout
+    assert (tmp_path / "model.safetensors").exists()
+
+
+def test_commands_and_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        shell = "\n".join([*re.findall(r"```\n(.*?)```", text, re.S), *re.findall(r"`([^`\n]+)`", text)])
+        for command in re.findall(r"^chainrule (\w+)", shell, re.M):
+            assert command in COMMANDS, page
+        for target in re.findall(r"^make ([\w-]+)", shell, re.M):
+            assert f"\n{target}:" in makefile, page
+        for module in re.findall(r"BENCH=(\w+)", text):
+            assert (ROOT / "benchmarks" / f"{module}.py").exists(), page

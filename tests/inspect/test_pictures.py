@@ -1,0 +1,66 @@
+"""Pictures of networks for images are made, whatever they hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from chainrule.errors import ShapeError
+from chainrule.inspect.pictures import save_confusion, save_filters, save_samples, worst_mistakes
+
+RNG = np.random.default_rng(0)
+
+
+def is_png(path: Path) -> bool:
+    return path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("n", [1, 9, 100])
+def test_samples(tmp_path: Path, n: int, channels: int) -> None:
+    pixels = RNG.integers(0, 256, (n, 4, 5, channels)).astype(np.uint8)
+    probabilities = RNG.dirichlet(np.ones(3), n)
+    labels = RNG.integers(0, 3, n)
+    names = [f"{i}$x.png" for i in range(n)]
+    save_samples(pixels, probabilities, labels, ("a$b", "c_d", 7), tmp_path / "s.png", title="t", files=names)
+    assert is_png(tmp_path / "s.png")
+
+
+def test_samples_of_a_network_without_mistakes(tmp_path: Path) -> None:
+    save_samples(np.zeros((3, 1, 1, 1), np.uint8), np.eye(3), np.arange(3), "abc", tmp_path / "s.png")
+    assert is_png(tmp_path / "s.png")
+
+
+def test_the_worst_mistake_comes_first() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.99, 0.01], [0.2, 0.8]])
+    assert worst_mistakes(probabilities, np.array([1, 0, 1, 1])).tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize("classes", [1, 2, 25, 60])
+def test_confusion(tmp_path: Path, classes: int) -> None:
+    matrix = RNG.integers(0, 5, (classes, classes)) * 1.0
+    matrix[0] = 0  # a class that does not occur
+    save_confusion(matrix, [f"class {i}" for i in range(classes)], tmp_path / "c.png", "title")
+    assert is_png(tmp_path / "c.png")
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 3, 1, 6), (5, 5, 3, 16), (3, 3, 64, 100), (28, 28, 1, 20)])
+def test_filters(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    save_filters(RNG.normal(size=shape).astype(np.float32), tmp_path / "f.png")
+    save_filters(np.zeros(shape), tmp_path / "f.png")
+    assert is_png(tmp_path / "f.png")
+
+
+def test_arrays_that_do_not_fit(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    with pytest.raises(ShapeError, match=r"the matrix is \(2, 3\), expected \(2, 2\)"):
+        save_confusion(np.zeros((2, 3)), "ab", path)
+    with pytest.raises(ShapeError, match=r"the weight is \(2, 3\), expected \(kh, kw"):
+        save_filters(np.zeros((2, 3)), path)
+    with pytest.raises(ShapeError, match="expected"):
+        save_samples(np.zeros((2, 1, 1, 1), np.uint8), np.eye(3), np.arange(3), "abc", path)
+    assert not path.exists()
