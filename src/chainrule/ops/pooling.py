@@ -162,8 +162,9 @@ def max_pool2d(
 ) -> tuple[Array, Array]:
     """The largest element of each window of x (n, h, w, c), in each channel; NaN where a window holds one.
 
-    Padding counts as nothing. The number of the tap that was the first largest is saved for the gradient: to compare x
-    with y again reads three times as much and takes two to four times as long.
+    Padding counts as nothing. The number of the tap that was the first largest is saved for the gradient. To compare x
+    with y again instead reads three times as much for windows of 2 x 2. Tried with plain loops, that gradient took 2 to
+    4.3 times as long on 16 to 64 channels, 1.3 to 2.1 times for 3 x 3; with 6 channels it was the quicker one.
 
     y is (n, (h + 2p - d·(k - 1) - 1) / s + 1, ..., c), rounded down, or up with ceil_mode. Raises ShapeError for images
     smaller than the kernel, OptionError for settings without meaning.
