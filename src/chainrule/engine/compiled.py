@@ -70,14 +70,17 @@ class CompiledEngine:
         self._rows: dict[str, Array] = {}  # the same with all but the first axis made one
         self._signature: tuple[Any, ...] = ()
         self._programs: dict[tuple[Any, ...], _Bound] = {}
-        self._latest: Program | None = None
+        self._latest: _Bound | None = None
 
     @property
     def program(self) -> Program:
-        """The latest training program; raises OptionError before the first step."""
+        """The latest training program; raises OptionError before the first step.
+
+        Of programs for the same data it is that of the largest batch: an epoch's last batch may be smaller.
+        """
         if self._latest is None:
             raise OptionError("no program yet: it is traced from a batch's shape, so call step, gradients or fit first")
-        return self._latest
+        return self._latest.program
 
     def forget(self) -> None:
         """Drop every traced program, after a change of the model's structure."""
@@ -86,8 +89,7 @@ class CompiledEngine:
     def bind(
         self, x: Array, y: Array | None, weight: Array | None = None, augment: Augment | None = None
     ) -> None:  # fmt: skip
-        """The data set that `run` draws its batches from; row i of each array belongs to sample i. `augment` changes
-        the images of x (n, h, w, c) anew in each step."""
+        """The data set that `run` draws its batches from, row i of each array for sample i; `augment` changes images."""
         given = {"y": y, "weight": weight}
         self.data = {"x": np.ascontiguousarray(x, self.blocks.dtype)}
         self.data |= {role: self._contiguous(a) for role, a in given.items() if a is not None}
@@ -99,7 +101,7 @@ class CompiledEngine:
     def run(self, indices: Array, coefficients: Array, first_step: int) -> Array:
         """One training step per row of `indices`; answers the losses. Raises NonFiniteError before a bad update."""
         bound = self._bound("train", indices.shape[1])
-        self._latest = bound.program
+        self._show(bound)
         indices = np.ascontiguousarray(indices, np.int64)
         coefficients = np.ascontiguousarray(coefficients, np.float64)
         # A single step of a large model would lose up to a tenth by it; if it leaves too much, the next one stops.
@@ -131,7 +133,7 @@ class CompiledEngine:
         """The loss of one batch and the gradient of every parameter, without an update."""
         self.bind(x, y, weight)
         bound = self._bound("gradients", len(x))
-        self._latest = bound.program
+        self._show(bound)
         loss = np.zeros(1)
         bound.indices.point_at(np.arange(len(x), dtype=np.int64)[None])
         bound.results.point_at(loss)
@@ -160,6 +162,12 @@ class CompiledEngine:
         by_sample = None if weight is None else wrap(weight.astype(self.blocks.dtype, copy=False))
         return float(self.loss_function(wrap(output), wrap(target), by_sample).item())
 
+    def _show(self, bound: _Bound) -> None:
+        """Make it the program that users see, unless that is for a larger batch of the same data."""
+        shown = self._latest
+        if shown is None or shown.alike != bound.alike or shown.batch <= bound.batch:
+            self._latest = bound
+
     def _predict(self, bound: _Bound, indices: Array, result: Array) -> None:
         bound.indices.point_at(indices)
         bound.results.point_at(result)
@@ -178,7 +186,7 @@ class CompiledEngine:
         if key not in self._programs:
             while len(self._programs) >= MOST_PROGRAMS:  # each holds an arena of its own: the oldest goes
                 del self._programs[next(iter(self._programs))]
-            self._programs[key] = _Builder(self, kind, batch, self.data).build()
+            self._programs[key] = _Builder(self, kind, batch, self.data).build(key)
         bound = self._programs[key]
         for constant in bound.frozen:
             constant.refresh()
@@ -197,6 +205,7 @@ class _Bound:
 
     def __init__(
         self,
+        key: tuple[Any, ...],
         program: Program,
         gathers: dict[str, Kernel],
         output: Value,
@@ -205,6 +214,8 @@ class _Bound:
         assignments: range,
     ) -> None:
         self.program, self.output, self.frozen, self.assignments = program, output, frozen, assignments
+        kind, self.batch, data = key
+        self.alike = kind, data  # the same for programs that differ in their batch alone
         self.sources: dict[str, Slot] = {}
         slots = []
         counts: Counter[Kernel] = Counter()
@@ -239,7 +250,7 @@ class _Builder:
         self.assignments = range(0)  # which of the instructions
         self.row = View(allocate_buffer(16, np.dtype(np.float64), "state", "coefficients"), (16,))
 
-    def build(self) -> _Bound:
+    def build(self, key: tuple[Any, ...]) -> _Bound:
         graph = self._trace()
         fuse(graph)
         homes = {value: self.engine.blocks.parameter(name) for name, value in graph.parameters.items()}
@@ -270,7 +281,7 @@ class _Builder:
         program.recomputed = [v.name for v in again]
         result = (book.deliver, "target") if self.kind == "predict" else (book.record, "losses")
         frozen = [c for c in lowering.constants if isinstance(c.source, Parameter)]
-        return _Bound(program, self.gathers, graph.output, result, frozen, self.assignments)
+        return _Bound(key, program, self.gathers, graph.output, result, frozen, self.assignments)
 
     def _fitting(self, graph: Graph, homes: dict[Value, View], limit: int) -> Sequence[Value]:
         """The values to compute again so that a step takes at most `limit` bytes. Raises OptionError where none do."""
@@ -327,17 +338,12 @@ class _Builder:
         indices = View(Buffer(1, np.dtype(np.int64), "data", "indices", np.zeros(1, np.int64)), (1, 1))
         for role, value in graph.inputs.items():
             source = View(Buffer(1, value.dtype, "data", role, np.zeros(1, value.dtype)), (1, 1))
-            augment = self.engine.augment if role == "x" else None
-            if augment is not None:
-                call = gathering(augment, state, indices, source, homes[value])
-            else:
-                target = homes[value].reshape(self.batch, value.size // max(1, self.batch))
-                kernel = book.gather_labels if value.dtype.kind == "i" else book.gather
-                rows = max(1, book.GATHER_TILE // max(1, target.shape[1]))
-                call = kernel(blocks(self.batch, rows), state, indices, source, target, rows)
+            call, what = book.gathering(state, indices, source, homes[value]), "data[indices]"
+            if role == "x" and self.engine.augment is not None:
+                call = gathering(self.engine.augment, state, indices, source, homes[value])
+                what = formula(self.engine.augment, what)
             self.gathers[role] = call.kernel
-            images = "data[indices]" if augment is None else formula(augment, "data[indices]")
-            self._add(call, "batch", "gather", f"{role} = {images}")
+            self._add(call, "batch", "gather", f"{role} = {what}")
 
     def _update(self, lowering: Lowering) -> None:
         """Check the gradients, clip them where asked, give buffers their new values, and move the parameters."""
