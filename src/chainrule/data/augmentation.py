@@ -3,6 +3,8 @@
 What happens to a sample depends on (seed, step, its row in the data set, the place of the transformation in the list)
 alone, through Philox4x32-10: not on the batch around it, the engine or the number of workers. Evaluation sees the
 images as they are.
+
+Here is the definition, which the reference engine computes; `chainrule.ops.augmenting` does the same in programs.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chainrule.errors import DtypeError, OptionError, ShapeError
 from chainrule.native.philox import AUGMENT, MOST_TRANSFORMATIONS, philox, split
+from chainrule.ops.augmenting import CROP, CUT_OUT, FLIP, ROTATE, SHIFT, Change
 from chainrule.settings import flag, number, whole
 
 Array = NDArray[Any]
@@ -37,6 +40,10 @@ class Shift:
 
     def __post_init__(self) -> None:
         whole("Shift", "pixels", self.pixels)
+
+    @property
+    def change(self) -> Change:
+        return Change(SHIFT, self.pixels)
 
     def draw(self, words: Words, height: int, width: int) -> Whole:
         """The moves (n, 2), down and right."""
@@ -61,6 +68,10 @@ class Flip:
     def __post_init__(self) -> None:
         flag("Flip", "vertical", self.vertical)
 
+    @property
+    def change(self) -> Change:
+        return Change(FLIP, self.vertical)
+
     def draw(self, words: Words, height: int, width: int) -> NDArray[np.bool_]:
         """Which images are mirrored (n,)."""
         mirrored: NDArray[np.bool_] = uniform_whole(words[:, 0], 2) == 1
@@ -83,6 +94,10 @@ class Crop:
 
     def __post_init__(self) -> None:
         number("Crop", "least", self.least, above=0, most=1)
+
+    @property
+    def change(self) -> Change:
+        return Change(CROP, self.least)
 
     def draw(self, words: Words, height: int, width: int) -> Floats:
         """The windows (n, 3): top, left, and the share of the sides."""
@@ -112,6 +127,10 @@ class Rotate:
     def __post_init__(self) -> None:
         number("Rotate", "degrees", self.degrees, above=0, most=180)
 
+    @property
+    def change(self) -> Change:
+        return Change(ROTATE, self.degrees)
+
     def draw(self, words: Words, height: int, width: int) -> Floats:
         """Cosine and sine of the angles (n, 2)."""
         angle = math.radians(self.degrees) * (2 * uniform(words[:, 0]) - 1)
@@ -139,6 +158,10 @@ class CutOut:
 
     def __post_init__(self) -> None:
         whole("CutOut", "size", self.size)
+
+    @property
+    def change(self) -> Change:
+        return Change(CUT_OUT, self.size)
 
     def draw(self, words: Words, height: int, width: int) -> Whole:
         """The upper left corners (n, 2)."""
@@ -182,6 +205,11 @@ class Augmentation:
 
     def __repr__(self) -> str:
         return f"Augmentation({list(self.transformations)}, fill={self.fill.tolist()})"
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What a program does."""
+        return tuple(transformation.change for transformation in self.transformations)
 
     def check(self, x: Array) -> None:
         """ShapeError unless x is images (n, h, w, c) with as many channels as the fill; DtypeError unless of floats."""

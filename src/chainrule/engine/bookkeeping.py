@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from chainrule.native.kernel import Float1, Int, Int1, Int2, Real, Real1, Real2, kernel, real
+from chainrule.native.kernel import Call, Float1, Int, Int1, Int2, Real, Real1, Real2, blocks, kernel, real
 from chainrule.native.state import POSITION, STEP, STOP
+from chainrule.ops.record import View
 from chainrule.ops.updates import sure
 
 CHECK_TILE = 16384  # gradient elements looked at by one tile
@@ -41,6 +42,16 @@ def gather_labels(tile: Int, state: Int1, indices: Int2, source: Int2, target: I
         row, to = source[index[i]], target[i]
         for j in range(to.size):
             to[j] = row[j]
+
+
+def gathering(state: View, indices: View, source: View, target: View) -> Call:
+    """The call that gathers a batch of real numbers or labels."""
+    batch = target.shape[0]
+    flat = target.reshape(batch, target.size // max(1, batch))
+    rows = max(1, GATHER_TILE // max(1, flat.shape[1]))
+    return (gather_labels if target.dtype.kind == "i" else gather)(
+        blocks(batch, rows), state, indices, source, flat, rows
+    )
 
 
 @kernel

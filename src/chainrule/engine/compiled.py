@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -21,10 +22,11 @@ from chainrule.engine.moving import moved
 from chainrule.engine.program import Instruction, Program, Slot
 from chainrule.engine.recompute import choose, recomputing
 from chainrule.errors import OptionError, ShapeError
-from chainrule.native.kernel import Call, blocks
+from chainrule.native.kernel import Call, Kernel, blocks
 from chainrule.native.objects import tell
 from chainrule.native.state import LARGE, LOOK, SEED, WORDS
 from chainrule.native.workers import default_workers
+from chainrule.ops.augmenting import Augment, formula, gathering, signature
 from chainrule.ops.record import Array, Buffer, View
 from chainrule.ops.updates import TILE, Update
 
@@ -64,6 +66,7 @@ class CompiledEngine:
         self.state = View(allocate_buffer(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
         self.state.numpy()[SEED] = seed
         self.data: dict[str, Array] = {}
+        self.augment: Augment | None = None
         self._rows: dict[str, Array] = {}  # the same with all but the first axis made one
         self._signature: tuple[Any, ...] = ()
         self._programs: dict[tuple[Any, ...], _Bound] = {}
@@ -83,13 +86,17 @@ class CompiledEngine:
         """Drop every traced program, after a change of the model's structure."""
         self._programs.clear()
 
-    def bind(self, x: Array, y: Array | None, weight: Array | None = None) -> None:
-        """The data set that `run` draws its batches from; row i of each array belongs to sample i."""
+    def bind(
+        self, x: Array, y: Array | None, weight: Array | None = None, augment: Augment | None = None
+    ) -> None:  # fmt: skip
+        """The data set that `run` draws its batches from, row i of each array for sample i; `augment` changes images."""
         given = {"y": y, "weight": weight}
         self.data = {"x": np.ascontiguousarray(x, self.blocks.dtype)}
         self.data |= {role: self._contiguous(a) for role, a in given.items() if a is not None}
         self._rows = {role: _by_rows(a) for role, a in self.data.items()}
-        self._signature = tuple((role, a.shape[1:], a.dtype.char) for role, a in self.data.items())
+        self.augment = augment if augment is not None and augment.changes else None
+        shapes = tuple((role, a.shape[1:], a.dtype.char) for role, a in self.data.items())
+        self._signature = (shapes, signature(self.augment, self.blocks.dtype))
 
     def run(self, indices: Array, coefficients: Array, first_step: int) -> Array:
         """One training step per row of `indices`; answers the losses. Raises NonFiniteError before a bad update."""
@@ -200,7 +207,7 @@ class _Bound:
         self,
         key: tuple[Any, ...],
         program: Program,
-        roles: dict[str, np.dtype[Any]],
+        gathers: dict[str, Kernel],
         output: Value,
         result: Any,
         frozen: list[Constant],
@@ -210,12 +217,12 @@ class _Bound:
         kind, self.batch, data = key
         self.alike = kind, data  # the same for programs that differ in their batch alone
         self.sources: dict[str, Slot] = {}
-        counts = {book.gather: 0, book.gather_labels: 0}
-        for role, dtype in roles.items():
-            kernel = book.gather_labels if dtype.kind == "i" else book.gather
+        slots = []
+        counts: Counter[Kernel] = Counter()
+        for role, kernel in gathers.items():
             self.sources[role] = program.slot(kernel, "source", counts[kernel])
+            slots.append(program.slot(kernel, "indices", counts[kernel]))
             counts[kernel] += 1
-        slots = [program.slot(kernel, "indices", i) for kernel, count in counts.items() for i in range(count)]
         self.indices = _Together(slots)
         self.coefficients = program.slot(book.begin, "coefficients")
         self.results = program.slot(*result)
@@ -239,6 +246,7 @@ class _Builder:
         self.engine, self.kind, self.batch, self.data = engine, kind, batch, data
         self.dtype = engine.blocks.dtype
         self.instructions: list[Instruction] = []
+        self.gathers: dict[str, Kernel] = {}  # by what each input is gathered
         self.assignments = range(0)  # which of the instructions
         self.row = View(allocate_buffer(16, np.dtype(np.float64), "state", "coefficients"), (16,))
 
@@ -273,8 +281,7 @@ class _Builder:
         program.recomputed = [v.name for v in again]
         result = (book.deliver, "target") if self.kind == "predict" else (book.record, "losses")
         frozen = [c for c in lowering.constants if isinstance(c.source, Parameter)]
-        roles = {role: a.dtype for role, a in self.data.items()}
-        return _Bound(key, program, roles, graph.output, result, frozen, self.assignments)
+        return _Bound(key, program, self.gathers, graph.output, result, frozen, self.assignments)
 
     def _fitting(self, graph: Graph, homes: dict[Value, View], limit: int) -> Sequence[Value]:
         """The values to compute again so that a step takes at most `limit` bytes. Raises OptionError where none do."""
@@ -330,12 +337,13 @@ class _Builder:
         self._add(book.begin(1, state, coefficients, columns, self.row), "batch", "begin", "step = step + 1")
         indices = View(Buffer(1, np.dtype(np.int64), "data", "indices", np.zeros(1, np.int64)), (1, 1))
         for role, value in graph.inputs.items():
-            target = homes[value].reshape(self.batch, value.size // max(1, self.batch))
             source = View(Buffer(1, value.dtype, "data", role, np.zeros(1, value.dtype)), (1, 1))
-            kernel = book.gather_labels if value.dtype.kind == "i" else book.gather
-            rows = max(1, book.GATHER_TILE // max(1, target.shape[1]))
-            call = kernel(blocks(self.batch, rows), state, indices, source, target, rows)
-            self._add(call, "batch", "gather", f"{role} = data[indices]")
+            call, what = book.gathering(state, indices, source, homes[value]), "data[indices]"
+            if role == "x" and self.engine.augment is not None:
+                call = gathering(self.engine.augment, state, indices, source, homes[value])
+                what = formula(self.engine.augment, what)
+            self.gathers[role] = call.kernel
+            self._add(call, "batch", "gather", f"{role} = {what}")
 
     def _update(self, lowering: Lowering) -> None:
         """Check the gradients, clip them where asked, give buffers their new values, and move the parameters."""

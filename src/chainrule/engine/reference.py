@@ -18,6 +18,7 @@ from chainrule.autodiff.tensor import Tensor, wrap
 from chainrule.engine.checks import check_dtype, check_finite, check_loss, check_reached
 from chainrule.engine.moving import move
 from chainrule.errors import DtypeError, OptionError
+from chainrule.ops.augmenting import Augment
 from chainrule.ops.record import Array
 from chainrule.ops.updates import Update
 
@@ -54,6 +55,7 @@ class ReferenceEngine:
         self.states: list[Array] = [np.zeros_like(self.block) for _ in update.states]
         self._views: dict[str, Array] = {}
         self._data: tuple[Array, Array, Array | None] | None = None
+        self._augment: Augment | None = None
         self._adopt()
 
     @property
@@ -61,9 +63,10 @@ class ReferenceEngine:
         """Raises OptionError: there is no program."""
         raise OptionError('engine: the reference engine runs op by op and has no program: use engine="compiled"')
 
-    def bind(self, x: Array, y: Array, weight: Array | None = None) -> None:
-        """Take the data set that `run` draws its batches from: x (n, ...), y (n, ...), weight (n,) or None."""
-        self._data = (x, y, weight)
+    def bind(self, x: Array, y: Array, weight: Array | None = None, augment: Augment | None = None) -> None:
+        """Take the data set that `run` draws its batches from: x (n, ...), y (n, ...), weight (n,) or None. `augment`
+        changes the images of x (n, h, w, c) anew in each step."""
+        self._data, self._augment = (x, y, weight), augment
 
     def run(
         self, indices: NDArray[np.int64], coefficients: NDArray[np.float64], first_step: int
@@ -79,9 +82,11 @@ class ReferenceEngine:
         x, y, weight = self._data
         losses = np.empty(len(indices))
         for position, (rows, row) in enumerate(zip(indices, coefficients, strict=True)):
-            batch = (x[rows], y[rows], None if weight is None else weight[rows])
+            step, images = first_step + position, x[rows]
+            if self._augment is not None:
+                images = self._augment(images, self._seed, np.full(len(rows), step), rows)
             with buffers_kept(only_on_error=True):
-                losses[position] = self._step(batch, row, first_step + position)
+                losses[position] = self._step((images, y[rows], None if weight is None else weight[rows]), row, step)
         return losses
 
     def gradients(

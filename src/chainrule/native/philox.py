@@ -73,9 +73,13 @@ def philox_block(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> Any:
 
 @device
 def philox_round(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> Any:
-    """One round, on words in signed 64-bit integers: products wrap, so high halves are masked after the shift."""
-    p0 = c0 * M0
-    p1 = c2 * M1
-    c0 = ((p1 >> 32) & LOW) ^ c1 ^ (k0 & LOW)
-    c2 = ((p0 >> 32) & LOW) ^ c3 ^ (k1 & LOW)
-    return c0, p1 & LOW, c2, p0 & LOW
+    """One round, on words in signed 64-bit integers.
+
+    Products are unsigned: LLVM may take the highest bit of a signed one of positive numbers for 0.
+    """
+    p0 = np.uint64(c0) * np.uint64(M0)
+    p1 = np.uint64(c2) * np.uint64(M1)
+    half, low = np.uint64(32), np.uint64(LOW)
+    n0 = np.int64(p1 >> half) ^ c1 ^ (k0 & LOW)
+    n2 = np.int64(p0 >> half) ^ c3 ^ (k1 & LOW)
+    return n0, np.int64(p1 & low), n2, np.int64(p0 & low)

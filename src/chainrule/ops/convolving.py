@@ -34,7 +34,7 @@ from chainrule.ops.copying import zero
 from chainrule.ops.epilogue import Epilogue, arguments, finish
 from chainrule.ops.gemm import Scratch
 from chainrule.ops.panels import Job, Place, Windows, correlate_jobs, weight_jobs
-from chainrule.ops.record import Array, Buffer, View
+from chainrule.ops.record import View, constant
 from chainrule.ops.reducing import reduce, sum_parts
 from chainrule.ops.taps import Phase
 
@@ -275,20 +275,16 @@ def _tap_order(w: Windows) -> View:
         for i in down.taps
         for j in across.taps
     ]
-    return _constant(np.array(found, np.int64))
+    return constant(np.array(found, np.int64))
 
 
 def _table(parts: Iterable[Iterable[Job]]) -> Table:
     listed = [list(jobs) for jobs in parts]
     starts = np.cumsum([0, *map(len, listed)])
     jobs = np.array([job for part in listed for job in part], np.int64)
-    return _constant(jobs), _constant(starts)
-
-
-def _constant(array: Array) -> View:
-    return View(Buffer(array.size, array.dtype, "constant", "jobs", array.reshape(-1)), array.shape)
+    return constant(jobs), constant(starts)
 
 
 @functools.cache
 def _zeros(dtype: np.dtype[Any]) -> View:
-    return _constant(np.zeros(processor().panel(dtype), dtype))
+    return constant(np.zeros(processor().panel(dtype), dtype))

@@ -82,6 +82,11 @@ class View:
         return self.buffer.array[self.offset : self.offset + self.size].reshape(self.shape)
 
 
+def constant(array: Array) -> View:
+    """An array that a program only reads."""
+    return View(Buffer(array.size, array.dtype, "constant", "constant", array.reshape(-1)), array.shape)
+
+
 @dataclass(eq=False)
 class Rule:
     """One computation of an op: its forward pass, or the gradient for one input."""

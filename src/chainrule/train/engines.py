@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import OptionError
+from chainrule.ops.augmenting import Augment
 from chainrule.ops.record import Array
 from chainrule.settings import choice
 
@@ -19,7 +20,9 @@ class Engine(Protocol):
 
     @property
     def program(self) -> Any: ...
-    def bind(self, x: Array, y: Array, weight: Array | None = None) -> None: ...
+    def bind(
+        self, x: Array, y: Array, weight: Array | None = None, augment: Augment | None = None
+    ) -> None: ...  # fmt: skip
     def run(
         self, indices: NDArray[np.int64], coefficients: NDArray[np.float64], first_step: int
     ) -> NDArray[np.float64]: ...

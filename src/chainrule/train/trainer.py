@@ -37,7 +37,6 @@ from chainrule.train.structure import Known, structure
 
 Loss = Callable[..., Any]
 BLOCK = 256  # rows predicted in one call, or a multiple of it
-AUGMENTED = 4096  # samples made by augmentation at once
 
 
 class Trainer:
@@ -204,7 +203,8 @@ class Trainer:
         steps = np.arange(self.steps, self.steps + sum(map(len, batches)), dtype=np.int64)
         coefficients = self.optimizer.coefficients(steps + 1, self.rates(steps))
         losses, done = np.empty(len(steps)), 0
-        for rows in self._bind(data, batches):
+        self.engine.bind(data.x, data.y, data.weight, data.augment)  # anew: an observer may have bound other data
+        for rows in batches:
             part = slice(done, done + len(rows))
             try:
                 losses[part] = self.engine.run(rows, coefficients[part], self.steps)
@@ -233,24 +233,6 @@ class Trainer:
         augmentation = augment if isinstance(augment, Augmentation) else Augmentation(augment)
         augmentation.check(data.x)
         return replace(data, augment=augmentation)
-
-    def _bind(self, data: Data, batches: Sequence[Rows]) -> Iterator[Rows]:
-        """Give the engine the data that the batches are drawn from; augmented, a block of batches at a time.
-
-        Each time anew: an observer may have used the engine for other data.
-        """
-        if data.augment is None:
-            self.engine.bind(data.x, data.y, data.weight)
-            yield from batches
-            return
-        for rows in batches:
-            most = max(1, AUGMENTED // rows.shape[1])
-            for block in (rows[start : start + most] for start in range(0, len(rows), most)):
-                samples = block.ravel()
-                steps = np.repeat(self.steps + np.arange(len(block)), block.shape[1])
-                x = data.augment(data.x[samples], self.seed, steps, samples)
-                self.engine.bind(x, data.y[samples], None if data.weight is None else data.weight[samples])
-                yield np.arange(len(samples)).reshape(block.shape)
 
     def _predict(self, x: Array) -> Array:
         """Outputs of all rows, in calls of blocks that are over soon, so that Ctrl-C is answered."""
