@@ -1,0 +1,227 @@
+"""From a traced step to a program: batch, forward, loss, backward, update, and the places its data is put in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chainrule.autodiff.tape import symbol, tracing
+from chainrule.autodiff.tensor import Parameter, wrap
+from chainrule.engine import bookkeeping as book
+from chainrule.engine.checks import check_loss, check_reached
+from chainrule.engine.fuse import fuse
+from chainrule.engine.graph import Forward, Graph, Value, backward
+from chainrule.engine.lower import Constant, Lowering
+from chainrule.engine.memory import allocate_buffer, lifetimes, place
+from chainrule.engine.program import Instruction, Program, Slot
+from chainrule.engine.recompute import choose, recomputing
+from chainrule.errors import OptionError, ShapeError
+from chainrule.native.kernel import Call, Kernel, blocks
+from chainrule.native.objects import tell
+from chainrule.ops.augmenting import formula, gathering
+from chainrule.ops.record import Array, Buffer, View
+from chainrule.ops.updates import TILE
+
+if TYPE_CHECKING:
+    from chainrule.engine.compiled import CompiledEngine
+
+
+class BoundProgram:
+    """A program with the slots that are pointed at the data of each run."""
+
+    def __init__(
+        self,
+        key: tuple[Any, ...],
+        program: Program,
+        gathers: dict[str, Kernel],
+        output: Value,
+        result: Any,
+        frozen: list[Constant],
+        assignments: range,
+    ) -> None:
+        self.program, self.output, self.frozen, self.assignments = program, output, frozen, assignments
+        kind, self.batch, data = key
+        self.alike = kind, data  # the same for programs that differ in their batch alone
+        self.sources: dict[str, Slot] = {}
+        slots = []
+        counts: Counter[Kernel] = Counter()
+        for role, kernel in gathers.items():
+            self.sources[role] = program.slot(kernel, "source", counts[kernel])
+            slots.append(program.slot(kernel, "indices", counts[kernel]))
+            counts[kernel] += 1
+        self.indices = Together(slots)
+        self.coefficients = program.slot(book.begin, "coefficients")
+        self.results = program.slot(*result)
+
+
+class Together:
+    """Slots that always mean the same array."""
+
+    def __init__(self, slots: list[Slot]) -> None:
+        self.slots = slots
+
+    def point_at(self, array: Array) -> None:
+        for slot in self.slots:
+            slot.point_at(array)
+
+
+class Builder:
+    """Traces one step and puts its program together: batch, forward, loss, backward, update."""
+
+    def __init__(self, engine: CompiledEngine, kind: str, batch: int, data: dict[str, Array]) -> None:
+        self.engine, self.kind, self.batch, self.data = engine, kind, batch, data
+        self.dtype = engine.blocks.dtype
+        self.instructions: list[Instruction] = []
+        self.gathers: dict[str, Kernel] = {}  # by what each input is gathered
+        self.assignments = range(0)  # which of the instructions
+        self.row = View(allocate_buffer(16, np.dtype(np.float64), "state", "coefficients"), (16,))
+
+    def build(self, key: tuple[Any, ...]) -> BoundProgram:
+        graph = self._trace()
+        fuse(graph)
+        homes = {value: self.engine.blocks.parameter(name) for name, value in graph.parameters.items()}
+        homes |= {value: self.engine.blocks.gradient(name) for name, value in graph.gradients.items()}
+        homes |= {v: View(Buffer(v.size, v.dtype, "arena", v.name), v.shape) for v in graph.inputs.values()}
+        homes |= {v: self.engine.buffers.view(v.source) for v in graph.buffers if v.source is not None}
+        again: Sequence[Value] = ()
+        if self.engine.memory_limit is not None and self.kind != "predict":
+            again = self._fitting(graph, homes, self.engine.memory_limit)
+            graph = recomputing(graph, again)
+        self._batch(graph, homes)
+        lowering = Lowering(graph, self.dtype, homes, self.engine.state)
+        for phase in ("forward", "loss", "backward"):
+            for call, task in zip(lowering.calls, lowering.sources, strict=True):
+                if task.phase == phase:
+                    self._add(call, phase, task.label, task.formula)
+            if phase == "loss" and graph.loss is not None:
+                losses = View(Buffer(1, np.dtype(np.float64), "data", "losses", np.zeros(1)), (1,))
+                call = book.record(1, self.engine.state, lowering.view(graph.loss).reshape(1), losses)
+                self._add(call, phase, "record", "losses[step] = L", stops=self.kind == "train")
+        if self.kind == "train":
+            self._update(lowering)
+        if self.kind == "predict":
+            self._deliver(lowering.view(graph.output))
+        program = Program(
+            self.instructions, self.dtype, self.engine.state, self.engine.workers, self.engine.blocks.bytes
+        )
+        program.recomputed = [v.name for v in again]
+        result = (book.deliver, "target") if self.kind == "predict" else (book.record, "losses")
+        frozen = [c for c in lowering.constants if isinstance(c.source, Parameter)]
+        return BoundProgram(key, program, self.gathers, graph.output, result, frozen, self.assignments)
+
+    def _fitting(self, graph: Graph, homes: dict[Value, View], limit: int) -> Sequence[Value]:
+        """The values to compute again so that a step takes at most `limit` bytes. Raises OptionError where none do."""
+
+        def peak(graph: Graph) -> int:
+            calls = Lowering(graph, self.dtype, homes, self.engine.state).calls
+            return self.engine.blocks.bytes + place(lifetimes(calls))
+
+        choice = choose(graph, limit, peak)
+        if choice.peak > limit:
+            raise OptionError(
+                f"memory_limit = {limit:,} bytes: a step on {self.batch} samples takes {choice.peak:,} at least, "
+                f"{self.engine.blocks.bytes:,} of them parameters, gradients and optimizer states: raise the limit or "
+                "make the batch smaller"
+            )
+        if choice.values:
+            again = f"{len(choice.values)} value{'s are' if len(choice.values) > 1 else ' is'} computed again"
+            tell(f"a step on {self.batch} samples takes {choice.peak:,} of {limit:,} bytes of memory: {again}")
+        return choice.values
+
+    def _trace(self) -> Graph:
+        symbols = {role: symbol((self.batch, *a.shape[1:]), a.dtype, role) for role, a in self.data.items()}
+        with tracing() as tape:
+            output = self.engine.forward(symbols["x"])
+            forward_nodes = len(tape.nodes)
+            loss = None
+            if self.kind != "predict":
+                loss = check_loss(self.engine.loss_function(output, symbols["y"], symbols.get("weight")))
+        if self.kind == "predict" and (not output.shape or output.shape[0] != self.batch):
+            raise ShapeError(
+                f"the model's output has shape {output.shape}: its first axis must be the {self.batch} samples"
+            )
+        steps = Forward(self.engine.blocks.tensors, symbols)
+        steps.add(tape.nodes[:forward_nodes], "forward")
+        steps.add(tape.nodes[forward_nodes:], "loss")
+        graph = Graph(steps.tasks, steps.inputs, steps.parameters, steps.value(output))
+        if loss is not None:
+            graph.loss = steps.value(loss)
+            seed = Value(loss.shape, self.dtype, "one", "constant", wrap(np.ones(loss.shape, self.dtype)))
+            backward(steps, graph, loss, seed)
+            check_reached(bool(graph.gradients))
+        if self.kind == "train":
+            graph.assigned = steps.assigned(tape)
+        graph.buffers = steps.buffers
+        graph.put_off_assignments()
+        return graph
+
+    def _batch(self, graph: Graph, homes: dict[Value, View]) -> None:
+        """Begin the step and gather its batch."""
+        state = self.engine.state
+        coefficients = View(Buffer(16, np.dtype(np.float64), "data", "coefficients", np.zeros(16)), (16,))
+        columns = len(self.engine.update.columns) if self.kind == "train" else 0
+        self._add(book.begin(1, state, coefficients, columns, self.row), "batch", "begin", "step = step + 1")
+        indices = View(Buffer(1, np.dtype(np.int64), "data", "indices", np.zeros(1, np.int64)), (1, 1))
+        for role, value in graph.inputs.items():
+            source = View(Buffer(1, value.dtype, "data", role, np.zeros(1, value.dtype)), (1, 1))
+            call, what = book.gathering(state, indices, source, homes[value]), "data[indices]"
+            if role == "x" and self.engine.augment is not None:
+                call = gathering(self.engine.augment, state, indices, source, homes[value])
+                what = formula(self.engine.augment, what)
+            self.gathers[role] = call.kernel
+            self._add(call, "batch", "gather", f"{role} = {what}")
+
+    def _update(self, lowering: Lowering) -> None:
+        """Check the gradients, clip them where asked, give buffers their new values, and move the parameters."""
+        engine, owned = self.engine, self.engine.blocks
+        whole = (owned.size,)
+        gradient, parameter = View(owned.gradients, whole), View(owned.parameters, whole)
+        tiles, size = blocks(owned.size, book.CHECK_TILE), book.CHECK_TILE
+        if engine.clip_value is not None or engine.clip_norm is not None:
+            call = book.check(tiles, engine.state, gradient, size, flops=2.0 * owned.size)
+            self._add(call, "update", "check", "stop unless g is finite", stops=True)
+        if engine.clip_value is not None:
+            call = book.clip_by_value(tiles, gradient, engine.clip_value, size, flops=2.0 * owned.size)
+            self._add(call, "update", "clip_by_value", "g = min(max(g, -c), c)")
+        if engine.clip_norm is not None:
+            partial = View(allocate_buffer(tiles, np.dtype(np.float64), "state", "squares"), (tiles,))
+            call = book.squares(tiles, gradient, partial, size, flops=2.0 * owned.size)
+            self._add(call, "update", "squares", "Σg² of each tile")
+            call = book.clip_by_norm(tiles, gradient, partial, engine.clip_norm, size, flops=1.0 * owned.size)
+            self._add(call, "update", "clip_by_norm", "g = g·min(1, c/‖g‖)")
+        update, row = engine.update, View(self.row.buffer, (len(engine.update.columns),))
+        states = [View(owned.states[name], whole) for name in update.states]
+        several, divisors = owned.size > TILE or bool(lowering.graph.assigned), update.divisors
+        if several:  # else the update's kernel checks for itself
+            checked = (parameter, gradient, row, divisors, engine.state, size)
+            call = book.check_update(tiles, *checked, flops=2.0 * owned.size)
+            self._add(call, "update", "check", "stop unless the update is sure to be finite", stops=True)
+            divisors = -1
+        self._assign(lowering)  # before the update: new values of buffers may depend on the old parameters
+        operands = (parameter, gradient, *states, row, divisors, engine.state)
+        call = update.kernel(blocks(owned.size, TILE), *operands, flops=update.flops * owned.size)
+        self._add(call, "update", update.name, update.formula, stops=not several)
+
+    def _assign(self, lowering: Lowering) -> None:
+        """Give buffers their new values."""
+        first = len(self.instructions)
+        for call, task in zip(lowering.calls, lowering.sources, strict=True):
+            if task.phase == "update":
+                self._add(call, "update", task.label, task.formula)
+        for call in lowering.assignments:
+            self._add(call, "update", "assign", "buffer = new value")
+        self.assignments = range(first, len(self.instructions))
+
+    def _deliver(self, output: View) -> None:
+        columns = output.size // self.batch
+        target = View(Buffer(1, self.dtype, "data", "predictions", np.zeros(1, self.dtype)), (1, 1))
+        rows = max(1, book.GATHER_TILE // max(1, columns))
+        result = output.reshape(self.batch, columns)
+        call = book.deliver(blocks(self.batch, rows), self.engine.state, result, target, rows)
+        self._add(call, "result", "deliver", "predictions[rows] = y")
+
+    def _add(self, call: Call, phase: str, name: str, formula: str, stops: bool = False) -> None:
+        self.instructions.append(Instruction(call, phase, name, formula, stops))
