@@ -88,31 +88,35 @@ def convolve(
 ) -> None:  # fmt: skip
     """One part of the table for `batch` images, a panel of columns after the other.
 
-    With `lanes` channels do not mix: a column of C has its own column of A. `sums` gets the column sums of B's images
-    (the gradient of a bias).
+    With `lanes` channels do not mix: a column of C has its own column of A. Then all panels pass over a piece of the
+    image before its next piece; else a panel of the weight stays in cache for the whole image. `sums` gets the column
+    sums of B's images (the gradient of a bias).
     """
     parts = starts.size - 1
     part = tile % parts
     first = tile // parts * batch
     count = min(batch, images - first)
     c_first = tile // parts * c_batch
-    for left in range(0, columns, width):
-        wide = min(width, columns - left)
+    sweep = columns if lanes else width
+    for start in range(0, columns, sweep):
+        stop = min(columns, start + sweep)
         for group in range(groups):
-            at = group * columns + left
-            if sums and part == 0:
+            for left in range(start, stop if sums and part == 0 else start, width):
+                at = group * columns + left
                 panel(
                     1, 1, count * (b_image // (groups * columns)), one, 0, 0, 0, advance(b, first * b_image + at),
-                    groups * columns, 0, advance(sums, tile // parts * groups * columns + at), 0, 0, 0, wide,
+                    groups * columns, 0, advance(sums, tile // parts * groups * columns + at), 0, 0, 0,
+                    min(width, stop - left),
                 )  # fmt: skip
             for image in range(count):
                 for number in range(starts[part], starts[part + 1]):
-                    if image == 0 or jobs[number, KIND] == 0:
+                    for left in range(start, stop if image == 0 or jobs[number, KIND] == 0 else start, width):
+                        at = group * columns + left
                         run_job(
                             jobs[number], advance(a, (first + image) * a_image + group * a_group + left * lanes),
                             advance(b, (first + image) * b_image + at), advance(c, c_first + image * c_image + at),
-                            advance(bias, at), add + (1 if image > 0 and c_image == 0 else 0), zeros, wide, count,
-                            lanes,
+                            advance(bias, at), add + (1 if image > 0 and c_image == 0 else 0), zeros,
+                            min(width, stop - left), count, lanes,
                         )  # fmt: skip
     if span:
         for image in range(count):
