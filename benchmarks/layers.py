@@ -2,8 +2,9 @@
 
 Forward pass, input gradient and weight gradient of each layer, as programs of one rule, with one worker and with two;
 oneDNN runs channels last in processes of its own, with one thread, and with the better of one and two. Runs alternate;
-medians count, or another quantile, the same for both. Flops are those of whole windows, also where they reach over the edge. Answers a table and
-`benchmarks/results/<date>-layers.json`. CHAINRULE_BENCH_PYTHON names the interpreter that has torch.
+medians count, or another quantile, the same for both. Flops are those of whole windows, also where they reach over the
+edge. Answers a table and `benchmarks/results/<date>-layers.json`. CHAINRULE_BENCH_PYTHON names the interpreter that has
+torch.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def main(arguments: list[str] | None = None) -> None:
             rival.close()
     if not options.only:
         path = options.out / f"{time.strftime('%Y-%m-%d')}-layers.json"
-        path.write_text(json.dumps({"machine": report.machine(2), "quantile": options.quantile, "GFLOP/s": record}, indent=1) + "\n")
+        path.write_text(
+            json.dumps({"machine": report.machine(2), "quantile": options.quantile, "GFLOP/s": record}, indent=1) + "\n"
+        )
         print(f"written: {path}")
 
 
@@ -94,7 +97,10 @@ def measure(
             seconds.setdefault(("ours", number), []).append(spent)
             theirs = rivals[number].seconds(layer, rule, max(1, repeats * number))
             seconds.setdefault(("oneDNN", number), []).append(theirs)
-    rates = {f"{who} {number}": flops / np.quantile(times, options.quantile) * 1e-9 for (who, number), times in seconds.items()}
+    rates = {
+        f"{who} {number}": flops / np.quantile(times, options.quantile) * 1e-9
+        for (who, number), times in seconds.items()
+    }
     rates["oneDNN 2"] = max(rates["oneDNN 1"], rates["oneDNN 2"])
     return rates
 

@@ -66,6 +66,30 @@ def whole(place: str, name: str, value: Any, *, least: int | None = 1) -> int:
     return result
 
 
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def memory(place: str, name: str, value: Any) -> int:
+    """`value` in bytes: a whole number of at least 1, or a text such as "200 MB" (10⁶ bytes) or "1.5GiB" (2³⁰).
+
+    Raises OptionError for anything else.
+
+    >>> memory("Trainer", "memory_limit", "200MB")
+    200000000
+    """
+    if not isinstance(value, str):
+        return whole(place, name, value)
+    digits = value.strip().rstrip("BKMGIbkmgi ")
+    unit = value.strip()[len(digits) :].strip().upper()
+    try:
+        result = int(float(digits) * UNITS[unit])
+    except (KeyError, ValueError, OverflowError):
+        result = 0
+    if result < 1:
+        raise OptionError(f"{place}: {name} is {value!r}, expected bytes, or a size such as 200MB or 1.5GiB")
+    return result
+
+
 def choice(place: str, name: str, value: Any, allowed: tuple[str, ...]) -> str:
     """`value` if it is one of `allowed`; raises OptionError that lists them.
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import chainrule as cr
+from chainrule import nn, optim
 from chainrule.autodiff import functions as fn
 from chainrule.autodiff.tensor import Parameter, Tensor
 from chainrule.engine.compiled import CompiledEngine
@@ -82,3 +84,27 @@ def test_no_more_is_computed_again_than_the_limit_asks_for() -> None:
 def test_a_limit_below_what_is_possible_says_what_is() -> None:
     with pytest.raises(OptionError, match=r"memory_limit = 10,000 bytes: a step on 256 samples takes [\d,]+ at least"):
         train(fn.gelu, 10_000)
+
+
+def test_a_trainer_says_what_it_chose(capfd: pytest.CaptureFixture[str]) -> None:
+    model = nn.Sequential(*(layer for _ in range(20) for layer in (nn.Linear(8, 8), nn.GELU())))
+    x = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
+    free = cr.Trainer(model, nn.MSELoss(), optim.Adam())
+    free.step(x, x)
+    trainer = cr.Trainer(model, nn.MSELoss(), optim.Adam(), memory_limit=f"{0.6 * free.program.peak_bytes / 1e6} MB")
+    capfd.readouterr()
+    trainer.step(x, x)
+    said = capfd.readouterr().err
+    assert f"bytes of memory: {len(trainer.program.recomputed)} values are computed again" in said
+    assert f"takes {trainer.program.peak_bytes:,} of " in said
+
+
+def test_the_reference_engine_plans_no_memory() -> None:
+    with pytest.raises(OptionError, match=r'memory_limit needs engine="compiled"'):
+        cr.Trainer(nn.Linear(2, 2), nn.MSELoss(), optim.Adam(), engine="reference", memory_limit=1000)
+
+
+@pytest.mark.parametrize("limit", [0, -5, 2.5, "", "MB", "ten MB", "5 TB", "nan", "-1GB", True])
+def test_a_limit_is_a_size(limit: Any) -> None:
+    with pytest.raises(OptionError, match="Trainer: memory_limit is"):
+        cr.Trainer(nn.Linear(2, 2), nn.MSELoss(), optim.Adam(), memory_limit=limit)

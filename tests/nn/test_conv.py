@@ -77,9 +77,13 @@ def test_both_engines_train_a_small_network_alike():
 
     def losses(engine):
         cr.seed(1)
+        body = nn.Sequential(
+            nn.Conv2d(8, 8, 3, padding="same"), nn.Sigmoid(), nn.Conv2d(8, 8, (2, 3), padding="same", groups=2)
+        )  # fmt: skip
         model = nn.Sequential(
-            nn.Conv2d(2, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2, groups=8), nn.Tanh(),
-            nn.ConvTranspose2d(8, 4, 2), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3),
+            nn.Conv2d(2, 8, 3, padding=1), nn.ReLU(), nn.Residual(body), nn.ReLU(),
+            nn.Conv2d(8, 8, 3, stride=2, groups=8), nn.Tanh(), nn.ConvTranspose2d(8, 4, 2), nn.ReLU(),
+            nn.Flatten(), nn.Linear(64, 3),
         )  # fmt: skip
         trainer = cr.Trainer(model, loss=nn.CrossEntropyLoss(), optimizer=optim.SGD(lr=0.05), engine=engine)
         return [trainer.step(images, labels) for _ in range(5)]

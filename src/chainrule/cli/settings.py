@@ -15,7 +15,7 @@ from chainrule.data.gaps import POLICIES
 from chainrule.data.names import nearest, suggestion
 from chainrule.data.target import TASKS
 from chainrule.errors import FileError, OptionError
-from chainrule.settings import choice, number, whole
+from chainrule.settings import choice, memory, number, whole
 
 Check: TypeAlias = Callable[[str, Any], Any]
 
@@ -43,6 +43,10 @@ def _number(**bounds: float) -> Check:
 
 def _count(least: int) -> Check:
     return lambda name, value: whole("train", name, value, least=least)
+
+
+def _memory(name: str, value: Any) -> int:
+    return memory("train", name, value)
 
 
 def _seed(name: str, value: Any) -> int:
@@ -147,6 +151,12 @@ class Settings:
     clip_norm: float | None = _setting(None, _number(above=0), "Longest gradient allowed", float)
     seed: int = _setting(0, _seed, "Of the split, the initial weights, the shuffling and dropout", int)
     threads: int | None = _setting(None, _count(1), "Threads; the result does not depend on them", int, "Run")
+    memory_limit: int | None = _setting(
+        None,
+        _memory,
+        "Most memory of a step, as in 200MB; values are computed again where it would take more",
+        panel="Run",
+    )
     engine: str = _setting("compiled", _choice(ENGINES), "compiled, or reference: slow and readable", panel="Run")
     out: str = _setting("runs", _text, "Folder in which the run's own folder is made", panel="Run")
     name: str | None = _setting(None, _text, "Name of the run; the data's name otherwise", panel="Run")

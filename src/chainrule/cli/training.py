@@ -61,6 +61,7 @@ def make_trainer(settings: Settings, preparation: Recipe, rows: int) -> tuple[nn
         clip_norm=settings.clip_norm,
         seed=settings.seed,
         threads=settings.threads,
+        memory_limit=settings.memory_limit,
         engine=settings.engine,
     )
     return model, trainer

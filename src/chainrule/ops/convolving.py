@@ -21,6 +21,7 @@ from chainrule.native.kernel import (
     Int2,
     Pointer,
     Real,
+    Real1,
     Span,
     advance,
     blocks,
@@ -29,9 +30,9 @@ from chainrule.native.kernel import (
 )
 from chainrule.native.machine import processor
 from chainrule.native.matrix import lane_panel, panel
-from chainrule.ops.copying import Walk, copy, zero
+from chainrule.ops.copying import zero
 from chainrule.ops.epilogue import Epilogue, arguments, finish
-from chainrule.ops.gemm import Scratch, column_sums, rows
+from chainrule.ops.gemm import Scratch
 from chainrule.ops.panels import Job, Place, Windows, correlate_jobs, weight_jobs
 from chainrule.ops.record import Array, Buffer, View
 from chainrule.ops.reducing import reduce, sum_parts
@@ -40,6 +41,8 @@ from chainrule.ops.taps import Phase
 Table: TypeAlias = tuple[View, View]  # the jobs, and where those of each part of an image begin
 
 TILES = 16  # groups of images, times bands of rows where there are fewer images
+PIXELS = 64  # of dy that a weight gradient takes at a time: they stay in the first-level cache for all rows of C
+SQUARE = 16  # columns that are transposed together: their cache lines are met again in the next row
 BAND = 4  # rows of a band, at least
 (
     KIND, REPEATS, ROWS, OUTER, INNER, A, A_STEP, A_ROW, A_COL, A_OUTER, B, B_STEP, B_ROW, B_OUTER, C, C_STEP, C_ROW,
@@ -80,12 +83,13 @@ def run_job(
 def convolve(
     tile: Int, jobs: Int2, starts: Int1, images: Int, batch: Int, a: Pointer, a_image: Int, a_group: Int, b: Pointer,
     b_image: Int, c: Pointer, c_batch: Int, c_image: Int, groups: Int, columns: Int, width: Int, lanes: Int, bias:
-    Pointer, add: Int, zeros: Pointer, part_size: Int, span: Span, other: Pointer, p0: Real, p1: Real, after: Span,
-    another: Pointer, q0: Real, q1: Real,
+    Pointer, add: Int, zeros: Pointer, sums: Pointer, one: Pointer, part_size: Int, span: Span, other: Pointer,
+    p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
 ) -> None:  # fmt: skip
     """One part of the table for `batch` images, a panel of columns after the other.
 
-    With `lanes` channels do not mix: a column of C has its own column of A.
+    With `lanes` channels do not mix: a column of C has its own column of A. `sums` gets the column sums of B's images
+    (the gradient of a bias).
     """
     parts = starts.size - 1
     part = tile % parts
@@ -96,6 +100,11 @@ def convolve(
         wide = min(width, columns - left)
         for group in range(groups):
             at = group * columns + left
+            if sums and part == 0:
+                panel(
+                    1, 1, count * (b_image // (groups * columns)), one, 0, 0, 0, advance(b, first * b_image + at),
+                    groups * columns, 0, advance(sums, tile // parts * groups * columns + at), 0, 0, 0, wide,
+                )  # fmt: skip
             for image in range(count):
                 for number in range(starts[part], starts[part + 1]):
                     if image == 0 or jobs[number, KIND] == 0:
@@ -110,6 +119,19 @@ def convolve(
             at = c_first + image * c_image + part * part_size
             size = min(part_size, c_image - part * part_size)
             finish(c, at, size, span, other, p0, p1, after, another, q0, q1)
+
+
+@kernel
+def turn(tile: Int, target: Real1, source: Real1, order: Int1, inputs: Int, outputs: Int, groups: Int) -> None:
+    """Tap `order[tile]` of a weight (inputs/groups, outputs), transposed within each group, as tap `tile`."""
+    deep, wide = inputs // groups, outputs // groups
+    to = target[tile * deep * outputs : (tile + 1) * deep * outputs]
+    tap = source[order[tile] * deep * outputs : (order[tile] + 1) * deep * outputs]
+    for group in range(groups):
+        for left in range(0, deep, SQUARE):
+            for o in range(wide):
+                for c in range(left, min(deep, left + SQUARE)):
+                    to[(o * groups + group) * deep + c] = tap[c * outputs + group * wide + o]
 
 
 def correlate(
@@ -128,9 +150,9 @@ def spread(
 
     It is a convolution of dy for each phase of input pixels with the taps that reach them, turned around.
     """
-    packed = scratch(w.size)
+    packed, order = scratch(w.size), _tap_order(windows)
     return [
-        *_turn(packed, w, windows),
+        turn(order.size, packed, w.flat(), order, windows.inputs, windows.outputs, windows.groups),
         *_call(_spread_table, dy, packed, dx, windows, turned(windows), bias, add, epilogue),
     ]
 
@@ -148,7 +170,7 @@ def _call(
     if not c.size:
         return []
     images, height = c.shape[:2]
-    batch = blocks(images, TILES)
+    batch = _batch(windows, images)
     band = max(min(height, BAND), blocks(height, blocks(TILES, images)))
     jobs, starts = table(windows, batch, band)
     a_image, c_image = a.size // images, c.size // images
@@ -157,7 +179,7 @@ def _call(
         convolve(
             (starts.size - 1) * blocks(images, batch), jobs, starts, images, batch, a, a_image, a_group, b, 0,
             c, batch * c_image, c_image, groups, columns, processor().panel(c.dtype), lanes, bias, int(add),
-            _zeros(c.dtype), band * c_image // height, *arguments(epilogue), flops=images * windows.flops,
+            _zeros(c.dtype), None, None, band * c_image // height, *arguments(epilogue), flops=images * windows.flops,
         )
     ]  # fmt: skip
 
@@ -169,23 +191,25 @@ def weigh(
 
     Groups of images give partial sums, which are added in their order.
     """
-    calls = column_sums(sums, rows(dy), one, scratch) if sums else []
     if not (dy.size and dw.size):
-        return [*calls, *zero(dw)]
+        return [*zero(dw), *(zero(sums) if sums else [])]
     images = x.shape[0]
-    batch = blocks(images, TILES)
+    batch, jobs, starts = _weight_table(windows, images)
     parts = blocks(images, batch)
     partial = dw if parts == 1 else scratch(parts * dw.size)
+    partial_sums = sums if parts == 1 or not sums else scratch(parts * sums.size)
     a_group, groups, columns, lanes = _channels(windows)
-    jobs, starts = _weight_table(windows, batch)
-    calls.append(
+    calls = [
         convolve(
             (starts.size - 1) * parts, jobs, starts, images, batch, x, x.size // images, a_group, dy,
             dy.size // images, partial, dw.size, 0, groups, columns, processor().panel(dw.dtype), lanes, None, 0,
-            _zeros(dw.dtype), 0, *arguments(()), flops=images * windows.flops,
+            _zeros(dw.dtype), partial_sums, one, 0, *arguments(()), flops=images * windows.flops,
         )
-    )  # fmt: skip
-    return calls if parts == 1 else [*calls, *reduce(sum_parts, dw, partial.reshape(parts, dw.size), (0,), scratch)]
+    ]  # fmt: skip
+    for whole, part in ((dw, partial), (sums, partial_sums)):
+        if whole and part and parts > 1:
+            calls += reduce(sum_parts, whole, part.reshape(parts, whole.size), (0,), scratch)
+    return calls
 
 
 def _channels(w: Windows) -> tuple[int, int, int, int]:
@@ -219,8 +243,17 @@ def _spread_table(w: Windows, batch: int, band: int) -> Table:
 
 
 @functools.lru_cache(1024)
-def _weight_table(w: Windows, batch: int) -> Table:
-    return _table([weight_jobs(w, i, batch) for i in range(w.down.taps)])
+def _weight_table(w: Windows, images: int) -> tuple[int, View, View]:
+    """How many images a tile takes, and the table: a part for each row of taps, as partial sums are large."""
+    band, taps = blocks(PIXELS, w.across.out), range(w.down.taps)
+    parts = [taps] if w.depthwise else [range(i, i + 1) for i in taps]
+    batch = _batch(w, images, len(parts))
+    return batch, *_table(weight_jobs(w, part, batch, band) for part in parts)
+
+
+def _batch(w: Windows, images: int, parts: int = 1) -> int:
+    """How many images a tile takes; one where channels are by themselves, whose panels are walked on each image."""
+    return 1 if w.depthwise else blocks(images, blocks(TILES, parts))
 
 
 def _phases(w: Windows) -> Iterator[tuple[Phase, Phase, int]]:
@@ -232,22 +265,17 @@ def _phases(w: Windows) -> Iterator[tuple[Phase, Phase, int]]:
             weight += len(down.taps) * len(across.taps) * w.tap
 
 
-def _turn(packed: View, w: View, windows: Windows) -> list[Call]:
-    """The calls that lay out the weight by phases, each tap transposed: (outputs/groups, inputs)."""
-    outputs, inputs = windows.outputs // windows.groups, windows.inputs // windows.groups
-    line = windows.across.taps * windows.tap
-    calls = []
-    for down, across, start in _phases(windows):
-        if not (down.taps and across.taps):
-            continue
-        shape = (len(down.taps), len(across.taps), windows.groups, outputs, inputs)
-        to = Walk((len(across.taps) * windows.tap, windows.tap, inputs, windows.inputs, 1), start)
-        at = Walk(
-            (down.taps.step * line, across.taps.step * windows.tap, outputs, 1, windows.outputs),
-            down.taps[0] * line + across.taps[0] * windows.tap,
-        )
-        calls += copy(packed, w, shape, to, at)
-    return calls
+@functools.lru_cache(1024)
+def _tap_order(w: Windows) -> View:
+    """The numbers of the taps in the order of the phases."""
+    found = [
+        i * w.across.taps + j
+        for down in w.down.spread()
+        for across in w.across.spread()
+        for i in down.taps
+        for j in across.taps
+    ]
+    return _constant(np.array(found, np.int64))
 
 
 def _table(parts: Iterable[Iterable[Job]]) -> Table:

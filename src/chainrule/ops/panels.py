@@ -15,7 +15,7 @@ from chainrule.native.machine import processor
 from chainrule.ops.taps import Axis, Run
 
 EACH, AS_ROWS, AS_OUTER = 0, 1, 2  # what the images of a tile are to a job: rounds of it, its rows, its outer loop
-FEW = 200  # terms: sums shorter than this go over all images of a tile, so that C is loaded less often
+ROWS_OF_B = 192  # 128 bytes each: so many stay in the first-level cache beside what is read of A
 
 
 class Job(NamedTuple):
@@ -96,7 +96,7 @@ class Place(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """How a window is summed: where in A and B it starts, and two loops."""
+    """How a window is summed: where in A and B it starts, and two loops; `row` is the row of taps it is limited to."""
 
     a: int = 0
     b: int = 0
@@ -106,32 +106,44 @@ class Terms(NamedTuple):
     a_outer: int = 0
     b_outer: int = 0
     add: int = 0
+    row: int = 0
 
 
-def correlate_jobs(w: Windows, place: Place, start: int, stop: int, batch: int) -> Iterator[Job]:
-    """The panels of output rows start .. stop - 1, for tiles of `batch` images."""
+def correlate_jobs(w: Windows, place: Place, start: int, stop: int, batch: int) -> list[Job]:
+    """The panels of output rows start .. stop - 1, for tiles of `batch` images.
+
+    One row of taps after the other where a whole panel of the weight would not stay in the first-level cache.
+    """
+    jobs: list[tuple[int, Job]] = []
     for down in w.down.runs(start, stop):
         for across in w.across.runs():
             for terms in _terms(w, down, across):
-                yield from _panels(w, place, down, across, batch, terms)
+                jobs += [(terms.row, job) for job in _panels(w, place, down, across, batch, terms)]
+    return [job for _, job in sorted(jobs, key=lambda pair: pair[0])]
 
 
 def _terms(w: Windows, down: Run, across: Run) -> Iterator[Terms]:
-    """One for a region whose rows of taps are stretches of memory; else one for each row of taps."""
+    """The sums of a region: one, or one for each row of taps."""
     high, wide = down.last - down.first, across.last - across.first
     group = w.inputs // w.groups
     if not high * wide * group:
         yield Terms()
         return
-    row_of_taps = w.across.taps * w.tap
+    line, pixel = w.down.dilation * w.across.size * w.inputs, w.across.dilation * w.inputs
+    if w.depthwise:
+        inner, a_col = wide, pixel
+    elif w.joined:
+        inner, a_col = wide * group, 1
     for i in range(down.first, down.last):
-        a, b = w.at(down.start, across.start, i, across.first), i * row_of_taps + across.first * w.tap
-        line, pixel = w.down.dilation * w.across.size * w.inputs, w.across.dilation * w.inputs
-        if w.joined or w.depthwise:
-            inner, a_col = (wide, pixel) if w.depthwise else (wide * group, 1)
-            yield Terms(a, b, high, inner, a_col, line, row_of_taps)
+        a, b = w.at(down.start, across.start, i, across.first), (i * w.across.taps + across.first) * w.tap
+        more, row = int(i > down.first), i + 1
+        if not (w.depthwise or w.joined):
+            yield Terms(a, b, wide, group, 1, pixel, w.tap, more, row)
+        elif w.down.taps * w.across.taps * group > ROWS_OF_B:
+            yield Terms(a, b, 1, inner, a_col, line, 0, more, row)
+        else:
+            yield Terms(a, b, high, inner, a_col, line, w.across.taps * w.tap)
             return
-        yield Terms(a, b, wide, group, 1, pixel, w.tap, int(i > down.first))
 
 
 def _panels(w: Windows, place: Place, down: Run, across: Run, batch: int, terms: Terms) -> Iterator[Job]:
@@ -166,43 +178,60 @@ def cost(rows: int) -> float:
     return full * processor().tile_rows + (max(left, 4) + 1 if left else 0)
 
 
-def weight_jobs(w: Windows, i: int, batch: int) -> Iterator[Job]:
-    """The panels of the weight gradient at row i of the taps, for tiles of `batch` images: sums over output pixels.
+def weight_jobs(w: Windows, taps: range, batch: int, band: int) -> Iterator[Job]:
+    """The panels of the weight gradient at some rows of taps, for tiles of `batch` images: sums over output pixels.
 
-    A is x by columns, B is dy. Rows of C are taps and input channels, neighbours in x as in the weight.
+    A is x by columns, B is dy. Rows of C are taps and input channels, neighbours in x as in the weight. They add up a
+    `band` of output rows after the other, which stays in cache for all taps.
     """
-    start, stop = w.down.positions(i)
-    high = stop - start
-    width = w.inputs // w.groups
+    begun = set()
+    for start in range(0, w.down.out, band):
+        for i in taps:
+            first, last = w.down.positions(i)
+            down = Run(max(first, start), min(last, start + band), i, i + 1)
+            if down.start < down.stop:
+                yield from _weight_band(w, down, batch, i in begun)
+                begun.add(i)
+    for i in taps:
+        if i not in begun:
+            yield from _weight_band(w, Run(0, 0, i, i + 1), batch, False)
+
+
+def _weight_band(w: Windows, down: Run, batch: int, begun: bool) -> Iterator[Job]:
+    """The panels of one row of taps and a band of output rows."""
+    rows = w.inputs // w.groups
     if not (w.joined or w.depthwise):
         for j in range(w.across.taps):
-            left, right = w.across.positions(j)
-            yield _weight_job(w, i, j, width, Run(start, stop, i, i + 1), Run(left, right, j, j + 1), batch, 0)
+            yield _weight_job(w, rows, down, Run(*w.across.positions(j), j, j + 1), batch, begun)
         return
-    runs = [r for r in w.across.runs() if r.first < r.last] if high else []
-    runs.sort(key=lambda run: (run.first - run.last, run.start))  # the one that writes all rows comes first
-    if not runs or runs[0].last - runs[0].first < w.across.taps:
-        runs.insert(0, Run(0, 0, 0, w.across.taps))
+    runs = [run for run in w.across.runs() if run.first < run.last]
+    runs.sort(key=lambda run: (run.first - run.last, run.start))
+    if not begun and (not runs or runs[0].last - runs[0].first < w.across.taps):
+        runs.insert(0, Run(0, 0, 0, w.across.taps))  # the first must write all rows
     for number, run in enumerate(runs):
-        taps = run.last - run.first
-        yield _weight_job(w, i, run.first, taps * width, Run(start, stop, i, i + 1), run, batch, int(number > 0))
+        yield _weight_job(w, (run.last - run.first) * rows, down, run, batch, begun or number > 0)
 
 
-def _weight_job(w: Windows, i: int, j: int, rows: int, down: Run, across: Run, batch: int, add: int) -> Job:
-    """The product over one region of output pixels; without any it is zero."""
+def _weight_job(w: Windows, rows: int, down: Run, across: Run, batch: int, add: bool) -> Job:
+    """The product over one region of output pixels, or zero without any."""
     loops = [
         (down.stop - down.start, w.down.stride * w.across.size * w.inputs, w.across.out * w.outputs),
         (across.stop - across.start, w.across.stride * w.inputs, w.outputs),
     ]
     (few, a_few, b_few), (many, a_many, b_many) = sorted(loops)
-    a, b = w.at(down.start, across.start, i, j), (down.start * w.across.out + across.start) * w.outputs
-    c = (i * w.across.taps + j) * w.tap
+    c = (down.first * w.across.taps + across.first) * w.tap
     if not few * many:
-        return Job(EACH, 1, rows, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, c, 0, w.outputs, add)
+        return Job(EACH, 1, rows, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, c, 0, w.outputs, int(add))
+    a = w.at(down.start, across.start, down.first, across.first)
+    b = (down.start * w.across.out + across.start) * w.outputs
     a_row = w.across.dilation * w.inputs if w.depthwise else 1
-    if few * many >= FEW or batch == 1:
-        return Job(EACH, 1, rows, few, many, a, 0, a_row, a_many, a_few, b, 0, b_many, b_few, c, 0, w.outputs, add)
-    b_image = w.down.out * w.across.out * w.outputs
+    images, repeats, outer, a_step, a_outer, b_step, b_outer = EACH, 1, few, 0, a_few, 0, b_few
+    if a_few == many * a_many and b_few == many * b_many:
+        outer, many = 1, few * many
+    elif few < batch:
+        b_image = w.down.out * w.across.out * w.outputs
+        images, repeats, outer, a_step, a_outer, b_step, b_outer = AS_OUTER, few, 0, a_few, w.image, b_few, b_image
     return Job(
-        AS_OUTER, few, rows, 0, many, a, a_few, a_row, a_many, w.image, b, b_few, b_many, b_image, c, 0, w.outputs, add
-    )
+        images, repeats, rows, outer, many, a, a_step, a_row, a_many, a_outer, b, b_step, b_many, b_outer, c, 0,
+        w.outputs, int(add),
+    )  # fmt: skip

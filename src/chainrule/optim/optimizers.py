@@ -1,7 +1,8 @@
 """Optimizers: settings that choose an update and answer its coefficients, for many steps at once.
 
 Names, defaults and arithmetic are torch's; settings of torch's that are not here are not supported. What an update
-computes stands in `chainrule.ops.updates`; its state (momentum, means of squares) belongs to the engine.
+computes stands in `chainrule.ops.updates`; its state (momentum, means of squares) belongs to the engine. As in torch
+`eps` may be 0; where a gradient is 0 that divides 0 by 0, and NonFiniteError stops before it.
 """
 
 from __future__ import annotations

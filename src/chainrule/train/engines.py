@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.errors import OptionError
 from chainrule.ops.record import Array
 from chainrule.settings import choice
 
@@ -31,10 +32,16 @@ class Engine(Protocol):
 
 
 def make_engine(name: str, *arguments: Any) -> Engine:
-    """The engine of that name, "compiled" or "reference"; raises OptionError for another."""
+    """The engine of that name, "compiled" or "reference"; raises OptionError for another.
+
+    The last argument is the limit of memory, which the reference engine does not plan.
+    """
     if choice("Trainer", "engine", name, ENGINES) == "reference":
         from chainrule.engine.reference import ReferenceEngine
 
+        *arguments, limit = arguments  # type: ignore[assignment]
+        if limit is not None:
+            raise OptionError('Trainer: memory_limit needs engine="compiled", which plans its memory')
         return ReferenceEngine(*arguments)
     from chainrule.engine.compiled import CompiledEngine  # compiles kernels: only where it is used
 

@@ -23,7 +23,7 @@ from chainrule.nn.module import switched
 from chainrule.ops.record import Array, Shape
 from chainrule.optim.optimizers import Optimizer
 from chainrule.optim.schedules import Schedule, factors
-from chainrule.settings import flag, number, whole
+from chainrule.settings import flag, memory, number, whole
 from chainrule.train import evaluation
 from chainrule.train.batches import Batches, Rows
 from chainrule.train.checks import check_inputs, check_labels, check_targets, check_weight
@@ -47,7 +47,10 @@ class Trainer:
     value to ±`clip_value`, then by global norm to `clip_norm`. `seed` decides shuffling and dropout; results do not
     depend on `threads`. A loss of one's own is a function of (output, target, sample_weight or None) that answers one
     number; whole-number targets reach it as real numbers, unless it takes them as labels. `metrics` adds measures to
-    evaluation: {"f1": function(outputs, targets) -> float}.
+    evaluation: {"f1": function(outputs, targets) -> float}. `memory_limit` is what a training step of the compiled
+    engine may take, in bytes or as "200MB": parameters, gradients, optimizer states and what the forward pass keeps for
+    the backward pass. Where it would take more, values are computed again in place of being kept, which costs time and
+    changes no bit; a line on stderr says how many. OptionError where even that is too much.
 
     Raises OptionError for a setting without meaning. The data's mistakes raise ShapeError, DtypeError, LabelError or
     DataError before anything runs. NonFiniteError ends training before the weights are touched.
@@ -73,6 +76,7 @@ class Trainer:
         threads: int | None = None,
         engine: str = "compiled",
         metrics: Mapping[str, evaluation.Metric] | None = None,
+        memory_limit: int | str | None = None,
     ) -> None:
         _check_parts(model, loss, optimizer, schedule, metrics or {})
         self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
@@ -96,8 +100,9 @@ class Trainer:
         if clip_value is not None:
             clip_value = number("Trainer", "clip_value", clip_value, above=0)
         workers = None if threads is None else whole("Trainer", "threads", threads)
+        limit = None if memory_limit is None else memory("Trainer", "memory_limit", memory_limit)
         self.engine: Engine = make_engine(
-            engine, model, loss, self._parameters, optimizer.update, self.seed, clip_norm, clip_value, workers
+            engine, model, loss, self._parameters, optimizer.update, self.seed, clip_norm, clip_value, workers, limit
         )
 
     @property
