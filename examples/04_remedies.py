@@ -193,12 +193,9 @@ def print_reading(runs: list[Run]) -> None:
     """What the figures say, in words that hold for these very figures."""
     start = {run.network.name: run.norms[0] for run in runs}
     sigmoid, batch = start["sigmoid"], start["ReLU, batch norm"]
-    print(
-        f"\nfrom layer 29 to layer 2: sigmoid leaves {sigmoid[1] / sigmoid[-2]:.0e} of the gradient, and in float32 a"
-    )
-    print(
-        f"weight of 0.1 does not change by so little; batch normalisation makes it {batch[1] / batch[-2]:.0f} times as large"
-    )
+    shrunk, grown = sigmoid[1] / sigmoid[-2], batch[1] / batch[-2]
+    print(f"\nfrom layer 29 to layer 2 sigmoid leaves {shrunk:.0e} of the gradient, too little to change a")
+    print(f"weight in float32; batch normalisation makes it {grown:.0f} times as large")
 
 
 def draw_norms(figure: Any, places: Any, runs: list[Run]) -> None:
