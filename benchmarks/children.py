@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from benchmarks.peers import PEERS, Variant
-from benchmarks.workloads import ROOT, Workload
+from benchmarks.workloads import ROOT
 
 RIVAL_PYTHON_VARIABLE = "CHAINRULE_BENCH_PYTHON"  # interpreter that has the rivals, if not the running one
 
@@ -38,11 +38,11 @@ def environment(extra: dict[str, str]) -> dict[str, str]:
 
 
 class Child:
-    """One peer in one variant on one workload, ready to be told `check` and `run`."""
+    """One peer in one variant on the workload saved in `data`, ready to be told `check` and `run`."""
 
-    def __init__(self, peer: str, variant: Variant, workload: Workload, data: Path, log: Path) -> None:
+    def __init__(self, peer: str, variant: Variant, data: Path, log: Path) -> None:
         self.peer, self.variant, self.log = peer, variant, log
-        command = [interpreter(peer), "-m", "benchmarks.worker", PEERS[peer].module, workload.name, str(data)]
+        command = [interpreter(peer), "-m", "benchmarks.worker", PEERS[peer].module, str(data)]
         with log.open("w") as words:
             self.process = subprocess.Popen(
                 [*command, json.dumps(variant.settings)],

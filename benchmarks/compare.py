@@ -23,7 +23,6 @@ from benchmarks.dense import dense_limit
 from benchmarks.peers import PEERS, RIVALS, Variant
 from benchmarks.workloads import WORKLOADS, Workload, matmul_flops, save, step_flops
 
-CHECK_STEPS = 20
 QUICK_VARIANTS = 2
 KEPT_VARIANTS = 2  # of each peer for the interleaved rounds: calibration alone may be misled by a busy moment
 PAUSE = 0.1  # seconds between runs: OpenBLAS and OpenMP threads spin for tens of milliseconds after their last job
@@ -98,7 +97,7 @@ def compare(workload: Workload, options: argparse.Namespace, folder: Path) -> di
     try:
         for peer in options.peers:
             chosen += fastest(peer, workload, data, folder, options, result)
-        result["agree"], result["check"] = agreement(chosen)
+        result["agree"], result["check"] = agreement(chosen, workload.check_steps)
         samples = interleave(chosen, [steps_for(c, result, options.seconds) for c in chosen], options.rounds)
         for child, found in sorted(zip(chosen, samples, strict=True), key=lambda pair: median(pair[1])):
             if child.peer not in result["peers"]:  # of a peer's variants the one with the best median
@@ -126,7 +125,7 @@ def fastest(
     kept: list[Child] = []
     for number, variant in enumerate(variants[:QUICK_VARIANTS] if options.quick else variants):
         try:
-            child = Child(peer, variant, workload, data, folder / f"{workload.name}-{peer}-{number}.log")
+            child = Child(peer, variant, data, folder / f"{workload.name}-{peer}-{number}.log")
             times[variant.label] = calibrate(child, min(0.15, options.seconds))
         except ChildError as error:
             result["errors"][f"{peer} {variant.label}"] = str(error)
@@ -173,11 +172,11 @@ def interleave(children: list[Child], steps: list[int], rounds: int) -> list[lis
     return samples
 
 
-def agreement(children: list[Child]) -> tuple[bool, dict[str, list[float]]]:
-    """Whether all peers have the same losses, and the losses."""
-    losses = {f"{child.peer} {child.variant.label}": child.check(CHECK_STEPS) for child in children}
+def agreement(children: list[Child], steps: int) -> tuple[bool, dict[str, list[float]]]:
+    """Whether all peers have the same losses in their first steps, and the losses."""
+    losses = {f"{child.peer} {child.variant.label}": child.check(steps) for child in children}
     agree = True
-    for k in range(CHECK_STEPS):
+    for k in range(steps):
         middle = median(found[k] for found in losses.values()) if losses else 0.0
         for child, (name, found) in zip(children, losses.items(), strict=True):
             if not abs(found[k] - middle) <= PEERS[child.peer].tolerance * max(abs(middle), 1e-3):

@@ -13,6 +13,8 @@ from typing import Any
 
 from benchmarks.peers import PEERS, RIVALS
 
+HEADS = ("quartiles", "steps/s", "of dense limit", "speed, best rival = 1", "peak memory")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -30,15 +32,15 @@ class Row:
     ratio: float | None  # best rival's median / this median
     peak_rss: int
 
-    def times(self, digits: int = 2) -> tuple[str, str, str]:
-        """Median, quartiles and best in microseconds."""
-        middle, low, high, best = (f"{v * 1e6:.{digits}f}" for v in (self.median, self.low, self.high, self.best))
+    def times(self, scale: float) -> tuple[str, str, str]:
+        """Median, quartiles and best, times `scale`."""
+        middle, low, high, best = (f"{v * scale:.2f}" for v in (self.median, self.low, self.high, self.best))
         return middle, f"{low}..{high}", best
 
     def speeds(self) -> tuple[str, str, str]:
         """Steps per second, share of the dense limit, ratio to the best rival."""
         share = f"{100 * self.share:.0f} %" if self.share is not None else "-"
-        return f"{1 / self.median:,.0f}", share, f"{self.ratio:.2f}" if self.ratio is not None else "-"
+        return per_second(self.median), share, f"{self.ratio:.2f}" if self.ratio is not None else "-"
 
 
 def machine(threads: int) -> dict[str, Any]:
@@ -74,17 +76,29 @@ def rows(result: dict[str, Any], dense: dict[str, float]) -> list[Row]:
     return sorted(found, key=lambda row: row.median)
 
 
+def per_second(seconds: float) -> str:
+    """Steps per second, of seconds per step."""
+    return f"{1 / seconds:,.{0 if seconds < 1e-2 else 1}f}"
+
+
+def unit(found: list[Row]) -> tuple[str, float]:
+    """What the times of one workload are told in: its name, and how many make a second."""
+    return ("ms", 1e3) if min((row.median for row in found), default=0.0) > 5e-3 else ("µs", 1e6)
+
+
 def table(result: dict[str, Any], dense: dict[str, float]) -> str:
     """A plain table of one workload."""
     name, count, flops = result["name"], f"{result['parameters']:,}", f"{result['matmul_flops']:,}"
-    columns = ("", "us/step", "quartiles", "best", "steps/s", "of dense", "x best rival", "setting")
+    found = rows(result, dense)
+    short, scale = unit(found)
+    columns = ("", f"{short}/step", "quartiles", "best", "steps/s", "of dense", "x best rival", "setting")
     layout = "{:34}{:>11}{:>22}{:>11}{:>12}{:>10}{:>14}  {}"
     lines = [
-        f"\n{name}: {count} parameters, {flops} flops a step in matrix products ({result['step_flops']:,} in all)",
+        f"\n{name}: {count} parameters, {flops} flops a step in products ({result['step_flops']:,} in all)",
         f"data: {result['data']}; losses {'agree' if result['agree'] else 'DISAGREE'}",
         layout.format(*columns),
     ]
-    lines += [layout.format(row.title, *row.times(), *row.speeds(), row.variant) for row in rows(result, dense)]
+    lines += [layout.format(row.title, *row.times(scale), *row.speeds(), row.variant) for row in found]
     return "\n".join(lines)
 
 
@@ -99,12 +113,14 @@ def markdown(record: dict[str, Any]) -> str:
         f"Dense float32 matrix product: {limit} GFLOP/s.",
         "",
     ]
-    heads = ("", "µs a step", "quartiles", "steps/s", "of dense limit", "speed, best rival = 1", "peak memory")
     for result in record["workloads"].values():
+        found = rows(result, dense)
+        short, scale = unit(found)
+        heads = ("", f"{short} a step", *HEADS)
         lines += [f"**{result['name']}** ({result['data']})", "", f"| {' | '.join(heads)} |", "|---" + "|--:" * 6 + "|"]
-        for row in rows(result, dense):
+        for row in found:
             title = f"**{row.title}**" if row.ours else row.title
-            cells = (title, *row.times()[:2], *row.speeds(), f"{row.peak_rss / 2**20:.0f} MB")
+            cells = (title, *row.times(scale)[:2], *row.speeds(), f"{row.peak_rss / 2**20:.0f} MB")
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
@@ -125,7 +141,7 @@ def picture(record: dict[str, Any], path: Path) -> None:
         speeds = [1 / row.median for row in found]
         colours = ["#c1440e" if row.ours else "#7d8fa3" for row in found]
         bars = axis.barh([row.title for row in found], speeds, color=colours)
-        axis.bar_label(bars, [f"{speed:,.0f}" for speed in speeds], padding=3, fontsize=8)
+        axis.bar_label(bars, [per_second(1 / speed) for speed in speeds], padding=3, fontsize=8)
         axis.set_xscale("log")
         axis.set_xlim(min(speeds) / 3, max(speeds) * 6)
         axis.set_title(result["name"], fontsize=10, loc="left")

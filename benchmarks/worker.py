@@ -1,6 +1,6 @@
 """The child process of one peer: reads commands as JSON lines on stdin, answers as JSON lines on stdout.
 
-    python -m benchmarks.worker MODULE WORKLOAD DATA.npz SETTINGS-JSON
+    python -m benchmarks.worker MODULE DATA.npz SETTINGS-JSON      DATA.npz: what `workloads.save` wrote
 
 Commands: {"do": "check", "steps": n}, {"do": "run", "steps": n}, {"do": "stop"}.
 """
@@ -10,23 +10,23 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import resource
 import sys
 import time
 from typing import Any
 
-from benchmarks.workloads import WORKLOADS
+from benchmarks.peak import peak
+from benchmarks.workloads import saved
 
 
 def main() -> None:
     """Serve one peer until "stop" or the end of stdin."""
-    module_name, workload_name, path, settings = sys.argv[1:5]
+    module_name, path, settings = sys.argv[1:4]
     # Libraries may print: keep the answers' pipe for ourselves and send everything else to stderr.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     started = time.perf_counter()
     module = importlib.import_module(f"benchmarks.peers.{module_name}")
-    peer = module.Peer(WORKLOADS[workload_name], path, json.loads(settings))
+    peer = module.Peer(saved(path), path, json.loads(settings))
     _answer(answers, ready=True, seconds=time.perf_counter() - started, version=peer.version)
     for line in sys.stdin:
         command = json.loads(line)
@@ -36,7 +36,7 @@ def main() -> None:
             steps, seconds, loss = peer.run(command["steps"])
             _answer(answers, steps=steps, seconds=seconds, loss=float(loss))
         elif command["do"] == "stop":
-            _answer(answers, peak_rss=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+            _answer(answers, peak_rss=peak())
             return
         else:
             raise ValueError(f"unknown command {command['do']!r}")

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from benchmarks.peers import Variant
+from benchmarks.peers.chainrule_network import build
 from benchmarks.workloads import Workload, load
 
 
@@ -23,17 +24,18 @@ class Peer:
         self.workload, self.settings = workload, settings
         self.version = f"chainrule {chainrule.__version__}"
         self.x, self.y, initial = load(workload, path)
-        self.initial = {
-            name: array
-            for k, (weight, bias) in enumerate(initial)
-            for name, array in ((f"{2 * k}.weight", weight), (f"{2 * k}.bias", bias))
-        }
+        names = build(workload.layers).named_parameters()
+        self.initial = dict(zip(names, initial, strict=True))
         self.trainer = self._make_trainer()
         self.warm_up()
 
     def warm_up(self) -> None:
         """One epoch, so that the program exists."""
         self.trainer.fit(self.x, self.y, epochs=1, batch_size=self.workload.batch, verbose=0)
+
+    def load(self, model: Any) -> None:
+        """Give a model the common initial weights; running statistics, which no loss of training needs, go on."""
+        model.load_state_dict(self.initial, strict=False)
 
     def check(self, steps: int) -> list[float]:
         """Losses of the first steps from the initial weights, batches in order."""
@@ -44,7 +46,7 @@ class Peer:
     def run(self, steps: int) -> tuple[int, float, float]:
         """Whole epochs of `fit` from the initial weights; the optimizer's state goes on, which changes no speed."""
         epochs = -(-steps // self.workload.steps_per_epoch)
-        self.trainer.model.load_state_dict(self.initial)
+        self.load(self.trainer.model)
         start = time.perf_counter()
         history = self.trainer.fit(self.x, self.y, epochs=epochs, batch_size=self.workload.batch, verbose=0)
         return epochs * self.workload.steps_per_epoch, time.perf_counter() - start, history["loss"][-1]
@@ -53,14 +55,12 @@ class Peer:
         from chainrule import Trainer, nn, optim
 
         w = self.workload
-        activation = nn.Tanh if w.activation == "tanh" else nn.ReLU
-        layers = [layer for i, o in w.layers for layer in (nn.Linear(i, o), activation())]
-        model = nn.Sequential(*layers[:-1])
-        model.load_state_dict(self.initial)
+        model = build(w.layers)
+        self.load(model)
         loss = nn.MSELoss() if w.loss == "mse" else nn.CrossEntropyLoss()
         optimizer: optim.Optimizer
         if w.optimizer == "sgd":
-            optimizer = optim.SGD(lr=w.lr, momentum=w.momentum)
+            optimizer = optim.SGD(lr=w.lr, momentum=w.momentum, weight_decay=w.weight_decay)
         else:
             optimizer = optim.Adam(lr=w.lr, betas=w.betas, eps=w.eps)
         return Trainer(model, loss, optimizer, seed=0, threads=self.settings.get("threads"))

@@ -22,7 +22,7 @@ class Peer(chainrule_peer.Peer):
     def run(self, steps: int) -> tuple[int, float, float]:
         """Shuffled training from the initial weights."""
         b, n, rng = self.workload.batch, self.workload.steps_per_epoch, np.random.default_rng(0)
-        self.trainer.model.load_state_dict(self.initial)
+        self.load(self.trainer.model)
         done, loss = 0, 0.0
         start = time.perf_counter()
         while done < steps:

@@ -12,25 +12,29 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers import Variant
-from benchmarks.peers.jax_network import Network, environments
-from benchmarks.workloads import Workload, load
+from benchmarks.peers.jax_network import Network, environments, pools
+from benchmarks.workloads import Workload, load, matmul_flops
 
-CALL_STEPS = 512
+CALL_STEPS, CALL_FLOPS = 512, 2.5e11  # of one call, at most, but for a longer epoch
 
 
 def variants(workload: Workload, threads: int) -> list[Variant]:
-    """Threads x state layout x gathering x unrolling; `flat` and unrolling pay only where a step takes microseconds."""
+    """Threads x state layout x gathering x unrolling x pooling.
+
+    `flat` and unrolling pay only where a step takes microseconds, permuting all rows only where a row is small.
+    """
     tiny, small = workload.parameters < 1_000, workload.parameters < 20_000
     return [
         Variant(
-            f"{label} {layout} gather={gather} unroll={unroll}",
-            {"layout": layout, "gather": gather, "unroll": unroll},
+            f"{label} {layout} gather={gather} unroll={unroll}{'' if pool == 'none' else f' pool={pool}'}",
+            {"layout": layout, "gather": gather, "unroll": unroll, "pool": pool},
             env,
         )
         for label, env in environments(threads)
         for layout in (("tree", "flat") if tiny else ("tree",))
-        for gather in ("inside", "before")
+        for gather in (("inside",) if workload.images else ("inside", "before"))
         for unroll in ((1, 8) if small else (1,))
+        for pool in pools(workload)
     ]
 
 
@@ -43,10 +47,11 @@ class Peer:
 
         self.jax, self.workload, self.version = jax, workload, f"jax {jax.__version__}"
         x, y, self.initial = load(workload, path)
-        self.network = Network(workload, flat=settings["layout"] == "flat")
+        self.network = Network(workload, settings["layout"] == "flat", settings["pool"])
         self.x, self.y = jnp.asarray(x), jnp.asarray(y.astype(np.int32) if y.dtype == np.int64 else y)
         self.rng = np.random.default_rng(0)
-        self.epochs = max(1, CALL_STEPS // workload.steps_per_epoch)
+        most = min(CALL_STEPS, int(CALL_FLOPS / matmul_flops(workload)))
+        self.epochs = max(1, most // workload.steps_per_epoch)
         inside, unroll = settings["gather"] == "inside", settings["unroll"]
 
         def many(state: Any, x: Any, y: Any, order: Any) -> Any:

@@ -13,16 +13,21 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers import Variant
-from benchmarks.peers.jax_network import Network, environments
+from benchmarks.peers.jax_network import Network, environments, pools
 from benchmarks.workloads import Workload, load
 
 
 def variants(workload: Workload, threads: int) -> list[Variant]:
-    """Thread counts x layout of the state."""
+    """Thread counts x layout of the state x pooling; a flat state saves nothing where a step takes milliseconds."""
     return [
-        Variant(f"{label} layout={layout}", {"layout": layout}, environment)
+        Variant(
+            f"{label} layout={layout}{'' if pool == 'none' else f' pool={pool}'}",
+            {"layout": layout, "pool": pool},
+            environment,
+        )
         for label, environment in environments(threads)
-        for layout in ("tree", "flat")
+        for layout in (("tree",) if workload.images else ("tree", "flat"))
+        for pool in pools(workload)
     ]
 
 
@@ -35,7 +40,7 @@ class Peer:
 
         self.jax, self.workload, self.version = jax, workload, f"jax {jax.__version__}"
         x, y, self.initial = load(workload, path)
-        self.network = Network(workload, flat=settings["layout"] == "flat")
+        self.network = Network(workload, settings["layout"] == "flat", settings["pool"])
         self.x, self.y = jnp.asarray(x), jnp.asarray(y.astype(np.int32) if y.dtype == np.int64 else y)
         self.rng = np.random.default_rng(0)
 

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.networks import Activation
 from benchmarks.peers import Variant
 from benchmarks.workloads import Workload, load
 
 
 def variants(workload: Workload, threads: int) -> list[Variant]:
-    """BLAS threads from one to `threads`; none for the two-class network it cannot express."""
-    if workload.loss == "cross_entropy" and workload.widths[-1] == 2:
+    """BLAS threads from one to `threads`; none for the two-class network and convolutions it cannot express."""
+    if workload.images or (workload.loss == "cross_entropy" and workload.outputs == 2):
         return []
     return [
         Variant(f"threads={t}", {}, {"OPENBLAS_NUM_THREADS": str(t), "OMP_NUM_THREADS": str(t)})
@@ -44,7 +45,7 @@ class Peer:
         self.loss_factor = 2.0 if regression else 1.0
         self.model = (MLPRegressor if regression else MLPClassifier)(
             hidden_layer_sizes=workload.widths[1:-1],
-            activation=workload.activation,
+            activation=next(layer.kind for layer in workload.layers if isinstance(layer, Activation)),
             solver=workload.optimizer,
             alpha=0.0,
             batch_size=workload.batch,
@@ -66,8 +67,8 @@ class Peer:
         b = self.workload.batch
         self.model.warm_start = False  # with it, `partial_fit` would ask for every class in every batch
         self.model.partial_fit(self.x[:b], self.y[:b], **first)
-        self.model.coefs_ = [weight.copy() for weight, _ in self.initial]
-        self.model.intercepts_ = [bias.copy() for _, bias in self.initial]
+        self.model.coefs_ = [weight.copy() for weight in self.initial[::2]]
+        self.model.intercepts_ = [bias.copy() for bias in self.initial[1::2]]
         del self.model._optimizer
 
     def check(self, steps: int) -> list[float]:

@@ -11,29 +11,35 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import numpy as np
-
 from benchmarks.peers import Variant
-from benchmarks.workloads import Workload, load
+from benchmarks.peers.torch_network import Network, layouts
+from benchmarks.workloads import Workload, load, matmul_flops
 
 
 def variants(workload: Workload, threads: int) -> list[Variant]:
-    """Threads x Python or C++ wrapper x steps in one graph (several only where a step takes microseconds)."""
-    small = workload.parameters < 20_000
+    """Threads x layout x Python or C++ wrapper x steps in one graph.
+
+    Several steps only where one takes microseconds, the C++ wrapper not where a step takes many milliseconds: both save
+    microseconds a call and make compilation slow.
+    """
+    small, long = workload.parameters < 20_000, matmul_flops(workload) > 5e9
     return [
         Variant(
-            f"threads={t} unroll={unroll}{' cpp' if cpp else ''}",
-            {"threads": t, "unroll": unroll, "cpp": cpp},
+            f"threads={t}{'' if layout == 'rows' else ' ' + layout} unroll={unroll}{' cpp' if cpp else ''}",
+            {"threads": t, "layout": layout, "unroll": unroll, "cpp": cpp},
             {"OMP_NUM_THREADS": str(t)},
         )
         for t in range(1, threads + 1)
+        for layout in layouts(workload)
         for unroll in ((8, 1) if small else (1,))
-        for cpp in (True, False)
+        for cpp in ((False,) if long else (True, False))
     ]
 
 
 class Peer:
-    """`losses = steps(order)`, order: (unroll, batch) row numbers; weights and optimizer state are changed in place."""
+    """`losses = steps(order)`, order: (unroll, batch) row numbers; weights, optimizer state and running statistics are
+    changed in place.
+    """
 
     def __init__(self, workload: Workload, path: str, settings: dict[str, Any]) -> None:
         import torch
@@ -48,10 +54,11 @@ class Peer:
             setattr(inductor, key, value)
         self.torch, self.workload, self.unroll = torch, workload, settings["unroll"]
         self.version = f"torch {torch.__version__}"
+        self.network = Network(torch, workload, settings["layout"], inputs_first=True, pure=True)
         x, y, self.initial = load(workload, path)
-        self.x, self.y = torch.from_numpy(x), torch.from_numpy(y)
+        self.x, self.y = self.network.rows(x), torch.from_numpy(y)
         self.generator = torch.Generator().manual_seed(0)
-        self.weights = [torch.from_numpy(a).clone() for pair in self.initial for a in pair]
+        self.weights, self.statistics = self.network.weights(self.initial), self.network.statistics()
         slots = 1 if workload.optimizer == "sgd" else 2
         self.slots = [[torch.zeros_like(p) for p in self.weights] for _ in range(slots)]
         self.powers = torch.ones(2, dtype=torch.float64)
@@ -64,31 +71,25 @@ class Peer:
 
     def reset(self) -> None:
         """Back to the common initial weights and a fresh optimizer state, in place."""
-        flat = [a for pair in self.initial for a in pair]
-        for p, a in zip(self.weights, flat, strict=True):
-            p.copy_(self.torch.from_numpy(np.ascontiguousarray(a)))
+        for p, a in zip(self.weights, self.network.weights(self.initial), strict=True):
+            p.copy_(a)
+        for s, a in zip(self.statistics, self.network.statistics(), strict=True):
+            s.copy_(a)
         for slot in self.slots:
             for s in slot:
                 s.zero_()
         self.powers.fill_(1.0)
-
-    def _loss(self, weights: list[Any], x: Any, y: Any) -> Any:
-        functional = self.torch.nn.functional
-        activation = self.torch.tanh if self.workload.activation == "tanh" else self.torch.relu
-        h = x
-        for k in range(0, len(weights), 2):
-            h = self.torch.addmm(weights[k + 1], h, weights[k])
-            if k + 2 < len(weights):
-                h = activation(h)
-        return functional.mse_loss(h, y) if self.workload.loss == "mse" else functional.cross_entropy(h, y)
 
     def _steps(self, order: Any) -> Any:
         torch = self.torch
         losses = []
         for u in range(self.unroll):
             rows = order[u]
-            gradients, loss = torch.func.grad_and_value(self._loss)(self.weights, self.x[rows], self.y[rows])
+            differentiated = torch.func.grad_and_value(self.network.loss, has_aux=True)
+            gradients, (loss, statistics) = differentiated(self.weights, self.statistics, self.x[rows], self.y[rows])
             self._update(gradients)
+            for s, new in zip(self.statistics, statistics, strict=True):
+                s.copy_(new)
             losses.append(loss)
         return torch.stack(losses)
 
@@ -96,7 +97,7 @@ class Peer:
         w = self.workload
         if w.optimizer == "sgd":
             for p, v, g in zip(self.weights, self.slots[0], gradients, strict=True):
-                v.mul_(w.momentum).add_(g)
+                v.mul_(w.momentum).add_(g + w.weight_decay * p if w.weight_decay else g)
                 p.sub_(w.lr * v)
             return
         b1, b2 = w.betas

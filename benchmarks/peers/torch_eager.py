@@ -6,18 +6,22 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from benchmarks.peers import Variant
+from benchmarks.peers.torch_network import Network, layouts
 from benchmarks.workloads import Workload, load
 
 
 def variants(workload: Workload, threads: int) -> list[Variant]:
-    """Every thread count up to `threads`, gathering rows batch by batch or once an epoch."""
+    """Every thread count up to `threads`, gathering rows batch by batch or once an epoch, every layout of images."""
     return [
-        Variant(f"threads={t} gather={gather}", {"threads": t, "gather": gather}, {"OMP_NUM_THREADS": str(t)})
+        Variant(
+            f"threads={t} gather={gather}{'' if layout == 'rows' else ' ' + layout}",
+            {"threads": t, "gather": gather, "layout": layout},
+            {"OMP_NUM_THREADS": str(t)},
+        )
         for t in range(1, threads + 1)
-        for gather in ("batch", "epoch")
+        for layout in layouts(workload)
+        for gather in (("batch",) if workload.images else ("batch", "epoch"))
     ]
 
 
@@ -31,33 +35,27 @@ class Peer:
         torch.set_flush_denormal(True)
         self.torch, self.workload, self.settings = torch, workload, settings
         self.version = f"torch {torch.__version__}"
+        self.network = Network(torch, workload, settings["layout"], inputs_first=False, pure=False)
         x, y, self.initial = load(workload, path)
-        self.x, self.y = torch.from_numpy(x), torch.from_numpy(y)
+        self.x, self.y = self.network.rows(x), torch.from_numpy(y)
         self.generator = torch.Generator().manual_seed(0)
         self.reset()
 
     def reset(self) -> None:
         """Back to the common initial weights, with a new optimizer."""
-        torch, w = self.torch, self.workload
-        self.weights = [
-            tuple(torch.from_numpy(np.ascontiguousarray(a)).clone().requires_grad_() for a in (weight.T, bias))
-            for weight, bias in self.initial
-        ]
-        parameters = [p for pair in self.weights for p in pair]
+        optim, w = self.torch.optim, self.workload
+        self.weights = [p.requires_grad_() for p in self.network.weights(self.initial)]
+        self.statistics = self.network.statistics()
         if w.optimizer == "sgd":
-            self.optimizer = torch.optim.SGD(parameters, lr=w.lr, momentum=w.momentum, fused=True)
+            self.optimizer = optim.SGD(
+                self.weights, lr=w.lr, momentum=w.momentum, weight_decay=w.weight_decay, fused=True
+            )
         else:
-            self.optimizer = torch.optim.Adam(parameters, lr=w.lr, betas=w.betas, eps=w.eps, fused=True)
+            self.optimizer = optim.Adam(self.weights, lr=w.lr, betas=w.betas, eps=w.eps, fused=True)
 
     def step(self, x: Any, y: Any) -> Any:
         """Forward, loss, backward, update -> the loss, still a tensor."""
-        functional = self.torch.nn.functional
-        activation = self.torch.tanh if self.workload.activation == "tanh" else self.torch.relu
-        h = x
-        for weight, bias in self.weights[:-1]:
-            h = activation(functional.linear(h, weight, bias))
-        h = functional.linear(h, *self.weights[-1])
-        loss = functional.mse_loss(h, y) if self.workload.loss == "mse" else functional.cross_entropy(h, y)
+        loss = self.network.loss(self.weights, self.statistics, x, y)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()

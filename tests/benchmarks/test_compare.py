@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from benchmarks import compare, report
 from benchmarks.machine import digits_settings
+from benchmarks.networks.definitions import mlp
 from benchmarks.workloads import WORKLOADS, matmul_flops, step_flops
 
 DENSE = {"numpy": 100.0}
@@ -38,9 +39,9 @@ def test_losses_that_differ_are_told(capsys: pytest.CaptureFixture[str]) -> None
         def check(self, steps: int) -> list[float]:
             return [self.loss] * steps
 
-    agree, _ = compare.agreement([Peer("chainrule", 1.0), Peer("jax_scan", 1.0005), Peer("torch_eager", 1.0)])
+    agree, _ = compare.agreement([Peer("chainrule", 1.0), Peer("jax_scan", 1.0005), Peer("torch_eager", 1.0)], 2)
     assert agree
-    agree, _ = compare.agreement([Peer("chainrule", 1.1), Peer("jax_scan", 1.0), Peer("torch_eager", 1.0)])
+    agree, _ = compare.agreement([Peer("chainrule", 1.1), Peer("jax_scan", 1.0), Peer("torch_eager", 1.0)], 2)
     assert not agree
     assert "step 0: chainrule as installed has loss 1.100000, the others 1.000000" in capsys.readouterr().err
 
@@ -82,7 +83,7 @@ def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_operations_are_counted() -> None:
-    tiny = dataclasses.replace(WORKLOADS["2-8-1"], widths=(2, 3, 1), batch=5)
+    tiny = dataclasses.replace(WORKLOADS["2-8-1"], layers=mlp(2, 3, 1), batch=5)
     assert matmul_flops(tiny) == 2 * 5 * (2 * 3 + 3 * 1) * 3 - 2 * 5 * 2 * 3
     assert step_flops(tiny) > matmul_flops(tiny) + 4 * tiny.parameters
 
