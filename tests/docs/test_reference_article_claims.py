@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule import nn, optim
+from chainrule import data, nn, optim
 from chainrule.autodiff.backward import backward_plan, history
 
 XOR = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
@@ -120,7 +120,59 @@ def test_hidden_layers_are_for_what_no_line_separates():
     np.testing.assert_allclose(output.data, ODD, atol=1e-3)  # OR and not AND
 
 
-# --------------------------------------------------------------------------------------------------------------- advice
+# ---------------------------------------------------------------------------------------------------- images and advice
+
+
+def test_convolution_and_average_pooling_alone_are_one_linear_map():
+    def answers(images, *between):
+        cr.seed(0)
+        layers = [nn.Conv2d(1, 8, 3, bias=False), *between, nn.AvgPool2d(2), nn.Conv2d(8, 4, 3, padding=1, bias=False)]
+        return nn.Sequential(*layers, nn.AvgPool2d(3), nn.Flatten())(images.astype(np.float32)).data
+
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, 3, 8, 8, 1))
+    mixed = 2.0 * one - 3.0 * other
+    np.testing.assert_allclose(answers(mixed), 2.0 * answers(one) - 3.0 * answers(other), atol=1e-4)
+    bent = answers(mixed, nn.ReLU()) - (2.0 * answers(one, nn.ReLU()) - 3.0 * answers(other, nn.ReLU()))
+    assert np.abs(bent).max() > 0.05
+
+
+def test_images_are_recognised_without_pooling():
+    x, y = data.load_digits()
+    cr.seed(0)
+    convolutions = [nn.Conv2d(1, 16, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2, padding=1)]
+    model = nn.Sequential(*convolutions, nn.ReLU(), nn.Flatten(), nn.Linear(2 * 2 * 32, 10))
+    trainer = cr.Trainer(model, loss=nn.CrossEntropyLoss(), optimizer=optim.Adam(lr=3e-3), seed=0)
+    trainer.fit(x[:1400], y[:1400], epochs=10, batch_size=32, verbose=0)
+    assert trainer.evaluate(x[1400:], y[1400:])["accuracy"] > 0.9
+
+
+def test_initial_weights_decide_whether_gradients_vanish():
+    def rectified(size):
+        return lambda h, w: (h @ cr.tensor(w * np.sqrt(2.0) * size)).relu()  # size 1: He's
+
+    assert gradient_at_input(30, 64, rectified(0.5)) < 1e-8
+    assert 0.1 < gradient_at_input(30, 64, rectified(1.0)) < 10
+    assert gradient_at_input(30, 64, rectified(2.0)) > 1e8
+    assert 0.1 < gradient_at_input(30, 64, lambda h, w: (h @ cr.tensor(w)).tanh()) < 10  # Xavier's
+
+
+def test_clipping_bounds_the_step_where_gradients_explode():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(32, 16)).astype(np.float32), rng.normal(size=(32, 16)).astype(np.float32)
+
+    def moved(**clipping):
+        layers = [nn.Linear(16, 16, bias=False) for _ in range(15)]
+        for layer in layers:
+            nn.init.normal(layer.weight, std=2.0 / 4.0, seed=rng)  # each layer doubles what goes through
+        model = nn.Sequential(*layers)
+        trainer = cr.Trainer(model, nn.MSELoss(), optim.SGD(lr=0.01), engine="reference", **clipping)
+        before = [p.data.copy() for p in model.parameters()]
+        trainer.step(x, y)
+        return np.sqrt(sum(norm(p.data - old) ** 2 for p, old in zip(model.parameters(), before, strict=True)))
+
+    assert moved() > 1e5
+    assert moved(clip_norm=1.0) == pytest.approx(0.01, rel=1e-3)
 
 
 def test_relu_passes_gradients_where_positive_and_stops_them_where_negative():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NUMBER = r"([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
+RESULT = r"(\d+\.\d%|NaN @\d+)"
 
 
 @pytest.fixture
@@ -30,10 +32,13 @@ def run(tmp_path):
     return start
 
 
-def found(pattern, text):
-    return [
-        tuple(map(float, match)) if isinstance(match, tuple) else float(match) for match in re.findall(pattern, text)
-    ]
+def found(pattern, text, kind=float):
+    return [tuple(map(kind, match)) if isinstance(match, tuple) else kind(match) for match in re.findall(pattern, text)]
+
+
+def percent(result):
+    """An accuracy of the remedies' table; 0 for a training that diverged."""
+    return float(result[:-1]) if result.endswith("%") else 0.0
 
 
 def test_single_neuron_prints_the_chain_rule_right(run):
@@ -93,3 +98,44 @@ def test_symmetry_places_the_paper_in_the_distribution(run, engine):
     assert found(rf"equal and opposite: within {NUMBER}%", text)[0] < 5.0
     assert found(rf"1 : 2 : 4 \(within 10 %\): {NUMBER}%", text)[0] > 80.0
     assert found(rf"median ratio: {NUMBER} : {NUMBER} : {NUMBER}", text)[0] == pytest.approx((1, 2, 4), rel=0.03)
+
+
+def test_remedies_measure_what_theory_says(run):
+    text = run("04_remedies.py", "--data", "digits")
+    assert "digits: 1,438 images to train, 359 to test; 30 layers of 64" in text
+    names = ["sigmoid", "tanh", "ReLU", "ReLU, batch norm", "residual"]
+    rows = found(rf"\n([\w, ]+?) +{NUMBER} +{NUMBER} +{NUMBER} +(\d\.\d+) ", text, str)
+    assert [row[0] for row in rows] == names
+    first, last, factor = ({row[0]: float(row[place]) for row in rows} for place in (1, 3, 4))
+    assert 0.2 < factor["sigmoid"] < 0.25
+    assert first["sigmoid"] < 1e-16 * last["sigmoid"]
+    for name in ("tanh", "ReLU"):
+        assert factor[name] == pytest.approx(1.0, abs=0.1)
+    assert factor["ReLU, batch norm"] == pytest.approx(math.sqrt(math.pi / (math.pi - 1)), abs=0.1)
+    assert 1.0 < factor["residual"] < factor["ReLU, batch norm"]
+    low, high = (
+        {row[0]: row[place] for row in found(rf"\n([\w, ]+?) +{RESULT} +{RESULT}(?=\n)", text, str)} for place in (1, 2)
+    )
+    assert [*low] == [*high] == names
+    for at in (low, high):
+        assert percent(at["sigmoid"]) < 20
+        assert percent(at["residual"]) > 80
+    assert percent(low["tanh"]) > 70
+    for name in ("tanh", "ReLU"):  # which way they fail depends on the last digits
+        assert percent(high[name]) < min(40, percent(low[name]))
+    assert percent(high["ReLU, batch norm"]) > 25
+
+
+def test_remedies_say_how_to_get_the_images(tmp_path):
+    command = [sys.executable, str(EXAMPLES / "04_remedies.py"), "--data-dir", str(tmp_path)]
+    environment = {name: value for name, value in os.environ.items() if name != "CHAINRULE_DATA"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "apt install dataset-fashion-mnist" in done.stderr
+    assert "--data digits" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_remedies_fall_back_on_the_test_images(data_folder, run):
+    text = run("04_remedies.py", "--data-dir", str(data_folder / "nowhere"))
+    assert "fashion-mnist (10,000): 2,000 images to train, 2,000 to test" in text
