@@ -49,14 +49,25 @@ def test_both_engines_see_the_same() -> None:
     assert a.history["loss"] == pytest.approx(b.history["loss"], rel=1e-4)
 
 
-def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = trainer()
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_a_run_cut_in_two_is_the_same_run(engine: str) -> None:
+    whole, parts = trainer(engine), trainer(engine)
     whole.fit(X, Y, epochs=2, batch_size=8, augment=AUGMENT, verbose=0)
-    monkeypatch.setattr("chainrule.train.trainer.AUGMENTED", 20)
-    parts = trainer()
     parts.fit(X, Y, epochs=1, batch_size=8, augment=AUGMENT, verbose=0)
     parts.fit(X, Y, epochs=1, batch_size=8, augment=AUGMENT, verbose=0)
     np.testing.assert_array_equal(weights(whole), weights(parts))
+
+
+def test_only_fit_augments() -> None:
+    a, b = trainer("compiled"), trainer("compiled")
+    a.fit(X, Y, epochs=1, batch_size=8, augment=AUGMENT, verbose=0)
+    b.model.load_state_dict(a.model.state_dict())
+    np.testing.assert_array_equal(a.predict(X), b.predict(X))
+    assert a.evaluate(X, Y) == b.evaluate(X, Y)
+    for name, gradient in a.gradients(X, Y).items():
+        np.testing.assert_array_equal(gradient, b.gradients(X, Y)[name])
+    assert a.step(X, Y) == b.step(X, Y)
+    np.testing.assert_array_equal(weights(a), weights(b))
 
 
 def test_weights_go_with_their_samples() -> None:

@@ -49,9 +49,8 @@ def gathering(state: View, indices: View, source: View, target: View) -> Call:
     batch = target.shape[0]
     flat = target.reshape(batch, target.size // max(1, batch))
     rows = max(1, GATHER_TILE // max(1, flat.shape[1]))
-    return (gather_labels if target.dtype.kind == "i" else gather)(
-        blocks(batch, rows), state, indices, source, flat, rows
-    )
+    chosen = gather_labels if target.dtype.kind == "i" else gather
+    return chosen(blocks(batch, rows), state, indices, source, flat, rows)
 
 
 @kernel
