@@ -142,15 +142,15 @@ def test_an_update_that_overflows_leaves_buffers_as_they_were(engine: str) -> No
     assert run.model.a.data.tolist() == [1.0, 2.0, 3.0]
 
 
-@pytest.mark.parametrize("step", [average, chained, swapped, handed_on])
+@pytest.mark.parametrize("step", STEPS)
 def test_an_update_of_large_weights_gives_buffers_their_new_values(step: Callable[[Any, cr.Tensor], None]) -> None:
     """The program stops before such an update, which is then made by its definition."""
     found = []
     for engine in ENGINES:
         run = trainer(step, engine)
-        run.model.inner.weight.data[...] = 1e25
+        run.model.inner.weight.data[...] = 1e17
         for _ in range(3):
-            run.step(X * 1e-25, Y)
+            run.step(X * 1e-17, Y)
         found.append(run.model.state_dict())
     reference, compiled = found
     assert reference["a"].tolist() != [1.0, 2.0, 3.0]

@@ -67,14 +67,17 @@ class CompiledEngine:
         self._rows: dict[str, Array] = {}  # the same with all but the first axis made one
         self._signature: tuple[Any, ...] = ()
         self._programs: dict[tuple[Any, ...], _Bound] = {}
-        self._latest: Program | None = None
+        self._latest: _Bound | None = None
 
     @property
     def program(self) -> Program:
-        """The latest training program; raises OptionError before the first step."""
+        """The latest training program; raises OptionError before the first step.
+
+        Of programs for the same data it is that of the largest batch: an epoch's last batch may be smaller.
+        """
         if self._latest is None:
             raise OptionError("no program yet: it is traced from a batch's shape, so call step, gradients or fit first")
-        return self._latest
+        return self._latest.program
 
     def forget(self) -> None:
         """Drop every traced program, after a change of the model's structure."""
@@ -91,7 +94,7 @@ class CompiledEngine:
     def run(self, indices: Array, coefficients: Array, first_step: int) -> Array:
         """One training step per row of `indices`; answers the losses. Raises NonFiniteError before a bad update."""
         bound = self._bound("train", indices.shape[1])
-        self._latest = bound.program
+        self._show(bound)
         indices = np.ascontiguousarray(indices, np.int64)
         coefficients = np.ascontiguousarray(coefficients, np.float64)
         # A single step of a large model would lose up to a tenth by it; if it leaves too much, the next one stops.
@@ -123,7 +126,7 @@ class CompiledEngine:
         """The loss of one batch and the gradient of every parameter, without an update."""
         self.bind(x, y, weight)
         bound = self._bound("gradients", len(x))
-        self._latest = bound.program
+        self._show(bound)
         loss = np.zeros(1)
         bound.indices.point_at(np.arange(len(x), dtype=np.int64)[None])
         bound.results.point_at(loss)
@@ -152,6 +155,12 @@ class CompiledEngine:
         by_sample = None if weight is None else wrap(weight.astype(self.blocks.dtype, copy=False))
         return float(self.loss_function(wrap(output), wrap(target), by_sample).item())
 
+    def _show(self, bound: _Bound) -> None:
+        """Make it the program that users see, unless that is for a larger batch of the same data."""
+        shown = self._latest
+        if shown is None or shown.alike != bound.alike or shown.batch <= bound.batch:
+            self._latest = bound
+
     def _predict(self, bound: _Bound, indices: Array, result: Array) -> None:
         bound.indices.point_at(indices)
         bound.results.point_at(result)
@@ -170,7 +179,7 @@ class CompiledEngine:
         if key not in self._programs:
             while len(self._programs) >= MOST_PROGRAMS:  # each holds an arena of its own: the oldest goes
                 del self._programs[next(iter(self._programs))]
-            self._programs[key] = _Builder(self, kind, batch, self.data).build()
+            self._programs[key] = _Builder(self, kind, batch, self.data).build(key)
         bound = self._programs[key]
         for constant in bound.frozen:
             constant.refresh()
@@ -189,6 +198,7 @@ class _Bound:
 
     def __init__(
         self,
+        key: tuple[Any, ...],
         program: Program,
         roles: dict[str, np.dtype[Any]],
         output: Value,
@@ -197,6 +207,8 @@ class _Bound:
         assignments: range,
     ) -> None:
         self.program, self.output, self.frozen, self.assignments = program, output, frozen, assignments
+        kind, self.batch, data = key
+        self.alike = kind, data  # the same for programs that differ in their batch alone
         self.sources: dict[str, Slot] = {}
         counts = {book.gather: 0, book.gather_labels: 0}
         for role, dtype in roles.items():
@@ -230,7 +242,7 @@ class _Builder:
         self.assignments = range(0)  # which of the instructions
         self.row = View(allocate_buffer(16, np.dtype(np.float64), "state", "coefficients"), (16,))
 
-    def build(self) -> _Bound:
+    def build(self, key: tuple[Any, ...]) -> _Bound:
         graph = self._trace()
         fuse(graph)
         homes = {value: self.engine.blocks.parameter(name) for name, value in graph.parameters.items()}
@@ -262,7 +274,7 @@ class _Builder:
         result = (book.deliver, "target") if self.kind == "predict" else (book.record, "losses")
         frozen = [c for c in lowering.constants if isinstance(c.source, Parameter)]
         roles = {role: a.dtype for role, a in self.data.items()}
-        return _Bound(program, roles, graph.output, result, frozen, self.assignments)
+        return _Bound(key, program, roles, graph.output, result, frozen, self.assignments)
 
     def _fitting(self, graph: Graph, homes: dict[Value, View], limit: int) -> Sequence[Value]:
         """The values to compute again so that a step takes at most `limit` bytes. Raises OptionError where none do."""

@@ -10,6 +10,7 @@ from chainrule.ops.record import View
 if TYPE_CHECKING:
     from chainrule.engine.program import Program
 
+WIDEST = 48  # characters of a formula, and of operands
 COLUMNS = ("", "op", "formula", "operands", "tiles", "flops", "bytes")
 
 
@@ -21,11 +22,15 @@ def table(program: Program) -> str:
     number = 0
     for phase in PHASES:
         instructions = [i for i in program.instructions if i.phase == phase]
+        kernels: dict[str, set[str]] = {}  # of each op; several tell apart the calls of one task
+        for i in instructions:
+            kernels.setdefault(i.name, set()).add(i.call.kernel.name)
         if instructions:
             rows.append((phase,))
         for i in instructions:
             cost = f"{i.call.flops:,.0f}" if i.call.flops else "-"
-            cells = (str(number), i.name, i.formula, _operands(i.call), str(i.call.tiles), cost)
+            name = f"{i.name} [{i.call.kernel.name}]" if len(kernels[i.name]) > 1 else i.name
+            cells = (str(number), name, _cut(i.formula), _cut(_operands(i.call)), str(i.call.tiles), cost)
             rows.append((*cells, f"{bytes_of(i.call):,}"))
             number += 1
     flops = sum(i.call.flops for i in program.instructions)
@@ -41,6 +46,10 @@ def table(program: Program) -> str:
     if program.recomputed:
         lines.append(f"{len(program.recomputed)} values computed again to save memory: {', '.join(program.recomputed)}")
     return "\n".join(lines)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
 
 
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:

@@ -49,11 +49,11 @@ def symbol(code: Code, dtype: np.dtype[Any]) -> str:
 
 @contextlib.contextmanager
 def announced(codes: Iterable[tuple[Code, np.dtype[Any]]]) -> Iterator[None]:
-    """Tells how many of `codes` the body will compile for the first time, and how long that took."""
-    missing = len({name for code, dtype in codes if not objects.stored(name := symbol(code, dtype))})
+    """Tells where the body will compile some of `codes` for the first time, and how long that took."""
+    missing = any(not objects.stored(symbol(code, dtype)) for code, dtype in codes)
     start = time.perf_counter()
     if missing:
-        objects.tell(f"compiling {missing} kernels for {processor().name}, once per machine")
+        objects.tell(f"compiling for {processor().name}, once per machine:")
     yield
     if missing:
         objects.tell(f"compiled in {time.perf_counter() - start:.1f} s, kept in {objects.folder()}")
