@@ -1,7 +1,8 @@
 """JAX, `lax.scan` over many steps in one jitted call: no Python between steps. The rival to beat.
 
 Tried settings: threads, one array or one vector per kind of state, batches gathered inside the scan or all rows
-permuted before it, and unrolling of the loop. One call covers whole epochs: one, or more of a small data set.
+permuted before it, and unrolling of the loop. One call covers whole epochs: one, or more of a small data set. With
+images it is a few steps, unrolled to the last: XLA runs convolutions inside a loop many times slower on the CPU.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def variants(workload: Workload, threads: int) -> list[Variant]:
     `flat` and unrolling pay only where a step takes microseconds, permuting all rows only where a row is small.
     """
     tiny, small = workload.parameters < 1_000, workload.parameters < 20_000
+    unrolls = (_unrolled(workload),) if workload.images else (1, 8) if small else (1,)
     return [
         Variant(
             f"{label} {layout} gather={gather} unroll={unroll}{'' if pool == 'none' else f' pool={pool}'}",
@@ -33,9 +35,15 @@ def variants(workload: Workload, threads: int) -> list[Variant]:
         for label, env in environments(threads)
         for layout in (("tree", "flat") if tiny else ("tree",))
         for gather in (("inside",) if workload.images else ("inside", "before"))
-        for unroll in ((1, 8) if small else (1,))
+        for unroll in unrolls
         for pool in pools(workload)
     ]
+
+
+def _unrolled(workload: Workload) -> int:
+    """Steps of a call without a loop: whole calls make an epoch, and compiling long steps takes its time."""
+    most = 2 if matmul_flops(workload) > 5e9 else 8
+    return next(steps for steps in range(most, 0, -1) if workload.steps_per_epoch % steps == 0)
 
 
 class Peer:
@@ -52,6 +60,7 @@ class Peer:
         self.rng = np.random.default_rng(0)
         most = min(CALL_STEPS, int(CALL_FLOPS / matmul_flops(workload)))
         self.epochs = max(1, most // workload.steps_per_epoch)
+        self.steps = settings["unroll"] if workload.images else self.epochs * workload.steps_per_epoch  # of a call
         inside, unroll = settings["gather"] == "inside", settings["unroll"]
 
         def many(state: Any, x: Any, y: Any, order: Any) -> Any:
@@ -77,7 +86,7 @@ class Peer:
         self.reset()
         losses: list[float] = []
         while len(losses) < steps:
-            losses += self._call(shuffle=False).tolist()
+            losses += self._epochs(shuffle=False).tolist()
         return losses[:steps]
 
     def run(self, steps: int) -> tuple[int, float, float]:
@@ -85,13 +94,16 @@ class Peer:
         self.reset()
         done, start = 0, time.perf_counter()
         while done < steps:
-            losses = self._call(shuffle=True)
+            losses = self._epochs(shuffle=True)
             done += len(losses)
         return done, time.perf_counter() - start, losses[-1]
 
-    def _call(self, shuffle: bool) -> np.ndarray:
+    def _epochs(self, shuffle: bool) -> np.ndarray:
         n, b = self.workload.steps_per_epoch, self.workload.batch
         epochs = [self.rng.permutation(n * b) if shuffle else np.arange(n * b) for _ in range(self.epochs)]
         order = np.concatenate(epochs).reshape(-1, b).astype(np.int32)
-        self.state, losses = self.many(self.state, self.x, self.y, order)
-        return np.asarray(losses)
+        found = []
+        for start in range(0, len(order), self.steps):
+            self.state, losses = self.many(self.state, self.x, self.y, order[start : start + self.steps])
+            found.append(losses)
+        return np.concatenate(self.jax.device_get(found))
