@@ -1,7 +1,8 @@
 """Accuracy on real images, and the time of an epoch beside torch's: `python -m benchmarks.accuracy`.
 
 Each network is trained from several seeds on all training images for a fixed number of epochs, and tested once, at the
-end, on images it never saw. Where settings were chosen, it was with --choose, on a tenth of the training images. Every result is
+end, on images it never saw. The settings of the perceptron were chosen with --choose, on a tenth of the training
+images. Every result is
 written as soon as it is there; a run that was interrupted goes on with what is missing. The same network is then timed
 in torch, eager, in every layout and number of threads, interleaved with ours.
 """
