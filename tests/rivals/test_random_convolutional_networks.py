@@ -1,7 +1,7 @@
 """Gradients of 30 random convolutional networks equal torch's, on both engines.
 
-The difference is at most 1e-9 of the largest in float64, 1e-4 in float32. Odd sizes, kernels, strides, paddings, dilations, groups, batch normalisation,
-pooling and residual blocks are drawn.
+The difference is at most 1e-9 of the largest in float64, 1e-4 in float32. Odd sizes, kernels, strides, paddings,
+dilations, groups, batch normalisation, pooling and residual blocks are drawn.
 """
 
 from dataclasses import dataclass
