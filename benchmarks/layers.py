@@ -71,6 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
             rival.close()
     if not options.only:
         path = options.out / f"{time.strftime('%Y-%m-%d')}-layers.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(
             json.dumps({"machine": report.machine(2), "quantile": options.quantile, "GFLOP/s": record}, indent=1) + "\n"
         )
