@@ -25,6 +25,7 @@ put the next input's gradient too, if that is a sum of dy).
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -101,7 +102,13 @@ class Rule:
 
     def asks(self, name: str) -> bool:
         """Whether the lowering wants the keyword `name` (scratch, state, epilogue)."""
-        return self.lowering is not None and name in inspect.signature(self.lowering).parameters
+        return self.lowering is not None and name in _parameters(self.lowering)
+
+
+@functools.cache
+def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+    """The names of a function's parameters; kept, since a large network asks thousands of times."""
+    return frozenset(inspect.signature(function).parameters)
 
 
 @dataclass(frozen=True)
