@@ -15,11 +15,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from chainrule.errors import NativeError
-from chainrule.native import matrix, objects, window
+from chainrule.native import matrix, objects, tiles, window
 from chainrule.native.kernel import External, Kernel, Pointwise
 from chainrule.native.machine import processor
 
 Code: TypeAlias = Kernel | Pointwise
+EMITTED = {"microkernel": matrix.EXTERNALS, "window": window.EXTERNALS, "tiles": tiles.EXTERNALS}  # as vector code
 _addresses: dict[tuple[Code, str], int] = {}
 _owners: dict[str, Code] = {}
 
@@ -90,7 +91,7 @@ def _compile(code: Code, dtype: np.dtype[Any], imports: tuple[str, ...]) -> byte
 
 def _emitted(externals: set[External], dtype: np.dtype[Any]) -> None:
     """Load the vector code that defines these symbols for one dtype; it is emitted as LLVM text, without Numba."""
-    for title, group in (("microkernel", matrix.EXTERNALS), ("window", window.EXTERNALS)):
+    for title, group in EMITTED.items():
         if not externals.isdisjoint(group):
             names = tuple(e.symbol.format(dtype=dtype.name) for e in group)
             objects.load(names, functools.partial(_emit, title, names, dtype))
@@ -100,10 +101,11 @@ def _emit(title: str, names: tuple[str, ...], dtype: np.dtype[Any]) -> bytes:
     from llvmlite import binding as llvm
 
     from chainrule.native.microkernel import microkernel
+    from chainrule.native.tiles_code import tiles_code
     from chainrule.native.window_code import window_code
 
     start = time.perf_counter()
-    emitters: dict[str, Callable[..., str]] = {"microkernel": microkernel, "window": window_code}
+    emitters: dict[str, Callable[..., str]] = {"microkernel": microkernel, "window": window_code, "tiles": tiles_code}
     text = emitters[title](dtype, processor(), *names)
     code: bytes = objects.target_machine().emit_object(llvm.parse_assembly(text))
     objects.tell(f"  {title}_{dtype.name} {time.perf_counter() - start:.2f} s")

@@ -146,10 +146,10 @@ def _(
 @conv_transpose2d.lower("x")
 def _(
     dx: View, dy: View, w: View, *, stride: Pair, padding: Padding, output_padding: Pair, dilation: Pair, groups: int,
-    add: bool = False, epilogue: Epilogue = (),
+    scratch: Scratch, add: bool = False, epilogue: Epilogue = (),
 ) -> list[Call]:  # fmt: skip
     windows = windows_of(dx.shape, w.shape, stride, padding, output_padding, dilation, groups)
-    return correlate(dx, dy, w, windows, add=add, epilogue=epilogue)
+    return correlate(dx, dy, w, windows, scratch, add=add, epilogue=epilogue)
 
 
 @conv_transpose2d.gradient("w", formula="dw = dy ⋆ x")

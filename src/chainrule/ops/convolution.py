@@ -78,6 +78,9 @@ def by_group(product: Callable[[Array, Array], Array], a: Array, b: Array, group
         _sample((1, 2, 2, 1), (2, 2, 1, 2), padding=((4, 3), (5, 4))),
         _sample((1, 2, 3, 1), (5, 4, 1, 2), padding=((2, 1), (1, 1)), dilation=(1, 1)),
         _sample((2, 5, 5, 4), (3, 3, 2, 6), padding=_SAME, groups=2),
+        _sample((3, 6, 7, 8), (3, 3, 8, 17), padding=_SAME),
+        _sample((17, 4, 5, 35), (3, 3, 35, 8), padding=((0, 1), (2, 0))),
+        _sample((1, 13, 6, 9), (3, 3, 9, 8), False, padding=((0, 0), (1, 1))),
         _sample((2, 5, 4, 6), (2, 3, 2, 3), False, (2, 1), _SAME, (1, 2), 3),
         _sample((2, 7, 6, 5), (3, 2, 1, 5), padding=_SAME, groups=5),
         _sample((2, 9, 8, 37), (3, 3, 1, 37), False, (2, 1), _SAME, (1, 2), 37),
@@ -179,10 +182,10 @@ def check_bias(name: str, b: Shape | None, channels: int) -> None:
 @conv2d.lower
 def _(
     y: View, x: View, w: View, b: View | None, *, stride: Pair, padding: Padding, dilation: Pair, groups: int,
-    epilogue: Epilogue = (),
+    scratch: Scratch, epilogue: Epilogue = (),
 ) -> list[Call]:  # fmt: skip
     windows = windows_of(x.shape, w.shape, stride, padding, dilation, groups)
-    return correlate(y, x, w, windows, bias=b, epilogue=epilogue)
+    return correlate(y, x, w, windows, scratch, bias=b, epilogue=epilogue)
 
 
 @conv2d.gradient("x", formula="dx = dy spread by w")

@@ -37,6 +37,7 @@ from chainrule.ops.panels import Job, Place, Windows, correlate_jobs, weight_job
 from chainrule.ops.record import View, constant
 from chainrule.ops.reducing import reduce, sum_parts
 from chainrule.ops.taps import Phase
+from chainrule.ops.winograd import correlate_tiles, suits, weigh_tiles
 
 Table: TypeAlias = tuple[View, View]  # the jobs, and where those of each part of an image begin
 
@@ -139,10 +140,12 @@ def turn(tile: Int, target: Real1, source: Real1, order: Int1, inputs: Int, outp
 
 
 def correlate(
-    y: View, x: View, w: View, windows: Windows, *, bias: View | None = None, add: bool = False,
+    y: View, x: View, w: View, windows: Windows, scratch: Scratch, *, bias: View | None = None, add: bool = False,
     epilogue: Epilogue = (),
 ) -> list[Call]:  # fmt: skip
     """The calls for y (+)= x correlated with w (kh, kw, inputs/groups, outputs), plus bias."""
+    if y.size and suits(windows):
+        return correlate_tiles(y, x, w, windows, scratch, bias, add, epilogue)
     return _call(_correlate_table, x, w, y, windows, windows, bias, add, epilogue)
 
 
@@ -155,10 +158,12 @@ def spread(
     It is a convolution of dy for each phase of input pixels with the taps that reach them, turned around.
     """
     packed, order = scratch(w.size), _tap_order(windows)
-    return [
-        turn(order.size, packed, w.flat(), order, windows.inputs, windows.outputs, windows.groups),
-        *_call(_spread_table, dy, packed, dx, windows, turned(windows), bias, add, epilogue),
-    ]
+    turning = turn(order.size, packed, w.flat(), order, windows.inputs, windows.outputs, windows.groups)
+    if dx.size and suits(windows):
+        (down, *_), (across, *_) = windows.down.spread(), windows.across.spread()
+        back = Windows(down.axis, across.axis, windows.outputs, windows.inputs)
+        return [turning, *correlate_tiles(dx, dy, packed, back, scratch, bias, add, epilogue)]
+    return [turning, *_call(_spread_table, dy, packed, dx, windows, turned(windows), bias, add, epilogue)]
 
 
 def turned(w: Windows) -> Windows:
@@ -197,6 +202,8 @@ def weigh(
     """
     if not (dy.size and dw.size):
         return [*zero(dw), *(zero(sums) if sums else [])]
+    if suits(windows):
+        return weigh_tiles(dw, dy, x, windows, scratch, one, sums)
     images = x.shape[0]
     batch, jobs, starts = _weight_table(windows, images)
     parts = blocks(images, batch)

@@ -1,0 +1,167 @@
+"""The symbols of `chainrule.native.tiles`, emitted as LLVM vector code.
+
+A vector of channels of a whole tile is loaded, multiplied from both sides while it is in registers, and stored; of the
+last, narrow vector only the lanes that exist. Where a tile reaches over the edge of the image, the addresses of its
+outer pixels are exchanged for that of a vector of zeros, or of one that nobody reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from chainrule.native.machine import Processor
+from chainrule.native.microkernel import I64, PTR, Emitter
+from chainrule.native.tiles import STEP, TRANSFORMS, Transform
+
+ARGUMENTS = (
+    "tiles channels source s_tile s_row s_col target t_tile t_row t_col top bottom left right bias add"
+).split()
+POINTERS = frozenset({"source", "target", "bias"})
+
+
+def tiles_code(dtype: np.dtype[Any], target: Processor, *symbols: str) -> str:
+    """The LLVM text that defines the symbols for one dtype and processor."""
+    emitter = Emitter(dtype, target)
+    zeros = ir.GlobalVariable(emitter.module, emitter.vector, "zeros")
+    zeros.initializer, zeros.global_constant, zeros.linkage = ir.Constant(emitter.vector, None), True, "internal"
+    for transform, symbol in zip(TRANSFORMS, symbols, strict=True):
+        types = [PTR if name in POINTERS else I64 for name in ARGUMENTS]
+        function = ir.Function(emitter.module, ir.FunctionType(ir.VoidType(), types), symbol)
+        _Code(emitter, transform, function, zeros).write()
+    return str(emitter.module)
+
+
+@dataclass
+class _Code:
+    """Writes one function: a loop over tiles, in it one over vectors of channels."""
+
+    emitter: Emitter
+    transform: Transform
+    function: ir.Function
+    zeros: Any
+    arg: dict[str, Any] = field(init=False)
+    rows: dict[str, list[Any]] = field(init=False)  # offsets of a tile's rows and columns
+    nowhere: Any = field(init=False)
+    mask: Any = field(init=False)
+
+    def write(self) -> None:
+        e, t = self.emitter, self.transform
+        self.arg = dict(zip(ARGUMENTS, self.function.args, strict=True))
+        b = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.nowhere = b.alloca(e.vector)
+        rest = b.srem(self.arg["channels"], I64(e.lanes))
+        self.mask = e.lane_mask(b, rest, 1)
+        whole = b.sub(self.arg["channels"], rest)
+        counts = {"s_row": t.taken, "s_col": t.taken, "t_row": t.given, "t_col": t.given}
+        self.rows = {name: [b.mul(self.arg[name], I64(i)) for i in range(n)] for name, n in counts.items()}
+        entry, loop, done = b.block, b.append_basic_block("tile"), b.append_basic_block("done")
+        b.cbranch(b.icmp_signed(">", self.arg["tiles"], I64(0)), loop, done)
+        b = ir.IRBuilder(loop)
+        tile, source, target = b.phi(I64), b.phi(PTR), b.phi(PTR)
+        for phi, start in ((tile, I64(0)), (source, self.arg["source"]), (target, self.arg["target"])):
+            phi.add_incoming(start, entry)
+        exists = self._exists(b, tile)
+        if exists is None:
+            b = self._channels(b, source, target, whole, rest, None)
+        else:
+            inside = b.append_basic_block("inside")
+            edge, after = b.append_basic_block("edge"), b.append_basic_block("after")
+            flags = [flag for pair in exists for flag in pair]
+            every = flags[0]
+            for flag in flags[1:]:
+                every = b.and_(every, flag)
+            b.cbranch(every, inside, edge)
+            self._channels(ir.IRBuilder(inside), source, target, whole, rest, None).branch(after)
+            self._channels(ir.IRBuilder(edge), source, target, whole, rest, exists).branch(after)
+            b = ir.IRBuilder(after)
+        following = b.add(tile, I64(1))
+        moved = [e.at(b, place, self.arg[step]) for place, step in ((source, "s_tile"), (target, "t_tile"))]
+        for phi, value in zip((tile, source, target), (following, *moved), strict=True):
+            phi.add_incoming(value, b.block)
+        b.cbranch(b.icmp_signed("<", following, self.arg["tiles"]), loop, done)
+        ir.IRBuilder(done).ret_void()
+
+    def _exists(self, b: ir.IRBuilder, tile: Any) -> tuple[list[Any], list[Any]] | None:
+        """Which rows and columns of a tile lie in the image; None where nothing clips."""
+        t = self.transform
+        if not (t.clips_source or t.clips_target):
+            return None
+        size = t.taken if t.clips_source else t.given
+        corner = b.mul(tile, I64(STEP))
+
+        def within(low: str, high: str, start: Any) -> list[Any]:
+            flags = []
+            for i in range(size):
+                place = b.add(start, I64(i))
+                below = b.icmp_signed("<", place, self.arg[high])
+                flags.append(b.and_(b.icmp_signed("<=", self.arg[low], place), below))
+            return flags
+
+        return within("top", "bottom", I64(0)), within("left", "right", corner)
+
+    def _channels(self, b: ir.IRBuilder, source: Any, target: Any, whole: Any, rest: Any, exists: Any) -> ir.IRBuilder:
+        """All vectors of channels of one tile; answers where to go on."""
+        before = b.block
+        loop, left, last, done = (b.append_basic_block(n) for n in ("vector", "left", "last", "next"))
+        b.cbranch(b.icmp_signed(">", whole, I64(0)), loop, left)
+        b = ir.IRBuilder(loop)
+        channel = b.phi(I64)
+        channel.add_incoming(I64(0), before)
+        self._vector(b, source, target, channel, None, exists)
+        following = b.add(channel, I64(self.emitter.lanes))
+        channel.add_incoming(following, loop)
+        b.cbranch(b.icmp_signed("<", following, whole), loop, left)
+        b = ir.IRBuilder(left)
+        b.cbranch(b.icmp_signed(">", rest, I64(0)), last, done)
+        b = ir.IRBuilder(last)
+        self._vector(b, source, target, whole, self.mask, exists)
+        b.branch(done)
+        return ir.IRBuilder(done)
+
+    def _vector(self, b: ir.IRBuilder, source: Any, target: Any, channel: Any, mask: Any, exists: Any) -> None:
+        """M·d·Mᵀ for one vector of channels."""
+        e, t = self.emitter, self.transform
+        source, target = e.at(b, source, channel), e.at(b, target, channel)
+
+        def place(start: Any, side: str, i: int, j: int, clips: bool, instead: Any) -> Any:
+            found = e.at(b, e.at(b, start, self.rows[f"{side}_row"][i]), self.rows[f"{side}_col"][j])
+            if exists is None or not clips:
+                return found
+            return b.select(b.and_(exists[0][i], exists[1][j]), found, instead)
+
+        half = []  # M·d, column by column
+        for j in range(t.taken):
+            column = [
+                e.load(b, place(source, "s", i, j, t.clips_source, self.zeros), mask) for i in range(t.taken)
+            ]
+            half.append([self._combine(b, row, column) for row in t.matrix])
+        if t.clips_target:  # the end of a convolution
+            has_bias = b.icmp_unsigned("!=", b.ptrtoint(self.arg["bias"], I64), I64(0))
+            bias = e.load(b, b.select(has_bias, e.at(b, self.arg["bias"], channel), self.zeros), mask)
+            adds = b.icmp_signed("!=", self.arg["add"], I64(0))
+        for i in range(t.given):
+            for j, row in enumerate(t.matrix):
+                value = self._combine(b, row, [half[k][i] for k in range(t.taken)])
+                to = place(target, "t", i, j, t.clips_target, self.nowhere)
+                if t.clips_target:
+                    value = b.fadd(value, bias)
+                    value = b.fadd(value, e.load(b, b.select(adds, to, self.zeros), mask))
+                e.store(b, value, to, mask)
+
+    def _combine(self, b: ir.IRBuilder, row: tuple[float, ...], values: list[Any]) -> Any:
+        """Σ row·values; every row begins with a factor that is positive or has a positive one to begin with."""
+        e = self.emitter
+        terms = sorted(((k, v) for k, v in zip(row, values, strict=True) if k), key=lambda term: -term[0])
+        total = None
+        for factor, value in terms:
+            size = ir.Constant(e.vector, [abs(factor)] * e.lanes)
+            scaled = value if abs(factor) == 1 else b.fmul(value, size)
+            if total is None:
+                total = scaled
+            else:
+                total = b.fadd(total, scaled) if factor > 0 else b.fsub(total, scaled)
+        return total
