@@ -64,20 +64,16 @@ class _Code:
         tile, source, target = b.phi(I64), b.phi(PTR), b.phi(PTR)
         for phi, start in ((tile, I64(0)), (source, self.arg["source"]), (target, self.arg["target"])):
             phi.add_incoming(start, entry)
-        exists = self._exists(b, tile)
-        if exists is None:
-            b = self._channels(b, source, target, whole, rest, None)
-        else:
-            inside = b.append_basic_block("inside")
-            edge, after = b.append_basic_block("edge"), b.append_basic_block("after")
-            flags = [flag for pair in exists for flag in pair]
-            every = flags[0]
-            for flag in flags[1:]:
-                every = b.and_(every, flag)
-            b.cbranch(every, inside, edge)
+        if t.clips_source or t.clips_target:
+            corner = b.mul(tile, I64(STEP))
+            inside, edge, after = (b.append_basic_block(n) for n in ("inside", "edge", "after"))
+            b.cbranch(self._inside(b, corner), inside, edge)
             self._channels(ir.IRBuilder(inside), source, target, whole, rest, None).branch(after)
-            self._channels(ir.IRBuilder(edge), source, target, whole, rest, exists).branch(after)
+            b = ir.IRBuilder(edge)
+            self._channels(b, source, target, whole, rest, self._exists(b, corner)).branch(after)
             b = ir.IRBuilder(after)
+        else:
+            b = self._channels(b, source, target, whole, rest, None)
         following = b.add(tile, I64(1))
         moved = [e.at(b, place, self.arg[step]) for place, step in ((source, "s_tile"), (target, "t_tile"))]
         for phi, value in zip((tile, source, target), (following, *moved), strict=True):
@@ -85,21 +81,30 @@ class _Code:
         b.cbranch(b.icmp_signed("<", following, self.arg["tiles"]), loop, done)
         ir.IRBuilder(done).ret_void()
 
-    def _exists(self, b: ir.IRBuilder, tile: Any) -> tuple[list[Any], list[Any]] | None:
-        """Which rows and columns of a tile lie in the image; None where nothing clips."""
-        t = self.transform
-        if not (t.clips_source or t.clips_target):
-            return None
-        size = t.taken if t.clips_source else t.given
-        corner = b.mul(tile, I64(STEP))
+    @property
+    def _size(self) -> int:
+        """Rows and columns of the side that clips."""
+        return self.transform.taken if self.transform.clips_source else self.transform.given
+
+    def _inside(self, b: ir.IRBuilder, corner: Any) -> Any:
+        """Whether a tile lies in the image altogether."""
+        ends = (I64(self._size), b.add(corner, I64(self._size)))
+        edges = (("top", "bottom", I64(0), ends[0]), ("left", "right", corner, ends[1]))
+        sides = [
+            b.and_(b.icmp_signed("<=", self.arg[low], start), b.icmp_signed("<=", end, self.arg[high]))
+            for low, high, start, end in edges
+        ]
+        return b.and_(*sides)
+
+    def _exists(self, b: ir.IRBuilder, corner: Any) -> tuple[list[Any], list[Any]]:
+        """Which rows and which columns of a tile lie in the image."""
 
         def within(low: str, high: str, start: Any) -> list[Any]:
-            flags = []
-            for i in range(size):
-                place = b.add(start, I64(i))
-                below = b.icmp_signed("<", place, self.arg[high])
-                flags.append(b.and_(b.icmp_signed("<=", self.arg[low], place), below))
-            return flags
+            places = [b.add(start, I64(i)) for i in range(self._size)]
+            return [
+                b.and_(b.icmp_signed("<=", self.arg[low], place), b.icmp_signed("<", place, self.arg[high]))
+                for place in places
+            ]
 
         return within("top", "bottom", I64(0)), within("left", "right", corner)
 
@@ -125,7 +130,7 @@ class _Code:
     def _vector(self, b: ir.IRBuilder, source: Any, target: Any, channel: Any, mask: Any, exists: Any) -> None:
         """M·d·Mᵀ for one vector of channels."""
         e, t = self.emitter, self.transform
-        source, target = e.at(b, source, channel), e.at(b, target, channel)
+        source, target = (self._opaque(b, e.at(b, start, channel)) for start in (source, target))
 
         def place(start: Any, side: str, i: int, j: int, clips: bool, instead: Any) -> Any:
             found = e.at(b, e.at(b, start, self.rows[f"{side}_row"][i]), self.rows[f"{side}_col"][j])
@@ -151,6 +156,10 @@ class _Code:
                     value = b.fadd(value, bias)
                     value = b.fadd(value, e.load(b, b.select(adds, to, self.zeros), mask))
                 e.store(b, value, to, mask)
+
+    def _opaque(self, b: ir.IRBuilder, address: Any) -> Any:
+        """The same address; LLVM would keep and move 32 pointers, in memory for lack of registers, where one will do."""
+        return b.call(self.emitter.intrinsic("llvm.launder.invariant.group.p0", PTR, [PTR]), [address])
 
     def _combine(self, b: ir.IRBuilder, row: tuple[float, ...], values: list[Any]) -> Any:
         """Σ row·values; every row begins with a factor that is positive or has a positive one to begin with."""
