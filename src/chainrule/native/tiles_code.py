@@ -140,9 +140,7 @@ class _Code:
 
         half = []  # M·d, column by column
         for j in range(t.taken):
-            column = [
-                e.load(b, place(source, "s", i, j, t.clips_source, self.zeros), mask) for i in range(t.taken)
-            ]
+            column = [e.load(b, place(source, "s", i, j, t.clips_source, self.zeros), mask) for i in range(t.taken)]
             half.append([self._combine(b, row, column) for row in t.matrix])
         if t.clips_target:  # the end of a convolution
             has_bias = b.icmp_unsigned("!=", b.ptrtoint(self.arg["bias"], I64), I64(0))
@@ -158,8 +156,9 @@ class _Code:
                 e.store(b, value, to, mask)
 
     def _opaque(self, b: ir.IRBuilder, address: Any) -> Any:
-        """The same address; LLVM would keep and move 32 pointers, in memory for lack of registers, where one will do."""
-        return b.call(self.emitter.intrinsic("llvm.launder.invariant.group.p0", PTR, [PTR]), [address])
+        """The same address, of which LLVM knows nothing: else it keeps 32 pointers, in memory, where one will do."""
+        launder = self.emitter.intrinsic("llvm.launder.invariant.group.p0", PTR, [PTR])
+        return b.call(launder, [address])
 
     def _combine(self, b: ir.IRBuilder, row: tuple[float, ...], values: list[Any]) -> Any:
         """Σ row·values; every row begins with a factor that is positive or has a positive one to begin with."""

@@ -37,7 +37,7 @@ from chainrule.ops.panels import Job, Place, Windows, correlate_jobs, weight_job
 from chainrule.ops.record import View, constant
 from chainrule.ops.reducing import reduce, sum_parts
 from chainrule.ops.taps import Phase
-from chainrule.ops.winograd import correlate_tiles, suits, weigh_tiles
+from chainrule.ops.winograd import correlate_tiles, suits, suits_weight, weigh_tiles
 
 Table: TypeAlias = tuple[View, View]  # the jobs, and where those of each part of an image begin
 
@@ -202,7 +202,7 @@ def weigh(
     """
     if not (dy.size and dw.size):
         return [*zero(dw), *(zero(sums) if sums else [])]
-    if suits(windows):
+    if suits_weight(windows):
         return weigh_tiles(dw, dy, x, windows, scratch, one, sums)
     images = x.shape[0]
     batch, jobs, starts = _weight_table(windows, images)

@@ -21,25 +21,34 @@ from chainrule.native.matrix import panel
 from chainrule.native.tiles import STEP, tile_flow, tile_input, tile_output, tile_weight, tile_weight_back
 from chainrule.ops.epilogue import Epilogue, arguments, finish
 from chainrule.ops.gemm import Scratch
-from chainrule.ops.panels import Windows
+from chainrule.ops.panels import Windows, cost
 from chainrule.ops.record import View
 from chainrule.ops.reducing import reduce, sum_parts
 
 TILES = 16  # shares of a pass over the images
 PARTS = 8  # partial sums of a weight gradient
 PRODUCTS = 16  # of a tile, where its plain windows have 36
-CACHE = 200_000  # bytes of a block of tiles on its way: it stays in the second-level cache beside the weight
+CACHE = 260_000  # bytes of a block of tiles on its way: it stays in the second-level cache beside the weight
+ENTRY = 4  # what it costs to begin with a block, in rows of a product: the weight is read anew
 LINE = 64  # bytes of a cache line
-# What transforming one channel of a tile costs, in multiplications.
-TAKE, GIVE, GAIN = 80, 60, 0.85
+LARGEST = 32_768  # pairs of channels
+# What transforming one channel of a tile costs, there and back, in multiplications; and less than what share of the
+# plain convolution's must be left. A plain weight gradient takes longer for its multiplications.
+TRANSFORM, SHARE, SHARE_OF_GRADIENT = (180, 130), 0.95, 1.25
 
 
-def suits(w: Windows) -> bool:
+def suits(w: Windows, share: float = SHARE) -> bool:
     """Whether this is a 3x3 convolution which is quicker by tiles: enough channels, and few pixels clipped."""
     plain = all((axis.taps, axis.stride, axis.dilation) == (3, 1, 1) for axis in (w.down, w.across))
-    if not plain or w.groups != 1 or min(w.inputs, w.outputs) < processor().vector_bytes // 8:
+    if not plain or w.groups != 1:
         return False
-    return _count(w) * (PRODUCTS * w.tap + TAKE * w.inputs + GIVE * w.outputs) < GAIN * w.flops / 2
+    transforms = TRANSFORM[0] * w.inputs + TRANSFORM[1] * w.outputs
+    return _count(w) * (PRODUCTS * w.tap + transforms) < share * w.flops / 2
+
+
+def suits_weight(w: Windows) -> bool:
+    """The same for its weight gradient, whose sums should stay in cache from one block to the next."""
+    return suits(w, SHARE_OF_GRADIENT) and w.tap <= LARGEST
 
 
 def _count(w: Windows) -> int:
@@ -85,8 +94,8 @@ def winograd_weight(tile: Int, w: Pointer, inputs: Int, outputs: Int, u: Pointer
 def winograd(
     tile: Int, images: Int, batch: Int, band: Int, group: Int, lines: Int, x: Pointer, height: Int, wide: Int,
     inputs: Int, above: Int, before: Int, u: Pointer, y: Pointer, rows: Int, columns: Int, outputs: Int, width: Int,
-    bias: Pointer, add: Int, room: Pointer, v_plane: Int, u_plane: Int, m_plane: Int, span: Span, other: Pointer, p0: Real, p1: Real, after: Span,
-    another: Pointer, q0: Real, q1: Real,
+    bias: Pointer, add: Int, room: Pointer, v_plane: Int, u_plane: Int, m_plane: Int, span: Span, other: Pointer,
+    p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
 ) -> None:  # fmt: skip
     """Some images, or a band of rows of tiles of one: block by block, and in a block a panel of channels by another."""
     down, across = (rows + STEP - 1) // STEP, (columns + STEP - 1) // STEP
@@ -171,18 +180,32 @@ def winograd_weigh(
     if sums:
         for left in range(0, outputs, width):
             panel(
-                1, 1, (last - first) * rows * columns, one, 0, 0, 0, advance(dy, first * rows * columns * outputs + left),
-                outputs, 0, advance(sums, tile * outputs + left), outputs, 0, 0, min(width, outputs - left),
+                1, 1, (last - first) * rows * columns, one, 0, 0, 0,
+                advance(dy, first * rows * columns * outputs + left), outputs, 0,
+                advance(sums, tile * outputs + left), outputs, 0, 0, min(width, outputs - left),
             )  # fmt: skip
 
 
-def _block(w: Windows, images: int, lines: int, channels: int, item: int) -> Block:
-    """As many tiles as leave room in the cache, which `channels` numbers at each of the 16 places of a tile take."""
+def _most(w: Windows, channels: int, item: int) -> int:
+    """Rows of tiles that leave room in the cache; `channels` numbers are kept at each of the 16 places of a tile."""
+    return max(1, CACHE // (PRODUCTS * channels * item * blocks(w.across.out, STEP)))
+
+
+def _block(w: Windows, images: int, lines: int, most: int) -> Block:
+    """Of the blocks of at most so many rows of tiles the one that suits the microkernel's tiles best.
+
+    `images` and `lines` are what there is of both.
+    """
     across = blocks(w.across.out, STEP)
-    most = max(1, CACHE // (PRODUCTS * channels * item))
-    if most >= lines * across:
-        return Block(min(images, most // (lines * across)), lines)
-    return Block(1, blocks(lines, blocks(lines * across, most)))
+
+    def price(whole: int, piece: int, tiles: int) -> float:
+        """What the products of `whole` rows or images cost, taken `piece` at a time."""
+        return whole // piece * (cost(piece * tiles) + ENTRY) + cost(whole % piece * tiles)
+
+    if most >= lines:
+        pieces = range(min(images, most // lines), 0, -1)
+        return Block(min(pieces, key=lambda n: price(images, n, lines * across)), lines)
+    return Block(1, min(range(most, 0, -1), key=lambda n: price(lines, n, across)))
 
 
 def _plane(elements: int, view: View) -> int:
@@ -198,7 +221,7 @@ def correlate_tiles(
     images, width, down = x.shape[0], processor().panel(x.dtype), blocks(w.down.out, STEP)
     batch, band = blocks(images, TILES), blocks(down, blocks(TILES, images))
     shares = blocks(images, batch) * blocks(down, band)
-    block = _block(w, batch, band, w.inputs + width, x.dtype.itemsize)
+    block = _block(w, batch, band, _most(w, w.inputs + width, x.dtype.itemsize))
     many, panels = block.images * block.lines * blocks(w.across.out, STEP), blocks(w.outputs, width)
     v_plane, u_plane, m_plane = (_plane(n, y) for n in (many * w.inputs, w.inputs * width, many * width))
     u, room = scratch(panels * 16 * u_plane), scratch(shares * 16 * (v_plane + m_plane))
@@ -219,7 +242,8 @@ def weigh_tiles(
     images, width = x.shape[0], processor().panel(x.dtype)
     batch = blocks(images, PARTS)
     parts = blocks(images, batch)
-    block = _block(w, batch, blocks(w.down.out, STEP), w.inputs + w.outputs, x.dtype.itemsize)
+    most, lines = _most(w, w.inputs + w.outputs, x.dtype.itemsize), blocks(w.down.out, STEP)
+    block = Block(min(batch, most // lines), lines) if most >= lines else Block(1, most)
     many = block.images * block.lines * blocks(w.across.out, STEP)
     partial = dw if parts == 1 else scratch(parts * dw.size)
     partial_sums = sums if parts == 1 or not sums else scratch(parts * sums.size)
