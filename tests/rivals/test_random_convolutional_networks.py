@@ -74,10 +74,13 @@ class Draw:
 
     def residual(self):
         """3x3 convolutions that keep the image; a 1x1 convolution on the way around where channels change."""
-        before, outputs = self.channels, int(self.pick(4, 6, self.channels))
-        first = (nn.Conv2d(before, outputs, 3, padding=1), torch.nn.Conv2d(before, outputs, 3, padding=1))
+        before, outputs = self.channels, int(self.pick(4, 6, self.channels, 48))
+        first, second = (
+            (nn.Conv2d(inputs, outputs, 3, padding=1), torch.nn.Conv2d(inputs, outputs, 3, padding=1))
+            for inputs in (before, outputs)
+        )
         self.channels = outputs
-        body = [first, self.normalisation(), self.activation()]
+        body = [first, self.normalisation(), self.activation(), second]
         around = (None, torch.nn.Identity())
         if outputs != before:
             around = (nn.Conv2d(before, outputs, 1), torch.nn.Conv2d(before, outputs, 1))

@@ -1,0 +1,95 @@
+"""3x3 convolutions by tiles: when they are chosen, blocks of every size, rounding errors, infinities and NaN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chainrule.engine.single import run_rule
+from chainrule.ops import convolving, winograd
+from chainrule.ops.convolution import conv2d, windows_of
+from chainrule.ops.winograd import suits, suits_weight
+
+SETTINGS: dict[str, Any] = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
+
+
+def arrays(images: int, size: tuple[int, int], inputs: int, outputs: int) -> dict[str, Any]:
+    """Operands of all rules of a convolution with a border of 1."""
+    rng = np.random.default_rng(0)
+    shapes = {"x": (images, *size, inputs), "w": (3, 3, inputs, outputs), "dy": (images, *size, outputs)}
+    found: dict[str, Any] = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    return found | {"b": rng.standard_normal(outputs).astype(np.float32)}
+
+
+def compute(known: dict[str, Any], name: str = "y", dtype: Any = np.float32, workers: int = 2) -> Any:
+    """The compiled forward pass ("y"), or the gradient of "x" or "w"."""
+    rule = conv2d.forward if name == "y" else conv2d.gradients[name]
+    keywords = {**SETTINGS, "x_shape": known["x"].shape, "w_shape": known["w"].shape}
+    shape = known["dy" if name == "y" else name].shape
+    operands = [known[operand] for operand in rule.operands]
+    (result,) = run_rule(
+        conv2d, rule, operands, {n: keywords[n] for n in rule.attributes}, [shape], dtype, workers=workers
+    )
+    return result
+
+
+def plain(patch: pytest.MonkeyPatch) -> None:
+    """Convolve without tiles."""
+    for name in ("suits", "suits_weight"):
+        patch.setattr(convolving, name, lambda windows: False)
+
+
+@pytest.mark.parametrize(("x", "w", "changes", "by_tiles"), [
+    ((2, 16, 16, 64), (3, 3, 64, 64), {}, True),
+    ((2, 16, 16, 64), (3, 3, 64, 64), {"stride": (2, 2)}, False),
+    ((2, 16, 16, 64), (3, 3, 64, 64), {"dilation": (2, 1)}, False),
+    ((2, 16, 16, 64), (3, 3, 32, 64), {"groups": 2}, False),
+    ((2, 16, 16, 64), (5, 3, 64, 64), {}, False),
+    ((2, 16, 16, 3), (3, 3, 3, 64), {}, False),
+    ((2, 1, 1, 64), (3, 3, 64, 64), {}, False),  # one of nine taps is left
+])  # fmt: skip
+def test_chosen_where_it_saves_multiplications(x: Any, w: Any, changes: dict[str, Any], by_tiles: bool) -> None:
+    windows = windows_of(x, w, **{**SETTINGS, **changes})
+    assert suits(windows) == suits_weight(windows) == by_tiles
+
+
+@pytest.mark.parametrize("cache", [1, 40_000, 10**9])
+@pytest.mark.parametrize(("images", "size"), [(1, (9, 7)), (5, (6, 6)), (18, (4, 5))])
+def test_blocks_of_every_size(monkeypatch: pytest.MonkeyPatch, cache: int, images: int, size: tuple[int, int]) -> None:
+    known = arrays(images, size, 20, 35)
+    for name in ("suits", "suits_weight"):
+        monkeypatch.setattr(convolving, name, lambda windows: True)
+    monkeypatch.setattr(winograd, "CACHE", cache)
+    found = {name: compute(known, name) for name in ("y", "x", "w")}
+    plain(monkeypatch)
+    for name, result in found.items():
+        expected = compute(known, name)
+        np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def test_rounding_errors_are_those_of_a_plain_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = arrays(4, (16, 16), 64, 64)
+    by_tiles = {name: compute(known, name) for name in ("y", "x", "w")}
+    plain(monkeypatch)
+    for name, result in by_tiles.items():
+        exact = compute({key: value.astype(np.float64) for key, value in known.items()}, name, np.float64)
+        ours, others = (np.sqrt(np.mean((f - exact) ** 2)) for f in (result, compute(known, name)))
+        assert 0 < ours < 4 * others, f"{name}: {ours}, plain {others}"
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_a_number_that_is_not_finite_reaches_those_who_see_it(odd: float) -> None:
+    """And the other pixels of their tiles, whose differences it takes part in."""
+    known = arrays(2, (8, 8), 48, 48)
+    clean = compute(known)
+    known["x"][1, 3, 4, 5] = odd
+    found = compute(known)
+    assert not np.isfinite(found[1, 2:5, 3:6]).any()
+    changed = ~np.isfinite(found).all(axis=3)
+    assert not changed[0].any()
+    outside = np.ones((8, 8), bool)
+    outside[2:6, 2:6] = False
+    assert not changed[1][outside].any()
+    np.testing.assert_array_equal(found[~changed], clean[~changed])
