@@ -12,7 +12,7 @@ from chainrule.engine.blocks import Blocks
 from chainrule.engine.buffers import Buffers
 from chainrule.engine.build import BoundProgram, Builder
 from chainrule.engine.checks import check_finite
-from chainrule.engine.memory import allocate_buffer
+from chainrule.engine.memory import allocate_buffer, empty_arena
 from chainrule.engine.moving import moved
 from chainrule.engine.program import Program
 from chainrule.errors import OptionError
@@ -57,6 +57,7 @@ class CompiledEngine:
         self.buffers = Buffers(self.blocks.dtype)
         self.state = View(allocate_buffer(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
         self.state.numpy()[SEED] = seed
+        self.arena = empty_arena()  # of all programs, as one runs at a time
         self.data: dict[str, Array] = {}
         self.augment: Augment | None = None
         self._rows: dict[str, Array] = {}  # the same with all but the first axis made one
@@ -176,7 +177,7 @@ class CompiledEngine:
         self.buffers.adopt()
         key = (kind, batch, self._signature)
         if key not in self._programs:
-            while len(self._programs) >= MOST_PROGRAMS:  # each holds an arena of its own: the oldest goes
+            while len(self._programs) >= MOST_PROGRAMS:  # the oldest goes
                 del self._programs[next(iter(self._programs))]
             self._programs[key] = Builder(self, kind, batch, self.data).build(key)
         bound = self._programs[key]
