@@ -7,7 +7,7 @@ import functools
 import os
 import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -91,32 +91,42 @@ class Program:
 
     def _encode(self, calls: list[Call]) -> None:
         """Make the words, and note where an instruction begins and which words are addresses in the arena."""
-        codes = dict.fromkeys(code for call in calls for code in _codes(call))
-        with load.announced((code, self.dtype) for code in codes):
-            starts_of = {code: load.address(code, self.dtype) for code in codes}
         words: list[int] = []
-        starts = []
-        moving: list[int] = []
+        starts, moving = [], []
+        codes: list[tuple[int, Kernel | Pointwise]] = []  # the words that are addresses of code
         for number, instruction in enumerate(self.instructions):
             call, following = instruction.call, self.instructions[(number + 1) % len(calls)]
             starts.append(8 * len(words))
             shared = call.tiles > 1 or following.call.tiles > 1
             # Also before an instruction that may stop: a late worker must not see its word at the barrier before it.
             stops = instruction.stops or following.stops
-            flags = (BARRIER if shared or stops else 0) | (MAY_STOP if instruction.stops else 0)
-            words += (starts_of[call.kernel], call.tiles, flags)
+            codes.append((len(words), call.kernel))
+            words += (0, call.tiles, (BARRIER if shared or stops else 0) | (MAY_STOP if instruction.stops else 0))
             for (name, kind), value in zip(call.kernel.parameters, call.arguments, strict=True):
-                if isinstance(value, View):
+                if kind == "Int":
+                    words.append(value)
+                elif isinstance(value, View):
                     rank = RANK.get(kind, 0)
                     assert rank in (0, len(value.shape)), f"{call.kernel.name}.{name} is {kind}, got {value.shape}"
                     if value.buffer.inside is not None:
                         moving.append(len(words))
-                    words.append(_address(value))
-                    words += value.shape[:rank]
+                    words += (_address(value), *value.shape[:rank])
+                elif isinstance(value, Pointwise):
+                    codes.append((len(words), value))
+                    words.append(0)
                 else:
-                    words.append(_word(kind, value, starts_of))
+                    words.append(_bits(value) if kind == "Real" else 0)
+        self._load(codes, words)
         self.words, self.starts = np.array(words, np.int64), np.array(starts, np.int64)
         self._moving, self._arena_start = np.array(moving, np.int64), 0
+
+    def _load(self, codes: Sequence[tuple[int, Kernel | Pointwise]], words: list[int]) -> None:
+        """Write the addresses of code into words."""
+        used = dict.fromkeys(code for _, code in codes)
+        with load.announced((code, self.dtype) for code in used):
+            addresses = {code: load.address(code, self.dtype) for code in used}
+        for at, code in codes:
+            words[at] = addresses[code]
 
     def _settle(self) -> None:
         """Turn places in the arena into addresses, anew when it has moved."""
@@ -221,17 +231,10 @@ def bytes_of(call: Call) -> int:
     return sum(v.size * v.dtype.itemsize for v in views.values() if v.buffer.kind not in ("data", "state"))
 
 
-def _codes(call: Call) -> list[Kernel | Pointwise]:
-    return [call.kernel, *(a for a in call.arguments if isinstance(a, Pointwise))]
-
-
-def _word(kind: str, value: Any, codes: Mapping[Kernel | Pointwise, int]) -> int:
-    """The word of an argument that is not an array; see the table in `chainrule.native.kernel`."""
-    if kind == "Real":
-        return struct.unpack("q", struct.pack("d", value))[0]  # type: ignore[no-any-return]
-    if isinstance(value, Pointwise):
-        return codes[value]
-    return 0 if value is None else int(value)
+def _bits(value: float) -> int:
+    """The word of a number."""
+    bits: int = struct.unpack("q", struct.pack("d", value))[0]
+    return bits
 
 
 def _address(view: View) -> int:
