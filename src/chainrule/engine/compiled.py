@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -179,13 +181,27 @@ class CompiledEngine:
         if key not in self._programs:
             while len(self._programs) >= MOST_PROGRAMS:  # the oldest goes
                 del self._programs[next(iter(self._programs))]
-            self._programs[key] = Builder(self, kind, batch, self.data).build(key)
+            with collector_at_rest():
+                self._programs[key] = Builder(self, kind, batch, self.data).build(key)
         bound = self._programs[key]
         for constant in bound.frozen:
             constant.refresh()
         for role, rows in self._rows.items():
             bound.sources[role].point_at(rows)
         return bound
+
+
+@contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """No garbage collection for a while: a build makes thousands of objects that are not garbage, and a walk over all
+    that the process holds may take as long as the build."""
+    usual = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if usual:
+            gc.enable()
 
 
 def _by_rows(array: Array) -> Array:

@@ -22,7 +22,7 @@ from chainrule.native.kernel import RANK, Call, Kernel, Pointwise
 from chainrule.native.replay import BARRIER, HEADER, MAY_STOP, replay
 from chainrule.native.state import POSITION, STEP, STOP
 from chainrule.native.workers import run_together
-from chainrule.ops.record import Array, Buffer, View
+from chainrule.ops.record import Array, Buffer, View, address_of
 
 PHASES = ("batch", "forward", "loss", "backward", "update", "result")
 
@@ -53,7 +53,7 @@ class Slot:
         assert array.flags.c_contiguous
         self.array = array
         if self.words is not None:
-            self.words[: 1 + self.rank] = (_start(array), *array.shape)
+            self.words[: 1 + self.rank] = (address_of(array), *array.shape)
 
 
 class Program:
@@ -130,7 +130,8 @@ class Program:
 
     def _settle(self) -> None:
         """Turn places in the arena into addresses, anew when it has moved."""
-        start = _start(self.arena.own)
+        assert self.arena.own is not None
+        start = address_of(self.arena.own)
         if start != self._arena_start:
             self.words[self._moving] += start - self._arena_start
             self._arena_start = start
@@ -174,8 +175,7 @@ class Program:
             interpret(self, 1, which)
         elif which:
             starts = self.starts[which.start : which.stop]
-            memory = (_start(self.words), _start(starts), len(starts), _address(self.state), _start(self.barrier))
-            self._loop(*memory, 0, 1, 1)
+            self._loop(*self._memory(starts), 0, 1, 1)
 
     def _run(self, workers: int, steps: int) -> None:
         self.barrier[:] = 0
@@ -186,8 +186,12 @@ class Program:
 
     def _entry(self) -> Callable[[int, int, int], None]:
         """The replay loop with all but (worker, workers, steps) filled in."""
-        fixed = (_start(self.words), _start(self.starts), len(self.starts), _address(self.state), _start(self.barrier))
-        return functools.partial(self._loop, *fixed)
+        return functools.partial(self._loop, *self._memory(self.starts))
+
+    def _memory(self, starts: Array) -> tuple[int, ...]:
+        """What the loop takes to run the instructions that begin at `starts`."""
+        state = address_of(self.counters)
+        return address_of(self.words), address_of(starts), len(starts), state, address_of(self.barrier)
 
     def _abort(self) -> None:
         """Let every worker pass all barriers and leave at the next check."""
@@ -239,14 +243,6 @@ def _bits(value: float) -> int:
 
 def _address(view: View) -> int:
     """Where a view begins: in memory, or in the arena."""
-    buffer, offset = view.buffer, view.offset * view.dtype.itemsize
-    if buffer.inside is not None:
-        return buffer.place + offset
-    assert buffer.own is not None, f"buffer {buffer.name} ({buffer.kind}) has no memory"
-    return _start(buffer.own) + offset
-
-
-def _start(array: Array) -> int:
-    """The address of an array's first element; quicker than `array.ctypes`, and programs are short."""
-    address: int = array.__array_interface__["data"][0]
-    return address
+    buffer = view.buffer
+    start = buffer.address if buffer.inside is None else buffer.place
+    return start + view.offset * buffer.dtype.itemsize if view.offset else start

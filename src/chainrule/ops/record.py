@@ -62,6 +62,12 @@ class Buffer:
             return self.own
         return self.inside.own[self.place : self.place + self.bytes].view(self.dtype)
 
+    @functools.cached_property
+    def address(self) -> int:
+        """Where its own memory begins: kept, as many programs use the same weights and tables. Not for arenas."""
+        assert self.own is not None, f"buffer {self.name} ({self.kind}) has no memory of its own"
+        return address_of(self.own)
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -91,6 +97,12 @@ class View:
         array = self.buffer.array
         assert array is not None, f"buffer {self.buffer.name} has no memory yet"
         return array[self.offset : self.offset + self.size].reshape(self.shape)
+
+
+def address_of(array: Array) -> int:
+    """Where an array's first element is; quicker than `array.ctypes`."""
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def constant(array: Array) -> View:
