@@ -15,7 +15,7 @@ import pytest
 from chainrule.autodiff import functions as fn
 from chainrule.autodiff.tensor import Parameter, Tensor
 from chainrule.engine.compiled import CompiledEngine
-from chainrule.engine.memory import ALIGNMENT, lifetimes, plan
+from chainrule.engine.memory import ALIGNMENT, empty_arena, lifetimes, plan
 from chainrule.native import objects
 from chainrule.native.kernel import Pointer, kernel
 from chainrule.native.replay import BARRIER, MAY_STOP
@@ -106,7 +106,7 @@ def test_the_plan_never_lets_living_buffers_overlap() -> None:
         buffers = [Buffer(int(rng.integers(1, 300)), np.dtype("f4"), "arena") for _ in range(20)]
         pairs = rng.integers(0, 20, (40, 2))
         calls = [touch(1, *(View(buffers[i], (buffers[i].size,)) for i in pair)) for pair in pairs]
-        size = plan(calls)
+        size = plan(calls, empty_arena())
         lives = lifetimes(calls)
         for i, one in enumerate(lives):
             start = one.buffer.array.ctypes.data  # type: ignore[union-attr]

@@ -104,8 +104,9 @@ class Builder:
             self._update(lowering)
         if self.kind == "predict":
             self._deliver(lowering.view(graph.output))
+        engine = self.engine
         program = Program(
-            self.instructions, self.dtype, self.engine.state, self.engine.workers, self.engine.blocks.bytes
+            self.instructions, self.dtype, engine.state, engine.workers, engine.blocks.bytes, engine.arena
         )
         program.recomputed = [v.name for v in again]
         result = (book.deliver, "target") if self.kind == "predict" else (book.record, "losses")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,7 +14,7 @@ from chainrule.engine.blocks import Blocks
 from chainrule.engine.buffers import Buffers
 from chainrule.engine.build import BoundProgram, Builder
 from chainrule.engine.checks import check_finite
-from chainrule.engine.memory import allocate_buffer
+from chainrule.engine.memory import allocate_buffer, empty_arena
 from chainrule.engine.moving import moved
 from chainrule.engine.program import Program
 from chainrule.errors import OptionError
@@ -57,6 +59,7 @@ class CompiledEngine:
         self.buffers = Buffers(self.blocks.dtype)
         self.state = View(allocate_buffer(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
         self.state.numpy()[SEED] = seed
+        self.arena = empty_arena()  # of all programs, as one runs at a time
         self.data: dict[str, Array] = {}
         self.augment: Augment | None = None
         self._rows: dict[str, Array] = {}  # the same with all but the first axis made one
@@ -176,15 +179,29 @@ class CompiledEngine:
         self.buffers.adopt()
         key = (kind, batch, self._signature)
         if key not in self._programs:
-            while len(self._programs) >= MOST_PROGRAMS:  # each holds an arena of its own: the oldest goes
+            while len(self._programs) >= MOST_PROGRAMS:  # the oldest goes
                 del self._programs[next(iter(self._programs))]
-            self._programs[key] = Builder(self, kind, batch, self.data).build(key)
+            with collector_at_rest():
+                self._programs[key] = Builder(self, kind, batch, self.data).build(key)
         bound = self._programs[key]
         for constant in bound.frozen:
             constant.refresh()
         for role, rows in self._rows.items():
             bound.sources[role].point_at(rows)
         return bound
+
+
+@contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """No garbage collection for a while: a build makes thousands of objects that are not garbage, and a walk over all
+    that the process holds may take as long as the build."""
+    usual = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if usual:
+            gc.enable()
 
 
 def _by_rows(array: Array) -> Array:

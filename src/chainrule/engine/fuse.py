@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from chainrule.engine.graph import Graph, Joined, Task, Value
 from chainrule.ops.epilogue import MOST
@@ -36,8 +36,12 @@ def _makers(graph: Graph) -> dict[Value, Task]:
     return {v: task for task in graph.tasks for v in task.outputs}
 
 
+def _order(graph: Graph) -> dict[Task, int]:
+    return {task: number for number, task in enumerate(graph.tasks)}
+
+
 def _join_pointwise(graph: Graph) -> None:
-    uses, makers = _uses(graph), _makers(graph)
+    uses, makers, order = _uses(graph), _makers(graph), _order(graph)
     for task in list(graph.tasks):
         if not _is_pointwise(task.rule, task):
             continue
@@ -45,7 +49,9 @@ def _join_pointwise(graph: Graph) -> None:
             if first is None or first not in makers or uses[first] != 1:
                 continue
             maker = makers[first]
-            if first is not maker.outputs[0] or not _takes(graph, maker, task.phase, other):
+            if first is not maker.outputs[0] or not _takes(maker, task.phase):
+                continue
+            if other is not None and not _known_before(other, maker, makers, order):
                 continue
             numbers = tuple(float(task.attributes[a]) for a in task.rule.attributes)
             maker.joined.append(Joined(task.rule, numbers, other))
@@ -65,23 +71,20 @@ def _orders(task: Task) -> list[tuple[Value | None, Value | None]]:
     return [(first, other), (other, first)] if task.rule.name in COMMUTATIVE else [(first, other)]
 
 
-def _takes(graph: Graph, maker: Task, phase: str, other: Value | None) -> bool:
-    """Whether `maker` can run a pointwise task of `phase`, with this second operand, on its y."""
+def _takes(maker: Task, phase: str) -> bool:
+    """Whether `maker` can run a pointwise task of `phase` on its y."""
     if not maker.rule.asks("epilogue") or len(maker.joined) == MOST:
         return False
-    if phase == "update" and maker.phase != "update":
-        return False  # it is put off, or left out
-    return other is None or _known_before(graph, other, maker)
+    return phase != "update" or maker.phase == "update"  # else it is put off, or left out
 
 
-def _known_before(graph: Graph, value: Value, task: Task) -> bool:
+def _known_before(value: Value, task: Task, makers: Mapping[Value, Task], order: Mapping[Task, int]) -> bool:
     """Whether `value` is known when `task` runs: no later task computes it."""
-    later = graph.tasks[graph.tasks.index(task) :]
-    return all(value is not written for t in later for written in t.writes())
+    return value not in makers or order[makers[value]] < order[task]
 
 
 def _join_sums_of_gradients(graph: Graph) -> None:
-    uses, makers = _uses(graph), _makers(graph)
+    uses, makers, order = _uses(graph), _makers(graph), _order(graph)
     for task in list(graph.tasks):
         if task.rule is not OPS["add"].forward or task.phase != "backward":
             continue
@@ -91,7 +94,7 @@ def _join_sums_of_gradients(graph: Graph) -> None:
         maker = makers[second]
         if not maker.rule.asks("add") or maker.adds_to:
             continue
-        if uses[first] != 1 or uses[second] != 1 or not _known_before(graph, first, maker):
+        if uses[first] != 1 or uses[second] != 1 or not _known_before(first, maker, makers, order):
             continue
         maker.adds_to = first
         maker.outputs = task.outputs

@@ -6,6 +6,7 @@ the tape; `backward` walks them in reverse and adds a task for each gradient tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -32,7 +33,7 @@ class Value:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def bytes(self) -> int:
@@ -82,14 +83,12 @@ class Task:
         parts = [self.rule.formula, self.adds_to and "added", *(j.rule.formula for j in self.joined)]
         return "; ".join(p for p in parts if p)
 
-    def reads(self) -> Iterable[Value]:
+    def reads(self) -> list[Value]:
         """Every value the task reads."""
-        yield from (v for v in (*self.operands, *(j.other for j in self.joined), self.adds_to) if v is not None)
+        return [v for v in (*self.operands, *(j.other for j in self.joined), self.adds_to) if v is not None]
 
-    def writes(self) -> Iterable[Value]:
-        yield from self.outputs
-        if self.sums is not None:
-            yield self.sums
+    def writes(self) -> list[Value]:
+        return self.outputs if self.sums is None else [*self.outputs, self.sums]
 
 
 @dataclass
@@ -126,7 +125,7 @@ class Graph:
         wanted = set(values)
         found: list[Task] = []
         for task in reversed(self.tasks):
-            if any(value in wanted for value in task.writes()):
+            if not wanted.isdisjoint(task.writes()):
                 wanted.update(task.reads())
                 found.append(task)
         return found[::-1]
@@ -201,10 +200,12 @@ def _gradient_task(forward: Forward, graph: Graph, step: Step, gradients: Mappin
     """Append the task of one gradient of a node; `gradients` are dy and those of the node's other inputs so far."""
     node, rule = step.node, step.rule
     tensors = dict(zip((*node.op.inputs, "y", *node.op.saves), (*node.inputs, node.output, *node.saved), strict=True))
-    known = {name: None if t is None else forward.value(t) for name, t in tensors.items() if name in rule.operands}
     operand = forward.value(step.input)
     result = Value(operand.shape, operand.dtype, f"d({operand.name})")
-    operands = [(known | dict(gradients))[name] for name in rule.operands]
+    operands = []
+    for name in rule.operands:
+        known = None if name in gradients else tensors[name]
+        operands.append(gradients.get(name) if known is None else forward.value(known))
     graph.tasks.append(Task(rule, node.op, [result], operands, rule_keywords(node, rule), "backward"))
     return result
 

@@ -37,7 +37,10 @@ class Lowering:
     def __init__(self, graph: Graph, dtype: np.dtype[Any], homes: Mapping[Value, View], state: View) -> None:
         self.graph, self.dtype, self.state = graph, dtype, state
         self.homes = {**homes, **_written_in_place(graph, homes)}
-        self.views: dict[Value, View] = dict(self.homes)
+        self.views: dict[Value, View] = {}
+        self.sharing: dict[Buffer, list[Value]] = {}  # the values that live in a buffer
+        for value, view in self.homes.items():
+            self._put(value, view)
         self.one = View(allocate_buffer(1, dtype, "constant", "one"), (1,))
         self.one.numpy()[:] = 1.0
         self.constants: list[Constant] = []
@@ -56,8 +59,7 @@ class Lowering:
                 raise TraceError(f"value {value.name} is read before it is computed")
             dtype = self.dtype if value.dtype.kind in "fb" else value.dtype
             buffer = allocate_buffer(value.size, dtype, "constant", value.name)
-            self.views[value] = View(buffer, value.shape)
-            self.constants.append(Constant(value.source, self.views[value].numpy()))
+            self.constants.append(Constant(value.source, self._put(value, View(buffer, value.shape)).numpy()))
             self.constants[-1].refresh()
         return self.views[value]
 
@@ -74,7 +76,8 @@ class Lowering:
         output = task.outputs[0]
         in_place = self.homes.get(output) is operands[0]  # a new value of a buffer
         if output not in self.homes and self._may_overwrite(number, task.operands[0]):
-            self.views[output], in_place = operands[0], True
+            self._put(output, operands[0])
+            in_place = True
         y = self._place(output)
         numbers = tuple(float(task.attributes[a]) for a in task.rule.attributes)
         flops = task.op.flops if isinstance(task.op.flops, (int, float)) else 1.0
@@ -107,7 +110,7 @@ class Lowering:
         """The task adds to `start`: in its place where nobody else reads it, else into a copy."""
         output = task.outputs[0]
         if output not in self.homes and self._may_overwrite(number, start):
-            self.views[output] = self.view(start)
+            self._put(output, self.view(start))
         else:
             self._emit(task, copy(self._place(output), self.view(start)))
 
@@ -116,15 +119,21 @@ class Lowering:
         view = self.views.get(value) if value is not None else None
         if view is None or view.buffer.kind != "arena" or view.dtype != self.dtype or view.buffer.size != view.size:
             return False
-        sharing = {v for v, other in self.views.items() if other.buffer is view.buffer}
+        sharing = self.sharing[view.buffer]
         reads = [v for v in self.graph.tasks[number].reads() if v in sharing]
         return reads == [value] and all(self.last_read.get(v, -1) <= number for v in sharing)
 
     def _place(self, value: Value) -> View:
         if value not in self.views:
             dtype = self.dtype if value.dtype.kind in "fb" else value.dtype
-            self.views[value] = View(Buffer(value.size, dtype, "arena", value.name), value.shape)
+            self._put(value, View(Buffer(value.size, dtype, "arena", value.name), value.shape))
         return self.views[value]
+
+    def _put(self, value: Value, view: View) -> View:
+        """Note where a value lives."""
+        self.views[value] = view
+        self.sharing.setdefault(view.buffer, []).append(value)
+        return view
 
     def _alias(self, task: Task, view: View) -> None:
         """The output is the operand's memory under another shape; copied where the output has a home of its own."""
@@ -132,7 +141,7 @@ class Lowering:
         if output in self.homes:
             self._emit(task, copy(self.homes[output], view))
         else:
-            self.views[output] = View(view.buffer, output.shape, view.offset)
+            self._put(output, View(view.buffer, output.shape, view.offset))
 
     def _assign(self) -> list[Call]:
         """What is left to do for buffers after all tasks: values not computed in place are copied, those that are the

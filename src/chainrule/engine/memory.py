@@ -1,4 +1,5 @@
-"""The memory plan: one arena, its parts shared in time by values whose lifetimes do not overlap."""
+"""The memory plan: one arena, its parts shared in time by values whose lifetimes do not overlap, and the whole of it by
+programs that run one at a time."""
 
 from __future__ import annotations
 
@@ -14,12 +15,13 @@ ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 @dataclass
 class Lifetime:
-    """The first and last call that touch a buffer."""
+    """The first and last call that touch a buffer, and the bytes of the arena it takes."""
 
     buffer: Buffer
     first: int
     last: int
-    offset: int = 0
+    start: int = 0
+    stop: int = 0
 
 
 def lifetimes(calls: list[Call]) -> list[Lifetime]:
@@ -28,41 +30,50 @@ def lifetimes(calls: list[Call]) -> list[Lifetime]:
     for number, call in enumerate(calls):
         for argument in call.arguments:
             if isinstance(argument, View) and argument.buffer.kind == "arena":
-                life = found.setdefault(argument.buffer, Lifetime(argument.buffer, number, number))
-                life.last = number
+                life = found.get(argument.buffer)
+                if life is None:
+                    found[argument.buffer] = Lifetime(argument.buffer, number, number)
+                else:
+                    life.last = number
     return list(found.values())
 
 
-def plan(calls: list[Call]) -> int:
-    """Give every arena buffer its place and memory; answers the arena's size in bytes."""
+def plan(calls: list[Call], arena: Buffer) -> int:
+    """Give every arena buffer its place in `arena`, which grows where it must; answers the bytes that are taken."""
     lives = lifetimes(calls)
     size = place(lives)
-    arena = allocate(size)
     for life in lives:
-        bytes_ = arena[life.offset : life.offset + life.buffer.bytes]
-        life.buffer.array = bytes_.view(life.buffer.dtype)
+        life.buffer.inside, life.buffer.place = arena, life.start
+    if size > arena.size:
+        arena.size, arena.own = size, None  # old memory goes first: both together might be more than there is
+        arena.own = allocate(size)
     return size
 
 
-def place(lives: list[Lifetime]) -> int:
-    """Give every buffer its offset in an arena; answers the arena's size in bytes.
+def empty_arena() -> Buffer:
+    """An arena for `plan`. Programs share one where only one runs at a time: nothing in it outlives a run."""
+    return allocate_buffer(0, np.dtype(np.uint8), "arena", "arena")
 
-    First fit by start of life: each buffer takes the lowest place that no buffer alive at the same time overlaps.
+
+def place(lives: list[Lifetime]) -> int:
+    """Give every buffer its bytes of an arena; answers the arena's size.
+
+    First fit by start of life, the order of `lives`: each buffer takes the lowest place that no buffer alive at the
+    same time overlaps.
     """
-    placed: list[Lifetime] = []
+    alive: list[Lifetime] = []  # by place
     size = 0
     for life in lives:
-        neighbours = sorted(
-            (p for p in placed if p.last >= life.first and p.first <= life.last), key=lambda p: p.offset
-        )
-        offset = 0
-        for other in neighbours:
-            if other.offset - offset >= aligned(life.buffer.bytes):
+        alive = [other for other in alive if other.last >= life.first]
+        wanted, start, number = aligned(life.buffer.bytes), 0, 0
+        for other in alive:
+            if other.start - start >= wanted:
                 break
-            offset = max(offset, other.offset + aligned(other.buffer.bytes))
-        life.offset = offset
-        placed.append(life)
-        size = max(size, offset + aligned(life.buffer.bytes))
+            start = other.stop
+            number += 1
+        life.start, life.stop = start, start + wanted
+        alive.insert(number, life)
+        size = max(size, life.stop)
     return size
 
 
@@ -80,6 +91,4 @@ def allocate(size: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
 
 def allocate_buffer(size: int, dtype: np.dtype[np.generic], kind: str, name: str = "") -> Buffer:
     """A buffer with zeroed memory of its own."""
-    buffer = Buffer(size, dtype, kind, name)
-    buffer.array = allocate(buffer.bytes).view(dtype)
-    return buffer
+    return Buffer(size, dtype, kind, name, allocate(size * dtype.itemsize).view(dtype))

@@ -5,22 +5,24 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from chainrule.engine.interpret import interpret
-from chainrule.engine.memory import plan
+from chainrule.engine.memory import empty_arena, plan
 from chainrule.engine.team import Team
 from chainrule.native import load
 from chainrule.native.kernel import RANK, Call, Kernel, Pointwise
 from chainrule.native.replay import BARRIER, HEADER, MAY_STOP, replay
 from chainrule.native.state import POSITION, STEP, STOP
 from chainrule.native.workers import run_together
-from chainrule.ops.record import Array, View
+from chainrule.ops.record import Array, Buffer, View, address_of
 
 PHASES = ("batch", "forward", "loss", "backward", "update", "result")
 
@@ -51,64 +53,88 @@ class Slot:
         assert array.flags.c_contiguous
         self.array = array
         if self.words is not None:
-            self.words[: 1 + self.rank] = (_start(array), *array.shape)
+            self.words[: 1 + self.rank] = (address_of(array), *array.shape)
 
 
 class Program:
     """Instructions encoded as int64 words, with the memory they work on.
 
-    `print(program)` shows one line per instruction; `run(steps)` replays it. `block_bytes` are those of parameters,
-    gradients and optimizer states, which outlive the program.
+    `print(program)` shows one line per instruction; `run(steps)` replays it. Programs of which one runs at a time may
+    share an `arena`. `block_bytes` are those of parameters, gradients and optimizer states, which outlive the program.
     """
 
     def __init__(
-        self, instructions: Sequence[Instruction], dtype: np.dtype[Any], state: View, workers: int, block_bytes: int = 0
+        self,
+        instructions: Sequence[Instruction],
+        dtype: np.dtype[Any],
+        state: View,
+        workers: int,
+        block_bytes: int = 0,
+        arena: Buffer | None = None,
     ) -> None:
         self.instructions, self.dtype, self.state = list(instructions), dtype, state
         calls = [i.call for i in self.instructions]
-        self.arena_bytes, self.block_bytes = plan(calls), block_bytes
+        self.arena = empty_arena() if arena is None else arena
+        self.arena_bytes, self.block_bytes = plan(calls, self.arena), block_bytes
         self.recomputed: list[str] = []  # values of the forward pass that are computed again to save memory
-        self.seconds = sum(_seconds(call) for call in calls)
-        self.workers = 1 if self.seconds < SHARE_FROM else workers
+        self.workers = workers if _worth_sharing(calls) else 1
         self.team = Team(self.workers)
         self.barrier = np.zeros(16, np.int64)
         self.counters = state.numpy()
         self.slots: dict[tuple[int, str], Slot] = {}
         self.interpreted = os.environ.get("NUMBA_DISABLE_JIT") == "1"
         if not self.interpreted:
-            with load.announced((code, dtype) for call in calls for code in _codes(call)):
-                self.words, self.starts = self._encode(calls)
-                nothing = ctypes.create_string_buffer(16)
-                self._loop = functools.partial(replay(), nothing, nothing)
-                self._replay = self._entry()
+            self._encode(calls)
+            nothing = ctypes.create_string_buffer(16)
+            self._loop = functools.partial(replay(), nothing, nothing)
+            self._replay = self._entry()
 
-    def _encode(self, calls: list[Call]) -> tuple[Array, Array]:
+    def _encode(self, calls: list[Call]) -> None:
+        """Make the words, and note where an instruction begins and which words are addresses in the arena."""
         words: list[int] = []
-        starts = []
+        starts, moving = [], []
+        codes: list[tuple[int, Kernel | Pointwise]] = []  # the words that are addresses of code
         for number, instruction in enumerate(self.instructions):
             call, following = instruction.call, self.instructions[(number + 1) % len(calls)]
             starts.append(8 * len(words))
             shared = call.tiles > 1 or following.call.tiles > 1
             # Also before an instruction that may stop: a late worker must not see its word at the barrier before it.
             stops = instruction.stops or following.stops
-            flags = (BARRIER if shared or stops else 0) | (MAY_STOP if instruction.stops else 0)
-            words += [load.address(call.kernel, self.dtype), call.tiles, flags]
-            for (name, kind), argument in zip(call.kernel.parameters, call.arguments, strict=True):
-                words += self._argument(f"{call.kernel.name}.{name}", kind, argument)
-        return np.array(words, np.int64), np.array(starts, np.int64)
+            codes.append((len(words), call.kernel))
+            words += (0, call.tiles, (BARRIER if shared or stops else 0) | (MAY_STOP if instruction.stops else 0))
+            for (name, kind), value in zip(call.kernel.parameters, call.arguments, strict=True):
+                if kind == "Int":
+                    words.append(value)
+                elif isinstance(value, View):
+                    rank = RANK.get(kind, 0)
+                    assert rank in (0, len(value.shape)), f"{call.kernel.name}.{name} is {kind}, got {value.shape}"
+                    if value.buffer.inside is not None:
+                        moving.append(len(words))
+                    words += (_address(value), *value.shape[:rank])
+                elif isinstance(value, Pointwise):
+                    codes.append((len(words), value))
+                    words.append(0)
+                else:
+                    words.append(_bits(value) if kind == "Real" else 0)
+        self._load(codes, words)
+        self.words, self.starts = np.array(words, np.int64), np.array(starts, np.int64)
+        self._moving, self._arena_start = np.array(moving, np.int64), 0
 
-    def _argument(self, name: str, kind: str, value: Any) -> list[int]:
-        """The words of one argument; see the table in `chainrule.native.kernel`."""
-        if kind in RANK:
-            assert len(value.shape) == RANK[kind], f"{name} is {kind}, got shape {value.shape}"
-            return [_address(value), *value.shape]
-        if kind == "Pointer":
-            return [0 if value is None else _address(value)]
-        if kind == "Span":
-            return [0 if value is None else load.address(value, self.dtype)]
-        if kind == "Real":
-            return [int(np.float64(value).view(np.int64))]
-        return [int(value)]
+    def _load(self, codes: Sequence[tuple[int, Kernel | Pointwise]], words: list[int]) -> None:
+        """Write the addresses of code into words."""
+        used = dict.fromkeys(code for _, code in codes)
+        with load.announced((code, self.dtype) for code in used):
+            addresses = {code: load.address(code, self.dtype) for code in used}
+        for at, code in codes:
+            words[at] = addresses[code]
+
+    def _settle(self) -> None:
+        """Turn places in the arena into addresses, anew when it has moved."""
+        assert self.arena.own is not None
+        start = address_of(self.arena.own)
+        if start != self._arena_start:
+            self.words[self._moving] += start - self._arena_start
+            self._arena_start = start
 
     def slot(self, kernel: Kernel, parameter: str, which: int = 0) -> Slot:
         """The place of array argument `parameter` of the `which`-th call of `kernel`, to point it at other arrays
@@ -133,6 +159,7 @@ class Program:
         if self.interpreted:
             interpret(self, steps, range(len(self.instructions)))
             return int(counters[POSITION]) + 1
+        self._settle()
         left = steps
         while left and not self.stopped:
             workers, part = self.team.part(left)
@@ -148,8 +175,7 @@ class Program:
             interpret(self, 1, which)
         elif which:
             starts = self.starts[which.start : which.stop]
-            memory = (_start(self.words), _start(starts), len(starts), _address(self.state), _start(self.barrier))
-            self._loop(*memory, 0, 1, 1)
+            self._loop(*self._memory(starts), 0, 1, 1)
 
     def _run(self, workers: int, steps: int) -> None:
         self.barrier[:] = 0
@@ -160,8 +186,12 @@ class Program:
 
     def _entry(self) -> Callable[[int, int, int], None]:
         """The replay loop with all but (worker, workers, steps) filled in."""
-        fixed = (_start(self.words), _start(self.starts), len(self.starts), _address(self.state), _start(self.barrier))
-        return functools.partial(self._loop, *fixed)
+        return functools.partial(self._loop, *self._memory(self.starts))
+
+    def _memory(self, starts: Array) -> tuple[int, ...]:
+        """What the loop takes to run the instructions that begin at `starts`."""
+        state = address_of(self.counters)
+        return address_of(self.words), address_of(starts), len(starts), state, address_of(self.barrier)
 
     def _abort(self) -> None:
         """Let every worker pass all barriers and leave at the next check."""
@@ -189,6 +219,11 @@ SHARE_FROM = 60e-6
 FLOPS_PER_SECOND, BYTES_PER_SECOND, SECONDS_PER_CALL = 60e9, 20e9, 10e-9
 
 
+def _worth_sharing(calls: list[Call]) -> bool:
+    """Whether one worker takes so long that several are quicker."""
+    return any(seconds >= SHARE_FROM for seconds in accumulate(map(_seconds, calls)))
+
+
 def _seconds(call: Call) -> float:
     """What a call costs one worker, roughly: arithmetic and memory one after the other."""
     return call.flops / FLOPS_PER_SECOND + bytes_of(call) / BYTES_PER_SECOND + SECONDS_PER_CALL
@@ -200,16 +235,14 @@ def bytes_of(call: Call) -> int:
     return sum(v.size * v.dtype.itemsize for v in views.values() if v.buffer.kind not in ("data", "state"))
 
 
-def _codes(call: Call) -> list[Kernel | Pointwise]:
-    return [call.kernel, *(a for a in call.arguments if isinstance(a, Pointwise))]
+def _bits(value: float) -> int:
+    """The word of a number."""
+    bits: int = struct.unpack("q", struct.pack("d", value))[0]
+    return bits
 
 
 def _address(view: View) -> int:
-    assert view.buffer.array is not None, f"buffer {view.buffer.name} ({view.buffer.kind}) has no memory"
-    return _start(view.buffer.array) + view.offset * view.dtype.itemsize
-
-
-def _start(array: Array) -> int:
-    """The address of an array's first element; quicker than `array.ctypes`, and programs are short."""
-    address: int = array.__array_interface__["data"][0]
-    return address
+    """Where a view begins: in memory, or in the arena."""
+    buffer = view.buffer
+    start = buffer.address if buffer.inside is None else buffer.place
+    return start + view.offset * buffer.dtype.itemsize if view.offset else start

@@ -42,7 +42,7 @@ SCALARS = frozenset({"Int", "Real", "Pointer", "Span"})
 KERNELS: list[Kernel] = []  # every kernel declared, for compiling ahead
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """A tile function, with the kind of each argument after the tile number."""
 

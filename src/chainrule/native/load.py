@@ -27,7 +27,7 @@ _owners: dict[str, Code] = {}
 
 def address(code: Code, dtype: np.dtype[Any]) -> int:
     """Where the machine code of a kernel or span starts in this process."""
-    key = (code, dtype.name)
+    key = (code, dtype.char)
     if key not in _addresses:
         if _owners.setdefault(symbol(code, dtype), code) != code:
             raise NativeError(f"two kernels would be stored as {symbol(code, dtype)}: give one of them another name")

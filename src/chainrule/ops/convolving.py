@@ -205,7 +205,9 @@ def weigh(
     if suits_weight(windows):
         return weigh_tiles(dw, dy, x, windows, scratch, one, sums)
     images = x.shape[0]
-    batch, jobs, starts = _weight_table(windows, images)
+    rows = 1 if windows.depthwise else windows.down.taps  # of taps, each a part, as partial sums are large
+    batch = _batch(windows, images, rows)
+    jobs, starts = _weight_table(windows, rows, min(batch, 1 + _weight_band(windows)))
     parts = blocks(images, batch)
     partial = dw if parts == 1 else scratch(parts * dw.size)
     partial_sums = sums if parts == 1 or not sums else scratch(parts * sums.size)
@@ -254,12 +256,15 @@ def _spread_table(w: Windows, batch: int, band: int) -> Table:
 
 
 @functools.lru_cache(1024)
-def _weight_table(w: Windows, images: int) -> tuple[int, View, View]:
-    """How many images a tile takes, and the table: a part for each row of taps, as partial sums are large."""
-    band, taps = blocks(PIXELS, w.across.out), range(w.down.taps)
-    parts = [taps] if w.depthwise else [range(i, i + 1) for i in taps]
-    batch = _batch(w, images, len(parts))
-    return batch, *_table(weight_jobs(w, part, batch, band) for part in parts)
+def _weight_table(w: Windows, parts: int, batch: int) -> Table:
+    """Of so many equal parts; it is the same for all batches of more images than a band has rows."""
+    taps = [range(i * w.down.taps // parts, (i + 1) * w.down.taps // parts) for i in range(parts)]
+    return _table(weight_jobs(w, part, batch, _weight_band(w)) for part in taps)
+
+
+def _weight_band(w: Windows) -> int:
+    """The rows of dy that a weight gradient takes at a time."""
+    return blocks(PIXELS, w.across.out)
 
 
 def _batch(w: Windows, images: int, parts: int = 1) -> int:

@@ -41,17 +41,32 @@ Array: TypeAlias = NDArray[Any]
 
 @dataclass(eq=False)
 class Buffer:
-    """A piece of memory the program owns; `address` is known once memory is planned."""
+    """A piece of memory: an array of its own or, once memory is planned, a part of an arena, which is a buffer too."""
 
     size: int  # elements
     dtype: np.dtype[Any]
     kind: str  # "arena", "parameter", "gradient", "state", "input", "constant", "output"
     name: str = ""
-    array: Array | None = None  # the memory itself, one-dimensional
+    own: Array | None = None  # one-dimensional
+    inside: Buffer | None = None  # the arena, from whose byte `place` on it lies
+    place: int = 0
 
     @property
     def bytes(self) -> int:
         return self.size * self.dtype.itemsize
+
+    @property
+    def array(self) -> Array | None:
+        """The memory itself, one-dimensional; that of an arena is another one when the arena has grown."""
+        if self.inside is None or self.inside.own is None:
+            return self.own
+        return self.inside.own[self.place : self.place + self.bytes].view(self.dtype)
+
+    @functools.cached_property
+    def address(self) -> int:
+        """Where its own memory begins: kept, as many programs use the same weights and tables. Not for arenas."""
+        assert self.own is not None, f"buffer {self.name} ({self.kind}) has no memory of its own"
+        return address_of(self.own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +94,15 @@ class View:
 
     def numpy(self) -> Array:
         """The elements as a NumPy array that shares the buffer's memory."""
-        assert self.buffer.array is not None, f"buffer {self.buffer.name} has no memory yet"
-        return self.buffer.array[self.offset : self.offset + self.size].reshape(self.shape)
+        array = self.buffer.array
+        assert array is not None, f"buffer {self.buffer.name} has no memory yet"
+        return array[self.offset : self.offset + self.size].reshape(self.shape)
+
+
+def address_of(array: Array) -> int:
+    """Where an array's first element is; quicker than `array.ctypes`."""
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def constant(array: Array) -> View:
