@@ -1,9 +1,10 @@
 """Fusion: fewer passes over memory, by joining tasks whose kernels can do another's work on the way.
 
 1. A sum of two gradients becomes accumulation by the task that computes the second.
-2. Pointwise tasks, up to two in a row, join the product or normalisation that feeds them: an activation whose
+2. What is done to each channel of a product, normalisation by given statistics, is done to its weight and bias instead.
+3. Pointwise tasks, up to two in a row, join the product or normalisation that feeds them: an activation whose
    gradient needs only its own output, the sum with a skip, the gradient of an activation.
-3. A bias gradient joins its weight gradient, which reads the same rows.
+4. A bias gradient joins its weight gradient, which reads the same rows.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+import numpy as np
+
+from chainrule.autodiff.tensor import wrap
 from chainrule.engine.graph import Graph, Joined, Task, Value
 from chainrule.ops.epilogue import MOST
 from chainrule.ops.record import OPS, Rule
@@ -21,6 +25,7 @@ COMMUTATIVE = frozenset({"add", "multiply"})
 def fuse(graph: Graph) -> None:
     """Join tasks of the graph in place; the values that remain are computed in the same order."""
     _join_sums_of_gradients(graph)
+    _fold_into_weights(graph)
     _join_pointwise(graph)
     _join_bias_gradients(graph)
 
@@ -38,6 +43,43 @@ def _makers(graph: Graph) -> dict[Value, Task]:
 
 def _order(graph: Graph) -> dict[Task, int]:
     return {task: number for number, task in enumerate(graph.tasks)}
+
+
+def _fold_into_weights(graph: Graph) -> None:
+    """f(x·w + b) = x·f°(w) + f(b), see `chainrule.ops.record.op`, where the weight is not larger than the product.
+
+    The product moves to where f was: what f needs may be known only there.
+    """
+    uses, makers = _uses(graph), _makers(graph)
+    for task in [t for t in graph.tasks if t.op.offsets and t.rule is t.op.forward]:
+        y = task.operands[0]
+        if y is None or uses[y] != 1 or y not in makers or not _is_product(makers[y], task.phase):
+            continue
+        product = makers[y]
+        given = dict(zip(product.op.inputs, product.operands, strict=True))
+        weight, bias = (given[name] for name in product.op.weights)
+        if weight is None or weight.size > y.size:
+            continue
+        zeros = Value(y.shape[-1:], y.dtype, "bias", "constant", wrap(np.zeros(y.shape[-1:], y.dtype)))
+        both = [_applied(task, weight, dict.fromkeys(task.op.offsets, zeros)), _applied(task, bias or zeros, {})]
+        given |= {name: made.outputs[0] for name, made in zip(product.op.weights, both, strict=True)}
+        product.operands, product.outputs = list(given.values()), task.outputs
+        makers[task.outputs[0]] = product
+        graph.tasks.remove(product)
+        at = graph.tasks.index(task)
+        graph.tasks[at : at + 1] = [*both, product]
+
+
+def _is_product(task: Task, phase: str) -> bool:
+    return bool(task.op.weights) and task.rule is task.op.forward and task.phase == phase
+
+
+def _applied(task: Task, value: Value, instead: Mapping[str, Value]) -> Task:
+    """The same on `value`, with other operands where `instead` has some."""
+    others = zip(task.op.inputs[1:], task.operands[1:], strict=True)
+    operands = [value, *(instead.get(name, operand) for name, operand in others)]
+    result = Value(value.shape, value.dtype, f"{value.name}'")
+    return Task(task.rule, task.op, [result], operands, task.attributes, task.phase)
 
 
 def _join_pointwise(graph: Graph) -> None:

@@ -61,6 +61,7 @@ def by_group(product: Callable[[Array, Array], Array], a: Array, b: Array, group
 
 @op(
     formula="y = x ⋆ w + b",
+    weights=("w", "b"),
     flops=lambda x, w, b: 2.0 * math.prod(x) * math.prod(w[:2]) * w[3],
     samples=[
         _sample((2, 5, 6, 3), (3, 3, 3, 4)),

@@ -96,6 +96,7 @@ def _linear_flops(x: Shape, w: Shape, b: Shape | None) -> float:
 
 @op(
     formula="y = x·W + b",
+    weights=("w", "b"),
     flops=_linear_flops,
     samples=[
         Sample(((3, 4), (4, 5), (5,))),

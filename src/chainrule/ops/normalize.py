@@ -32,6 +32,7 @@ def _given(shape: Shape) -> tuple[Shape | Array, ...]:
 
 @op(
     formula="y = scale·(x - mean)/√(variance + eps) + shift",
+    offsets=("shift", "mean"),
     flops=flops_of,
     samples=[
         *(Sample(_given(s), {"eps": 1e-3}) for s in SHAPES),

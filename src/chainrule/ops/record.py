@@ -168,6 +168,8 @@ class Op:
         flops: Callable[..., float] | float,
         samples: Sequence[Sample],
         examples: Sequence[Example],
+        weights: tuple[str, ...],
+        offsets: tuple[str, ...],
     ) -> None:
         self.name = definition.__name__
         self.__doc__ = definition.__doc__
@@ -180,6 +182,7 @@ class Op:
         self.flops = flops
         self.samples = tuple(samples)
         self.examples = tuple(examples)
+        self.weights, self.offsets = weights, offsets
         self.gradients: dict[str, Rule] = {}
         self.shape_rule: Callable[..., Any] | None = None
 
@@ -262,16 +265,20 @@ def op(
     flops: Callable[..., float] | float = 1.0,
     samples: Sequence[Sample] = (),
     examples: Sequence[Example] = (),
+    weights: tuple[str, ...] = (),
+    offsets: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Any]], Op]:
     """Decorator that turns a NumPy function into an op and enters it in the table `OPS`.
 
     `pointwise` ops compute each element alone (operands are broadcast to one shape beforehand). `saves` names extra
     outputs kept for the gradients: the definition then answers (y, *saved). `flops` is a number per element of y, or a
-    function of the input shapes.
+    function of the input shapes. `weights` names weight and bias of a product, y = x·w + b, whose last axis is y's.
+    `offsets` names inputs of an op that is done to each channel of its first input alone: f(x) = f°(x) + t, with f°,
+    where they are 0, linear. So f(x·w + b) = x·f°(w) + f(b), which `chainrule.engine.fuse` makes use of.
     """
 
     def make(definition: Callable[..., Any]) -> Op:
-        record = Op(definition, formula, pointwise, saves, flops, samples, examples)
+        record = Op(definition, formula, pointwise, saves, flops, samples, examples, weights, offsets)
         if record.name in OPS:
             raise TypeError(f"op {record.name} is defined twice")
         OPS[record.name] = record
