@@ -10,6 +10,7 @@ import pytest
 import chainrule as cr
 from chainrule import nn, optim
 from chainrule.autodiff import functions as fn
+from chainrule.engine import fuse
 from chainrule.train import Trainer
 
 RNG = np.random.default_rng(1)
@@ -115,3 +116,44 @@ def test_a_chain_has_two_links() -> None:
 
 def test_what_is_read_elsewhere_is_not_joined() -> None:
     assert names("twice", "forward") == ["linear", "add", "relu", "add"]
+
+
+@pytest.mark.parametrize("pool", [
+    nn.MaxPool2d(2), nn.MaxPool2d(3, 1, padding=1), nn.MaxPool2d(2, 3), nn.MaxPool2d(3, 2, dilation=2, ceil_mode=True),
+])  # fmt: skip
+def test_rectified_after_the_largest_is_chosen(pool: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bits, with equal and negative numbers in the windows, and the rectified images are not kept."""
+    x = np.random.default_rng(0).integers(-2, 3, size=(9, 11, 8, 2)).astype(np.float32)
+    y = np.arange(9) % 3
+
+    def trained() -> Trainer:
+        cr.seed(0)
+        layers = (nn.Conv2d(2, 5, 1), nn.ReLU(), pool, nn.Conv2d(5, 3, 1), nn.GlobalAvgPool2d())
+        trainer = Trainer(nn.Sequential(*layers), nn.CrossEntropyLoss(), optim.SGD(lr=0.1))
+        for weight in trainer.model.named_parameters().values():  # so that windows hold equal numbers
+            weight.data[...] = np.round(2 * weight.data)
+        for _ in range(3):
+            trainer.step(x, y)
+        return trainer
+
+    ours = trained()
+    monkeypatch.setattr(fuse, "_choose_first", lambda graph: None)
+    plain = trained()
+    names = [i.name for i in ours.program.instructions]
+    assert "max_pool2d + relu" in names
+    assert ours.program.arena_bytes < plain.program.arena_bytes
+    np.testing.assert_array_equal(ours.predict(x), plain.predict(x))
+    for name, weight in plain.model.named_parameters().items():
+        np.testing.assert_array_equal(ours.model.named_parameters()[name].data, weight.data)
+
+
+def test_an_activation_that_is_used_elsewhere_stays() -> None:
+    class Both(nn.Module):
+        def forward(self, x: cr.Tensor) -> cr.Tensor:
+            h = fn.relu(x)
+            return fn.max_pool2d(h, 2).mean((1, 2)) + h.mean((1, 2))
+
+    x = RNG.normal(size=(4, 6, 6, 3))
+    trainer = Trainer(nn.Sequential(nn.Conv2d(3, 3, 1), Both()), nn.MSELoss(), optim.SGD(lr=0.1))
+    trainer.step(x, np.zeros((4, 3)))
+    assert "max_pool2d + relu" not in [i.name for i in trainer.program.instructions]

@@ -1,10 +1,11 @@
 """Fusion: fewer passes over memory, by joining tasks whose kernels can do another's work on the way.
 
-1. A sum of two gradients becomes accumulation by the task that computes the second.
-2. What is done to each channel of a product, normalisation by given statistics, is done to its weight and bias instead.
-3. Pointwise tasks, up to two in a row, join the product or normalisation that feeds them: an activation whose
+1. An activation that keeps order changes places with the largest of a window that is chosen after it.
+2. A sum of two gradients becomes accumulation by the task that computes the second.
+3. What is done to each channel of a product, normalisation by given statistics, is done to its weight and bias instead.
+4. Pointwise tasks, up to two in a row, join the product or normalisation that feeds them: an activation whose
    gradient needs only its own output, the sum with a skip, the gradient of an activation.
-4. A bias gradient joins its weight gradient, which reads the same rows.
+5. A bias gradient joins its weight gradient, which reads the same rows.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ COMMUTATIVE = frozenset({"add", "multiply"})
 
 def fuse(graph: Graph) -> None:
     """Join tasks of the graph in place; the values that remain are computed in the same order."""
+    _choose_first(graph)
     _join_sums_of_gradients(graph)
     _fold_into_weights(graph)
     _join_pointwise(graph)
@@ -43,6 +45,43 @@ def _makers(graph: Graph) -> dict[Value, Task]:
 
 def _order(graph: Graph) -> dict[Task, int]:
     return {task: number for number, task in enumerate(graph.tasks)}
+
+
+def _choose_first(graph: Graph) -> None:
+    """max f(x) = f(max x), see `chainrule.ops.record.op`: f runs on what was chosen, and f(x) need not be kept."""
+    makers = _makers(graph)
+    readers: dict[Value, list[Task]] = {}
+    for task in graph.tasks:
+        for value in set(task.reads()):
+            readers.setdefault(value, []).append(task)
+    results = set(graph.results())
+    for choice in [t for t in graph.tasks if t.op.chooses and t.rule is t.op.forward]:
+        function = makers.get(choice.operands[0]) if choice.operands[0] else None
+        if function is None or not function.op.keeps_order or function.rule is not function.op.forward:
+            continue
+        (every,), (chosen, *_) = function.outputs, choice.outputs
+        _, *back = readers[every]
+        if every in results or [t.rule for t in back] not in ([], [*function.op.gradients.values()]):
+            continue
+        giving = makers.get(back[0].operands[0]) if back and back[0].operands[0] else None
+        if back and (giving is None or giving.op is not choice.op or len(readers[giving.outputs[0]]) > 1):
+            continue
+        between = Value(chosen.shape, chosen.dtype, choice.op.name)
+        choice.operands[0], function.operands[0] = function.operands[0], between
+        choice.outputs[0], function.outputs = between, [chosen]
+        _move(graph, function, graph.tasks.index(choice))
+        makers |= {chosen: function, between: choice}
+        if giving:
+            flow = Value(chosen.shape, chosen.dtype, f"d({between.name})")
+            back[0].operands, giving.operands[0] = [giving.operands[0], chosen], flow
+            back[0].outputs, giving.outputs = [flow], back[0].outputs
+            _move(graph, back[0], graph.tasks.index(giving))
+
+
+def _move(graph: Graph, task: Task, at: int) -> None:
+    """Take a task to place `at`."""
+    graph.tasks.remove(task)
+    graph.tasks.insert(at, task)
 
 
 def _fold_into_weights(graph: Graph) -> None:

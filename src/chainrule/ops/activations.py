@@ -33,6 +33,7 @@ def _samples(**attributes: Any) -> list[Sample]:
 @op(
     formula="y = max(x, 0)",
     pointwise=True,
+    keeps_order=True,
     samples=_samples(),
     examples=[Example(([-2.0, 0.0, 3.0, 1e4],), [0.0, 0.0, 3.0, 1e4])],
 )

@@ -128,6 +128,7 @@ _IMAGE = [[[[1.0], [5.0], [2.0]], [[4.0], [3.0], [6.0]], [[9.0], [7.0], [8.0]]]]
 @op(
     formula="y[a, b] = max x[a·s + i·d - p, b·s + j·d - p] over i, j",
     saves=("place",),
+    chooses=True,
     flops=_flops,
     samples=[
         Sample(((2, 4, 6, 3),), _TWO, _halves),

@@ -170,6 +170,8 @@ class Op:
         examples: Sequence[Example],
         weights: tuple[str, ...],
         offsets: tuple[str, ...],
+        keeps_order: bool,
+        chooses: bool,
     ) -> None:
         self.name = definition.__name__
         self.__doc__ = definition.__doc__
@@ -183,6 +185,7 @@ class Op:
         self.samples = tuple(samples)
         self.examples = tuple(examples)
         self.weights, self.offsets = weights, offsets
+        self.keeps_order, self.chooses = keeps_order, chooses
         self.gradients: dict[str, Rule] = {}
         self.shape_rule: Callable[..., Any] | None = None
 
@@ -267,6 +270,8 @@ def op(
     examples: Sequence[Example] = (),
     weights: tuple[str, ...] = (),
     offsets: tuple[str, ...] = (),
+    keeps_order: bool = False,
+    chooses: bool = False,
 ) -> Callable[[Callable[..., Any]], Op]:
     """Decorator that turns a NumPy function into an op and enters it in the table `OPS`.
 
@@ -274,11 +279,15 @@ def op(
     outputs kept for the gradients: the definition then answers (y, *saved). `flops` is a number per element of y, or a
     function of the input shapes. `weights` names weight and bias of a product, y = x·w + b, whose last axis is y's.
     `offsets` names inputs of an op that is done to each channel of its first input alone: f(x) = f°(x) + t, with f°,
-    where they are 0, linear. So f(x·w + b) = x·f°(w) + f(b), which `chainrule.engine.fuse` makes use of.
+    where they are 0, linear. So f(x·w + b) = x·f°(w) + f(b), which `chainrule.engine.fuse` makes use of, as of
+    max f(x) = f(max x): `chooses` says that y are elements of the first input, the largest of some each; `keeps_order`
+    that a larger x never has a smaller y, and that the gradient, made of dy and y, is 0 where several x have one y.
     """
 
     def make(definition: Callable[..., Any]) -> Op:
-        record = Op(definition, formula, pointwise, saves, flops, samples, examples, weights, offsets)
+        record = Op(
+            definition, formula, pointwise, saves, flops, samples, examples, weights, offsets, keeps_order, chooses
+        )
         if record.name in OPS:
             raise TypeError(f"op {record.name} is defined twice")
         OPS[record.name] = record
