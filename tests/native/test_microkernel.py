@@ -80,7 +80,8 @@ def test_lane_panel_keeps_channels_apart(compiled: Any, rows: int) -> None:
     """A depthwise convolution of one row of pixels, with 3 x 4 taps."""
     dtype, width, (_, run, _), _keep = compiled
     rng = np.random.default_rng(rows)
-    for channels in {1, width // 2 - 1, width // 2, width // 2 + 1, width - 1, width} - {0}:
+    narrow = {1, width // 2 - 1, width // 2, width // 2 + 1, width - 1, width} - {0}
+    for channels in narrow | {2 * width + 1, 4 * width - 1}:
         image = rng.normal(size=(3, rows + 3, channels)).astype(dtype)
         taps, bias = (rng.normal(size=(*shape, channels)).astype(dtype) for shape in ((3, 4), ()))
         windows = np.lib.stride_tricks.sliding_window_view(image.astype("d"), 4, axis=1)  # (3, rows, channels, 4)

@@ -2,9 +2,10 @@
 
     C[i, j] (+)= bias[j] + Σ_outer Σ_inner A[i·a_row + inner·a_col + outer·a_outer] · B[inner·b_row + outer·b_outer + j]
 
-A tile of up to `tile_rows` x 2 vectors of C stays in registers while the strides walk A and B. `panel` covers any
-number of rows of one panel of columns with such tiles; the last vector of a narrow panel is masked, so nothing is read
-or written outside. `lane_panel` is the same for channels that do not mix, where A has a column for each of C's:
+A tile of up to `tile_rows` x 2 vectors of C stays in registers while the strides walk A and B, or of up to 12 x 1 where
+columns are few. `panel` covers any number of rows of one panel of columns with such tiles; the last vector of a narrow
+panel is masked, so nothing is read or written outside. `lane_panel` is the same for channels that do not mix, where A
+has a column for each of C's, and takes any number of columns:
 
     C[i, j] (+)= bias[j] + Σ_outer Σ_inner A[i·a_row + inner·a_col + outer·a_outer + j]
                                          · B[inner·b_row + outer·b_outer + j]
@@ -14,221 +15,192 @@ The same code serves AVX-512, AVX2 and NEON: only the vector's width and the num
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 
 from chainrule.native.machine import Processor
+from chainrule.native.vectors import I32, I64, PTR, Emitter, Tail, loop
 
-I1, I32, I64, PTR = ir.IntType(1), ir.IntType(32), ir.IntType(64), ir.PointerType()
 ARGUMENTS = (
     "n_outer n_inner a a_row a_col a_outer b b_row b_outer c c_row add bias columns".split()
 )  # of one tile; `panel` has `rows` in front
 POINTERS = frozenset({"a", "b", "c", "bias"})
-# Rows left after the full tiles, and the tiles that cover them: few sizes, so that little is compiled; never a lone
-# thin tile where two of middle size keep the multipliers busier.
-LEFT = {1: (1,), 2: (2,), 3: (3,), 4: (4,), 5: (3, 2), 6: (6,), 7: (4, 3), 8: (8,), 9: (6, 3), 10: (6, 4), 11: (8, 3)}
+NARROW = 12  # rows of a tile of one vector
 
 
-class Emitter:
+class Microkernel(Emitter):
     """Writes the microkernel of one dtype and processor into an LLVM module."""
 
     def __init__(self, dtype: np.dtype[Any], target: Processor) -> None:
-        self.lanes = target.lanes(dtype)
+        super().__init__(dtype, target)
         self.rows = target.tile_rows
-        self.real: Any = ir.FloatType() if dtype == np.float32 else ir.DoubleType()
-        self.vector = ir.VectorType(self.real, self.lanes)
-        self.mask = ir.VectorType(I1, self.lanes)
-        self.item = dtype.itemsize
-        self.suffix = f"v{self.lanes}f{8 * dtype.itemsize}"
-        self.module = ir.Module(f"microkernel_{dtype.name}")
 
-    def intrinsic(self, name: str, result: Any, arguments: list[Any]) -> ir.Function:
-        known = self.module.globals.get(name)
-        return known or ir.Function(self.module, ir.FunctionType(result, arguments), name)
-
-    def at(self, b: ir.IRBuilder, base: Any, index: Any) -> Any:
-        """The address of element `index` after `base`."""
-        return b.gep(base, [index], source_etype=self.real)
-
-    def load(self, b: ir.IRBuilder, address: Any, mask: Any) -> Any:
-        if mask is None:
-            return b.load(address, align=self.item, typ=self.vector)
-        masked = self.intrinsic(f"llvm.masked.load.{self.suffix}.p0", self.vector, [PTR, I32, self.mask, self.vector])
-        return b.call(masked, [address, I32(self.item), mask, ir.Constant(self.vector, None)])
-
-    def store(self, b: ir.IRBuilder, value: Any, address: Any, mask: Any) -> None:
-        if mask is None:
-            b.store(value, address, align=self.item)
-            return
-        masked = self.intrinsic(
-            f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), [self.vector, PTR, I32, self.mask]
-        )
-        b.call(masked, [value, address, I32(self.item), mask])
-
-    def spread(self, b: ir.IRBuilder, scalar: Any) -> Any:
-        """A vector with `scalar` in every lane."""
-        undefined = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)
-        first = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
-        return b.shuffle_vector(b.insert_element(undefined, scalar, I32(0)), undefined, first)
-
-    def lane_mask(self, b: ir.IRBuilder, columns: Any, vectors: int) -> Any:
-        """True in the lanes of the last vector that lie before `columns`."""
-        numbers = ir.Constant(
-            ir.VectorType(I64, self.lanes), [(vectors - 1) * self.lanes + i for i in range(self.lanes)]
-        )
-        return b.icmp_signed("<", numbers, self.spread(b, columns))
+    @staticmethod
+    def chains(sums: int) -> int:
+        """Parts of each sum, which take turns: a tile of few sums would wait for each multiplication's result."""
+        return 4 if sums <= 2 else 2 if sums <= 6 else 1
 
     def tile(self, rows: int, vectors: int, masked: bool, by_lane: bool) -> ir.Function:
         """rows x vectors accumulators in registers; see the module's formulas."""
-        types = [PTR if name in POINTERS else I64 for name in ARGUMENTS]
         name = f"{'lane_' if by_lane else ''}tile_{rows}x{vectors}{'m' if masked else ''}"
-        fn = ir.Function(self.module, ir.FunctionType(ir.VoidType(), types), name)
+        fn, arg = self.function(name, ARGUMENTS, POINTERS)
         fn.linkage = "internal"
-        arg = dict(zip(ARGUMENTS, fn.args, strict=True))
-        names = ("entry", "outer", "inner", "latch", "done", "biased", "loaded", "adding", "store")
-        block = {name: fn.append_basic_block(name) for name in names}
-        tile = [(i, j) for i in range(rows) for j in range(vectors)]
+        chains = self.chains(rows * vectors)
         fma = self.intrinsic(f"llvm.fma.{self.suffix}", self.vector, [self.vector] * 3)
+        b = ir.IRBuilder(fn.append_basic_block("entry"))
+        masks = [None] * (vectors - masked) + [self.lane_mask(b, arg["columns"], vectors)] * masked
+        # Three rows have one address that moves, so that each load finds its row by base and index.
+        groups = [b.mul(arg["a_row"], I64(i)) for i in range(0, rows, 3)]
+        strides = [I64(0), arg["a_row"], b.shl(arg["a_row"], I64(1))]
 
-        b = ir.IRBuilder(block["entry"])
-        mask = self.lane_mask(b, arg["columns"], vectors) if masked else None
-        masks = [mask if j == vectors - 1 else None for j in range(vectors)]
-        row_at = [b.mul(arg["a_row"], I64(i)) for i in range(rows)]
-        b.branch(block["outer"])
+        size, moving = rows * vectors, len(groups) + 1
 
-        b = ir.IRBuilder(block["outer"])
-        outer = b.phi(I64)
-        outer.add_incoming(I64(0), block["entry"])
-        carried = {t: b.phi(self.vector) for t in tile}
-        for phi in carried.values():
-            phi.add_incoming(ir.Constant(self.vector, None), block["entry"])
-        a_start = self.at(b, arg["a"], b.mul(outer, arg["a_outer"]))
-        b_start = self.at(b, arg["b"], b.mul(outer, arg["b_outer"]))
-        b.branch(block["inner"])
+        def term(b: ir.IRBuilder, a_at: list[Any], b_at: Any, sums: list[Any]) -> list[Any]:
+            """The sums with one more product each."""
+            right = [self.load(b, self.at(b, b_at, I64(j * self.lanes)), masks[j]) for j in range(vectors)]
+            result = []
+            for i in range(rows):
+                a_row = self.at(b, a_at[i // 3], strides[i % 3])
+                if by_lane:
+                    left = [self.load(b, self.at(b, a_row, I64(j * self.lanes)), masks[j]) for j in range(vectors)]
+                else:
+                    left = [self.spread(b, b.load(a_row, typ=self.real))] * vectors
+                result += [b.call(fma, [left[j], right[j], sums[i * vectors + j]]) for j in range(vectors)]
+            return result
 
-        b = ir.IRBuilder(block["inner"])
-        inner, a_at, b_at = b.phi(I64), b.phi(PTR), b.phi(PTR)
-        total = {t: b.phi(self.vector) for t in tile}
-        for phi, start in ((inner, I64(0)), (a_at, a_start), (b_at, b_start), *((total[t], carried[t]) for t in tile)):
-            phi.add_incoming(start, block["outer"])
-        columns = [self.load(b, self.at(b, b_at, I64(j * self.lanes)), masks[j]) for j in range(vectors)]
-        result = {}
-        for i in range(rows):
-            a_row = self.at(b, a_at, row_at[i])
-            if by_lane:
-                elements = [self.load(b, self.at(b, a_row, I64(j * self.lanes)), masks[j]) for j in range(vectors)]
-            else:
-                elements = [self.spread(b, b.load(a_row, typ=self.real))] * vectors
-            for j in range(vectors):
-                result[i, j] = b.call(fma, [elements[j], columns[j], total[i, j]])
-                total[i, j].add_incoming(result[i, j], block["inner"])
-        following = b.add(inner, I64(1))
-        for phi, value in (
-            (inner, following),
-            (a_at, self.at(b, a_at, arg["a_col"])),
-            (b_at, self.at(b, b_at, arg["b_row"])),
-        ):
-            phi.add_incoming(value, block["inner"])
-        b.cbranch(b.icmp_signed("<", following, arg["n_inner"]), block["inner"], block["latch"])
+        def terms(b: ir.IRBuilder, carried: list[Any], count: int) -> tuple[ir.IRBuilder, list[Any]]:
+            """So many terms, each for a chain of its own."""
+            a_at, b_at, sums = carried[: moving - 1], carried[moving - 1], carried[moving:]
+            for first in range(0, count * size, size):
+                sums[first : first + size] = term(b, a_at, b_at, sums[first : first + size])
+                a_at = [self.opaque(b, self.at(b, address, arg["a_col"])) for address in a_at]
+                b_at = self.at(b, b_at, arg["b_row"])
+            return b, [*a_at, b_at, *sums]
 
-        b = ir.IRBuilder(block["latch"])
-        following = b.add(outer, I64(1))
-        outer.add_incoming(following, block["latch"])
-        for t in tile:
-            carried[t].add_incoming(result[t], block["latch"])
-        b.cbranch(b.icmp_signed("<", following, arg["n_outer"]), block["outer"], block["done"])
+        def outer(b: ir.IRBuilder, carried: list[Any]) -> tuple[ir.IRBuilder, list[Any]]:
+            a_at, b_at, *sums = carried
+            inner, left = [*(self.at(b, a_at, group) for group in groups), b_at, *sums], arg["n_inner"]
+            if chains > 1:
+                b, inner = loop(b, b.sdiv(left, I64(chains)), inner, functools.partial(terms, count=chains))
+                left = b.and_(left, I64(chains - 1))
+            b, inner = loop(b, left, inner, functools.partial(terms, count=1))
+            return b, [self.at(b, a_at, arg["a_outer"]), self.at(b, b_at, arg["b_outer"]), *inner[moving:]]
 
-        self._write(block, arg, result, masks)
+        zeros = [ir.Constant(self.vector, None)] * (size * chains)
+        b, (_, _, *sums) = loop(b, arg["n_outer"], [arg["a"], arg["b"], *zeros], outer)
+        totals = [functools.reduce(b.fadd, sums[i::size]) for i in range(size)]
+        self._write(b, arg, {divmod(i, vectors): total for i, total in enumerate(totals)}, masks)
         return fn
 
-    def _write(self, block: dict[str, Any], arg: dict[str, Any], value: dict[Any, Any], masks: list[Any]) -> None:
+    def _write(self, b: ir.IRBuilder, arg: dict[str, Any], value: dict[Any, Any], masks: list[Any]) -> None:
         """The tile's end: add the bias and what C held before, where asked, then store."""
-        tile, vectors = list(value), len(masks)
-        b = ir.IRBuilder(block["done"])
-        b.cbranch(b.icmp_unsigned("!=", b.ptrtoint(arg["bias"], I64), I64(0)), block["biased"], block["loaded"])
-        b = ir.IRBuilder(block["biased"])
-        bias = [self.load(b, self.at(b, arg["bias"], I64(j * self.lanes)), masks[j]) for j in range(vectors)]
-        biased = {(i, j): b.fadd(value[i, j], bias[j]) for i, j in tile}
-        b.branch(block["loaded"])
+        tile = list(value)
+        rows = {i: self.at(b, arg["c"], b.mul(arg["c_row"], I64(i))) for i, _ in tile}
+        place = {(i, j): self.at(b, rows[i], I64(j * self.lanes)) for i, j in tile}
 
-        def either(b: ir.IRBuilder, one: Any, from_one: Any, two: Any, from_two: Any) -> dict[Any, Any]:
-            merged = {t: b.phi(self.vector) for t in tile}
+        def if_asked(condition: Any, summand: Callable[[int, int], Any]) -> None:
+            before, adding, after = b.block, b.append_basic_block("adding"), b.append_basic_block("added")
+            b.cbranch(condition, adding, after)
+            b.position_at_end(adding)
+            added = {(i, j): b.fadd(value[i, j], summand(i, j)) for i, j in tile}
+            b.branch(after)
+            b.position_at_end(after)
             for t in tile:
-                merged[t].add_incoming(one[t], from_one)
-                merged[t].add_incoming(two[t], from_two)
-            return merged
+                merged = b.phi(self.vector)
+                merged.add_incoming(value[t], before)
+                merged.add_incoming(added[t], adding)
+                value[t] = merged
 
-        b = ir.IRBuilder(block["loaded"])
-        value = either(b, value, block["done"], biased, block["biased"])
-        b.cbranch(b.icmp_signed("!=", arg["add"], I64(0)), block["adding"], block["store"])
-
-        def places(b: ir.IRBuilder) -> dict[Any, Any]:
-            rows = {i: self.at(b, arg["c"], b.mul(arg["c_row"], I64(i))) for i, _ in tile}
-            return {(i, j): self.at(b, rows[i], I64(j * self.lanes)) for i, j in tile}
-
-        b = ir.IRBuilder(block["adding"])
-        place = places(b)
-        summed = {(i, j): b.fadd(value[i, j], self.load(b, place[i, j], masks[j])) for i, j in tile}
-        b.branch(block["store"])
-        b = ir.IRBuilder(block["store"])
-        value = either(b, value, block["loaded"], summed, block["adding"])
-        place = places(b)
-        for i, j in tile:
-            self.store(b, value[i, j], place[i, j], masks[j])
+        has_bias = b.icmp_unsigned("!=", b.ptrtoint(arg["bias"], I64), I64(0))
+        if_asked(has_bias, lambda i, j: self.load(b, self.at(b, arg["bias"], I64(j * self.lanes)), masks[j]))
+        if_asked(b.icmp_signed("!=", arg["add"], I64(0)), lambda i, j: self.load(b, place[i, j], masks[j]))
+        for tail in dict.fromkeys(masks):  # whole vectors row by row, then the last of each row
+            parts = [(i, j) for i, j in tile if masks[j] is tail]
+            self.store_all(b, [value[t] for t in parts], [place[t] for t in parts], tail)
         b.ret_void()
 
-    def panel(self, symbol: str, by_lane: bool = False) -> None:
+    def panel(self, symbol: str) -> None:
         """void symbol(rows, ...): any number of rows of one panel of at most two vectors of columns."""
-        types = [I64, *(PTR if name in POINTERS else I64 for name in ARGUMENTS)]
-        fn = ir.Function(self.module, ir.FunctionType(ir.VoidType(), types), symbol)
-        rows, arg = fn.args[0], dict(zip(ARGUMENTS, fn.args[1:], strict=True))
-        whole, wide, narrow, test = (fn.append_basic_block(n) for n in ("whole", "wide", "narrow", "test"))
-        fn.blocks.insert(0, fn.blocks.pop())  # `test` is the entry
+        fn, arg = self.function(symbol, ("rows", *ARGUMENTS), POINTERS)
+        test, whole, rest, wide, narrow = (
+            fn.append_basic_block(n) for n in ("test", "whole", "rest", "wide", "narrow")
+        )
         b = ir.IRBuilder(test)
-        is_whole = b.icmp_signed("==", arg["columns"], I64(2 * self.lanes))
-        is_narrow = b.icmp_signed("<=", arg["columns"], I64(self.lanes))
-        rest = fn.append_basic_block("rest")
-        b.cbranch(is_whole, whole, rest)
-        ir.IRBuilder(rest).cbranch(is_narrow, narrow, wide)
-        self._rows(fn, whole, rows, arg, 2, False, by_lane)
-        self._rows(fn, wide, rows, arg, 2, True, by_lane)
-        self._rows(fn, narrow, rows, arg, 1, True, by_lane)
+        b.cbranch(b.icmp_signed("==", arg["columns"], I64(2 * self.lanes)), whole, rest)
+        b = ir.IRBuilder(rest)
+        b.cbranch(b.icmp_signed("<=", arg["columns"], I64(self.lanes)), narrow, wide)
+        for entry, vectors, masked, full in (
+            (whole, 2, False, self.rows),
+            (wide, 2, True, self.rows),
+            (narrow, 1, True, NARROW),
+        ):
+            self._rows(fn, entry, arg, {n: self.tile(n, vectors, masked, False) for n in range(1, full + 1)})
 
-    def _rows(
-        self, fn: ir.Function, entry: Any, rows: Any, arg: dict[str, Any], vectors: int, masked: bool, by_lane: bool
-    ) -> None:  # fmt: skip
-        """Full tiles down the panel, then one tile of just the rows that are left."""
-        sizes = {self.rows, *(size for left in range(1, self.rows) for size in LEFT[left])}
-        tiles = {size: self.tile(size, vectors, masked, by_lane) for size in sorted(sizes)}
-        loop, body, left, done = (fn.append_basic_block(n) for n in ("loop", "body", "left", "done"))
-        ir.IRBuilder(entry).branch(loop)
-        b = ir.IRBuilder(loop)
+    def lane_panel(self, symbol: str) -> None:
+        """void symbol(rows, ...): any number of rows and of columns. All columns of a tile's rows come before the next
+        rows, as they follow each other in memory."""
+        fn, arg = self.function(symbol, ("rows", *ARGUMENTS), POINTERS)
+        self._rows(fn, fn.append_basic_block("entry"), arg, {n: self._across(n) for n in range(1, self.rows + 1)})
+
+    def _across(self, rows: int) -> ir.Function:
+        """Tiles of so many rows and channels that do not mix, for all columns."""
+        fn, arg = self.function(f"lane_tiles_{rows}", ARGUMENTS, POINTERS)
+        fn.linkage = "internal"
+        b = ir.IRBuilder(fn.append_basic_block("entry"))
+        width = I64(2 * self.lanes)
+        left = b.srem(arg["columns"], width)
+
+        def tile(b: ir.IRBuilder, moved: list[Any], columns: Any, vectors: int, masked: bool) -> None:
+            bias = b.select(b.icmp_unsigned("!=", b.ptrtoint(arg["bias"], I64), I64(0)), moved[3], arg["bias"])
+            places = dict(zip(("a", "b", "c"), moved, strict=False)) | {"bias": bias, "columns": columns}
+            b.call(self.tile(rows, vectors, masked, True), list((arg | places).values()))
+
+        def whole(b: ir.IRBuilder, moved: list[Any]) -> tuple[ir.IRBuilder, list[Any]]:
+            tile(b, moved, width, 2, False)
+            return b, [self.at(b, address, width) for address in moved]
+
+        b, moved = loop(b, b.sdiv(arg["columns"], width), [arg[name] for name in ("a", "b", "c", "bias")], whole)
+        rest, wide, narrow, done = (fn.append_basic_block(n) for n in ("rest", "wide", "narrow", "done"))
+        b.cbranch(b.icmp_signed(">", left, I64(self.lanes)), wide, rest)
+        b = ir.IRBuilder(rest)
+        b.cbranch(b.icmp_signed(">", left, I64(0)), narrow, done)
+        for block, vectors in ((wide, 2), (narrow, 1)):
+            b = ir.IRBuilder(block)
+            tile(b, moved, left, vectors, True)
+            b.branch(done)
+        ir.IRBuilder(done).ret_void()
+        return fn
+
+    def _rows(self, fn: ir.Function, entry: Any, arg: dict[str, Any], tiles: dict[int, ir.Function]) -> None:
+        """Full tiles down the panel, then one of just the rows that are left."""
+        full, arg = max(tiles), dict(arg)
+        rows = arg.pop("rows")
+        head, body, left, done = (fn.append_basic_block(n) for n in ("head", "body", "left", "done"))
+        ir.IRBuilder(entry).branch(head)
+        b = ir.IRBuilder(head)
         row, a, c = b.phi(I64), b.phi(PTR), b.phi(PTR)
         for phi, value in ((row, I64(0)), (a, arg["a"]), (c, arg["c"])):
             phi.add_incoming(value, entry)
-        end = b.add(row, I64(self.rows))
+        end = b.add(row, I64(full))
         b.cbranch(b.icmp_signed("<=", end, rows), body, left)
 
-        def down(b: ir.IRBuilder, a: Any, c: Any, count: int) -> tuple[Any, Any]:
-            """One tile; answers where the next begins in A and C."""
-            b.call(tiles[count], list((arg | {"a": a, "c": c}).values()))
-            a_step, c_step = (b.mul(arg[stride], I64(count)) for stride in ("a_row", "c_row"))
-            return self.at(b, a, a_step), self.at(b, c, c_step)
-
         b = ir.IRBuilder(body)
-        for phi, value in zip((row, a, c), (end, *down(b, a, c, self.rows)), strict=True):
+        b.call(tiles[full], list((arg | {"a": a, "c": c}).values()))
+        steps = [self.at(b, at, b.mul(arg[stride], I64(full))) for at, stride in ((a, "a_row"), (c, "c_row"))]
+        for phi, value in zip((row, a, c), (end, *steps), strict=True):
             phi.add_incoming(value, body)
-        b.branch(loop)
+        b.branch(head)
         b = ir.IRBuilder(left)
         choice = b.switch(b.sub(rows, row), done)
-        for count in range(1, self.rows):
+        for count in range(1, full):
             case = fn.append_basic_block(f"left{count}")
             choice.add_case(I64(count), case)
-            b, a_at, c_at = ir.IRBuilder(case), a, c
-            for size in LEFT[count]:
-                a_at, c_at = down(b, a_at, c_at, size)
+            b = ir.IRBuilder(case)
+            b.call(tiles[count], list((arg | {"a": a, "c": c}).values()))
             b.ret_void()
         ir.IRBuilder(done).ret_void()
 
@@ -269,7 +241,7 @@ class Emitter:
             rows = []
             for j in range(half * n, half * n + n):
                 exists = self.spread(b, b.icmp_signed("<", I64(j), columns))
-                mask = b.select(exists, in_depth, ir.Constant(self.mask, None)) if masked else None
+                mask = Tail(b.select(exists, in_depth, ir.Constant(self.mask, None)), None) if masked else None
                 rows.append(self.load(b, self.at(b, source, b.add(b.mul(source_row, I64(j)), k)), mask))
             for r, row in enumerate(self._turn(b, rows)):
                 place = b.add(b.mul(b.add(k, I64(r)), I64(2 * n)), I64(half * n))
@@ -294,8 +266,8 @@ class Emitter:
 
 def microkernel(dtype: np.dtype[Any], target: Processor, panel: str, lane_panel: str, pack_transposed: str) -> str:
     """The LLVM text that defines the three symbols for one dtype and processor."""
-    emitter = Emitter(dtype, target)
+    emitter = Microkernel(dtype, target)
     emitter.panel(panel)
-    emitter.panel(lane_panel, by_lane=True)
+    emitter.lane_panel(lane_panel)
     emitter.pack_transposed(pack_transposed)
     return str(emitter.module)

@@ -14,8 +14,8 @@ import numpy as np
 from llvmlite import ir
 
 from chainrule.native.machine import Processor
-from chainrule.native.microkernel import I64, PTR, Emitter
 from chainrule.native.tiles import STEP, TRANSFORMS, Transform
+from chainrule.native.vectors import I64, PTR, Emitter
 
 ARGUMENTS = (
     "tiles channels source s_tile s_row s_col target t_tile t_row t_col top bottom left right bias add"
@@ -54,7 +54,7 @@ class _Code:
         b = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.nowhere = b.alloca(e.vector)
         rest = b.srem(self.arg["channels"], I64(e.lanes))
-        self.mask = e.lane_mask(b, rest, 1)
+        self.mask = e.lane_mask(b, rest)
         whole = b.sub(self.arg["channels"], rest)
         counts = {"s_row": t.taken, "s_col": t.taken, "t_row": t.given, "t_col": t.given}
         self.rows = {name: [b.mul(self.arg[name], I64(i)) for i in range(n)] for name, n in counts.items()}
@@ -130,7 +130,7 @@ class _Code:
     def _vector(self, b: ir.IRBuilder, source: Any, target: Any, channel: Any, mask: Any, exists: Any) -> None:
         """M·d·Mᵀ for one vector of channels."""
         e, t = self.emitter, self.transform
-        source, target = (self._opaque(b, e.at(b, start, channel)) for start in (source, target))
+        source, target = (e.opaque(b, e.at(b, start, channel)) for start in (source, target))
 
         def place(start: Any, side: str, i: int, j: int, clips: bool, instead: Any) -> Any:
             found = e.at(b, e.at(b, start, self.rows[f"{side}_row"][i]), self.rows[f"{side}_col"][j])
@@ -154,11 +154,6 @@ class _Code:
                     value = b.fadd(value, bias)
                     value = b.fadd(value, e.load(b, b.select(adds, to, self.zeros), mask))
                 e.store(b, value, to, mask)
-
-    def _opaque(self, b: ir.IRBuilder, address: Any) -> Any:
-        """The same address, of which LLVM knows nothing: else it keeps 32 pointers, in memory, where one will do."""
-        launder = self.emitter.intrinsic("llvm.launder.invariant.group.p0", PTR, [PTR])
-        return b.call(launder, [address])
 
     def _combine(self, b: ir.IRBuilder, row: tuple[float, ...], values: list[Any]) -> Any:
         """Σ row·values; every row begins with a factor that is positive or has a positive one to begin with."""

@@ -15,7 +15,7 @@ import numpy as np
 from llvmlite import ir
 
 from chainrule.native.machine import Processor
-from chainrule.native.microkernel import I64, PTR, Emitter
+from chainrule.native.vectors import I64, PTR, Emitter
 
 ARGUMENTS = (
     "pixels rows columns big big_pixel big_row big_column small small_pixel place first across factor add channels"
@@ -129,7 +129,7 @@ def _function(e: Emitter, symbol: str, largest: Body, total: Body, gives: bool) 
     fn = ir.Function(e.module, ir.FunctionType(ir.VoidType(), types), symbol)
     arguments = dict(zip(ARGUMENTS, fn.args, strict=True))
     b = ir.IRBuilder(fn.append_basic_block("entry"))
-    mask = e.lane_mask(b, arguments["channels"], 1)
+    mask = e.lane_mask(b, arguments["channels"])
     is_whole = b.icmp_signed("==", arguments["channels"], I64(e.lanes))
     has_place = b.icmp_unsigned("!=", b.ptrtoint(arguments["place"], I64), I64(0))
     adds = b.icmp_signed("!=", arguments["add"], I64(0))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -53,45 +53,45 @@ BAND = 4  # rows of a band, at least
 
 @device
 def run_job(
-    job: Int1, a: Pointer, b: Pointer, c: Pointer, bias: Pointer, add: Int, zeros: Pointer, wide: Int, images: Int,
+    job: Int1, a: Pointer, b: Pointer, c: Pointer, bias: Pointer, add: Int, wide: Int, width: Int, images: Int,
     lanes: Int,
 ) -> None:  # fmt: skip
-    """The panels of one job, on one image or on all images of the tile."""
+    """The panels of one job, on one image or on all images of the tile: `wide` columns, `width` at a time."""
     rows = images if job[KIND] == 1 else job[ROWS]
     outer = images if job[KIND] == 2 else job[OUTER]
     bias = bias if job[ADD] == 0 else 0
+    width = wide if lanes else width
     for repeat in range(job[REPEATS]):
         more = 1 if add + job[ADD] > 0 or (repeat > 0 and job[C_STEP] == 0) else 0
-        to = advance(c, job[C] + repeat * job[C_STEP])
-        if job[INNER] == 0:
-            panel(rows, 1, 1, zeros, 0, 0, 0, zeros, 0, 0, to, job[C_ROW], more, bias, wide)
-            continue
-        a_at = advance(a, job[A] + repeat * job[A_STEP])
-        b_at = advance(b, job[B] + repeat * job[B_STEP])
-        if lanes:
-            lane_panel(
-                rows, outer, job[INNER], a_at, job[A_ROW], job[A_COL], job[A_OUTER], b_at, job[B_ROW], job[B_OUTER],
-                to, job[C_ROW], more, bias, wide,
-            )  # fmt: skip
-        else:
-            panel(
-                rows, outer, job[INNER], a_at, job[A_ROW], job[A_COL], job[A_OUTER], b_at, job[B_ROW], job[B_OUTER],
-                to, job[C_ROW], more, bias, wide,
-            )  # fmt: skip
+        for left in range(0, wide, width):
+            count = min(width, wide - left)
+            to = advance(c, job[C] + repeat * job[C_STEP] + left)
+            a_at = advance(a, job[A] + repeat * job[A_STEP] + left * lanes)
+            b_at = advance(b, job[B] + repeat * job[B_STEP] + left)
+            if lanes:
+                lane_panel(
+                    rows, outer, job[INNER], a_at, job[A_ROW], job[A_COL], job[A_OUTER], b_at, job[B_ROW],
+                    job[B_OUTER], to, job[C_ROW], more, advance(bias, left), count,
+                )  # fmt: skip
+            else:
+                panel(
+                    rows, outer, job[INNER], a_at, job[A_ROW], job[A_COL], job[A_OUTER], b_at, job[B_ROW],
+                    job[B_OUTER], to, job[C_ROW], more, advance(bias, left), count,
+                )  # fmt: skip
 
 
 @kernel
 def convolve(
     tile: Int, jobs: Int2, starts: Int1, images: Int, batch: Int, a: Pointer, a_image: Int, a_group: Int, b: Pointer,
     b_image: Int, c: Pointer, c_batch: Int, c_image: Int, groups: Int, columns: Int, width: Int, lanes: Int, bias:
-    Pointer, add: Int, zeros: Pointer, sums: Pointer, one: Pointer, part_size: Int, span: Span, other: Pointer,
-    p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
+    Pointer, add: Int, sums: Pointer, one: Pointer, part_size: Int, span: Span, other: Pointer, p0: Real, p1: Real,
+    after: Span, another: Pointer, q0: Real, q1: Real,
 ) -> None:  # fmt: skip
     """One part of the table for `batch` images, a panel of columns after the other.
 
-    With `lanes` channels do not mix: a column of C has its own column of A. Then all panels pass over a piece of the
-    image before its next piece; else a panel of the weight stays in cache for the whole image. `sums` gets the column
-    sums of B's images (the gradient of a bias).
+    With `lanes` channels do not mix: a column of C has its own column of A. Then all columns of a row of the image come
+    before its next row; else a panel of the weight stays in cache for the whole image. `sums` gets the column sums of
+    B's images (the gradient of a bias).
     """
     parts = starts.size - 1
     part = tile % parts
@@ -111,13 +111,13 @@ def convolve(
                 )  # fmt: skip
             for image in range(count):
                 for number in range(starts[part], starts[part + 1]):
-                    for left in range(start, stop if image == 0 or jobs[number, KIND] == 0 else start, width):
-                        at = group * columns + left
+                    if image == 0 or jobs[number, KIND] == 0:
+                        at = group * columns + start
                         run_job(
-                            jobs[number], advance(a, (first + image) * a_image + group * a_group + left * lanes),
+                            jobs[number], advance(a, (first + image) * a_image + group * a_group + start * lanes),
                             advance(b, (first + image) * b_image + at), advance(c, c_first + image * c_image + at),
-                            advance(bias, at), add + (1 if image > 0 and c_image == 0 else 0), zeros,
-                            min(width, stop - left), count, lanes,
+                            advance(bias, at), add + (1 if image > 0 and c_image == 0 else 0), stop - start,
+                            width, count, lanes,
                         )  # fmt: skip
     if span:
         for image in range(count):
@@ -188,7 +188,7 @@ def _call(
         convolve(
             (starts.size - 1) * blocks(images, batch), jobs, starts, images, batch, a, a_image, a_group, b, 0,
             c, batch * c_image, c_image, groups, columns, processor().panel(c.dtype), lanes, bias, int(add),
-            _zeros(c.dtype), None, None, band * c_image // height, *arguments(epilogue), flops=images * windows.flops,
+            None, None, band * c_image // height, *arguments(epilogue), flops=images * windows.flops,
         )
     ]  # fmt: skip
 
@@ -216,7 +216,7 @@ def weigh(
         convolve(
             (starts.size - 1) * parts, jobs, starts, images, batch, x, x.size // images, a_group, dy,
             dy.size // images, partial, dw.size, 0, groups, columns, processor().panel(dw.dtype), lanes, None, 0,
-            _zeros(dw.dtype), partial_sums, one, 0, *arguments(()), flops=images * windows.flops,
+            partial_sums, one, 0, *arguments(()), flops=images * windows.flops,
         )
     ]  # fmt: skip
     for whole, part in ((dw, partial), (sums, partial_sums)):
@@ -299,8 +299,3 @@ def _table(parts: Iterable[Iterable[Job]]) -> Table:
     starts = np.cumsum([0, *map(len, listed)])
     jobs = np.array([job for part in listed for job in part], np.int64)
     return constant(jobs), constant(starts)
-
-
-@functools.cache
-def _zeros(dtype: np.dtype[Any]) -> View:
-    return constant(np.zeros(processor().panel(dtype), dtype))

@@ -119,7 +119,8 @@ def correlate_jobs(w: Windows, place: Place, start: int, stop: int, batch: int) 
         for across in w.across.runs():
             for terms in _terms(w, down, across):
                 jobs += [(terms.row, job) for job in _panels(w, place, down, across, batch, terms)]
-    return [job for _, job in sorted(jobs, key=lambda pair: pair[0])]
+    # The largest regions first: their rows follow each other in memory.
+    return [job for _, job in sorted(jobs, key=lambda pair: (pair[0], -pair[1].repeats * pair[1].rows))]
 
 
 def _terms(w: Windows, down: Run, across: Run) -> Iterator[Terms]:
@@ -173,9 +174,9 @@ def _panels(w: Windows, place: Place, down: Run, across: Run, batch: int, terms:
 
 
 def cost(rows: int) -> float:
-    """What a panel of so many rows costs, in rows: thin tiles wait for their own sums."""
-    full, left = divmod(rows, processor().tile_rows)
-    return full * processor().tile_rows + (max(left, 4) + 1 if left else 0)
+    """What a panel of so many rows costs, in rows: a tile of those left over takes one row's time to begin and end."""
+    left = rows % processor().tile_rows
+    return rows + (1 if left else 0)
 
 
 def weight_jobs(w: Windows, taps: range, batch: int, band: int) -> Iterator[Job]:

@@ -1,0 +1,154 @@
+"""What all emitted vector code is made of: loops, and loads and stores of vectors of which the last may be narrow.
+
+AVX-512, AVX2 and NEON differ in the vector's width alone, and in how a part of a vector is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+
+from chainrule.native.machine import Processor
+
+I1, I32, I64, PTR = ir.IntType(1), ir.IntType(32), ir.IntType(64), ir.PointerType()
+
+
+def loop(
+    b: ir.IRBuilder, count: Any, carried: list[Any], body: Callable[[ir.IRBuilder, list[Any]], Any]
+) -> tuple[ir.IRBuilder, list[Any]]:  # fmt: skip
+    """`body` `count` times: it takes and answers (b, values), which go from turn to turn; so does this."""
+    before, head, inside, done = b.block, *(b.append_basic_block(n) for n in ("head", "inside", "done"))
+    b.branch(head)
+    b = ir.IRBuilder(head)
+    index, values = b.phi(I64), [b.phi(value.type) for value in carried]
+    b.cbranch(b.icmp_signed("<", index, count), inside, done)
+    end, results = body(ir.IRBuilder(inside), list(values))
+    following = end.add(index, I64(1))
+    end.branch(head)
+    for phi, start, value in zip((index, *values), (I64(0), *carried), (following, *results), strict=True):
+        phi.add_incoming(start, before)
+        phi.add_incoming(value, end.block)
+    return ir.IRBuilder(done), values
+
+
+class Tail(NamedTuple):
+    """The first `count` lanes of a vector; their mask is made of bits, or of whole lanes of ones."""
+
+    mask: Any
+    count: Any
+
+
+class Emitter:
+    """Writes vector code of one dtype for one processor into an LLVM module."""
+
+    def __init__(self, dtype: np.dtype[Any], target: Processor) -> None:
+        self.lanes = target.lanes(dtype)
+        self.real: Any = ir.FloatType() if dtype == np.float32 else ir.DoubleType()
+        self.vector = ir.VectorType(self.real, self.lanes)
+        self.mask = ir.VectorType(I1, self.lanes)
+        self.none = ir.Constant(ir.VectorType(ir.IntType(8 * dtype.itemsize), self.lanes), None)
+        self.has_masks = target.vector_bytes == 64
+        self.item = dtype.itemsize
+        self.suffix = f"v{self.lanes}f{8 * dtype.itemsize}"
+        self.module = ir.Module(f"vectors_{dtype.name}")
+
+    def function(
+        self, name: str, arguments: Iterable[str], pointers: Container[str]
+    ) -> tuple[ir.Function, dict[str, Any]]:
+        """A new function without a result, and its arguments, integers but for the pointers."""
+        names = list(arguments)
+        types = [PTR if argument in pointers else I64 for argument in names]
+        fn = ir.Function(self.module, ir.FunctionType(ir.VoidType(), types), name)
+        return fn, dict(zip(names, fn.args, strict=True))
+
+    def intrinsic(self, name: str, result: Any, arguments: list[Any]) -> ir.Function:
+        known = self.module.globals.get(name)
+        return known or ir.Function(self.module, ir.FunctionType(result, arguments), name)
+
+    def at(self, b: ir.IRBuilder, base: Any, index: Any) -> Any:
+        """The address of element `index` after `base`."""
+        return b.gep(base, [index], source_etype=self.real)
+
+    def load(self, b: ir.IRBuilder, address: Any, tail: Tail | None) -> Any:
+        """A vector, or its lanes in `tail` and zeros."""
+        if tail is None:
+            return b.load(address, align=self.item, typ=self.vector)
+        mask = tail.mask if tail.mask.type == self.mask else b.icmp_signed("<", tail.mask, self.none)
+        masked = self.intrinsic(f"llvm.masked.load.{self.suffix}.p0", self.vector, [PTR, I32, self.mask, self.vector])
+        return b.call(masked, [address, I32(self.item), mask, ir.Constant(self.vector, None)])
+
+    def store(self, b: ir.IRBuilder, value: Any, address: Any, tail: Tail | None) -> None:
+        self.store_all(b, [value], [address], tail)
+
+    def store_all(self, b: ir.IRBuilder, values: list[Any], addresses: list[Any], tail: Tail | None) -> None:
+        """Store vectors, or their lanes in `tail`: `b` may be in another block then.
+
+        AVX2's masked store is microcode of 42 steps on processors by AMD. Without AVX-512 halves of a vector are stored
+        instead, quarters and so on, as the bits of the number of lanes say.
+        """
+        if tail is None:
+            for value, address in zip(values, addresses, strict=True):
+                b.store(value, address, align=self.item)
+        elif self.has_masks:
+            masked = self.intrinsic(
+                f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), [self.vector, PTR, I32, self.mask]
+            )
+            for value, address in zip(values, addresses, strict=True):
+                b.call(masked, [value, address, I32(self.item), tail.mask])
+        else:
+            self._store_parts(b, values, addresses, tail.count)
+
+    def _store_parts(self, b: ir.IRBuilder, values: list[Any], addresses: list[Any], count: Any) -> None:
+        whole, parts, done = (b.append_basic_block(name) for name in ("whole", "parts", "stored"))
+        b.cbranch(b.icmp_signed("==", count, I64(self.lanes)), whole, parts)
+        b.position_at_end(whole)
+        self.store_all(b, values, addresses, None)
+        b.branch(done)
+        b.position_at_end(parts)
+        size = self.lanes
+        while size > 1:
+            size //= 2
+            low, high = ([ir.Constant(I32, i) for i in range(at, at + size)] for at in (0, size))
+            undefined = ir.Constant(values[0].type, ir.Undefined)
+            halves = [
+                [b.shuffle_vector(v, undefined, ir.Constant(ir.VectorType(I32, size), half)) for v in values]
+                for half in (low, high)
+            ]
+            before, storing, after = b.block, b.append_basic_block("storing"), b.append_basic_block("after")
+            start = b.and_(count, I64(-2 * size))
+            b.cbranch(b.icmp_signed("!=", b.and_(count, I64(size)), I64(0)), storing, after)
+            b.position_at_end(storing)
+            for value, address in zip(halves[0], addresses, strict=True):
+                b.store(value, self.at(b, address, start), align=self.item)
+            b.branch(after)
+            b.position_at_end(after)
+            values = [b.phi(half.type) for half in halves[0]]
+            for value, one, other in zip(values, *halves, strict=True):
+                value.add_incoming(one, before)
+                value.add_incoming(other, storing)
+        b.branch(done)
+        b.position_at_end(done)
+
+    def spread(self, b: ir.IRBuilder, scalar: Any) -> Any:
+        """A vector with `scalar` in every lane."""
+        undefined = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)
+        first = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
+        return b.shuffle_vector(b.insert_element(undefined, scalar, I32(0)), undefined, first)
+
+    def lane_mask(self, b: ir.IRBuilder, columns: Any, vectors: int = 1) -> Tail:
+        """The lanes of the last of so many vectors that lie before `columns`."""
+        count = b.sub(columns, I64((vectors - 1) * self.lanes))
+        numbers = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
+        mask = b.icmp_signed("<", numbers, self.spread(b, count))
+        # Without registers for masks, bits would be packed, and unpacked at each use.
+        return Tail(mask if self.has_masks else b.sext(mask, self.none.type), count)
+
+    def opaque(self, b: ir.IRBuilder, address: Any) -> Any:
+        """The same address, without LLVM's knowing what it is the sum of.
+
+        Else it would keep a register for each sum with it, or make them one from another, one after another.
+        """
+        return b.call(self.intrinsic("llvm.launder.invariant.group.p0", PTR, [PTR]), [address])
