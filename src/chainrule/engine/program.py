@@ -81,6 +81,10 @@ class Program:
                 nothing = ctypes.create_string_buffer(16)
                 self._loop = functools.partial(replay(), nothing, nothing)
                 self._replay = self._entry()
+                # What workers beside this thread read; the last two change from run to run.
+                fixed = ctypes.cast(replay(), ctypes.c_void_p).value, *self._memory()
+                self.job = np.array([*fixed, self.workers, 0], np.int64)
+                self.job_address = _start(self.job)
 
     def _encode(self, calls: list[Call]) -> tuple[Array, Array]:
         words: list[int] = []
@@ -156,12 +160,16 @@ class Program:
         if workers == 1:
             self._replay(0, 1, steps)
         else:
-            run_together(lambda worker: self._replay(worker, workers, steps), workers, self._abort)
+            self.job[-2:] = workers, steps
+            run_together(self.job_address, workers, self._abort)
 
     def _entry(self) -> Callable[[int, int, int], None]:
         """The replay loop with all but (worker, workers, steps) filled in."""
-        fixed = (_start(self.words), _start(self.starts), len(self.starts), _address(self.state), _start(self.barrier))
-        return functools.partial(self._loop, *fixed)
+        return functools.partial(self._loop, *self._memory())
+
+    def _memory(self) -> tuple[int, ...]:
+        """The replay loop's arguments before `worker`, in a run of all instructions."""
+        return _start(self.words), _start(self.starts), len(self.starts), _address(self.state), _start(self.barrier)
 
     def _abort(self) -> None:
         """Let every worker pass all barriers and leave at the next check."""
