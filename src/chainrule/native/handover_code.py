@@ -16,21 +16,20 @@ from chainrule.native.handover import (
     JOB,
     LINGERING,
     NUMBER,
+    OFFER,
     OFFERS,
     PARKED,
     PATIENCE,
     RESPECT,
     RUNNING,
-    TAKEN,
     WANTED,
 )
 from chainrule.native.jit import OPTIONS, caller, read_word, write_word
 from chainrule.native.replay import SPINS, SPINS_BETWEEN
 
 MONOTONIC = getattr(time, "CLOCK_MONOTONIC", 1)
-int32: Any = types.int32
-sched_yield = types.ExternalFunction("sched_yield", int32())
-clock_gettime = types.ExternalFunction("clock_gettime", int32(int32, types.int64))
+sched_yield: Any = types.ExternalFunction("sched_yield", types.int32())
+clock_gettime: Any = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.int64))
 call = caller([types.int64] * 8)
 device = njit(**OPTIONS, forceinline=True)
 
@@ -79,7 +78,7 @@ def attend(box):  # type: ignore[no-untyped-def]
             offered = now(box)
             sched_yield()
             back = now(box)
-            if back - offered > TAKEN:
+            if back - offered > read_word(box, OFFER):
                 write_word(box, WANTED, back + RESPECT)
                 until = back
             if back >= until:

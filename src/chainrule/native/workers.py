@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from chainrule.errors import OptionError
-from chainrule.native.handover import ASLEEP, BOX, LINGER, NUMBER, RUNNING, STATE, attend, finish, give
+from chainrule.native.handover import ASLEEP, BOX, LINGER, NUMBER, OFFER, RUNNING, STATE, TAKEN, attend, finish, give
 from chainrule.native.machine import usable_processors
 
 _NOTHING = ctypes.create_string_buffer(16)  # where compiled code stores its None
@@ -28,6 +28,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self.box = np.zeros(BOX, np.int64)
+        self.box[OFFER] = TAKEN
         self.address = self.box.ctypes.data
         self.bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.job: Callable[[int], None] | None = None  # in Python
