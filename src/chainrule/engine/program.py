@@ -220,6 +220,6 @@ def _address(view: View) -> int:
 def _start(array: Array) -> int:
     """The address of an array's first element; programs are short, and NumPy's own ways take microseconds."""
     if array.flags.writeable and array.size:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
     address: int = array.__array_interface__["data"][0]
     return address

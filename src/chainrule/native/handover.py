@@ -14,13 +14,15 @@ from typing import Any
 from chainrule.native import load
 
 # The words of a worker's box: what it does, its share, how long it lingers afterwards, the time of an offer of its
-# processor that nobody takes, until when others want it, whether the worker was parked when it was given the
-# share and must be woken, and two for the answer of the clock.
-STATE, JOB, NUMBER, PATIENCE, OFFER, WANTED, ASLEEP, CLOCK, BOX = 0, 1, 2, 3, 4, 5, 6, 7, 16
+# processor that nobody takes, until when others want it and for how long they were believed to, whether the worker was
+# parked when it was given the share and must be woken, and two for the answer of the clock.
+STATE, JOB, NUMBER, PATIENCE, OFFER, WANTED, RESPECT, ASLEEP, CLOCK, BOX = 0, 1, 2, 3, 4, 5, 6, 7, 8, 16
 PARKED, LINGERING, GIVEN, RUNNING = range(4)
-# Nanoseconds: after a share in which the next one is likely; of an offer, beyond which somebody took it; for which the
-# worker then parks at once, as a parked thread is woken in front of a busy one, while one that made an offer waits.
-LINGER, TAKEN, RESPECT = 1_000_000, 50_000, 100_000_000
+LINGER = 1_000_000  # nanoseconds after a share in which the next one is likely
+TAKEN = 50_000  # nanoseconds: an offer that takes longer was taken
+# Nanoseconds for which a worker then parks after each share: it is woken in front of busy threads, while one that made
+# an offer waits until they have had their turn. Doubled each time, halved where nobody took an offer.
+LEAST_RESPECT, MOST_RESPECT = 10_000_000, 1_000_000_000
 OFFERS = 1000  # of the processor in one call of `finish`, so that Ctrl-C is answered soon
 
 

@@ -14,7 +14,9 @@ from chainrule.native.handover import (
     CLOCK,
     GIVEN,
     JOB,
+    LEAST_RESPECT,
     LINGERING,
+    MOST_RESPECT,
     NUMBER,
     OFFER,
     OFFERS,
@@ -57,6 +59,24 @@ def linger(box):  # type: ignore[no-untyped-def]
     return ended + patience
 
 
+@device
+def offer(box, until):  # type: ignore[no-untyped-def]
+    """Let others have the processor for a moment; parks, unless a share came, if they need it or it is late."""
+    before = now(box)
+    sched_yield()
+    after = now(box)
+    respect = read_word(box, RESPECT)
+    if after - before > read_word(box, OFFER):
+        respect = min(max(2 * respect, LEAST_RESPECT), MOST_RESPECT)
+        write_word(box, WANTED, after + respect)
+    elif after > until:
+        respect //= 2
+    else:
+        return
+    write_word(box, RESPECT, respect)
+    atomic_replace(box, LINGERING, PARKED)
+
+
 def attend(box):  # type: ignore[no-untyped-def]
     until, spins = 0, SPINS
     if atomic_load(box) == RUNNING:
@@ -75,14 +95,7 @@ def attend(box):  # type: ignore[no-untyped-def]
             continue
         spins -= 1
         if spins == 0:
-            offered = now(box)
-            sched_yield()
-            back = now(box)
-            if back - offered > read_word(box, OFFER):
-                write_word(box, WANTED, back + RESPECT)
-                until = back
-            if back >= until:
-                atomic_replace(box, LINGERING, PARKED)
+            offer(box, until)
             spins = SPINS_BETWEEN
 
 
