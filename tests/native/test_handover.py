@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
+from tests.native.jobs import NativeJob
 
 from chainrule.native import workers
 from chainrule.native.handover import ASLEEP, LINGERING, OFFER, PARKED, STATE, WANTED
 from chainrule.native.workers import run_together
 
 LONG = 60_000_000_000  # nanoseconds
-LOOP = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * 8)
-
-
-class NativeJob:
-    """A Python function (worker, workers, steps) in the form of a program's job: words with the address of a loop."""
-
-    def __init__(self, function: Callable[[int, int, int], None], team: int) -> None:
-        self.function, self.team = function, team
-        self.loop = LOOP(self._call)
-        address = ctypes.cast(self.loop, ctypes.c_void_p).value
-        self.words = np.array([address, 11, 12, 13, 14, 15, team, 7], np.int64)
-
-    def run(self, abort: Callable[[], None] = lambda: None) -> None:
-        run_together(self.words.ctypes.data, self.team, abort)
-
-    def _call(self, nothing: int, nowhere: int, *arguments: int) -> int:
-        *fixed, worker, team, steps = arguments
-        assert fixed == [11, 12, 13, 14, 15]
-        self.function(worker, team, steps)
-        return 0
 
 
 @pytest.fixture

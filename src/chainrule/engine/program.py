@@ -16,6 +16,7 @@ from chainrule.engine.interpret import interpret
 from chainrule.engine.memory import plan
 from chainrule.engine.team import Team
 from chainrule.native import load
+from chainrule.native.handover import attend, finish, give
 from chainrule.native.kernel import RANK, Call, Kernel, Pointwise
 from chainrule.native.replay import BARRIER, HEADER, MAY_STOP, replay
 from chainrule.native.state import POSITION, STEP, STOP
@@ -78,6 +79,8 @@ class Program:
         if not self.interpreted:
             with load.announced((code, dtype) for call in calls for code in _codes(call)):
                 self.words, self.starts = self._encode(calls)
+                for part in (attend, give, finish) if workers > 1 else ():
+                    part()
                 nothing = ctypes.create_string_buffer(16)
                 self._loop = functools.partial(replay(), nothing, nothing)
                 self._replay = self._entry()
