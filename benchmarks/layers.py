@@ -1,15 +1,17 @@
 """GFLOP/s of single convolutions, ours beside oneDNN as torch runs it: `python -m benchmarks.layers`.
 
 Forward pass, input gradient and weight gradient of each layer, as programs of one rule, with one worker and with two;
-oneDNN runs channels last in processes of its own, with one thread, and with the better of one and two. Runs alternate;
-medians count, or another quantile, the same for both. Flops are those of whole windows, also where they reach over the
-edge. Answers a table and `benchmarks/results/<date>-layers.json`. CHAINRULE_BENCH_PYTHON names the interpreter that has
+oneDNN runs channels last in processes of its own, with one thread, and with the better of one and two. Runs alternate,
+each after the same pause and one call that does not count, with as many repeats for both; medians count, or another
+quantile. Flops are those of whole windows, also where they reach over the edge. Answers a table, how many of its rows
+come near oneDNN, and `benchmarks/results/<date>-layers.json`. CHAINRULE_BENCH_PYTHON names the interpreter that has
 torch.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -38,6 +40,8 @@ LAYERS = {
     "depthwise 3x3, 64 on 16x16": (64, 16, 64, 64, 3, 1, 64),
     "depthwise 3x3 by 2, 64 on 32x32": (64, 32, 64, 64, 3, 2, 64),
 }
+WHO = ("ours", "oneDNN")
+REACHED = 0.9
 RULES = ("forward", "input gradient", "weight gradient")
 LAYOUT = "{:32} {:16}" + "{:>9}{:>9}{:>7}" * 2
 
@@ -48,9 +52,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", default="", help="measure layers whose name holds this")
     parser.add_argument("--rules", nargs="*", default=RULES, choices=RULES)
     parser.add_argument("--rounds", type=int, default=25, help="alternating runs (default 25)")
-    parser.add_argument("--seconds", type=float, default=0.005, help="length of one run (default 0.005)")
+    parser.add_argument("--seconds", type=float, default=0.02, help="length of one run (default 0.02)")
     parser.add_argument("--quantile", type=float, default=0.5, help="of the times: below 0.5 on a busy machine")
-    parser.add_argument("--pause", type=float, default=0.02, help="before each of ours: oneDNN's threads spin a while")
+    parser.add_argument("--pause", type=float, default=0.02, help="before each run: threads spin a while after one")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder of the results")
     options = parser.parse_args(arguments)
     pin(2)
@@ -62,8 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
             for rule in options.rules if options.only in name else ():
                 rates = measure(layer, rule, rivals, options)
                 record.append({"layer": name, "rule": rule, **rates})
-                ratios = (rates[f"ours {n}"] / rates[f"oneDNN {n}"] for n in (1, 2))
-                one, two = ((rates[f"ours {n}"], rates[f"oneDNN {n}"], r) for n, r in zip((1, 2), ratios, strict=True))
+                one, two = ((rates[f"ours {n}"], rates[f"oneDNN {n}"], ratio(rates, n)) for n in (1, 2))
                 cells = (f"{c:.1f}" if i % 3 < 2 else f"{c:.2f}" for i, c in enumerate((*one, *two)))
                 print(LAYOUT.format(name, rule, *cells), flush=True)
     finally:
@@ -76,6 +79,10 @@ def main(arguments: list[str] | None = None) -> None:
             json.dumps({"machine": report.machine(2), "quantile": options.quantile, "GFLOP/s": record}, indent=1) + "\n"
         )
         print(f"written: {path}")
+    reached = (
+        f"{sum(ratio(r, n) >= REACHED for r in record)} with {name}" for n, name in ((1, "one worker"), (2, "two"))
+    )
+    print(f"rows of {len(record)} that reach {REACHED} of oneDNN: {', '.join(reached)}")
 
 
 def measure(
@@ -85,25 +92,41 @@ def measure(
     images, size, inputs, outputs, kernel, stride, groups = layer
     pixels = images * (-(-size // stride)) ** 2
     flops = 2.0 * pixels * kernel * kernel * inputs // groups * outputs
-    repeats = max(1, round(options.seconds / (flops / 1e11)))
-    runs = {workers: ours(layer, rule, workers) for workers in (1, 2)}
-    seconds: dict[tuple[str, int], list[float]] = {}
-    for _ in range(options.rounds):
-        for number, run in runs.items():
-            time.sleep(options.pause)
-            run(1)
-            start = time.perf_counter()
-            run(max(1, repeats * number))
-            spent = (time.perf_counter() - start) / max(1, repeats * number)
-            seconds.setdefault(("ours", number), []).append(spent)
-            theirs = rivals[number].seconds(layer, rule, max(1, repeats * number))
-            seconds.setdefault(("oneDNN", number), []).append(theirs)
+    runs: dict[tuple[str, int], Callable[[int], float]] = {}
+    for number, rival in rivals.items():
+        runs["ours", number] = timed(ours(layer, rule, number))
+        runs["oneDNN", number] = functools.partial(rival.seconds, layer, rule)
+    # As many for both, so that the faster one takes the time asked for.
+    repeats = {n: max(1, round(options.seconds / min(runs[w, n](3) for w in WHO))) for n in rivals}
+    seconds: dict[tuple[str, int], list[float]] = {key: [] for key in runs}
+    for turn in range(options.rounds):
+        for number in rivals:
+            for who in WHO if turn % 2 else reversed(WHO):
+                time.sleep(options.pause)
+                seconds[who, number].append(runs[who, number](repeats[number]))
     rates = {
         f"{who} {number}": flops / np.quantile(times, options.quantile) * 1e-9
         for (who, number), times in seconds.items()
     }
     rates["oneDNN 2"] = max(rates["oneDNN 1"], rates["oneDNN 2"])
     return rates
+
+
+def timed(run: Callable[[int], object]) -> Callable[[int], float]:
+    """A function that runs once, then so many times, and answers the seconds of one of these, as `OneDnn.seconds`."""
+
+    def seconds(repeats: int) -> float:
+        run(1)
+        start = time.perf_counter()
+        run(repeats)
+        return (time.perf_counter() - start) / repeats
+
+    return seconds
+
+
+def ratio(rates: dict[str, Any], workers: int) -> float:
+    """How fast ours is beside oneDNN."""
+    return float(rates[f"ours {workers}"] / rates[f"oneDNN {workers}"])
 
 
 def ours(layer: tuple[int, ...], rule: str, workers: int) -> Callable[[int], object]:

@@ -66,3 +66,15 @@ def test_one_less_than_all_is_among_the_choices() -> None:
     team = Team(8)
     live(team, {1: 8e-4, 4: 2e-4, 7: 1.2e-4, 8: 2.5e-4}, 20)
     assert team.choice == 7
+
+
+def test_runs_of_a_single_step_fill_a_part_together() -> None:
+    """Else every tenth call of `step` would be a trial, of one step that finds its data in no cache."""
+    team = Team(2)
+    used = live(team, {1: 1.9e-4, 2: 1e-4}, 20_000, steps=1)
+    assert team.choice == 2
+    assert team.gap == LONGEST_GAP
+    assert used[1] < 0.005 * used[2]
+    used = live(team, {1: 1.9e-4, 2: 20e-4}, 2000, steps=1)  # noticed in time, not after a number of steps
+    assert team.choice == 1
+    assert used[2] < 0.05 * used[1]

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.native.jobs import NativeJob
 
 from chainrule.errors import OptionError
-from chainrule.native import machine, workers
+from chainrule.native import handover, machine, workers
 from chainrule.native.workers import default_workers, run_together
 
 
@@ -69,7 +70,7 @@ def test_an_error_in_the_caller_aborts_the_others() -> None:
 ANSWERED_AFTER = ("CALL", "JUMP_BACKWARD", "RESUME")  # instructions after which Python looks for signals
 
 
-def interrupted_at(place: int, job: Callable[[int], None], abort: Callable[[], None]) -> bool:
+def interrupted_at(place: int, job: Callable[[int], None] | int, abort: Callable[[], None]) -> bool:
     """Run a team of three with Ctrl-C at one of the places in `run_together` where Python answers it; False if it has
     fewer."""
     names = {i.offset: i.opname for i in dis.get_instructions(run_together)}
@@ -98,7 +99,13 @@ def interrupted_at(place: int, job: Callable[[int], None], abort: Callable[[], N
     return False
 
 
-def test_ctrl_c_anywhere_leaves_nobody_running() -> None:
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("linger", [0, 60 * 10**9])
+def test_ctrl_c_anywhere_leaves_nobody_running(native: bool, linger: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_idle", [])
+    monkeypatch.setattr(workers, "LINGER", linger)
+    monkeypatch.setattr(workers, "TAKEN", linger)
+    monkeypatch.setattr(workers, "usable_processors", lambda: 3)
     place, interrupted = 0, True
     while interrupted:
         place += 1
@@ -113,11 +120,14 @@ def test_ctrl_c_anywhere_leaves_nobody_running() -> None:
             assert stop.wait(20)
             running.remove(worker)
 
-        interrupted = interrupted_at(place, job, stop.set)
+        form = NativeJob(lambda worker, *_, job=job: job(worker), 3)
+        interrupted = interrupted_at(place, form.address if native else job, stop.set)
         assert running == []
         assert len(set(workers._idle)) == len(workers._idle)
     assert place > 10
     run_together(lambda _: None, 3, abort=lambda: None)
+    for worker in workers._idle:
+        worker.box[handover.STATE] = handover.PARKED
 
 
 def test_a_forked_child_starts_its_own_workers() -> None:

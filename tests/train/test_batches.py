@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainrule.train.batches import Batches
+from chainrule.train.batches import Batches, all_rows
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 5), st.booleans())
@@ -43,3 +43,10 @@ def test_one_batch_of_everything_keeps_its_order():
     assert full.tolist() == [[0, 1, 2, 3]] * 3
     assert rest.shape == (3, 0)
     assert full.flags.c_contiguous
+
+
+def test_a_batch_of_all_rows_is_made_once():
+    rows = all_rows(3)
+    assert rows.tolist() == [[0, 1, 2]]
+    assert all_rows(3) is rows
+    assert not rows.flags.writeable

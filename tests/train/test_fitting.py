@@ -305,4 +305,5 @@ def test_ctrl_c_ends_a_run_in_good_order(engine, samples):
     assert result["finite"]
     assert result["losses"] == result["epochs"]
     steps = samples // 32
-    assert result["epochs"] * steps <= result["steps"] < (result["epochs"] + 1) * steps
+    # Ctrl-C may come after an epoch's last step and before its metrics are put away.
+    assert result["epochs"] * steps <= result["steps"] <= (result["epochs"] + 1) * steps

@@ -104,7 +104,7 @@ class CompiledEngine:
         losses = np.full(len(indices), np.nan)
         done = 0
         while done < len(indices):
-            bound.indices.point_at(indices[done:])
+            bound.indices.point_at(indices[done:] if done else indices)  # the same array may have come before
             bound.coefficients.point_at(coefficients[done:].reshape(-1))
             bound.results.point_at(losses[done:])
             done += bound.program.run(len(indices) - done, first_step + done)

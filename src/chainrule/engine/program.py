@@ -7,7 +7,7 @@ import functools
 import os
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -18,6 +18,7 @@ from chainrule.engine.interpret import interpret
 from chainrule.engine.memory import empty_arena, plan
 from chainrule.engine.team import Team
 from chainrule.native import load
+from chainrule.native.handover import attend, finish, give
 from chainrule.native.kernel import RANK, Call, Kernel, Pointwise
 from chainrule.native.replay import BARRIER, HEADER, MAY_STOP, replay
 from chainrule.native.state import POSITION, STEP, STOP
@@ -85,9 +86,16 @@ class Program:
         self.interpreted = os.environ.get("NUMBA_DISABLE_JIT") == "1"
         if not self.interpreted:
             self._encode(calls)
+            for part in (attend, give, finish) if workers > 1 else ():
+                part()
             nothing = ctypes.create_string_buffer(16)
             self._loop = functools.partial(replay(), nothing, nothing)
-            self._replay = self._entry()
+            memory = self._memory(self.starts)
+            self._replay = functools.partial(self._loop, *memory)  # takes (worker, workers, steps)
+            # What workers beside this thread read; the last two change from run to run.
+            loop = ctypes.cast(replay(), ctypes.c_void_p).value
+            self.job = np.array([loop, *memory, self.workers, 0], np.int64)
+            self.job_address = address_of(self.job)
 
     def _encode(self, calls: list[Call]) -> None:
         """Make the words, and note where an instruction begins and which words are addresses in the arena."""
@@ -182,11 +190,8 @@ class Program:
         if workers == 1:
             self._replay(0, 1, steps)
         else:
-            run_together(lambda worker: self._replay(worker, workers, steps), workers, self._abort)
-
-    def _entry(self) -> Callable[[int, int, int], None]:
-        """The replay loop with all but (worker, workers, steps) filled in."""
-        return functools.partial(self._loop, *self._memory(self.starts))
+            self.job[-2:] = workers, steps
+            run_together(self.job_address, workers, self._abort)
 
     def _memory(self, starts: Array) -> tuple[int, ...]:
         """What the loop takes to run the instructions that begin at `starts`."""

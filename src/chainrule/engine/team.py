@@ -1,8 +1,8 @@
 """How many workers to use: measured while the program runs, since results do not depend on it.
 
 A machine that has other work to do, or a program of small instructions, may be quicker on fewer workers. Runs are cut
-into parts of a few hundredths of a second; now and then a short part is run with another number of workers, and where
-that is quicker it is used from then on.
+into parts of a few hundredths of a second, short runs fill one together; now and then a short part is run with another
+number of workers, and where that is quicker it is used from then on.
 """
 
 from __future__ import annotations
@@ -34,24 +34,41 @@ class Team:
         self.turn = self.slow = 0
         self.promising = 0  # the number of workers whose glance was good enough for a trial
         self.best = math.inf  # of the choice, seconds of one step
+        # The part: with how many workers, steps and seconds it should take, and has taken.
+        self.workers, self.planned, self.length, self.done, self.spent = most, 1, PART, 0, 0.0
 
     def part(self, steps: int) -> tuple[int, int]:
         """The number of workers for the next part of a run of `steps`, and how many of the steps it takes."""
         if len(self.candidates) == 1:
             return self.choice, steps
-        fitting = PART / self.seconds[self.choice] if self.choice in self.seconds else 1
+        if self.done == 0:
+            self._plan()
+        return self.workers, max(1, min(steps, self.planned - self.done))
+
+    def _plan(self) -> None:
+        """Begin a part: with how many workers, and how long."""
+        self.workers, share = self.choice, 1.0
         if self.promising:
-            return self.promising, max(1, min(steps, round(fitting * TRIAL)))
-        self.left -= 1
-        if self.left > 0:
-            return self.choice, max(1, min(steps, round(fitting * (TRIAL if self.slow else 1))))
-        self.left = self.gap
-        self.turn += 1
-        others = [c for c in self.candidates if c != self.choice]
-        return others[self.turn % len(others)], max(1, min(steps, round(fitting * GLANCE)))
+            self.workers, share = self.promising, TRIAL
+        else:
+            self.left -= 1
+            if self.left > 0:
+                share = TRIAL if self.slow else 1
+            else:
+                self.left = self.gap
+                self.turn += 1
+                others = [c for c in self.candidates if c != self.choice]
+                self.workers, share = others[self.turn % len(others)], GLANCE
+        fitting = PART / self.seconds[self.choice] if self.choice in self.seconds else 1
+        self.planned, self.length = max(1, round(fitting * share)), PART * share
 
     def measure(self, workers: int, steps: int, seconds: float) -> None:
-        """Take in what a part took."""
+        """Take in what a part took, or some steps of one."""
+        self.done, self.spent = self.done + steps, self.spent + seconds
+        if self.done < self.planned and self.spent < self.length:
+            return
+        steps, seconds = self.done, self.spent
+        self.done, self.spent = 0, 0.0
         new, usual = seconds / steps, self.seconds.get(workers)
         trial = workers != self.choice
         if trial and not self.promising and new < WORSE * self.seconds.get(self.choice, 0.0):

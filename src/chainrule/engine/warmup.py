@@ -13,6 +13,7 @@ from chainrule import ops
 from chainrule.engine import bookkeeping  # noqa: F401 - declares kernels
 from chainrule.engine.pointwise import span_of
 from chainrule.native import load
+from chainrule.native.handover import attend, finish, give
 from chainrule.native.kernel import KERNELS, Kernel, Pointwise
 from chainrule.native.replay import replay
 from chainrule.ops.record import OPS
@@ -32,7 +33,8 @@ def warmup(dtypes: Iterable[Any] = (np.float32,)) -> int:
     compiles."""
     codes = [(code, np.dtype(dtype)) for dtype in dtypes for code in every_code()]
     with load.announced(codes):
-        replay()
+        for part in (replay, attend, give, finish):
+            part()
         for code, dtype in codes:
             load.address(code, dtype)
     return len({load.symbol(code, dtype) for code, dtype in codes})

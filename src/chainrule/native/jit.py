@@ -58,6 +58,24 @@ def _reader(python_type: Any) -> Any:
 read_word, read_float = _reader(types.int64), _reader(types.float64)
 
 
+def _writer() -> Any:
+    """An intrinsic that writes word `index` of the int64 words at `base`."""
+
+    @intrinsic
+    def write(typing_context, base, index, value):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            address = builder.inttoptr(args[0], POINTER)
+            builder.store(args[2], builder.gep(address, [args[1]], source_etype=ir.IntType(64)))
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64), generate
+
+    return write
+
+
+write_word = _writer()
+
+
 def _array_at(element: Any, rank: int) -> Any:
     """An intrinsic that makes a contiguous array of the elements at an address."""
     kind = types.Array(element, rank, "C")

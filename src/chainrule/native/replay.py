@@ -50,27 +50,10 @@ def _make(sched_yield: Any, call: Any, read_word: Any, atomic_add: Any, atomic_l
 
 
 def _compile() -> bytes:
-    from llvmlite import ir
     from numba import types
-    from numba.extending import intrinsic
 
     from chainrule.native import jit
-
-    word = ir.IntType(64)
-
-    @intrinsic
-    def atomic_add(typing_context, address, value):  # type: ignore[no-untyped-def]
-        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            return builder.atomic_rmw("add", builder.inttoptr(args[0], word.as_pointer()), args[1], "seq_cst")
-
-        return types.int64(types.int64, types.int64), generate
-
-    @intrinsic
-    def atomic_load(typing_context, address):  # type: ignore[no-untyped-def]
-        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            return builder.load_atomic(builder.inttoptr(args[0], word.as_pointer()), "seq_cst", 8, typ=word)
-
-        return types.int64(types.int64), generate
+    from chainrule.native.atomic import atomic_add, atomic_load
 
     call = jit.caller([types.int64] * 3)
     sched_yield = types.ExternalFunction("sched_yield", types.int32())

@@ -1,53 +1,56 @@
-"""The workers: threads that wait, parked, for a program to run together with the thread that calls it.
+"""The workers: threads that wait for a program to run together with the thread that calls it.
 
-Threads are taken from one pool for the time of a call, so two trainers in two threads have workers of their own. A
-forked child inherits no threads and starts its own.
+They linger for a while after each job, then park (`chainrule.native.handover`). Threads are taken from one pool for the
+time of a call, so two trainers in two threads have workers of their own. A forked child inherits no threads and starts
+its own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import queue
 import threading
 from collections.abc import Callable
 
+import numpy as np
+
 from chainrule.errors import OptionError
+from chainrule.native.handover import ASLEEP, BOX, LINGER, NUMBER, OFFER, RUNNING, STATE, TAKEN, attend, finish, give
 from chainrule.native.machine import usable_processors
 
-
-class _Job:
-    """One worker's share of a call; `running` is locked until it has ended."""
-
-    def __init__(self, share: Callable[[int], None], number: int) -> None:
-        self.share, self.number = share, number
-        self.error: BaseException | None = None
-        self.running = threading.Lock()
-        self.running.acquire()
-
-    def run(self) -> None:
-        try:
-            self.share(self.number)
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
-            self.error = error
-        self.running.release()
-
-    def wait(self) -> None:
-        """Until it has ended; may be interrupted, and called again."""
-        with self.running:
-            pass
+_NOTHING = ctypes.create_string_buffer(16)  # where compiled code stores its None
 
 
 class _Worker:
-    """A parked thread that runs one job at a time."""
+    """A thread that runs one share at a time, that of its box; parked until the bell is rung."""
 
     def __init__(self) -> None:
-        self.inbox: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self.box = np.zeros(BOX, np.int64)
+        self.box[OFFER] = TAKEN
+        self.address = self.box.ctypes.data
+        self.bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.job: Callable[[int], None] | None = None  # in Python
+        self.error: BaseException | None = None
+        self.processors = usable_processors()
         threading.Thread(target=self._serve, daemon=True, name="chainrule worker").start()
 
     def _serve(self) -> None:
+        wait, box, address = attend(), self.box, self.address
         while True:
-            self.inbox.get().run()
+            self.bell.get()
+            wait(_NOTHING, _NOTHING, address)
+            while box[STATE] == RUNNING:
+                self._run()
+                wait(_NOTHING, _NOTHING, address)
+
+    def _run(self) -> None:
+        assert self.job is not None
+        try:
+            self.job(int(self.box[NUMBER]))
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+            self.error = error
 
 
 _idle: list[_Worker] = []
@@ -65,39 +68,57 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_workers)
 
 
-def run_together(job: Callable[[int], None], workers: int, abort: Callable[[], None]) -> None:
+def run_together(job: Callable[[int], None] | int, workers: int, abort: Callable[[], None]) -> None:
     """Run job(0) in this thread and job(1) .. job(workers - 1) in others; return when all have ended.
 
-    If this thread is interrupted, `abort` must make the others end: they write the program's memory, so this waits for
-    them in any case.
+    A job that needs no Python is the address of its words (`Program` makes them). If this thread is interrupted,
+    `abort` must make the others end: they write the program's memory, so this waits for them in any case.
     """
-    jobs = [_Job(job, number) for number in range(1, workers)]
+    function, words = (None, job) if isinstance(job, int) else (job, 0)
+    boxes = (ctypes.c_int64 * workers)()
     team: list[_Worker] = []
-    begun: list[None] = []  # as long as there are jobs with a worker
     failure: BaseException | None = None
     try:
         with _lock:
-            team += [_idle.pop() if _idle else _Worker() for _ in jobs]
-        # In one call: Ctrl-C is answered before or after it, never between a job's handing over and its counting.
-        begun.extend(map(queue.SimpleQueue.put, [worker.inbox for worker in team], jobs))
-        job(0)
-        for share in jobs:
-            share.wait()
+            team += [_idle.pop() if _idle else _Worker() for _ in range(1, workers)]
+        for worker in team:
+            worker.job, worker.error = function, None
+        boxes[1:] = [worker.address for worker in team]
+        # From here on the boxes tell whose share has begun, and Ctrl-C comes before or after a call, never inside it.
+        give()(_NOTHING, _NOTHING, boxes, workers, words, _patience(team))
+        if boxes[0]:
+            for worker in team:
+                if worker.box[ASLEEP]:
+                    worker.bell.put(None)
+        if function is not None:
+            function(0)
+        _finish(boxes, words)
     except BaseException as error:  # noqa: BLE001 - raised below, once the others have ended
         failure = error
         while True:
             try:
                 abort()
-                for share in jobs[: len(begun)]:
-                    share.wait()
+                _finish(boxes, 0, withdraw=True)
                 break
             except KeyboardInterrupt as another:
                 failure = another
     with _lock:
-        _idle.extend(team)
-    for problem in (*(share.error for share in jobs), failure):
+        _idle.extend(reversed(team))  # so that each worker has the same number next time, and finds its rows in cache
+    for problem in (*(worker.error for worker in team), failure):
         if problem is not None:
             raise problem
+
+
+def _finish(boxes: ctypes.Array[ctypes.c_int64], words: int, withdraw: bool = False) -> None:
+    """Run share 0 of a job in native code, or 0 for none, then wait until no other runs."""
+    finish()(_NOTHING, _NOTHING, boxes, len(boxes), words, withdraw)
+    while boxes[0]:
+        finish()(_NOTHING, _NOTHING, boxes, len(boxes), 0, withdraw)
+
+
+def _patience(team: list[_Worker]) -> int:
+    """How long a worker lingers: not at all where team and caller have to share processors."""
+    return LINGER if all(worker.processors > len(team) for worker in team) else 0
 
 
 def default_workers() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,14 @@ from numpy.typing import NDArray
 from chainrule.native.shuffle import permutations
 
 Rows = NDArray[np.int64]
+
+
+@functools.lru_cache(maxsize=8)
+def all_rows(samples: int) -> Rows:
+    """One batch of every row, in order; the same array again, so that a program need not be pointed at it anew."""
+    rows = np.arange(samples, dtype=np.int64)[None]
+    rows.flags.writeable = False
+    return rows
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ def _array(name: str, values: Any, labels: bool = False) -> Array:
 
 
 def _finite(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore") if array.dtype != dtype else nullcontext():
         result = np.ascontiguousarray(array, dtype=dtype)
     if array.dtype.kind == "f" and not np.isfinite(result).all():
         wrong = ~np.isfinite(result)

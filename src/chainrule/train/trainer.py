@@ -25,7 +25,7 @@ from chainrule.optim.optimizers import Optimizer
 from chainrule.optim.schedules import Schedule, factors
 from chainrule.settings import flag, memory, number, whole
 from chainrule.train import evaluation
-from chainrule.train.batches import Batches, Rows
+from chainrule.train.batches import Batches, Rows, all_rows
 from chainrule.train.checks import check_inputs, check_labels, check_targets, check_weight
 from chainrule.train.engines import Engine, make_engine
 from chainrule.train.events import Events
@@ -159,7 +159,7 @@ class Trainer:
         """One step on one batch; answers its loss, from before the update."""
         data = self._check(x, y, sample_weight)
         with self._mode(True):
-            return float(self.run(data, [np.arange(len(data.x))[None]])[0])
+            return float(self.run(data, [all_rows(len(data.x))])[0])
 
     def gradients(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
         """Each parameter's gradient by name, unclipped, as the next step would meet it; nothing is updated."""

@@ -1,0 +1,66 @@
+"""How a worker gets its share of a job: through a box of words that it watches for a while before it parks.
+
+Waking a parked thread takes 50 us, and milliseconds where its processor sleeps; steps, and parts of runs, follow each
+other sooner. So a worker that has ended its share lingers in native code, without Python's lock, and begins the next
+one at once. It offers its processor to others meanwhile, and parks as soon as somebody takes it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+from chainrule.native import load
+
+# The words of a worker's box: what it does, its share, how long it lingers afterwards, the time of an offer of its
+# processor that nobody takes, until when others want it and for how long they were believed to, whether the worker was
+# parked when it was given the share and must be woken, and two for the answer of the clock.
+STATE, JOB, NUMBER, PATIENCE, OFFER, WANTED, RESPECT, ASLEEP, CLOCK, BOX = 0, 1, 2, 3, 4, 5, 6, 7, 8, 16
+PARKED, LINGERING, GIVEN, RUNNING = range(4)
+LINGER = 1_000_000  # nanoseconds after a share in which the next one is likely
+TAKEN = 50_000  # nanoseconds: an offer that takes longer was taken
+# Nanoseconds for which a worker then parks after each share: it is woken in front of busy threads, while one that made
+# an offer waits until they have had their turn. Doubled each time, halved where nobody took an offer.
+LEAST_RESPECT, MOST_RESPECT = 10_000_000, 1_000_000_000
+OFFERS = 1000  # of the processor in one call of `finish`, so that Ctrl-C is answered soon
+
+
+@functools.cache
+def attend() -> Any:
+    """The compiled attend(nothing, nothing, box): what a worker does from the moment it is woken until it parks.
+
+    It returns also when the share is one in Python, RUNNING; the next call then says that it has ended.
+    """
+    return _load("attend", 1)
+
+
+@functools.cache
+def give() -> Any:
+    """The compiled give(nothing, nothing, team, workers, job, patience): worker n's box, at word n of `team`, gets
+    share n.
+
+    `job` is the address of a job's words, or 0 for one in Python. Word 0 becomes how many are ASLEEP.
+    """
+    return _load("give", 4)
+
+
+@functools.cache
+def finish() -> Any:
+    """The compiled finish(nothing, nothing, team, workers, job, withdraw): run share 0, then wait for the others.
+
+    `job` as above; a true `withdraw` takes back what nobody has begun. Word 0 of `team` becomes whether some still run.
+    """
+    return _load("finish", 4)
+
+
+def _load(name: str, words: int) -> Any:
+    def make() -> bytes:
+        from numba import types
+
+        from chainrule.native import handover_code, jit
+
+        return jit.compile_function(getattr(handover_code, name), [types.int64] * words, name)
+
+    kinds = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * (words - 1)
+    return ctypes.CFUNCTYPE(None, *kinds)(load.load_symbol(name, make))
