@@ -7,6 +7,7 @@ import dataclasses
 from rich.console import Console
 
 from chainrule.cli import specs
+from chainrule.cli.results import rows_word
 from chainrule.cli.run import data_name
 from chainrule.cli.settings import Settings
 from chainrule.data.images import ImagePreparation, Images, Reading, prepare_images
@@ -46,8 +47,7 @@ def read_data(settings: Settings, out: Console) -> tuple[Settings, Recipe, Prepa
     for line in (*parts.notes, *lines):
         out.print(line)
     sizes = [len(rows) for rows in (parts.split.train, parts.split.validation, parts.split.test)]
-    what = "images" if isinstance(data, Images) else "rows"
-    out.print("{} to train on {:,}, to validate {:,}, to test {:,}".format(what, *sizes))
+    out.print("{} to train on {:,}, to validate {:,}, to test {:,}".format(rows_word(preparation), *sizes))
     settings = dataclasses.replace(
         settings,
         target=target,

@@ -16,10 +16,10 @@ from chainrule.cli import specs
 from chainrule.cli.files import write_text
 from chainrule.cli.loading import read_more
 from chainrule.cli.report import console, layer_table, probability_table, result_table, value_table
-from chainrule.cli.results import HEADLINE, Array, measure, probabilities
+from chainrule.cli.results import HEADLINE, Array, measure, probabilities, rows_word
 from chainrule.cli.run import Run, data_name
 from chainrule.cli.settings import Settings
-from chainrule.data.images import ImagePreparation, Images
+from chainrule.data.images import Images
 from chainrule.data.recipe import Dataset, Recipe
 from chainrule.errors import DataError
 from chainrule.train.trainer import Trainer
@@ -107,10 +107,6 @@ def held_out_rows(settings: Settings, preparation: Recipe, data: Dataset, y: Arr
     """The rows of the run's own data that it was tested on."""
     fractions = {"validation": settings.val_size, "test": settings.test_size}
     return preparation.split(data, y, **fractions, seed=settings.seed).test
-
-
-def rows_word(preparation: Recipe) -> str:
-    return "images" if isinstance(preparation, ImagePreparation) else "rows"
 
 
 def to_csv(preparation: Recipe, outputs: Array, files: Sequence[str] = ()) -> str:
