@@ -145,7 +145,7 @@ def save_filters(weight: Array, path: str | Path, title: str = "") -> None:
     for place, picture in enumerate(filters):
         middle, lower = place % columns + 0.5, tall * (place // columns + 1)
         _show(axis, (picture + 1) / 2 if coloured else picture, (-1, 1), middle, lower, "RdBu_r")
-        axis.text(middle, lower - tall + NUMBER, place, ha="center", va="bottom", fontsize=7)
+        axis.text(middle, lower - tall + NUMBER, str(place), ha="center", va="bottom", fontsize=7)
     axis.set(xlim=(0, columns), ylim=(height + 0.02, 0), aspect="equal")
     if not coloured:
         label = "weight, divided by the filter's largest absolute value"
