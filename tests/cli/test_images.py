@@ -326,7 +326,7 @@ def test_digits_are_images_to_a_network_for_images(chainrule: Command) -> None:
     ("options", "words"),
     [
         (["model=lenet"], "lenet5: images are 8 x 8, expected at least 12 x 12"),
-        (["model=cnn", "image_size=1"], "small_cnn: images are 2 x 2, expected at least 4 x 4"),
+        (["model=cnn", "image_size=1"], "small_cnn: images are 1 x 1, expected at least 4 x 4"),
         (["model=cnn", "dropout=0.1"], "dropout: cnn has its own"),
         (["model=resnet20", "activation=tanh"], "activation: resnet20 has its own"),
         (["model=resnet65"], 'model: "resnet65" is unknown: did you mean "resnet56"?'),
