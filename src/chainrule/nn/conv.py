@@ -47,11 +47,7 @@ class Conv2d(Module):
         self.weight, self.bias = _parameters(shape, self.out_channels if flag("Conv2d", "bias", bias) else None)
 
     def config(self) -> dict[str, Any]:
-        return {
-            "in_channels": self.in_channels, "out_channels": self.out_channels, "kernel_size": self.kernel_size,
-            "stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups,
-            "bias": self.bias is not None,
-        }  # fmt: skip
+        return _config(self)
 
     def forward(self, x: Tensor) -> Tensor:
         return functions.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
@@ -78,11 +74,7 @@ class Conv1d(Module):
         self.weight, self.bias = _parameters(shape, self.out_channels if flag("Conv1d", "bias", bias) else None)
 
     def config(self) -> dict[str, Any]:
-        return {
-            "in_channels": self.in_channels, "out_channels": self.out_channels, "kernel_size": self.kernel_size,
-            "stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups,
-            "bias": self.bias is not None,
-        }  # fmt: skip
+        return _config(self)
 
     def forward(self, x: Tensor) -> Tensor:
         return functions.conv1d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
@@ -115,16 +107,18 @@ class ConvTranspose2d(Module):
         self.weight, self.bias = _parameters(shape, self.out_channels if flag(name, "bias", bias) else None)
 
     def config(self) -> dict[str, Any]:
-        return {
-            "in_channels": self.in_channels, "out_channels": self.out_channels, "kernel_size": self.kernel_size,
-            "stride": self.stride, "padding": self.padding, "output_padding": self.output_padding,
-            "groups": self.groups, "bias": self.bias is not None, "dilation": self.dilation,
-        }  # fmt: skip
+        return {**_config(self), "output_padding": self.output_padding}
 
     def forward(self, x: Tensor) -> Tensor:
         return functions.conv_transpose2d(
             x, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
         )
+
+
+def _config(layer: Conv2d | Conv1d | ConvTranspose2d) -> dict[str, Any]:
+    """The settings that all convolutions have."""
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+    return {**{name: getattr(layer, name) for name in names}, "bias": layer.bias is not None}
 
 
 def _channels(owner: str, in_channels: int, out_channels: int, groups: int) -> tuple[int, int, int]:
