@@ -43,7 +43,7 @@ import numpy as np
 
 import chainrule as cr
 from chainrule import data, models, nn, optim
-from chainrule.errors import FileError, NonFiniteError
+from chainrule.errors import ChainruleError, FileError, NonFiniteError
 
 DEPTH, WIDTH, BATCH, MOMENTUM = 30, 64, 128, 0.9
 RATES = (0.003, 0.01, 0.03, 0.1)
@@ -157,6 +157,7 @@ def train(network: Network, rate: float, parts: dict[str, Any], options: argpars
         run.accuracy = trainer.evaluate(tx, ty)["accuracy"]
     except NonFiniteError as error:
         run.diverged = error.step
+    print(f"  {network.name}, learning rate {rate:g}: {result(run)}", file=sys.stderr, flush=True)
     return run
 
 
@@ -262,6 +263,8 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Train every network at every rate, print tables, draw."""
     options = parse()
+    if not options.out.resolve().parent.is_dir():
+        raise SystemExit(f"{options.out}: there is no such folder: make it, or choose another --out")
     began = time.perf_counter()
     images = load(options.data, options.data_dir)
     _, prepared = data.prepare_images(images, validation=0.0, seed=0)
@@ -283,4 +286,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ChainruleError as error:
+        raise SystemExit(str(error)) from None

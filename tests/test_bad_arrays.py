@@ -108,7 +108,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "linear": (lambda: nn.Linear(4, 2), (6, 5)),
     "linear of a number": (lambda: nn.Linear(4, 2), ()),
     "second linear": (lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(2, 1)), (6, 4)),
-    "flatten": (lambda: nn.Flatten(start=3), (6, 4)),
+    "flatten": (lambda: nn.Flatten(start_dim=3), (6, 4)),
     "residual": (lambda: nn.Residual(nn.Linear(4, 2)), (6, 4)),
     "softmax": (lambda: nn.Softmax(axis=2), (6, 4)),
     "log_softmax": (lambda: nn.LogSoftmax(axis=-3), (6, 4)),

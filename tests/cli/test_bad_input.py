@@ -108,7 +108,7 @@ WORDS: dict[str, tuple[list[str], str]] = {
     "no runs": (["info"], "there are no runs in runs/"),
     "no such run": (["evaluate", "runs/x"], "there is no such run"),
     "not a run": (["evaluate", "folder.csv"], "not a run's folder"),
-    "predict without data": (["predict", "latest"], "Missing argument 'DATA': see `chainrule predict -h`"),
+    "predict without data": (["predict", "latest"], "Missing argument 'DATA ...': see `chainrule predict -h`"),
     "threads of evaluate": (
         ["evaluate", "latest", "--threads", "0"],
         "evaluate: threads is 0, expected a whole number, at least 1",
@@ -254,7 +254,11 @@ def test_a_reader_that_has_gone(tmp_path: Path) -> None:
 # Runs that have been damaged: what is done to a file, and words of the message.
 DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "config gone": ("config.yaml", Path.unlink, "not a run's folder, it has no config.yaml"),
-    "weights gone": ("model.safetensors", Path.unlink, "no model.safetensors in it, the weights: the run goes on"),
+    "weights gone": (
+        "model.safetensors",
+        Path.unlink,
+        "no model.safetensors in it, the weights: the run has begun just now",
+    ),
     "weights cut": ("model.safetensors", lambda p: p.write_bytes(p.read_bytes()[:-50]), "model.safetensors"),
     "weights empty": ("model.safetensors", lambda p: p.write_bytes(b""), "model.safetensors"),
     "record damaged": ("data.json", lambda p: p.write_text("{"), "data.json: damaged, it is not JSON any more"),

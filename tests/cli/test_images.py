@@ -9,8 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from tests.cli.outcome import Command
 from tests.data.images.test_idx import write_pair
+
+from chainrule.cli import training
+from chainrule.cli.reading_bar import reading_bar
+from chainrule.data.images import Reading, read_images
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -100,6 +105,53 @@ def test_pictures_of_other_sizes(chainrule: Command, photos: Path, tmp_path: Pat
     record = json.loads((run / "data.json").read_text())["preparation"]
     assert record["input_shape"] == [8, 8, 3]  # one picture has colours
     assert "prediction: down" in chainrule("predict", run, photos / "down" / "large.png").out  # as in training
+
+
+def test_several_pictures(chainrule: Command, photos: Path) -> None:
+    train(chainrule, photos, *QUICK)
+    first, second, bad = photos / "down" / "0.png", photos / "across" / "1.png", photos / "bad.png"
+    rows = list(csv.DictReader(io.StringIO(chainrule("predict", "latest", first, second).out)))
+    assert [(row["file"], row["prediction"]) for row in rows] == [(str(first), "down"), (str(second), "across")]
+    bad.write_bytes(first.read_bytes()[:60])
+    refused = chainrule("predict", "latest", first, bad)
+    assert refused.status == 2
+    assert f"{bad}: damaged" in refused.err
+    assert "--broken skip leaves such files out" in refused.err
+    skipped = chainrule("predict", "latest", first, bad, "--broken", "skip")
+    assert len(skipped.lines) == 2
+    assert f"{bad}: damaged" in skipped.err
+    assert "2 files: 1 of 2 pictures are left out" in skipped.err
+    for command in ("predict", "evaluate"):
+        assert f"{command}: broken is 'maybe'" in chainrule(command, "latest", first, "--broken", "maybe").err
+    mixed = chainrule("predict", "latest", first, photos)
+    assert (mixed.status, "each must be a picture file" in mixed.err) == (2, True)
+
+
+def test_the_reading_of_many_pictures_is_told(photos: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    read_images(str(photos), Reading(told=lambda *so_far: told.append(so_far)))
+    assert told[0] == ("looking at pictures", 0, 80)
+    assert told[-1] == ("reading pictures", 79, 80)
+    screen = io.StringIO()
+    with reading_bar(console=Console(file=screen, force_terminal=True)) as tell:
+        assert tell is not None
+        tell("reading pictures", 40, 80)
+    assert "reading pictures" in screen.getvalue()
+    assert "40/80" in screen.getvalue()
+    with reading_bar(quiet=True) as tell:
+        assert tell is None
+
+
+def test_a_killed_run_leaves_weights(chainrule: Command, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left after an epoch is what a run that is killed then leaves."""
+    monkeypatch.setattr(training, "KEPT", 0.0)
+    monkeypatch.setattr(training, "keep", lambda job, out: {"test": None})
+    run = train(chainrule, photos, *QUICK)
+    assert (run / "model.safetensors").exists()
+    assert "the run has not ended, or was killed" in chainrule("info", run).out
+    predicted = chainrule("predict", run, photos / "down" / "0.png")
+    assert "prediction: down" in predicted.out
+    assert "its weights are those of an epoch before its last" in predicted.err
 
 
 def test_broken_pictures(chainrule: Command, photos: Path) -> None:
@@ -274,7 +326,7 @@ def test_digits_are_images_to_a_network_for_images(chainrule: Command) -> None:
     ("options", "words"),
     [
         (["model=lenet"], "lenet5: images are 8 x 8, expected at least 12 x 12"),
-        (["model=cnn", "image_size=1"], "images 1 x 1 are too small for a kernel"),
+        (["model=cnn", "image_size=1"], "small_cnn: images are 1 x 1, expected at least 4 x 4"),
         (["model=cnn", "dropout=0.1"], "dropout: cnn has its own"),
         (["model=resnet20", "activation=tanh"], "activation: resnet20 has its own"),
         (["model=resnet65"], 'model: "resnet65" is unknown: did you mean "resnet56"?'),

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from chainrule.errors import ShapeError
-from chainrule.inspect.pictures import save_confusion, save_filters, save_samples, worst_mistakes
+from chainrule.inspect.pictures import _cut, save_confusion, save_filters, save_samples, worst_mistakes
 
 RNG = np.random.default_rng(0)
 
@@ -40,7 +40,13 @@ def test_the_worst_mistake_comes_first() -> None:
     assert worst_mistakes(probabilities, np.array([1, 0, 1, 1])).tolist() == [2, 0, 1]
 
 
-@pytest.mark.parametrize("classes", [1, 2, 25, 60])
+def test_long_names_keep_both_ends() -> None:
+    assert _cut("Ankle boot") == "Ankle boot"
+    assert _cut("a\nquite long class name 85$") == "a quite…name 85\\$"
+    assert len(_cut("x" * 99)) == 16
+
+
+@pytest.mark.parametrize("classes", [1, 2, 25, 60, 101])
 def test_confusion(tmp_path: Path, classes: int) -> None:
     matrix = RNG.integers(0, 5, (classes, classes)) * 1.0
     matrix[0] = 0  # a class that does not occur

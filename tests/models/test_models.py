@@ -79,6 +79,15 @@ def test_what_the_models_refuse() -> None:
     for build in (models.resnet, models.plain_cnn):
         with pytest.raises(OptionError, match=r"6n \+ 2"):
             build(18)
+    with pytest.raises(OptionError, match=r"depth is 20\.5, expected a whole number"):
+        models.resnet(20.5)  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match="small_cnn: images are 2 x 9, expected at least 4 x 4"):
+        models.small_cnn((2, 9, 1))
+    for build in (models.lenet5, models.small_cnn, models.resnet20, models.plain_cnn, models.plain_mlp):
+        with pytest.raises(ShapeError, match=r"expected \(height, width, channels\)"):
+            build(image=(28, 28))
+        with pytest.raises(OptionError, match="image is 0, expected a whole number"):
+            build(image=(28, 28, 0))
     with pytest.raises(OptionError, match="at least 2"):
         models.plain_mlp(1)
 

@@ -15,6 +15,8 @@ LAYERS = [
     (nn.Conv2d(4, 4, 2, padding="same", groups=4, bias=False), IMAGES, (2, 6, 5, 4)),
     (nn.ConvTranspose2d(4, 3, 3, 2, 1, output_padding=(1, 0)), IMAGES, (2, 12, 9, 3)),
     (nn.Conv1d(4, 3, 4, padding="same"), SEQUENCES, (2, 9, 3)),
+    (nn.Conv1d(4, 3, 4, padding="valid"), SEQUENCES, (2, 6, 3)),
+    (nn.Conv2d(4, 4, 2, stride=2, padding="valid"), IMAGES, (2, 3, 2, 4)),
     (nn.Conv1d(4, 2, 3, 2, 1, dilation=2, groups=2), SEQUENCES, (2, 4, 2)),
 ]
 
@@ -47,6 +49,8 @@ def test_weights_start_as_torch_does():
         lambda: nn.Conv2d(1, 1, 3, padding=-1),
         lambda: nn.Conv2d(1, 1, 3, padding="valid"),
         lambda: nn.Conv2d(1, 1, 3, stride=2, padding="same"),
+        lambda: nn.Conv2d(1, 1, 3, padding="Same"),
+        lambda: nn.Conv2d(1, 1, 3, bias=None),
         lambda: nn.Conv2d(4, 6, 3, groups=4),
         lambda: nn.Conv2d(3, 6, 3, groups=2),
         lambda: nn.Conv2d(4, 4, 3, groups=0),

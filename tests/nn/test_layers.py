@@ -89,8 +89,13 @@ def test_flatten():
     assert nn.Flatten()(np.zeros((2, 3, 4))).shape == (2, 12)
     assert nn.Flatten(2)(np.zeros((2, 3, 4, 5))).shape == (2, 3, 20)
     assert nn.Flatten()(np.zeros((0, 3, 4))).shape == (0, 12)
-    with pytest.raises(ShapeError, match="flatten"):
-        nn.Flatten()(np.zeros(3))
+    assert nn.Flatten(-3, -2)(np.zeros((2, 3, 4, 5))).shape == (2, 12, 5)
+    assert nn.Flatten(0)(np.zeros((2, 3))).shape == (6,)
+    for layer in (nn.Flatten(), nn.Flatten(0, 1), nn.Flatten(-2)):
+        with pytest.raises(ShapeError, match=r"flatten: x has shape \(3,\), no axes"):
+            layer(np.zeros(3))
+    with pytest.raises(ShapeError, match="no axes 2 to 1"):
+        nn.Flatten(2, 1)(np.zeros((2, 3, 4)))
 
 
 def test_dropout_only_in_training():

@@ -19,7 +19,7 @@ CASES = [
     (nn.AvgPool2d(3, 2, 1, count_include_pad=False), (2, 4, 3, 3)),
     (nn.AdaptiveAvgPool2d((3, 5)), (2, 3, 5, 3)),
     (nn.GlobalAvgPool2d(), (2, 3)),
-    (nn.Upsample(2), (2, 14, 12, 3)),
+    (nn.Upsample(scale_factor=2), (2, 14, 12, 3)),
     (nn.Upsample(scale_factor=(1, 3)), (2, 7, 18, 3)),
     (nn.ZeroPad2d(1), (2, 9, 8, 3)),
     (nn.ZeroPad2d((1, 2, 0, 3)), (2, 10, 9, 3)),
@@ -58,13 +58,20 @@ def test_rows_of_numbers_are_refused(layer: nn.Module, shape: tuple[int, ...]) -
         lambda: nn.AvgPool2d(None),
         lambda: nn.AvgPool2d(2, count_include_pad="yes"),
         lambda: nn.AdaptiveAvgPool2d(0),
-        lambda: nn.Upsample(1.5),
+        lambda: nn.Upsample(scale_factor=1.5),
+        lambda: nn.Upsample(scale_factor=2, mode="bilinear"),
         lambda: nn.ZeroPad2d(-1),
         lambda: nn.ZeroPad2d((1, 2)),
     ],
 )
 def test_bad_settings(build: Callable[[], nn.Module]) -> None:
     with pytest.raises(OptionError):
+        build()
+
+
+@pytest.mark.parametrize("build", [lambda: nn.Upsample(2), lambda: nn.MaxPool2d(2, 2, 0, 1, True)])  # type: ignore[call-arg]
+def test_what_torch_takes_in_another_place_is_given_by_name(build: Callable[[], nn.Module]) -> None:
+    with pytest.raises(TypeError, match="positional"):
         build()
 
 

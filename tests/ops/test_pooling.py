@@ -62,7 +62,9 @@ def test_windows_alike_make_one_run() -> None:
     assert runs.numpy().tolist() == [[0, 1, 0, 0, 1, 2, 2], [1, 3, 1, 2, 0, 3, 3], [4, 1, 8, 0, 0, 3, 3]]
 
 
-@pytest.mark.parametrize("pool", [nn.MaxPool2d(2), nn.AvgPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(3), nn.Upsample(2)])
+@pytest.mark.parametrize(
+    "pool", [nn.MaxPool2d(2), nn.AvgPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(3), nn.Upsample(scale_factor=2)]
+)
 @pytest.mark.parametrize("before", [True, False])
 def test_activations_beside_pooling_are_fused_rightly(pool: nn.Module, before: bool) -> None:
     cr.seed(0)

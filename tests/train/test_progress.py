@@ -13,11 +13,18 @@ from rich.console import Console
 
 import chainrule as cr
 from chainrule import nn, optim
-from chainrule.train import EarlyStopping, Trainer
+from chainrule.train import EarlyStopping, Trainer, progress
 from chainrule.train.progress import LiveBar, PlainLines, fit_line, make_progress
 
 X = np.random.default_rng(0).normal(size=(12, 2))
 Y = X[:, :1]
+
+
+class EachStep:
+    """An observer of single steps: each is a stretch of its own, then."""
+
+    def on_step(self, step, loss):
+        pass
 
 
 def trainer():
@@ -48,6 +55,15 @@ def test_few_epochs_are_a_line_each(capfd):
     assert [line.split("  ")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
     assert all("loss " in line and "val_loss " in line and "val_r2 " in line for line in lines)
     assert lines[0].endswith("s")
+
+
+def test_a_long_epoch_is_told_of_on_the_way(monkeypatch):
+    monkeypatch.setattr(progress, "SILENCE", -1.0)
+    stream = io.StringIO()
+    trainer().fit(X, Y, epochs=2, batch_size=1, callbacks=[PlainLines(stream), EachStep()])
+    lines = stream.getvalue().splitlines()
+    assert any(re.fullmatch(r"epoch 1/2  step \d+/12  loss [\d.e-]+", line) for line in lines)
+    assert sum("step" not in line for line in lines) == 2
 
 
 def test_many_epochs_are_about_twenty_lines_and_the_last_is_among_them():

@@ -11,6 +11,7 @@ from chainrule.autodiff.tensor import Tensor, as_array
 from chainrule.errors import OptionError, ShapeError
 from chainrule.ops import conv_transpose, convolution, shapes
 from chainrule.ops.convolution import Padding, Pair
+from chainrule.settings import choice
 
 
 def conv2d(
@@ -19,7 +20,7 @@ def conv2d(
     """Cross-correlation of images with weights (kh, kw, c/groups, o) and bias (o,) or None; see `ops.convolution`.
 
     Stride, padding and dilation are whole numbers or pairs (down, across); padding is also ((top, bottom), (left,
-    right)), or "same" for as many outputs as inputs, with stride 1.
+    right)), "same" for as many outputs as inputs, with stride 1, or "valid" for 0.
     """
     stride, dilation = pair("conv2d", "stride", stride, 1), pair("conv2d", "dilation", dilation, 1)
     sides = paddings("conv2d", padding, np.shape(w)[:2], stride, dilation)
@@ -39,7 +40,7 @@ def conv1d(
     image, weight = (
         apply(shapes.reshape, v, shape=s) for v, s in ((x, (x.shape[0], 1, *x.shape[1:])), (w, (1, *w.shape)))
     )
-    sides = padding if padding == "same" else (0, padding)
+    sides = padding if isinstance(padding, str) else (0, padding)
     y = conv2d(image, weight, b, (1, stride), sides, (1, dilation), groups)
     return apply(shapes.reshape, y, shape=(y.shape[0], *y.shape[2:]))
 
@@ -70,11 +71,13 @@ def pair(owner: str, name: str, value: Any, least: int) -> Pair:
 def paddings(
     owner: str, value: Any, kernel: tuple[int, ...] = (), stride: Pair = (1, 1), dilation: Pair = (1, 1)
 ) -> Padding:
-    """((top, bottom), (left, right)) of a whole number, a pair, pairs of pairs, or "same" where there is a `kernel`.
+    """((top, bottom), (left, right)) of a whole number, a pair, pairs of pairs; "same" or "valid" too with a `kernel`.
 
     "same" puts an odd pixel at the end, as torch does. Raises OptionError for others, and for "same" with a stride.
     """
-    if kernel and isinstance(value, str) and value == "same":
+    if kernel and isinstance(value, str):
+        value = 0 if choice(owner, "padding", value, ("same", "valid")) == "valid" else value
+    if kernel and value == "same":
         if stride != (1, 1):
             raise OptionError(f'{owner}: padding is "same" with stride {stride}: use stride 1, or padding as numbers')
         down, across = (d * (k - 1) for d, k in zip(dilation, kernel, strict=False))

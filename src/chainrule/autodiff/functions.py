@@ -260,10 +260,14 @@ def reshape(x: Any, shape: int | Shape) -> Tensor:
     return apply(shapes.reshape, x, shape=tuple(int(n) for n in wanted))
 
 
-def flatten(x: Any, start: int = 0) -> Tensor:
-    """All axes from `start` on, made one."""
+def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """All axes from `start_dim` to `end_dim`, both included, made one; ShapeError where x has no such axes."""
     x = _as_tensor(x)
-    return reshape(x, (*x.shape[:start], math.prod(x.shape[start:])))
+    axes = x.ndim or 1
+    start, end = (dim + axes if dim < 0 else dim for dim in (start_dim, end_dim))
+    if not 0 <= start <= end < axes:
+        raise ShapeError(f"flatten: x has shape {x.shape}, no axes {start_dim} to {end_dim}: pass a batch of arrays")
+    return reshape(x, (*x.shape[:start], math.prod(x.shape[start : end + 1]), *x.shape[end + 1 :]))
 
 
 def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Tensor:

@@ -323,9 +323,9 @@ class Tensor:
         """The axes in the given order, or reversed."""
         return functions.transpose(self, axes or None)
 
-    def flatten(self, start: int = 0) -> Tensor:
-        """All axes from `start` on, made one."""
-        return functions.flatten(self, start)
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """All axes from `start_dim` to `end_dim`, both included, made one."""
+        return functions.flatten(self, start_dim, end_dim)
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         return functions.sum(self, axis, keepdims)

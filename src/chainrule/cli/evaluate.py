@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from chainrule.cli.options import Resize, Runs, Threads, thread_count
+from chainrule.cli.options import Broken, Resize, Runs, Threads, broken_choice, thread_count
 
 
 def evaluate(
@@ -21,6 +21,7 @@ def evaluate(
         bool, typer.Option("--all-rows", help="Of the run's own data, use the rows it was trained on too")
     ] = False,
     resize: Resize = False,
+    broken: Broken = None,
     runs: Runs = "runs",
     threads: Threads = None,
 ) -> None:
@@ -36,8 +37,8 @@ def evaluate(
 
     [bold]chainrule evaluate runs/20260131-120000-photos more_photos --resize[/bold]
     """
-    workers = thread_count("evaluate", threads)
+    workers, broken = thread_count("evaluate", threads), broken_choice("evaluate", broken)
 
     from chainrule.cli.trained import evaluate_run
 
-    evaluate_run(run, data, runs=runs, all_rows=all_rows, resize=resize, threads=workers)
+    evaluate_run(run, data, runs=runs, all_rows=all_rows, resize=resize, broken=broken, threads=workers)

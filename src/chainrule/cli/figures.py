@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from chainrule.cli.job import Job
-from chainrule.cli.results import Array, probabilities
+from chainrule.cli.results import Array, probabilities, rows_word
 from chainrule.data.images import ImageParts
 from chainrule.files import write_whole
 from chainrule.train import metrics
@@ -59,7 +59,8 @@ def _confusion(job: Job, outputs: Array, path: Path) -> None:
     from chainrule.inspect.pictures import save_confusion
 
     y, classes = job.parts.y[job.test], job.preparation.classes
-    save_confusion(metrics.confusion_matrix(outputs, y, classes=len(classes)), classes, path, job.title)
+    title = f"{job.title}: {len(y):,} test {rows_word(job.preparation)}"
+    save_confusion(metrics.confusion_matrix(outputs, y, classes=len(classes)), classes, path, title)
 
 
 def _samples(job: Job, outputs: Array, path: Path) -> None:
@@ -73,6 +74,8 @@ def _samples(job: Job, outputs: Array, path: Path) -> None:
 
 
 def _filters(job: Job, filters: Array, path: Path) -> None:
-    from chainrule.inspect.pictures import save_filters
+    from chainrule.inspect.pictures import MOST_FILTERS, save_filters
 
-    save_filters(filters, path, job.title)
+    height, width, _, count = filters.shape
+    shown = f", the first {MOST_FILTERS}" if count > MOST_FILTERS else ""
+    save_filters(filters, path, f"{job.title}: {count:,} filters of {height} x {width} in the first layer{shown}")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 
 from chainrule.cli import specs
+from chainrule.cli.reading_bar import reading_bar
+from chainrule.cli.results import rows_word
 from chainrule.cli.run import data_name
 from chainrule.cli.settings import Settings
-from chainrule.data.images import ImagePreparation, Images, Reading, prepare_images
+from chainrule.data.images import ImagePreparation, Images, Reading, prepare_images, read_pictures
+from chainrule.data.images.picture import is_picture
 from chainrule.data.preparation import prepare
 from chainrule.data.recipe import Dataset, Prepared, Recipe
 from chainrule.data.sources import default_target, load_data, load_table
@@ -19,7 +24,7 @@ from chainrule.errors import OptionError
 
 def read_data(settings: Settings, out: Console) -> tuple[Settings, Recipe, Prepared, str]:
     """Read the data, split and scale it; answers the settings with the choices made, and the data's hash."""
-    data = _load(settings)
+    data = _load(settings, quiet=out.quiet)
     _check_options(settings, data)
     fingerprint = data.fingerprint()
     preparation: Recipe
@@ -46,8 +51,7 @@ def read_data(settings: Settings, out: Console) -> tuple[Settings, Recipe, Prepa
     for line in (*parts.notes, *lines):
         out.print(line)
     sizes = [len(rows) for rows in (parts.split.train, parts.split.validation, parts.split.test)]
-    what = "images" if isinstance(data, Images) else "rows"
-    out.print("{} to train on {:,}, to validate {:,}, to test {:,}".format(what, *sizes))
+    out.print("{} to train on {:,}, to validate {:,}, to test {:,}".format(rows_word(preparation), *sizes))
     settings = dataclasses.replace(
         settings,
         target=target,
@@ -59,24 +63,40 @@ def read_data(settings: Settings, out: Console) -> tuple[Settings, Recipe, Prepa
     return settings, preparation, parts, fingerprint
 
 
-def read_more(settings: Settings, preparation: Recipe, source: str, *, resize: bool, labelled: bool) -> Dataset:
-    """Data for a run that was trained before, in the form of what it was trained on."""
+def read_more(
+    settings: Settings, preparation: Recipe, sources: Sequence[str], *, resize: bool, broken: str | None, labelled: bool
+) -> Dataset:
+    """Data for a run that was trained before, in the form of what it was trained on; several sources are pictures."""
+    pictures = isinstance(preparation, ImagePreparation)
+    if len(sources) > 1 and not (pictures and all(is_picture(Path(source)) for source in sources)):
+        raise OptionError(f"data: {len(sources)} were named, of which each must be a picture file: name one")
     if not isinstance(preparation, ImagePreparation):
-        return load_table(source)
+        return load_table(sources[0])
     height, width, channels = preparation.input_shape
-    resize = resize or settings.image_size is not None
-    options = Reading(height, width, channels, resize=resize, broken=settings.broken, labelled=labelled)
-    return load_data(source, options, images=True, data_dir=settings.data_dir)
+    with reading_bar() as told:
+        options = Reading(
+            height,
+            width,
+            channels,
+            resize or settings.image_size is not None,
+            broken or settings.broken,
+            labelled,
+            told,
+        )
+        if len(sources) > 1:
+            return read_pictures([Path(source) for source in sources], options)
+        return load_data(sources[0], options, images=True, data_dir=settings.data_dir)
 
 
-def _load(settings: Settings) -> Dataset:
+def _load(settings: Settings, *, quiet: bool) -> Dataset:
     """The data, as images where it is images or the network takes nothing else."""
     height, width = settings.height_and_width or (None, None)
-    options = Reading(height, width, resize=height is not None, broken=settings.broken)
     images = True if specs.takes_images(settings.model) else None
     if images is None and settings.target is not None and settings.data.endswith(".npz"):
         images = False  # somebody who names a column means a table
-    return load_data(settings.data, options, images=images, data_dir=settings.data_dir)
+    with reading_bar(quiet=quiet) as told:
+        options = Reading(height, width, resize=height is not None, broken=settings.broken, told=told)
+        return load_data(settings.data, options, images=images, data_dir=settings.data_dir)
 
 
 def _check_options(settings: Settings, data: Dataset) -> None:

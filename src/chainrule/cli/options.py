@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from chainrule.cli.settings import FIELDS, parse
-from chainrule.settings import whole
+from chainrule.cli.settings import BROKEN, FIELDS, parse
+from chainrule.settings import choice, whole
 
 # Options are texts: their checks, not typer's, say what came and what was expected.
 Threads: TypeAlias = Annotated[
@@ -18,12 +18,21 @@ Threads: TypeAlias = Annotated[
 Resize: TypeAlias = Annotated[
     bool, typer.Option("--resize", help="Resize pictures that are not of the size the network was trained on")
 ]
+Broken: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--broken", metavar="NAME", help="What to do with broken pictures: refuse, skip; else as in training"),
+]
 Runs: TypeAlias = Annotated[str, typer.Option("--runs", metavar="FOLDER", help="Where runs are kept")]
 
 
 def thread_count(command: str, text: str | None) -> int | None:
     """What `--threads` says; OptionError for anything but a whole number of at least 1."""
     return None if text is None else whole(command, "threads", parse(int, text))
+
+
+def broken_choice(command: str, text: str | None) -> str | None:
+    """What `--broken` says; OptionError for anything but the choices."""
+    return None if text is None else choice(command, "broken", text, BROKEN)
 
 
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:

@@ -7,18 +7,22 @@ from typing import Annotated
 
 import typer
 
-from chainrule.cli.options import Resize, Runs, Threads, thread_count
+from chainrule.cli.options import Broken, Resize, Runs, Threads, broken_choice, thread_count
 
 
 def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or latest")],
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A table with the run's feature columns, a picture, or images")
+        list[str],
+        typer.Argument(
+            metavar="DATA ...", help="A table with the run's feature columns, images, or one picture or more"
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="A CSV file; standard output otherwise")
     ] = None,
     resize: Resize = False,
+    broken: Broken = None,
     runs: Runs = "runs",
     threads: Threads = None,
 ) -> None:
@@ -33,9 +37,11 @@ def predict(
     [bold]chainrule predict runs/20260131-120000-iris new_flowers.csv --out predicted.csv[/bold]
 
     [bold]chainrule predict latest cat.png[/bold]
+
+    [bold]chainrule predict latest holiday/*.jpg --resize --broken skip[/bold]
     """
-    workers = thread_count("predict", threads)
+    workers, broken = thread_count("predict", threads), broken_choice("predict", broken)
 
     from chainrule.cli.trained import predict_data
 
-    predict_data(run, data, target=out, runs=runs, resize=resize, threads=workers)
+    predict_data(run, data, target=out, runs=runs, resize=resize, broken=broken, threads=workers)

@@ -17,6 +17,11 @@ def console(*, quiet: bool = False) -> Console:
     return Console(highlight=False, soft_wrap=True, quiet=quiet, markup=False)
 
 
+def error_console() -> Console:
+    """Standard error, for notes that are no part of the output."""
+    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
+
 def layer_table(model: nn.Module, inputs: tuple[int, ...]) -> Table:
     """A row for each layer: its output's shape, with n for the rows, and its number of parameters."""
     table = _table("layer", "output shape", "parameters")

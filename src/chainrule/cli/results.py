@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import functions
+from chainrule.data.images import ImagePreparation
 from chainrule.data.recipe import Recipe
 from chainrule.train import metrics
 
@@ -47,3 +48,8 @@ def _share(part: float, whole: float) -> float:
 def probabilities(logits: Array) -> NDArray[np.float64]:
     """Softmax of the outputs (n, C) of a network for classes."""
     return np.asarray(functions.softmax(logits.astype(np.float64)).data)
+
+
+def rows_word(preparation: Recipe) -> str:
+    """What a data set's rows are called."""
+    return "images" if isinstance(preparation, ImagePreparation) else "rows"

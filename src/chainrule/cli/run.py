@@ -3,7 +3,7 @@
 config.yaml          the resolved settings; `chainrule train --config` of it trains the same network again
 data.json            which data: its hash, its columns, classes and scaling
 metrics.jsonl        a line for each epoch, written as training goes
-model.safetensors    the weights
+model.safetensors    the weights, those of an epoch some seconds ago while training goes on
 results.json         how the run ended, and the test results
 loss.png             the loss and the learning rate over the epochs
 confusion.png        which classes are taken for which, on the test part
@@ -79,8 +79,8 @@ class Run:
                 raise FileError(f"{folder}: not a run's folder, it has no {path.name}: name one that `train` has made")
         if not run.model.exists():
             raise FileError(
-                f"{folder}: no model.safetensors in it, the weights: the run goes on, or was killed: wait, or train "
-                "again"
+                f"{folder}: no model.safetensors in it, the weights: the run has begun just now, or was killed soon: "
+                "wait, or train again"
             )
         return run
 

@@ -154,7 +154,8 @@ class Settings:
     memory_limit: int | None = _setting(
         None,
         _memory,
-        "Most memory of a step, as in 200MB; values are computed again where it would take more",
+        "Most memory of a step, the data set not counted, as in 200MB; values are computed again where it would take "
+        "more",
         panel="Run",
     )
     engine: str = _setting("compiled", _choice(ENGINES), "compiled, or reference: slow and readable", panel="Run")

@@ -10,7 +10,7 @@ from chainrule import models, nn, optim
 from chainrule.cli.settings import OF_IMAGES, SCHEDULES, Settings
 from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate, Shift, Transformation
 from chainrule.data.images import ImagePreparation
-from chainrule.data.names import suggestion
+from chainrule.data.names import nearest, suggestion
 from chainrule.data.recipe import Recipe
 from chainrule.errors import OptionError
 
@@ -44,9 +44,9 @@ def hidden_sizes(model: str) -> tuple[int, ...]:
     """`"mlp:64,32"` -> (64, 32) and `"linear"` -> (); OptionError for anything else."""
     kind, _, sizes = model.partition(":")
     if kind not in MODELS:
-        raise OptionError(
-            f'model: "{model}" is unknown: {suggestion(kind, (*MODELS, *OF_IMAGES))}; write linear or mlp:64,64'
-        )
+        near = nearest(kind, (*MODELS, *OF_IMAGES))
+        known = f"known are linear, mlp: and the sizes of hidden layers, as in mlp:64,64, {', '.join(OF_IMAGES)}"
+        raise OptionError(f'model: "{model}" is unknown: ' + (f'did you mean "{near}"?' if near else known))
     if kind == "linear":
         if sizes:
             raise OptionError(f'model: "{model}": linear has no hidden layers: write linear, or mlp:{sizes}')

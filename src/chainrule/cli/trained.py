@@ -9,27 +9,36 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 import chainrule as cr
 from chainrule.cli import specs
 from chainrule.cli.files import write_text
 from chainrule.cli.loading import read_more
-from chainrule.cli.report import console, layer_table, probability_table, result_table, value_table
-from chainrule.cli.results import HEADLINE, Array, measure, probabilities
+from chainrule.cli.report import console, error_console, layer_table, probability_table, result_table, value_table
+from chainrule.cli.results import HEADLINE, Array, measure, probabilities, rows_word
 from chainrule.cli.run import Run, data_name
 from chainrule.cli.settings import Settings
-from chainrule.data.images import ImagePreparation, Images
+from chainrule.data.images import Images
 from chainrule.data.recipe import Dataset, Recipe
 from chainrule.errors import DataError
 from chainrule.train.trainer import Trainer
 
+UNFINISHED = "the run has not ended, or was killed"
 
-def evaluate_run(name: str, data: str | None, *, runs: str, all_rows: bool, resize: bool, threads: int | None) -> None:
+
+def evaluate_run(
+    name: str,
+    data: str | None,
+    *,
+    runs: str,
+    all_rows: bool,
+    resize: bool,
+    broken: str | None,
+    threads: int | None,
+) -> None:
     """Print the result table of run `name` on a data set, and as the last line its accuracy or R²."""
     run = Run.find(name, runs)
     settings, (preparation, fingerprint) = run.read_settings(), run.read_data()
-    raw = read_more(settings, preparation, data or settings.data, resize=resize, labelled=True)
+    raw = read_more(settings, preparation, [data or settings.data], resize=resize, broken=broken, labelled=True)
     own = raw.fingerprint() == fingerprint
     if data is None and not own:
         raise DataError(f"{settings.data}: changed since {run.folder} was trained on it: name the data to evaluate on")
@@ -53,21 +62,30 @@ def evaluate_run(name: str, data: str | None, *, runs: str, all_rows: bool, resi
     out.print(f"{headline}: {results[headline]:.4f}")
 
 
-def predict_data(name: str, data: str, *, target: Path | None, runs: str, resize: bool, threads: int | None) -> None:
+def predict_data(
+    name: str,
+    data: Sequence[str],
+    *,
+    target: Path | None,
+    runs: str,
+    resize: bool,
+    broken: str | None,
+    threads: int | None,
+) -> None:
     """Write the predictions of run `name` as CSV, to a file or standard output; for one picture, print a table."""
     run = Run.find(name, runs)
     settings, (preparation, _) = run.read_settings(), run.read_data()
-    raw = read_more(settings, preparation, data, resize=resize, labelled=False)
+    raw = read_more(settings, preparation, data, resize=resize, broken=broken, labelled=False)
     whole = preparation.whole_rows(raw, with_target=False)
     trainer = restore(run, settings, preparation, threads)
     outputs = trainer.predict(preparation.x(whole))
     files = whole.files if isinstance(whole, Images) else ()
     for note in whole.notes:
-        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(note)  # not into the CSV
+        error_console().print(note)  # not into the CSV
     if target is not None:
         write_text(target, to_csv(preparation, outputs, files))
         console().print(f"{whole.rows:,} predictions: {target}")
-    elif isinstance(whole, Images) and Path(data).is_file() and whole.files:
+    elif len(data) == 1 and Path(data[0]).is_file() and files:
         shares = probabilities(outputs)[0]
         best = int(shares.argmax())
         console().print(probability_table(preparation.classes, shares))
@@ -86,7 +104,7 @@ def describe_run(name: str, *, runs: str) -> None:
     out.print(layer_table(cr.load(run.model), preparation.input_shape))
     out.print(value_table(settings.to_dict(), "setting", "value"))
     if not results:
-        out.print("the run has not ended, or was killed")
+        out.print(UNFINISHED)
         return
     out.print(f"ended: {results['ended']}, after {results['epochs']} epochs")
     if results["test"]:
@@ -96,7 +114,9 @@ def describe_run(name: str, *, runs: str) -> None:
 
 
 def restore(run: Run, settings: Settings, preparation: Recipe, threads: int | None) -> Trainer:
-    """The run's trained network, in a trainer to predict with."""
+    """The run's network, in a trainer to predict with; stderr is told where it is not trained to the end."""
+    if not run.read_results():
+        error_console().print(f"{run.folder}: {UNFINISHED}: its weights are those of an epoch before its last")
     loss = specs.build_loss(specs.loss_name(settings, preparation.task))
     optimizer = specs.build_optimizer(settings)
     workers = settings.threads if threads is None else threads
@@ -107,10 +127,6 @@ def held_out_rows(settings: Settings, preparation: Recipe, data: Dataset, y: Arr
     """The rows of the run's own data that it was tested on."""
     fractions = {"validation": settings.val_size, "test": settings.test_size}
     return preparation.split(data, y, **fractions, seed=settings.seed).test
-
-
-def rows_word(preparation: Recipe) -> str:
-    return "images" if isinstance(preparation, ImagePreparation) else "rows"
 
 
 def to_csv(preparation: Recipe, outputs: Array, files: Sequence[str] = ()) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from chainrule.errors import ChainruleError
 from chainrule.train.early_stopping import EarlyStopping
 from chainrule.train.history import History
 from chainrule.train.trainer import Trainer
+
+KEPT = 10.0  # seconds
 
 
 def train_network(settings: Settings, *, quiet: bool = False) -> None:
@@ -71,7 +74,7 @@ def fit(job: Job, augment: Augmentation | None, *, quiet: bool) -> History:
     """Train, writing each epoch's metrics as it ends."""
     settings, parts = job.settings, job.parts
     log = EpochLog(Log(job.run.metrics))
-    callbacks: list[Any] = [log]
+    callbacks: list[Any] = [log, Keeper(job.run)]
     if settings.patience is not None:
         callbacks.append(EarlyStopping(settings.patience))
     try:
@@ -99,6 +102,23 @@ class EpochLog:
 
     def close(self) -> None:
         self._log.close()
+
+
+class Keeper:
+    """Saves the weights after an epoch, at most every KEPT seconds: a run that is killed leaves what it had learnt."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._when = run, time.monotonic()
+        self._trainer: Trainer | None = None
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+
+    def on_epoch_end(self, epoch: int, history: History) -> None:
+        if time.monotonic() - self._when >= KEPT:
+            assert self._trainer is not None
+            cr.save(self._trainer.model, self._run.model)
+            self._when = time.monotonic()
 
 
 def keep(job: Job, out: Console) -> dict[str, Any]:

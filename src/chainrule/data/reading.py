@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chainrule.errors import DataError, FileError
+
+UNPACKING = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile)  # what unpackers raise
 
 
 @contextmanager
@@ -21,7 +24,7 @@ def reading(path: Path) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise FileError(f"{path}: there is no such file: check the name and the folder") from None
-    except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+    except UNPACKING as error:
         raise DataError(f"{path}: damaged or cut short ({error}): copy or download it again") from None
     except OSError as error:
         raise FileError(

@@ -38,7 +38,7 @@ def load_table(source: str) -> Table:
     if not Path(source).suffix and not Path(source).exists():
         known = (*BUNDLED, *NAMED)
         near = nearest(source, known)
-        files = f"files ({', '.join(FORMATS)}) and folders of pictures"
+        files = f"files ({', '.join(FORMATS)}, IDX) and folders of pictures"
         hint = f'did you mean "{near}"?' if near else f"known are {', '.join(known)}, {files}"
         raise DataError(f'"{source}" is neither a bundled data set nor a file: {hint}')
     return read_table(source)

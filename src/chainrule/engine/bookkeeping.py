@@ -3,9 +3,11 @@ results."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from chainrule.native.kernel import Call, Float1, Int, Int1, Int2, Real, Real1, Real2, blocks, kernel, real
+from chainrule.native.kernel import Call, Float1, Int, Int1, Int2, Real, Real1, Real2, blocks, device, kernel, real
 from chainrule.native.state import POSITION, STEP, STOP
 from chainrule.ops.record import View
 from chainrule.ops.updates import sure
@@ -24,24 +26,25 @@ def begin(tile: Int, state: Int1, coefficients: Float1, columns: Int, current: F
         current[i] = row[i]
 
 
-@kernel
-def gather(tile: Int, state: Int1, indices: Int2, source: Real2, target: Real2, rows: Int) -> None:
-    """Rows of the batch: target[i] = source[indices[step of this call, i]]."""
-    index = indices[state[POSITION]]
-    for i in range(tile * rows, min(tile * rows + rows, target.shape[0])):
+@device
+def copy_rows(index: Int1, source: Any, target: Any, first: Int, rows: Int) -> None:
+    """target[i] = source[index[i]] for `rows` rows i from the first on, as far as there are some."""
+    for i in range(first, min(first + rows, target.shape[0])):
         row, to = source[index[i]], target[i]
         for j in range(to.size):
             to[j] = row[j]
+
+
+@kernel
+def gather(tile: Int, state: Int1, indices: Int2, source: Real2, target: Real2, rows: Int) -> None:
+    """Rows of the batch: target[i] = source[indices[step of this call, i]]."""
+    copy_rows(indices[state[POSITION]], source, target, tile * rows, rows)
 
 
 @kernel
 def gather_labels(tile: Int, state: Int1, indices: Int2, source: Int2, target: Int2, rows: Int) -> None:
     """The same for int64 labels."""
-    index = indices[state[POSITION]]
-    for i in range(tile * rows, min(tile * rows + rows, target.shape[0])):
-        row, to = source[index[i]], target[i]
-        for j in range(to.size):
-            to[j] = row[j]
+    copy_rows(indices[state[POSITION]], source, target, tile * rows, rows)
 
 
 def gathering(state: View, indices: View, source: View, target: View) -> Call:

@@ -15,8 +15,9 @@ Array = NDArray[Any]
 
 COLUMNS = 8  # images side by side
 HEADING, LINE, FILE = 0.3, 1.27, 0.1  # heights of lines, in widths of an image with its margin
-MOST_NAMED = 40  # classes whose names are written
-MOST_COUNTED = 20  # classes whose counts are written
+NUMBER = 0.16  # height of a filter's number, likewise
+MOST_NAMED = 100  # classes whose names are written
+MOST_COUNTED = 40  # classes whose counts are written
 MOST_FILTERS = 64
 
 
@@ -46,8 +47,9 @@ def save_samples(
             f"save_samples: pixels are {pixels.shape}, probabilities {probabilities.shape}, labels {labels.shape}, "
             "expected (n, h, w, c), (n, C) and (n,) with n > 0"
         )
-    parts = {"worst mistakes": worst_mistakes(probabilities, labels)[: 2 * COLUMNS], "others": _all_over(len(labels))}
-    parts = {name: rows for name, rows in parts.items() if len(rows)}
+    worst = worst_mistakes(probabilities, labels)[: 2 * COLUMNS]
+    others = _all_over(np.setdiff1d(np.arange(len(labels)), worst))
+    parts = {name: rows for name, rows in (("worst mistakes", worst), ("some of the others", others)) if len(rows)}
     line = LINE + (FILE if len(files) else 0)
     height = sum(HEADING + line * -(-len(rows) // COLUMNS) for rows in parts.values()) + FILE
     figure = Figure(figsize=(1.5 * COLUMNS, 1.5 * height))
@@ -80,8 +82,8 @@ def worst_mistakes(probabilities: Array, labels: Array) -> NDArray[np.int64]:
 def save_confusion(matrix: ArrayLike, classes: Sequence[Any], path: str | Path, title: str = "") -> None:
     """Draw a confusion matrix (C, C) of counts, true classes down and predicted ones across, as PNG.
 
-    Colours are shares of the true class, so that rare classes are seen too. Raises ImportError without matplotlib,
-    ShapeError for a matrix of another shape.
+    Colours are shares of the true class, so that rare classes are seen too; more than 100 classes are numbered. Raises
+    ImportError without matplotlib, ShapeError for a matrix of another shape.
 
     >>> save_confusion([[40, 2], [5, 53]], ("cat", "dog"), "confusion.png")
     """
@@ -92,30 +94,35 @@ def save_confusion(matrix: ArrayLike, classes: Sequence[Any], path: str | Path, 
     if counts.shape != (n, n) or not n:
         raise ShapeError(f"save_confusion: the matrix is {counts.shape}, expected ({n}, {n}) for {n} classes")
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(12.0, max(4.0, 2.4 + 0.42 * n))
-    figure = Figure(figsize=(side, side), layout="constrained")
+    side = min(16.0, max(4.5, 2.4 + 0.42 * n))
+    cell = 72 * (side - 2.4) / n  # in points, as letters are
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axis = figure.subplots()
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axis.set_xlabel("predicted")
-    axis.set_ylabel("true")
+    picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(picture, label="share of the true class", shrink=0.6, pad=0.02)
+    numbered = "" if n <= MOST_NAMED else ", by the class's number from 0"
+    axis.set_xlabel(f"predicted{numbered}")
+    axis.set_ylabel(f"true{numbered}")
     axis.set_title(title)
     if n <= MOST_NAMED:
-        names = [_cut(name) for name in classes]
-        axis.set_xticks(range(n), names, rotation=90)
-        axis.set_yticks(range(n), names)
+        names, size = [_cut(name) for name in classes], min(10.0, 0.9 * cell)
+        axis.set_xticks(range(n), names, rotation=90, fontsize=size)
+        axis.set_yticks(range(n), names, fontsize=size)
     if n <= MOST_COUNTED:
         for row, column in zip(*np.nonzero(counts), strict=True):
             colour = "white" if shares[row, column] > 0.5 else "black"
             text = f"{counts[row, column]:.6g}"
-            axis.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+            size = min(9.0, 1.4 * cell / max(3, len(text)))
+            axis.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
     figure.savefig(path, dpi=120)
 
 
 def save_filters(weight: Array, path: str | Path, title: str = "") -> None:
     """Draw the filters (kh, kw, c, o) of a layer that sees images, up to 64 of its o outputs, as PNG.
 
-    Three channels are drawn in colour, each filter stretched to its own largest value; others as their mean over the
-    channels, blue below 0 and red above. Raises ImportError without matplotlib, ShapeError for another shape.
+    Each filter is divided by its largest absolute value. Three channels are drawn in colour, grey being 0; others as
+    their mean over the channels, blue below 0 and red above. Raises ImportError without matplotlib, ShapeError for
+    another shape.
 
     >>> save_filters(nn.Conv2d(1, 16, 5).weight.data, "filters.png")
     """
@@ -124,61 +131,57 @@ def save_filters(weight: Array, path: str | Path, title: str = "") -> None:
     if weight.ndim != 4 or not weight.size:
         raise ShapeError(f"save_filters: the weight is {weight.shape}, expected (kh, kw, channels, outputs)")
     filters = np.moveaxis(weight[..., :MOST_FILTERS].astype(np.float64), -1, 0)
-    if filters.shape[-1] != 3:
+    coloured = filters.shape[-1] == 3
+    if not coloured:
         filters = filters.mean(axis=-1, keepdims=True)
     filters /= np.maximum(np.abs(filters).max(axis=(1, 2, 3), keepdims=True), np.finfo(np.float64).tiny)
-    mosaic = _mosaic((filters + 1) / 2)
-    rows, columns = mosaic.shape[:2]
-    figure = Figure(figsize=(8.0, max(1.2, 8.0 * rows / columns + 0.4)), layout="constrained")
+    columns, shape = min(len(filters), COLUMNS), filters.shape[1:3]
+    tall = 0.94 * shape[0] / max(shape) + NUMBER + 0.06
+    height = tall * -(-len(filters) // columns)
+    figure = Figure(figsize=(COLUMNS, height + 1.1), layout="constrained")
     axis = figure.subplots()
     axis.set_axis_off()
     axis.set_title(title)
-    axis.imshow(mosaic if mosaic.shape[-1] == 3 else mosaic[..., 0], cmap="RdBu_r", vmin=0, vmax=1)
+    for place, picture in enumerate(filters):
+        middle, lower = place % columns + 0.5, tall * (place // columns + 1)
+        _show(axis, (picture + 1) / 2 if coloured else picture, (-1, 1), middle, lower, "RdBu_r")
+        axis.text(middle, lower - tall + NUMBER, str(place), ha="center", va="bottom", fontsize=7)
+    axis.set(xlim=(0, columns), ylim=(height + 0.02, 0), aspect="equal")
+    if not coloured:
+        label = "weight, divided by the filter's largest absolute value"
+        figure.colorbar(axis.images[0], location="bottom", label=label, aspect=30, shrink=0.5, pad=0.02)
     figure.savefig(path, dpi=120)
 
 
-def _mosaic(filters: Array) -> Array:
-    """Filters (o, kh, kw, c) side by side, white between them."""
-    count, height, width, channels = filters.shape
-    columns = min(count, 2 * COLUMNS)
-    lines = -(-count // columns)
-    white = 1.0 if channels == 3 else np.nan
-    mosaic = np.full((lines * (height + 1) - 1, columns * (width + 1) - 1, channels), white)
-    for i, picture in enumerate(filters):
-        top, left = i // columns * (height + 1), i % columns * (width + 1)
-        mosaic[top : top + height, left : left + width] = picture
-    return mosaic
-
-
-def _show(axis: Any, image: Array, limits: tuple[int, int], middle: float, lower: float) -> None:
-    """Draw an image, in its proportions, above the line `lower`."""
+def _show(axis: Any, image: Array, limits: tuple[int, int], middle: float, lower: float, colours: str = "gray") -> None:
+    """Draw an image, in its proportions, above the line `lower`; one without colours in `colours` between limits."""
     height, width = image.shape[:2]
     scale = 0.94 / max(height, width)
     extent = (middle - scale * width / 2, middle + scale * width / 2, lower, lower - scale * height)
-    if image.shape[-1] in (3, 4):
-        axis.imshow(image, extent=extent, aspect="auto", interpolation="nearest")
-    else:
-        grey = {"cmap": "gray", "vmin": limits[0], "vmax": limits[1]}
-        axis.imshow(image[..., 0], extent=extent, aspect="auto", interpolation="nearest", **grey)
+    shown = image if image.shape[-1] in (3, 4) else image[..., 0]
+    settings = {"cmap": colours, "vmin": limits[0], "vmax": limits[1]}  # of no account where there are colours
+    axis.imshow(shown, extent=extent, aspect="auto", interpolation="nearest", **settings)
 
 
 def _caption(probabilities: Array, true: int, classes: Sequence[Any], file: str) -> str:
     """What an image was taken for, what it is if that is something else, and its file."""
     taken = int(probabilities.argmax())
-    lines = [f"{_cut(classes[taken])} {probabilities[taken]:.2f}"]
+    lines = [f"{_cut(classes[taken])}: {probabilities[taken]:.2f}"]
     if taken != true:
-        lines.append(f"is {_cut(classes[true])} {probabilities[true]:.2f}")
+        lines.append(f"is {_cut(classes[true])}: {probabilities[true]:.2f}")
     if file:
         lines.append(_cut(Path(file).name, 20))
     return "\n".join(lines)
 
 
-def _all_over(n: int) -> NDArray[np.int64]:
-    """Up to sixteen rows, evenly spread."""
-    return np.unique(np.linspace(0, n - 1, min(n, 2 * COLUMNS)).astype(np.int64))
+def _all_over(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Up to sixteen of the rows, evenly spread."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), 2 * COLUMNS)).astype(np.int64)]
 
 
 def _cut(name: Any, most: int = 16) -> str:
-    """A name short enough for its place, with no letter that begins a formula."""
-    text = str(name).replace("$", r"\$")
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """A name short enough for its place, on one line and with no letter that begins a formula; its ends stay."""
+    text = " ".join(str(name).split())
+    if len(text) > most:
+        text = text[: most // 2 - 1] + "…" + text[-most // 2 :]
+    return text.replace("$", r"\$")

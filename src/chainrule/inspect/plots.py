@@ -27,9 +27,9 @@ def save_losses(history: Mapping[str, Sequence[float]], path: str | Path, title:
     }
     panels = {"loss": losses}
     if others:
-        panels["on the validation rows"] = others
+        panels[f"validation {next(iter(others))}" if len(others) == 1 else "validation metrics"] = others
     if RATE in history:
-        panels["learning rate"] = {"learning rate": history[RATE]}
+        panels["learning rate at the epoch's end"] = {"learning rate": history[RATE]}
     figure = Figure(figsize=(1.0 + 5.0 * len(panels), 4.2), layout="constrained")
     for axis, (label, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         _draw_curves(axis, label, curves)
@@ -48,7 +48,7 @@ def _draw_curves(axis: Any, label: str, curves: Mapping[str, Sequence[float]]) -
         axis.plot(range(1, len(values) + 1), values, label=name, marker="." if len(values) == 1 else None)
     axis.set_xlabel("epoch")
     axis.set_ylabel(label)
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.grid(alpha=0.3)
-    if axis.lines and [*curves] != [label]:
+    if len(curves) > 1:
         axis.legend()

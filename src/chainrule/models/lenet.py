@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chainrule import nn
-from chainrule.errors import ShapeError
+from chainrule.models.image import image_shape
 from chainrule.ops.record import Shape
 
 
@@ -17,11 +17,9 @@ def lenet5(image: Shape = (28, 28, 1), classes: int = 10) -> nn.Sequential:
     Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition, Proc. IEEE 86
     (1998).
     """
-    height, width, channels = image
+    height, width, channels = image_shape("lenet5", image, least=12)
     border = 2 if (height, width) == (28, 28) else 0
     down, across = (((size + 2 * border - 4) // 2 - 4) // 2 for size in (height, width))
-    if min(down, across) < 1:
-        raise ShapeError(f"lenet5: images are {height} x {width}, expected at least 12 x 12: pad or enlarge them")
     return nn.Sequential(
         nn.Conv2d(channels, 6, 5, padding=border),
         nn.Tanh(),

@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable
 
 from chainrule import nn
-from chainrule.errors import OptionError
-from chainrule.models.resnet import WIDTHS
+from chainrule.models.image import image_shape
+from chainrule.models.resnet import WIDTHS, blocks_of
 from chainrule.ops.record import Shape
+from chainrule.settings import whole
 
 
 def plain_mlp(
@@ -23,10 +24,9 @@ def plain_mlp(
     A sigmoid's slope is at most a quarter, so the gradient shrinks from layer to layer and the first hardly learn
     (Hochreiter 1991; Glorot and Bengio, AISTATS 2010). Raises OptionError for less than two layers.
     """
-    if depth < 2:
-        raise OptionError(f"plain_mlp: depth is {depth}, expected at least 2 layers")
+    whole("plain_mlp", "depth", depth, least=2)
     layers: list[nn.Module] = [nn.Flatten()]
-    inputs = math.prod(image)
+    inputs = math.prod(image_shape("plain_mlp", image))
     for _ in range(depth - 1):
         layers += [nn.Linear(inputs, width), activation()]
         inputs = width
@@ -41,12 +41,12 @@ def plain_cnn(
     6n + 2 layers: He et al. (CVPR 2016) show that such networks become worse with depth, also on the training data.
     Raises OptionError for other depths.
     """
-    if depth < 8 or depth % 6 != 2:
-        raise OptionError(f"plain_cnn: depth is {depth}, expected 6n + 2 layers: 8, 14, 20, 32, 56, ...")
-    layers: list[nn.Module] = [nn.Conv2d(image[-1], WIDTHS[0], 3, padding=1), activation()]
+    blocks = blocks_of("plain_cnn", depth)
+    channels = image_shape("plain_cnn", image)[-1]
+    layers: list[nn.Module] = [nn.Conv2d(channels, WIDTHS[0], 3, padding=1), activation()]
     inputs = WIDTHS[0]
     for width in WIDTHS:
-        for place in range((depth - 2) // 3):
+        for place in range(2 * blocks):
             stride = 2 if place == 0 and width != inputs else 1
             layers += [nn.Conv2d(inputs, width, 3, stride, padding=1), activation()]
             inputs = width

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from chainrule import nn
 from chainrule.errors import OptionError
+from chainrule.models.image import image_shape
 from chainrule.nn import init
 from chainrule.ops.record import Shape
+from chainrule.settings import whole
 
 WIDTHS = (16, 32, 64)  # channels of the three stages
 
@@ -36,16 +38,23 @@ def resnet(depth: int, image: Shape = (32, 32, 3), classes: int = 10) -> nn.Sequ
 
     K. He, X. Zhang, S. Ren, J. Sun, Deep residual learning for image recognition, CVPR 2016, section 4.2.
     """
-    if depth < 8 or depth % 6 != 2:
-        raise OptionError(f"resnet: depth is {depth}, expected 6n + 2 layers: 8, 14, 20, 32, 56, ...")
-    layers: list[nn.Module] = [_conv(image[-1], WIDTHS[0]), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU()]
+    blocks = blocks_of("resnet", depth)
+    channels = image_shape("resnet", image)[-1]
+    layers: list[nn.Module] = [_conv(channels, WIDTHS[0]), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU()]
     inputs = WIDTHS[0]
     for width in WIDTHS:
-        for block in range((depth - 2) // 6):
+        for block in range(blocks):
             stride = 2 if block == 0 and width != inputs else 1
             layers += [_block(inputs, width, stride), nn.ReLU()]
             inputs = width
     return nn.Sequential(*layers, nn.GlobalAvgPool2d(), nn.Linear(inputs, classes))
+
+
+def blocks_of(model: str, depth: int) -> int:
+    """n of 6n + 2 layers: each of the three stages has n blocks of two. OptionError for other depths."""
+    if whole(model, "depth", depth) < 8 or depth % 6 != 2:
+        raise OptionError(f"{model}: depth is {depth}, expected 6n + 2 layers: 8, 14, 20, 32, 56, ...")
+    return (depth - 2) // 6
 
 
 def _block(inputs: int, width: int, stride: int) -> nn.Residual:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chainrule import nn
+from chainrule.models.image import image_shape
 from chainrule.ops.record import Shape
 
 
@@ -12,10 +13,11 @@ def small_cnn(image: Shape = (28, 28, 1), classes: int = 10) -> nn.Sequential:
     72,666 parameters for one channel and 10 classes. Halving the image where the channels double keeps the work of each
     pair about equal (Simonyan and Zisserman, ICLR 2015); the mean instead of a large layer at the end saves most
     parameters (Lin et al., ICLR 2014). Pooling stands before ReLU, which gives the same and has a quarter left to do.
-    Any image of at least 4 x 4 will do.
+    Any image of at least 4 x 4 will do; ShapeError for smaller ones.
     """
+    channels = image_shape("small_cnn", image, least=4)[-1]
     return nn.Sequential(
-        *_pair(image[-1], 16),
+        *_pair(channels, 16),
         *_pair(16, 32),
         *_pair(32, 64, pool=False),
         nn.GlobalAvgPool2d(),

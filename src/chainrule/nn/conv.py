@@ -17,17 +17,17 @@ from chainrule.errors import OptionError
 from chainrule.nn import init
 from chainrule.nn.module import Module
 from chainrule.ops.record import Shape
-from chainrule.settings import whole
+from chainrule.settings import flag, whole
 
 
 class Conv2d(Module):
     """y = x ⋆ w + b for images x (n, h, w, in), weight (kh, kw, in/groups, out) and bias (out,).
 
     kernel_size, stride, padding and dilation are whole numbers or pairs (down, across); padding "same" keeps the size
-    of the images (with stride 1). `groups` cuts channels into groups that do not see each other: groups = in = out is
-    a depthwise convolution. y has (size + 2·padding - dilation·(kernel_size - 1) - 1) // stride + 1 rows and columns.
-    Weights and bias start uniform in ±1/sqrt(kh·kw·in/groups), as in torch. Raises OptionError for channels that are
-    no multiple of the groups. LeCun et al., Neural Computation 1 (1989).
+    of the images (with stride 1), "valid" is 0. `groups` cuts channels into groups that do not see each other: groups =
+    in = out is a depthwise convolution. y has (size + 2·padding - dilation·(kernel_size - 1) - 1) // stride + 1 rows
+    and columns. Weights and bias start uniform in ±1/sqrt(kh·kw·in/groups), as in torch. Raises OptionError for
+    channels that are no multiple of the groups. LeCun et al., Neural Computation 1 (1989).
 
     >>> Conv2d(3, 8, 3, padding="same")(np.ones((4, 32, 32, 3), np.float32)).shape
     (4, 32, 32, 8)
@@ -44,14 +44,10 @@ class Conv2d(Module):
         self.padding = padding
         paddings("Conv2d", padding, self.kernel_size, self.stride, self.dilation)  # is it one?
         shape = (*self.kernel_size, self.in_channels // self.groups, self.out_channels)
-        self.weight, self.bias = _parameters(shape, self.out_channels if bias else None)
+        self.weight, self.bias = _parameters(shape, self.out_channels if flag("Conv2d", "bias", bias) else None)
 
     def config(self) -> dict[str, Any]:
-        return {
-            "in_channels": self.in_channels, "out_channels": self.out_channels, "kernel_size": self.kernel_size,
-            "stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups,
-            "bias": self.bias is not None,
-        }  # fmt: skip
+        return _config(self)
 
     def forward(self, x: Tensor) -> Tensor:
         return functions.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
@@ -75,14 +71,10 @@ class Conv1d(Module):
         self.padding = padding
         paddings("Conv1d", padding, (1, self.kernel_size), (1, self.stride), (1, self.dilation))
         shape = (self.kernel_size, self.in_channels // self.groups, self.out_channels)
-        self.weight, self.bias = _parameters(shape, self.out_channels if bias else None)
+        self.weight, self.bias = _parameters(shape, self.out_channels if flag("Conv1d", "bias", bias) else None)
 
     def config(self) -> dict[str, Any]:
-        return {
-            "in_channels": self.in_channels, "out_channels": self.out_channels, "kernel_size": self.kernel_size,
-            "stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups,
-            "bias": self.bias is not None,
-        }  # fmt: skip
+        return _config(self)
 
     def forward(self, x: Tensor) -> Tensor:
         return functions.conv1d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
@@ -112,19 +104,21 @@ class ConvTranspose2d(Module):
         self.padding = padding
         paddings(name, padding)
         shape = (*self.kernel_size, self.out_channels // self.groups, self.in_channels)
-        self.weight, self.bias = _parameters(shape, self.out_channels if bias else None)
+        self.weight, self.bias = _parameters(shape, self.out_channels if flag(name, "bias", bias) else None)
 
     def config(self) -> dict[str, Any]:
-        return {
-            "in_channels": self.in_channels, "out_channels": self.out_channels, "kernel_size": self.kernel_size,
-            "stride": self.stride, "padding": self.padding, "output_padding": self.output_padding,
-            "groups": self.groups, "bias": self.bias is not None, "dilation": self.dilation,
-        }  # fmt: skip
+        return {**_config(self), "output_padding": self.output_padding}
 
     def forward(self, x: Tensor) -> Tensor:
         return functions.conv_transpose2d(
             x, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
         )
+
+
+def _config(layer: Conv2d | Conv1d | ConvTranspose2d) -> dict[str, Any]:
+    """The settings that all convolutions have."""
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+    return {**{name: getattr(layer, name) for name in names}, "bias": layer.bias is not None}
 
 
 def _channels(owner: str, in_channels: int, out_channels: int, groups: int) -> tuple[int, int, int]:

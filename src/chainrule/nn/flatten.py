@@ -5,31 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.autodiff.tensor import Tensor
-from chainrule.errors import ShapeError
 from chainrule.nn.module import Module
 from chainrule.settings import whole
 
 
 class Flatten(Module):
-    """All axes from `start` on, made one: x (n, a, b, ...) becomes y (n, a·b·...) for the default of 1.
+    """The axes from `start_dim` to `end_dim`, both included, made one: by default x (n, a, b, ...) becomes (n, a·b...).
 
-    Raises OptionError for a start below 0, ShapeError where x has no axis to start from.
+    Negative numbers count from the last axis. Raises OptionError for what is no whole number, ShapeError where x has no
+    such axes.
 
     >>> nn.Flatten()(np.zeros((5, 8, 8, 3))).shape
     (5, 192)
-    >>> nn.Flatten(start=2)(np.zeros((5, 8, 8, 3))).shape
-    (5, 8, 24)
+    >>> nn.Flatten(start_dim=1, end_dim=2)(np.zeros((5, 8, 8, 3))).shape
+    (5, 64, 3)
     """
 
-    def __init__(self, start: int = 1) -> None:
-        self.start = whole("Flatten", "start", start, least=0)
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim = whole("Flatten", "start_dim", start_dim, least=None)
+        self.end_dim = whole("Flatten", "end_dim", end_dim, least=None)
 
     def config(self) -> dict[str, Any]:
-        return {"start": self.start}
+        return {"start_dim": self.start_dim, "end_dim": self.end_dim}
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.start >= max(1, x.ndim):
-            raise ShapeError(
-                f"flatten: x has shape {x.shape}, no axis {self.start} to start from: pass a batch of arrays"
-            )
-        return x.flatten(self.start)
+        return x.flatten(self.start_dim, self.end_dim)

@@ -10,7 +10,7 @@ from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Parameter, Tensor
 from chainrule.nn import init
 from chainrule.nn.module import Module
-from chainrule.settings import whole
+from chainrule.settings import flag, whole
 
 
 class Linear(Module):
@@ -38,7 +38,7 @@ class Linear(Module):
         shape = (self.in_features, self.out_features)
         self.weight = Parameter(init.uniform(np.empty(shape, np.float32), -bound, bound))
         self.bias: Parameter | None = None
-        if bias:
+        if flag("Linear", "bias", bias):
             self.bias = Parameter(init.uniform(np.empty(self.out_features, np.float32), -bound, bound))
 
     def config(self) -> dict[str, Any]:

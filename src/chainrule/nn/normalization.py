@@ -28,6 +28,8 @@ class _BatchNorm(Module):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        *,
+        bias: bool = True,
     ) -> None:
         name = type(self).__name__
         self.num_features = whole(name, "num_features", num_features)
@@ -35,7 +37,8 @@ class _BatchNorm(Module):
         self.momentum = None if momentum is None else number(name, "momentum", momentum, least=0, most=1)
         self.affine = flag(name, "affine", affine)
         self.track_running_stats = flag(name, "track_running_stats", track_running_stats)
-        self.weight, self.bias = _affine(self.num_features, affine, affine)
+        self._biased = flag(name, "bias", bias)
+        self.weight, self.bias = _affine(self.num_features, affine, affine and bias)
         self.running_mean: Buffer | None = None
         self.running_var: Buffer | None = None
         self.num_batches_tracked: Buffer | None = None
@@ -46,7 +49,7 @@ class _BatchNorm(Module):
 
     def config(self) -> dict[str, Any]:
         names = ("num_features", "eps", "momentum", "affine", "track_running_stats")
-        return {name: getattr(self, name) for name in names}
+        return {**{name: getattr(self, name) for name in names}, "bias": self._biased}
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim not in self.axes or x.shape[-1] != self.num_features:
@@ -86,11 +89,12 @@ class BatchNorm1d(_BatchNorm):
     y = (x - mean)/√(variance + eps)·weight + bias, of the shape of x. In training mean and (biased) variance are those
     of the batch, and running_mean and running_var follow them, r ← r + momentum·(batch's - r), the variance by its
     unbiased value; with momentum None they are averages over all batches. In evaluation the running ones are used, or,
-    without `track_running_stats`, those of the batch again. Without `affine`, weight is 1 and bias 0.
+    without `track_running_stats`, those of the batch again. Without `affine` weight is 1 and bias 0,
+    without `bias` the latter alone.
 
-    Defaults are torch's: eps 1e-5, momentum 0.1, affine and tracked. Features come last, and num_batches_tracked has
-    the parameters' dtype, which in float32 counts to 2²⁴. Raises OptionError for settings without meaning, ShapeError
-    for x of another shape and for a training batch of one value per feature.
+    Defaults are torch's: eps 1e-5, momentum 0.1, affine, tracked, with bias. Features come last, and
+    num_batches_tracked has the parameters' dtype, which in float32 counts to 2²⁴. Raises OptionError for settings
+    without meaning, ShapeError for x of another shape and for a training batch of one value per feature.
     Source: Ioffe and Szegedy, Batch normalization, ICML 2015.
 
     >>> layer = nn.BatchNorm1d(2)
@@ -168,15 +172,18 @@ class GroupNorm(Module):
     """Each group of neighbouring channels of each sample of x (batch, ..., channels) brought to mean 0 and variance 1.
 
     y = (x - mean)/√(variance + eps)·weight + bias, of the shape of x; weight and bias are by channel, 1 and 0 without
-    `affine`. It does not depend on the batch, so it suits small ones. Defaults are torch's: eps 1e-5, affine. Raises
-    OptionError where num_groups does not divide num_channels, ShapeError where x has another number of channels.
+    `affine`, bias 0 without `bias`. It does not depend on the batch, so it suits small ones. Defaults are torch's: eps
+    1e-5, affine, with bias. Raises OptionError where num_groups does not divide num_channels, ShapeError where x has
+    another number of channels.
     Source: Wu and He, Group normalization, ECCV 2018.
 
     >>> nn.GroupNorm(4, 16)(np.ones((2, 8, 8, 16), np.float32)).shape
     (2, 8, 8, 16)
     """
 
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True) -> None:
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, bias: bool = True
+    ) -> None:
         self.num_groups = whole("GroupNorm", "num_groups", num_groups)
         self.num_channels = whole("GroupNorm", "num_channels", num_channels)
         if self.num_channels % self.num_groups:
@@ -185,10 +192,12 @@ class GroupNorm(Module):
             )
         self.eps = number("GroupNorm", "eps", eps, least=0)
         self.affine = flag("GroupNorm", "affine", affine)
-        self.weight, self.bias = _affine(self.num_channels, affine, affine)
+        self._biased = flag("GroupNorm", "bias", bias)
+        self.weight, self.bias = _affine(self.num_channels, affine, affine and bias)
 
     def config(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("num_groups", "num_channels", "eps", "affine")}
+        names = ("num_groups", "num_channels", "eps", "affine")
+        return {**{name: getattr(self, name) for name in names}, "bias": self._biased}
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim < 2 or x.shape[-1] != self.num_channels:

@@ -17,9 +17,10 @@ class MaxPool2d(Module):
     """The largest element of each window of x (n, h, w, c), in each channel; y has shape (n, oh, ow, c).
 
     oh = (h + 2·padding - dilation·(kernel_size - 1) - 1) / stride + 1, rounded down, or up with `ceil_mode`; by default
-    off. Sizes are whole numbers, or two for (down, across). The stride is the kernel's size unless given, padding 0 and
-    dilation 1. Padding counts as nothing, NaN as the largest; the first largest element gets the gradient, as in torch.
-    Raises OptionError for padding of more than half of the kernel, ShapeError for images smaller than it.
+    off, and given by name, as torch has another argument in its place. Sizes are whole numbers, or two for (down,
+    across). The stride is the kernel's size unless given, padding 0 and dilation 1. Padding counts as nothing, NaN as
+    the largest; the first largest element gets the gradient, as in torch. Raises OptionError for padding of more than
+    half of the kernel, ShapeError for images smaller than it.
 
     >>> nn.MaxPool2d(2)(np.ones((1, 28, 28, 6))).shape
     (1, 14, 14, 6)
@@ -33,6 +34,7 @@ class MaxPool2d(Module):
         stride: Size | None = None,
         padding: Size = 0,
         dilation: Size = 1,
+        *,
         ceil_mode: bool = False,
     ) -> None:
         self.kernel_size = pair("MaxPool2d", "kernel_size", kernel_size, 1)

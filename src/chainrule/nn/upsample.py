@@ -8,23 +8,26 @@ from chainrule.autodiff import functions
 from chainrule.autodiff.convolutions import pair
 from chainrule.autodiff.tensor import Tensor
 from chainrule.nn.module import Module
+from chainrule.settings import choice
 
 
 class Upsample(Module):
     """Every pixel of x (n, h, w, c) repeated scale_factor times down and across; y has shape (n, s·h, s·w, c).
 
-    `scale_factor` is a whole number, or two for (down, across). torch's Upsample in its mode "nearest". Raises
-    OptionError for factors below 1, ShapeError unless x has four axes.
+    `scale_factor` is a whole number, or two for (down, across), and given by name: torch's first argument is a size.
+    `mode` is "nearest", the one there is. Raises OptionError for factors below 1 and for other modes, ShapeError unless
+    x has four axes.
 
     >>> nn.Upsample(scale_factor=2)(np.ones((1, 4, 6, 3))).shape
     (1, 8, 12, 3)
     """
 
-    def __init__(self, scale_factor: int | tuple[int, int]) -> None:
+    def __init__(self, *, scale_factor: int | tuple[int, int], mode: str = "nearest") -> None:
         self.scale_factor = pair("Upsample", "scale_factor", scale_factor, 1)
+        self.mode = choice("Upsample", "mode", mode, ("nearest",))
 
     def config(self) -> dict[str, Any]:
-        return {"scale_factor": self.scale_factor}
+        return {"scale_factor": self.scale_factor, "mode": self.mode}
 
     def forward(self, x: Tensor) -> Tensor:
         return functions.upsample_nearest(x, self.scale_factor)

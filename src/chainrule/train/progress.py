@@ -38,7 +38,7 @@ def make_progress(verbose: int | None) -> LiveBar | PlainLines | None:
 
 
 class PlainLines:
-    """One line for an epoch, about LINES in all, for log files and pipes."""
+    """One line for an epoch, about LINES in all, and one for each SILENCE of a long epoch, for log files and pipes."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
@@ -52,9 +52,11 @@ class PlainLines:
     def on_steps(self, step: int, losses: Any) -> None:
         assert self._trainer is not None
         done, every = self._trainer.history.epochs, max(1, self._trainer.plan.epochs // LINES)
-        due = done // every > self._shown // every or time.monotonic() - self._when > SILENCE
-        if done > self._shown and (due or self._shown == 0):
+        silent = time.monotonic() - self._when > SILENCE
+        if done > self._shown and (done // every > self._shown // every or silent or self._shown == 0):
             self._write(self._trainer.history)
+        elif silent:
+            self._write_step(self._trainer, float(losses[-1]))
 
     def on_fit_end(self, history: History) -> None:
         if history.epochs > self._shown:
@@ -69,6 +71,14 @@ class PlainLines:
         values = "  ".join(f"{name} {value:.4g}" for name, value in history.last.items() if name not in HIDDEN)
         self._line(f"epoch {history.epochs:>{len(str(total))}}/{total}  {values}  {_duration(history.last['seconds'])}")
         self._shown, self._when = history.epochs, time.monotonic()
+
+    def _write_step(self, trainer: Trainer, loss: float) -> None:
+        """How far a long epoch is."""
+        plan = trainer.plan
+        step = (trainer.steps - plan.first_step) % plan.batches.steps
+        epoch = f"epoch {trainer.history.epochs + 1:>{len(str(plan.epochs))}}/{plan.epochs}"
+        self._line(f"{epoch}  step {step:,}/{plan.batches.steps:,}  loss {loss:.4g}")
+        self._when = time.monotonic()
 
     def _line(self, text: str) -> None:
         stream = self._stream or sys.stderr

@@ -48,8 +48,8 @@ class Trainer:
     number; whole-number targets reach it as real numbers, unless it takes them as labels. `metrics` adds measures to
     evaluation: {"f1": function(outputs, targets) -> float}. `memory_limit` is what a training step of the compiled
     engine may take, in bytes or as "200MB": parameters, gradients, optimizer states and what the forward pass keeps for
-    the backward pass. Where it would take more, values are computed again in place of being kept, which costs time and
-    changes no bit; a line on stderr says how many. OptionError where even that is too much.
+    the backward pass, but not the data set. Where it would take more, values are computed again in place of being kept,
+    which costs time and changes no bit; a line on stderr says how many. OptionError where even that is too much.
 
     Raises OptionError for a setting without meaning. The data's mistakes raise ShapeError, DtypeError, LabelError or
     DataError before anything runs. NonFiniteError ends training before the weights are touched.

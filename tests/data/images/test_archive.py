@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from chainrule.data.images import Reading, holds_images, read_images
-from chainrule.errors import ChainruleError, DataError, LabelError
+from chainrule.errors import ChainruleError, DataError, FileError, LabelError
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (6, 5, 4, 3)).astype(np.uint8)
@@ -143,6 +143,22 @@ def test_damage(tmp_path: Path, cut: int) -> None:
         read_images(str(path))
     except ChainruleError as error:
         assert "a.npz" in str(error)  # noqa: PT017 - a flipped byte may also be harmless
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_damage_where_it_is_unpacked(tmp_path: Path, method: int) -> None:
+    """Whoever asks whether there are images in it is told no; whoever reads it, what is wrong."""
+    path, array = tmp_path / "a.npz", io.BytesIO()
+    np.save(array, np.arange(512, dtype=np.uint8).reshape(8, 8, 8))
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("x.npy", array.getvalue())
+    data = bytearray(path.read_bytes())
+    start = 30 + len("x.npy") + (9 if method == zipfile.ZIP_LZMA else 0)  # behind the headers
+    data[start : start + 40] = b"\xff" * 40
+    path.write_bytes(data)
+    assert not holds_images(str(path))
+    with pytest.raises((DataError, FileError), match=r"a\.npz: "):
+        read_images(str(path), Reading(labelled=False))
 
 
 def test_pickles_are_not_opened(tmp_path: Path) -> None:

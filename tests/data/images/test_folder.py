@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 
 from chainrule.data.images import Images, Reading, holds_images, read_images
+from chainrule.data.images.picture import Form, read_picture
+from chainrule.data.images.pixels import BLOCK
 from chainrule.errors import DataError, FileError
 
 Image = pytest.importorskip("PIL.Image")
@@ -358,3 +361,16 @@ def test_pictures_without_classes(folder: Path) -> None:
     images = read_images(str(folder / "cats"), Reading(6, 5, 1, labelled=False))
     assert images.files == ("a.png", "b.png", "c.PNG")
     assert images.targets is None
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint8])
+def test_a_large_picture_is_not_held_many_times_over(tmp_path: Path, dtype: type) -> None:
+    Image.fromarray(np.full((3000, 3000), 77, dtype)).save(tmp_path / "large.png")
+    tracemalloc.start()
+    try:
+        pixels = read_picture(tmp_path / "large.png", Form(8, 8, 1), resize=True)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (pixels == pixels[0, 0, 0]).all()
+    assert peak < 3000 * 3000 * 4 + 12 * BLOCK  # what came, the result, and a few blocks of int32

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chainrule.data.images.dataset import Images
 from chainrule.data.images.pixels import MOST_BYTES, size_text, to_pixels
 from chainrule.data.images.targets import check_targets
-from chainrule.data.reading import reading
+from chainrule.data.reading import UNPACKING, reading
 from chainrule.errors import ChainruleError, DataError
 
 Array = NDArray[Any]
@@ -29,7 +29,7 @@ def archive_holds_images(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
             return any(len(_header(archive, name)[0]) > 2 for name in ("x", TRAIN[0]) if name in names)
-    except (OSError, EOFError, zipfile.BadZipFile, *DAMAGE):
+    except (OSError, *UNPACKING, *DAMAGE):
         return False  # whoever reads it tells what is wrong
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.images.pixels import Pixels
+
+Told: TypeAlias = Callable[[str, int, int], None]  # (what is being done, pictures done, of so many)
 
 
 @dataclass(frozen=True)
@@ -18,9 +21,7 @@ class Images:
 
     source: str
     pixels: Pixels  # (n, h, w, c)
-    targets: NDArray[Any] | None = (
-        None  # (n,): names as objects, or whole numbers as int64; None where nothing is known
-    )
+    targets: NDArray[Any] | None = None  # (n,): names as objects, or whole numbers as int64; None: nothing is known
     test: int = 0  # so many at the end are the data's own test part
     names: tuple[str, ...] = ()  # of the classes, where targets are their numbers
     files: tuple[str, ...] = ()  # of the pictures, in a folder
@@ -59,6 +60,7 @@ class Reading:
     resize: bool = False  # other sizes are resized, or refused
     broken: str = "refuse"  # or "skip"
     labelled: bool = True  # whether it must be known what they show
+    told: Told | None = None  # hears how far the reading of many pictures is
 
     @property
     def sized(self) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,13 +41,8 @@ def read_folder(folder: Path, options: Reading) -> Images:
             train, test = Found(_pictures(folder), []), Found([], [])
         else:
             names, train, test = _classes(folder)
-    if not train.paths:
-        raise DataError(f"{folder}: holds no pictures ({', '.join(SUFFIXES)})")
     paths = train.paths + test.paths
-    bad: dict[Path, str] = {}
-    if not options.sized or options.channels is None:
-        options = _common_form(paths, options, bad)
-    pixels = _read(folder, [p for p in paths if p not in bad], options, bad)
+    pixels, bad = _read(str(folder), paths, options)
     keep = np.array([path not in bad for path in paths])
     targets = np.array(train.places + test.places, np.int64)[keep] if options.labelled else None
     _no_class_lost(folder, names, train, bad)
@@ -57,8 +53,16 @@ def read_folder(folder: Path, options: Reading) -> Images:
         test=int(keep[len(train.paths) :].sum()),
         names=names,
         files=tuple(_shown(path.relative_to(folder)) for path in paths if path not in bad),
-        notes=_notes(folder, bad, len(paths)),
+        notes=_notes(str(folder), bad, len(paths)),
     )
+
+
+def read_pictures(paths: list[Path], options: Reading) -> Images:
+    """Pictures in files, in the order given; of what they show nothing is known. Raises as `read_folder` does."""
+    source = str(paths[0]) if len(paths) == 1 else f"{len(paths):,} files"
+    pixels, bad = _read(source, paths, options)
+    files = tuple(_shown(path) for path in paths if path not in bad)
+    return Images(source, pixels, files=files, notes=_notes(source, bad, len(paths)))
 
 
 def _classes(folder: Path) -> tuple[tuple[str, ...], Found, Found]:
@@ -109,39 +113,22 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(path for path in paths if is_picture(path) and path.is_file())
 
 
-def _common_form(paths: list[Path], options: Reading, bad: dict[Path, str]) -> Reading:
-    """The options with the size of the first picture, where none was wanted, and the channels that hold all."""
-    first: Form | None = None
-    channels = 1
-    for path in paths:
-        try:
-            form = look(path)
-        except BadPictureError as error:
-            _leave_out(path, error, options, bad)
-            continue
-        first = first or form
-        channels = max(channels, form.channels)
-    if first is None:
-        raise DataError(f"{paths[0]}: none of the {len(paths):,} pictures can be read: check how they were made")
-    if not options.sized:
-        options = replace(options, height=first.height, width=first.width)
-    return replace(options, channels=options.channels or channels)
-
-
-def _read(folder: Path, paths: list[Path], options: Reading, bad: dict[Path, str]) -> Pixels:
-    assert options.height is not None
-    assert options.width is not None
-    assert options.channels is not None
-    form = Form(options.height, options.width, options.channels)
-    size = len(paths) * form.height * form.width * form.channels
+def _read(source: str, paths: list[Path], options: Reading) -> tuple[Pixels, dict[Path, str]]:
+    """The pixels of all pictures but the bad ones, and what is wrong with each of these."""
+    if not paths:
+        raise DataError(f"{source}: holds no pictures ({', '.join(SUFFIXES)})")
+    bad: dict[Path, str] = {}
+    form = _common_form(source, paths, options, bad)
+    good = [path for path in paths if path not in bad]
+    size = len(good) * form.height * form.width * form.channels
     if size > MOST_BYTES:
         raise DataError(
-            f"{folder}: {len(paths):,} pictures of {form} take {size_text(size)}, at most {size_text(MOST_BYTES)} are "
+            f"{source}: {len(good):,} pictures of {form} take {size_text(size)}, at most {size_text(MOST_BYTES)} are "
             "read: use a smaller --image-size, or fewer pictures"
         )
-    pixels: NDArray[np.uint8] = np.empty((len(paths), form.height, form.width, form.channels), np.uint8)
+    pixels: NDArray[np.uint8] = np.empty((len(good), form.height, form.width, form.channels), np.uint8)
     done = 0
-    for path in paths:
+    for path in _telling("reading pictures", good, options):
         try:
             pixels[done] = read_picture(path, form, resize=options.resize)
         except BadPictureError as error:
@@ -149,8 +136,39 @@ def _read(folder: Path, paths: list[Path], options: Reading, bad: dict[Path, str
             continue
         done += 1
     if not done:
-        raise DataError(f"{folder}: none of the {len(paths):,} pictures can be read: check how they were made")
-    return pixels[:done]
+        raise _unreadable(source, paths)
+    return pixels[:done], bad
+
+
+def _common_form(source: str, paths: list[Path], options: Reading, bad: dict[Path, str]) -> Form:
+    """The form wanted; where it is not, the size of the first picture, and the channels that hold all."""
+    height, width = options.height, options.width
+    if height is not None and width is not None and options.channels is not None:
+        return Form(height, width, options.channels)
+    channels = 1
+    for path in _telling("looking at pictures", paths, options):
+        try:
+            form = look(path)
+        except BadPictureError as error:
+            _leave_out(path, error, options, bad)
+            continue
+        height, width = height or form.height, width or form.width
+        channels = max(channels, form.channels)
+    if height is None or width is None:
+        raise _unreadable(source, paths)
+    return Form(height, width, options.channels or channels)
+
+
+def _unreadable(source: str, paths: list[Path]) -> DataError:
+    return DataError(f"{source}: none of the {len(paths):,} pictures can be read: check how they were made")
+
+
+def _telling(what: str, paths: list[Path], options: Reading) -> Iterator[Path]:
+    """The paths, telling how many are done."""
+    for done, path in enumerate(paths):
+        if options.told is not None:
+            options.told(what, done, len(paths))
+        yield path
 
 
 def _leave_out(path: Path, error: BadPictureError, options: Reading, bad: dict[Path, str]) -> None:
@@ -167,12 +185,12 @@ def _no_class_lost(folder: Path, names: tuple[str, ...], train: Found, bad: dict
         raise DataError(f"{folder / lost[0]}: none of its pictures can be read: mend them, or take the folder away")
 
 
-def _notes(folder: Path, bad: dict[Path, str], total: int) -> tuple[str, ...]:
+def _notes(source: str, bad: dict[Path, str], total: int) -> tuple[str, ...]:
     if not bad:
         return ()
     more = [f"... and {len(bad) - NAMED:,} more"] if len(bad) > NAMED else []
     said = list(bad.values())[:NAMED]
-    return (*said, *more, f"{folder}: {len(bad):,} of {total:,} pictures are left out")
+    return (*said, *more, f"{source}: {len(bad):,} of {total:,} pictures are left out")
 
 
 def _shown(path: Path) -> str:

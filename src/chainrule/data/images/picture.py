@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.data.images.pixels import Pixels
+from chainrule.data.images.pixels import BLOCK, Pixels
 from chainrule.errors import ChainruleError, DataError, FileError
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # all that is ever decoded, whatever a file's name says
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-MOST_PIXELS = 64_000_000  # of one picture: 256 MB while it is decoded
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
+MOST_PIXELS = 64_000_000  # of one picture: 256 MB decoded, and twice that while it is converted
 GREY = ("1", "L", "LA", "La", "I", "F")  # modes of one channel, and those that begin with I;
 TURNED = (5, 6, 7, 8)  # EXIF orientations that lie on their side
 ORIENTATION = 0x0112
@@ -69,13 +70,13 @@ def read_picture(path: Path, form: Form, *, resize: bool) -> Pixels:
     averaging where it shrinks, or refused. Raises as `look` does, and DataError for a size that is refused.
     """
     with _opened(path) as image:
-        upright = pillow(path).ImageOps.exif_transpose(image)
-        if not resize and upright.size != (form.width, form.height):
-            width, height = upright.size
+        pillow(path).ImageOps.exif_transpose(image, in_place=True)
+        if not resize and image.size != (form.width, form.height):
+            width, height = image.size
             raise DataError(
                 f"{path}: is {width} x {height} pixels, expected {form}: {RESIZE.format(size=_size_option(form))}"
             )
-        return _fit(str(path), upright, form)
+        return _fit(str(path), image, form)
 
 
 def conform(source: str, pixels: Pixels, form: Form, *, resize: bool) -> Pixels:
@@ -86,8 +87,7 @@ def conform(source: str, pixels: Pixels, form: Form, *, resize: bool) -> Pixels:
     own = Form(height, width, channels)
     if (height, width) != (form.height, form.width) and not resize:
         raise DataError(f"{source}: images of {own} pixels, expected {form}: {RESIZE.format(size=_size_option(form))}")
-    modes = {1: "L", 3: "RGB", 4: "RGBA"}
-    if channels not in modes or form.channels not in modes:
+    if channels not in MODES or form.channels not in MODES:
         raise DataError(f"{source}: images of {channels} channels, expected {form.channels}: convert them")
     Image = pillow(source).Image
     result = np.empty((len(pixels), form.height, form.width, form.channels), np.uint8)
@@ -145,21 +145,22 @@ def _too_large(path: Path) -> str:
 
 
 def _fit(source: str, image: Image, form: Form) -> Pixels:
-    """The pixels of an upright picture in the form wanted."""
-    PIL = pillow(source)
+    """The pixels of an upright picture in the form wanted; made smaller first, so that copies of large ones are few."""
+    Image = pillow(source).Image
     image = _eight_bits(source, image)
-    if form.channels == 4:
-        image = image.convert("RGBA")
-    else:
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image)
-        if image.mode not in ("L", "RGB"):
-            image = image.convert("L" if _is_grey(image.mode) else "RGB")
-        image = image.convert("L" if form.channels == 1 else "RGB")
+    transparent = image.has_transparency_data
+    image = _in_mode(image, "RGBA" if transparent else "L" if _is_grey(image.mode) else "RGB")
     if image.size != (form.width, form.height):
-        image = image.resize((form.width, form.height), PIL.Image.Resampling.BILINEAR)
+        image = image.resize((form.width, form.height), Image.Resampling.BILINEAR)
+    if transparent and form.channels != 4:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = _in_mode(image, MODES[form.channels])
     return np.asarray(image, np.uint8).reshape(form.height, form.width, form.channels)
+
+
+def _in_mode(image: Image, mode: str) -> Image:
+    """Pillow copies what has the mode already."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _eight_bits(source: str, image: Image) -> Image:
@@ -168,10 +169,13 @@ def _eight_bits(source: str, image: Image) -> Image:
         raise BadPictureError(f"{source}: holds fractions, whose range is unknown: save it with 8 or 16 bits")
     if image.mode != "I" and not image.mode.startswith("I;"):
         return image
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise BadPictureError(
-            f"{source}: holds greys from {values.min()} to {values.max()}, expected 0 to 65535: save it with 16 bits"
-        )
-    result: Image = pillow(source).Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    values = np.asarray(image)
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise BadPictureError(f"{source}: holds greys from {low} to {high}, expected 0 to 65535: save it with 16 bits")
+    scaled = np.empty(values.size, np.uint8)
+    for start in range(0, values.size, BLOCK):
+        part = values.reshape(-1)[start : start + BLOCK].astype(np.int32)
+        scaled[start : start + BLOCK] = (part * 255 + 32767) // 65535
+    result: Image = pillow(source).Image.fromarray(scaled.reshape(values.shape))
     return result
