@@ -47,7 +47,6 @@ def test_weights_start_as_torch_does():
         lambda: nn.Conv2d(1, 1, (3, 3, 3)),
         lambda: nn.Conv2d(1, 1, 3, 0),
         lambda: nn.Conv2d(1, 1, 3, padding=-1),
-        lambda: nn.Conv2d(1, 1, 3, padding="valid"),
         lambda: nn.Conv2d(1, 1, 3, stride=2, padding="same"),
         lambda: nn.Conv2d(1, 1, 3, padding="Same"),
         lambda: nn.Conv2d(1, 1, 3, bias=None),

@@ -72,7 +72,7 @@ def test_linear_starts_as_torch_does():
         lambda: nn.Softmax("rows"),
         lambda: nn.Dropout("a"),
         lambda: nn.LeakyReLU(None),
-        lambda: nn.Flatten(-1),
+        lambda: nn.Flatten(1.5),
     ],
 )
 def test_bad_settings(build):

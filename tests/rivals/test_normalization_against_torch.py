@@ -13,6 +13,7 @@ SETTINGS = [
     {"momentum": 0.3, "eps": 1e-2},
     {"momentum": None},
     {"affine": False},
+    {"bias": False},
     {"track_running_stats": False},
     {"affine": False, "momentum": None},
 ]
