@@ -7,6 +7,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim
+from chainrule.engine import memory
 from chainrule.engine.compiled import CompiledEngine
 from chainrule.engine.memory import Lifetime, empty_arena, place
 from chainrule.ops.record import Array, Buffer
@@ -51,8 +52,8 @@ def test_shapes_in_turn_give_the_bits_of_programs_alone() -> None:
 def test_nothing_in_the_arena_outlives_a_run() -> None:
     kept, spoiled = trainer(), trainer()
     for size in SIZES:
-        if (memory := compiled(spoiled).arena.own) is not None:
-            memory[:] = 255  # NaN, or -1
+        if (shared := compiled(spoiled).arena.own) is not None:
+            shared[:] = 255  # NaN, or -1
         assert everything(kept, size) == everything(spoiled, size), f"batch of {size}"
 
 
@@ -69,11 +70,29 @@ def test_memory_of_shapes_does_not_add_up() -> None:
 def test_a_smaller_batch_needs_no_new_memory() -> None:
     one = trainer()
     one.step(*batch(40))
-    memory = compiled(one).arena.own
+    first = compiled(one).arena.own
     one.step(*batch(39))
-    assert compiled(one).arena.own is memory
+    assert compiled(one).arena.own is first
     one.step(*batch(80))
-    assert compiled(one).arena.own is not memory
+    assert compiled(one).arena.own is not first
+
+
+def test_a_batch_that_memory_is_too_small_for_leaves_smaller_ones_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = trainer(), trainer()
+    expected = [other.step(*batch(20)) for _ in range(2)]
+    assert one.step(*batch(20)) == expected[0]
+    usual = memory.allocate
+    most = compiled(one).arena.bytes
+
+    def allocate(size: int) -> Array:
+        if size > most:
+            raise MemoryError
+        return usual(size)
+
+    monkeypatch.setattr(memory, "allocate", allocate)
+    with pytest.raises(MemoryError):
+        one.step(*batch(80))
+    assert one.step(*batch(20)) == expected[1]
 
 
 def test_interpreted_programs_share_an_arena_too(monkeypatch: pytest.MonkeyPatch) -> None:

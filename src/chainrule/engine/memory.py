@@ -44,10 +44,16 @@ def plan(calls: list[Call], arena: Buffer) -> int:
     size = place(lives)
     for life in lives:
         life.buffer.inside, life.buffer.place = arena, life.start
-    if size > arena.size:
-        arena.size, arena.own = size, None  # old memory goes first: both together might be more than there is
-        arena.own = allocate(size)
+    reserve(arena, size)
     return size
+
+
+def reserve(arena: Buffer, size: int) -> None:
+    """Make the arena `size` bytes if it is less; what is in it is lost then."""
+    if size > arena.size:
+        arena.size, arena.own = 0, None  # old memory goes first: both together might be more than there is
+        arena.own = allocate(size)
+        arena.size = size
 
 
 def empty_arena() -> Buffer:

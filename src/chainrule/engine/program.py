@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.engine.interpret import interpret
-from chainrule.engine.memory import empty_arena, plan
+from chainrule.engine.memory import empty_arena, plan, reserve
 from chainrule.engine.team import Team
 from chainrule.native import load
 from chainrule.native.handover import attend, finish, give
@@ -138,9 +138,10 @@ class Program:
 
     def _settle(self) -> None:
         """Turn places in the arena into addresses, anew when it has moved."""
+        reserve(self.arena, self.arena_bytes)  # there is less where memory for a larger program ran out
         assert self.arena.own is not None
         start = address_of(self.arena.own)
-        if start != self._arena_start:
+        if not self.interpreted and start != self._arena_start:
             self.words[self._moving] += start - self._arena_start
             self._arena_start = start
 
@@ -164,10 +165,10 @@ class Program:
         counters[STOP], counters[STEP], counters[POSITION] = 0, first_step - 1, -1
         if steps == 0:
             return 0
+        self._settle()
         if self.interpreted:
             interpret(self, steps, range(len(self.instructions)))
             return int(counters[POSITION]) + 1
-        self._settle()
         left = steps
         while left and not self.stopped:
             workers, part = self.team.part(left)

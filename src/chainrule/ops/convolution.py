@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TypeAlias
@@ -35,8 +36,13 @@ _PLAIN = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "gr
 
 def windows_of(x: Shape, w: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Windows:
     """The windows of a convolution of images x with weights w."""
-    down, across = (window_axis(x[1 + i], w[i], stride[i], padding[i], dilation[i]) for i in range(2))
-    return Windows(down, across, x[3], w[3], groups)
+    return _windows(x[1:], w, stride, padding, dilation, groups)
+
+
+@functools.lru_cache(1024)
+def _windows(image: Shape, w: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Windows:
+    down, across = (window_axis(image[i], w[i], stride[i], padding[i], dilation[i]) for i in range(2))
+    return Windows(down, across, image[2], w[3], groups)
 
 
 def sliding(x: Array, w: Windows) -> Array:

@@ -7,6 +7,7 @@ whichever fills the microkernel's tiles best.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -61,7 +62,7 @@ class Windows:
         """Elements of one input image."""
         return self.down.size * self.across.size * self.inputs
 
-    @property
+    @functools.cached_property
     def flops(self) -> float:
         """Of one image; what is clipped costs nothing."""
         down, across = (
