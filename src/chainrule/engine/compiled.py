@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from chainrule.autodiff.tape import symbol, tracing
 from chainrule.autodiff.tensor import Tensor, wrap
 from chainrule.engine.blocks import Blocks
 from chainrule.engine.buffers import Buffers
@@ -135,6 +136,11 @@ class CompiledEngine:
         self.blocks.gradients.array[:] = 0  # type: ignore[index]  # of parameters that the loss does not depend on
         bound.program.run(1, step)
         return float(loss[0]), {name: self.blocks.gradient(name).numpy().copy() for name in self.blocks.tensors}
+
+    def outline(self, x: Array) -> Tensor:
+        """What the model answers for x (n, ...): a shape without values."""
+        with tracing():
+            return self.forward(symbol(x.shape, x.dtype, "x"))
 
     def predict(self, x: Array) -> Array:
         """The model's outputs for every row of x."""

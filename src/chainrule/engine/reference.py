@@ -98,6 +98,11 @@ class ReferenceEngine:
             loss, gradient = self._differentiate((x, y, weight), step)
         return loss, {name: part.copy() for name, part in self._parts(gradient)}
 
+    def outline(self, x: Array) -> Tensor:
+        """What the model answers for x (n, ...), for its shape."""
+        with no_grad(), buffers_kept(), np.errstate(all="ignore"):
+            return self._forward(wrap(x))
+
     def predict(self, x: Array) -> Array:
         """The model's outputs for x (n, ...)."""
         self._adopt()

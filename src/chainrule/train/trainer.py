@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.autodiff.random import checked_seed
-from chainrule.autodiff.state import buffers_kept
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Parameter, Tensor, wrap
 from chainrule.data.augmentation import Augmentation, Transformation
@@ -285,11 +284,11 @@ class Trainer:
         return self._check(data[0], data[1], data[2] if len(data) == 3 else None, "validation ")
 
     def _output_shape(self, x: Array) -> Shape:
-        """The shape of the outputs for up to two rows of x: found by running them, once for each shape of row."""
+        """The shape of the outputs for up to two rows of x: found by the engine, once for each shape of row."""
         if x.shape[1:] not in self._outputs:
             rows = x[:2]
-            with self._mode(False), no_grad(), buffers_kept(), np.errstate(all="ignore"):
-                output = self.model(wrap(rows))
+            with self._mode(False):
+                output = self.engine.outline(rows)
             if not isinstance(output, Tensor):
                 raise DtypeError(
                     f"model: forward answers {type(output).__name__}, expected one tensor: return the outputs alone"
