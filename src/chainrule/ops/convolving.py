@@ -53,31 +53,27 @@ BAND = 4  # rows of a band, at least
 
 @device
 def run_job(
-    job: Int1, a: Pointer, b: Pointer, c: Pointer, bias: Pointer, add: Int, wide: Int, width: Int, images: Int,
-    lanes: Int,
+    job: Int1, a: Pointer, b: Pointer, c: Pointer, bias: Pointer, add: Int, wide: Int, images: Int, lanes: Int
 ) -> None:  # fmt: skip
-    """The panels of one job, on one image or on all images of the tile: `wide` columns, `width` at a time."""
+    """The panels of one job, on one image or on all images of the tile."""
     rows = images if job[KIND] == 1 else job[ROWS]
     outer = images if job[KIND] == 2 else job[OUTER]
     bias = bias if job[ADD] == 0 else 0
-    width = wide if lanes else width
     for repeat in range(job[REPEATS]):
         more = 1 if add + job[ADD] > 0 or (repeat > 0 and job[C_STEP] == 0) else 0
-        for left in range(0, wide, width):
-            count = min(width, wide - left)
-            to = advance(c, job[C] + repeat * job[C_STEP] + left)
-            a_at = advance(a, job[A] + repeat * job[A_STEP] + left * lanes)
-            b_at = advance(b, job[B] + repeat * job[B_STEP] + left)
-            if lanes:
-                lane_panel(
-                    rows, outer, job[INNER], a_at, job[A_ROW], job[A_COL], job[A_OUTER], b_at, job[B_ROW],
-                    job[B_OUTER], to, job[C_ROW], more, advance(bias, left), count,
-                )  # fmt: skip
-            else:
-                panel(
-                    rows, outer, job[INNER], a_at, job[A_ROW], job[A_COL], job[A_OUTER], b_at, job[B_ROW],
-                    job[B_OUTER], to, job[C_ROW], more, advance(bias, left), count,
-                )  # fmt: skip
+        to = advance(c, job[C] + repeat * job[C_STEP])
+        a_at = advance(a, job[A] + repeat * job[A_STEP])
+        b_at = advance(b, job[B] + repeat * job[B_STEP])
+        if lanes:
+            lane_panel(
+                rows, outer, job[INNER], a_at, job[A_ROW], job[A_COL], job[A_OUTER], b_at, job[B_ROW], job[B_OUTER],
+                to, job[C_ROW], more, bias, wide,
+            )  # fmt: skip
+        else:
+            panel(
+                rows, outer, job[INNER], a_at, job[A_ROW], job[A_COL], job[A_OUTER], b_at, job[B_ROW], job[B_OUTER],
+                to, job[C_ROW], more, bias, wide,
+            )  # fmt: skip
 
 
 @kernel
@@ -116,8 +112,8 @@ def convolve(
                         run_job(
                             jobs[number], advance(a, (first + image) * a_image + group * a_group + start * lanes),
                             advance(b, (first + image) * b_image + at), advance(c, c_first + image * c_image + at),
-                            advance(bias, at), add + (1 if image > 0 and c_image == 0 else 0), stop - start,
-                            width, count, lanes,
+                            advance(bias, at), add + (1 if image > 0 and c_image == 0 else 0), stop - start, count,
+                            lanes,
                         )  # fmt: skip
     if span:
         for image in range(count):
