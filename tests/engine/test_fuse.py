@@ -147,6 +147,23 @@ def test_rectified_after_the_largest_is_chosen(pool: nn.Module, monkeypatch: pyt
         np.testing.assert_array_equal(ours.model.named_parameters()[name].data, weight.data)
 
 
+@pytest.mark.parametrize("again", [
+    (nn.MaxPool2d(2),), (nn.MaxPool2d(3, 1, padding=1), nn.MaxPool2d(2)), (nn.ReLU(), nn.MaxPool2d(2)),
+])  # fmt: skip
+def test_rectified_after_several_choices(again: tuple[nn.Module, ...]) -> None:
+    x, y = RNG.normal(size=(5, 12, 8, 2)), np.arange(5) % 3
+    cr.seed(0)
+    layers = (nn.Conv2d(2, 5, 1), nn.ReLU(), nn.MaxPool2d(2), *again, nn.Conv2d(5, 3, 1), nn.GlobalAvgPool2d())
+    model = nn.Sequential(*layers).astype(np.float64)
+    reference, compiled = (
+        Trainer(model, nn.CrossEntropyLoss(), optim.SGD(lr=0.1), engine=engine) for engine in ("reference", "compiled")
+    )
+    expected = reference.gradients(x, y)
+    for path, gradient in compiled.gradients(x, y).items():
+        np.testing.assert_allclose(gradient, expected[path], rtol=1e-9, atol=1e-12, err_msg=path)
+    np.testing.assert_allclose(compiled.predict(x), reference.predict(x), rtol=1e-9, atol=1e-12)
+
+
 def test_an_activation_that_is_used_elsewhere_stays() -> None:
     class Both(nn.Module):
         def forward(self, x: cr.Tensor) -> cr.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from chainrule.engine.single import run_rule
 from chainrule.ops import convolving, winograd
 from chainrule.ops.convolution import conv2d, windows_of
+from chainrule.ops.record import Buffer, View
 from chainrule.ops.winograd import suits, suits_weight
 
 SETTINGS: dict[str, Any] = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
@@ -53,6 +55,25 @@ def plain(patch: pytest.MonkeyPatch) -> None:
 def test_chosen_where_it_saves_multiplications(x: Any, w: Any, changes: dict[str, Any], by_tiles: bool) -> None:
     windows = windows_of(x, w, **{**SETTINGS, **changes})
     assert suits(windows) == suits_weight(windows) == by_tiles
+
+
+@pytest.mark.parametrize(("size", "border", "forward", "back"), [
+    (4, 0, True, False), (12, 0, True, True), (4, 1, True, True), (4, 2, False, True),
+])  # fmt: skip
+def test_an_input_gradient_is_chosen_by_its_own_tiles(size: int, border: int, forward: bool, back: bool) -> None:
+    """Without a border it has more of them than the forward pass, and most reach over the edge."""
+
+    def view(*shape: int) -> View:
+        return View(Buffer(math.prod(shape), np.dtype(np.float32), "arena"), shape)
+
+    out = size + 2 * border - 2
+    x, y, w = view(3, size, size, 64), view(3, out, out, 64), view(3, 3, 64, 64)
+    windows = windows_of(x.shape, w.shape, (1, 1), ((border, border),) * 2, (1, 1), 1)
+    for calls, by_tiles in (
+        (convolving.correlate(y, x, w, windows, view), forward),
+        (convolving.spread(x, y, w, windows, view), back),
+    ):
+        assert (winograd.winograd in [call.kernel for call in calls]) == by_tiles
 
 
 @pytest.mark.parametrize("cache", [1, 40_000, 10**9])

@@ -49,33 +49,31 @@ def _order(graph: Graph) -> dict[Task, int]:
 
 def _choose_first(graph: Graph) -> None:
     """max f(x) = f(max x), see `chainrule.ops.record.op`: f runs on what was chosen, and f(x) need not be kept."""
-    makers = _makers(graph)
-    readers: dict[Value, list[Task]] = {}
-    for task in graph.tasks:
-        for value in set(task.reads()):
-            readers.setdefault(value, []).append(task)
-    results = set(graph.results())
     for choice in [t for t in graph.tasks if t.op.chooses and t.rule is t.op.forward]:
+        makers = _makers(graph)
         function = makers.get(choice.operands[0]) if choice.operands[0] else None
         if function is None or not function.op.keeps_order or function.rule is not function.op.forward:
             continue
-        (every,), (chosen, *_) = function.outputs, choice.outputs
-        _, *back = readers[every]
-        if every in results or [t.rule for t in back] not in ([], [*function.op.gradients.values()]):
+        (every,), chosen = function.outputs, choice.outputs[0]
+        _, *back = _readers(graph, every)
+        if every in graph.results() or [t.rule for t in back] not in ([], [*function.op.gradients.values()]):
             continue
         giving = makers.get(back[0].operands[0]) if back and back[0].operands[0] else None
-        if back and (giving is None or giving.op is not choice.op or len(readers[giving.outputs[0]]) > 1):
+        if back and (giving is None or giving.op is not choice.op or len(_readers(graph, giving.outputs[0])) > 1):
             continue
         between = Value(chosen.shape, chosen.dtype, choice.op.name)
         choice.operands[0], function.operands[0] = function.operands[0], between
         choice.outputs[0], function.outputs = between, [chosen]
         _move(graph, function, graph.tasks.index(choice))
-        makers |= {chosen: function, between: choice}
         if giving:
             flow = Value(chosen.shape, chosen.dtype, f"d({between.name})")
             back[0].operands, giving.operands[0] = [giving.operands[0], chosen], flow
             back[0].outputs, giving.outputs = [flow], back[0].outputs
             _move(graph, back[0], graph.tasks.index(giving))
+
+
+def _readers(graph: Graph, value: Value) -> list[Task]:
+    return [task for task in graph.tasks if value in task.reads()]
 
 
 def _move(graph: Graph, task: Task, at: int) -> None:

@@ -56,7 +56,6 @@ class Microkernel(Emitter):
         # Three rows have one address that moves, so that each load finds its row by base and index.
         groups = [b.mul(arg["a_row"], I64(i)) for i in range(0, rows, 3)]
         strides = [I64(0), arg["a_row"], b.shl(arg["a_row"], I64(1))]
-
         size, moving = rows * vectors, len(groups) + 1
 
         def term(b: ir.IRBuilder, a_at: list[Any], b_at: Any, sums: list[Any]) -> list[Any]:

@@ -29,9 +29,7 @@ def tiles_code(dtype: np.dtype[Any], target: Processor, *symbols: str) -> str:
     zeros = ir.GlobalVariable(emitter.module, emitter.vector, "zeros")
     zeros.initializer, zeros.global_constant, zeros.linkage = ir.Constant(emitter.vector, None), True, "internal"
     for transform, symbol in zip(TRANSFORMS, symbols, strict=True):
-        types = [PTR if name in POINTERS else I64 for name in ARGUMENTS]
-        function = ir.Function(emitter.module, ir.FunctionType(ir.VoidType(), types), symbol)
-        _Code(emitter, transform, function, zeros).write()
+        _Code(emitter, transform, *emitter.function(symbol, ARGUMENTS, POINTERS), zeros).write()
     return str(emitter.module)
 
 
@@ -42,15 +40,14 @@ class _Code:
     emitter: Emitter
     transform: Transform
     function: ir.Function
+    arg: dict[str, Any]
     zeros: Any
-    arg: dict[str, Any] = field(init=False)
     rows: dict[str, list[Any]] = field(init=False)  # offsets of a tile's rows and columns
     nowhere: Any = field(init=False)
     mask: Any = field(init=False)
 
     def write(self) -> None:
         e, t = self.emitter, self.transform
-        self.arg = dict(zip(ARGUMENTS, self.function.args, strict=True))
         b = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.nowhere = b.alloca(e.vector)
         rest = b.srem(self.arg["channels"], I64(e.lanes))

@@ -155,9 +155,7 @@ def spread(
     """
     packed, order = scratch(w.size), _tap_order(windows)
     turning = turn(order.size, packed, w.flat(), order, windows.inputs, windows.outputs, windows.groups)
-    if dx.size and suits(windows):
-        (down, *_), (across, *_) = windows.down.spread(), windows.across.spread()
-        back = Windows(down.axis, across.axis, windows.outputs, windows.inputs)
+    if dx.size and (back := _back(windows)) and suits(back):
         return [turning, *correlate_tiles(dx, dy, packed, back, scratch, bias, add, epilogue)]
     return [turning, *_call(_spread_table, dy, packed, dx, windows, turned(windows), bias, add, epilogue)]
 
@@ -275,6 +273,13 @@ def _phases(w: Windows) -> Iterator[tuple[Phase, Phase, int]]:
         for across in w.across.spread():
             yield down, across, weight
             weight += len(down.taps) * len(across.taps) * w.tap
+
+
+@functools.lru_cache(1024)
+def _back(w: Windows) -> Windows | None:
+    """The windows of the input gradient in dy, where it is one phase."""
+    (down, across, _), *others = _phases(w)
+    return None if others else Windows(down.axis, across.axis, w.outputs, w.inputs, w.groups)
 
 
 @functools.lru_cache(1024)
