@@ -326,4 +326,4 @@ def test_a_loss_that_is_not_finite_fails_the_run(chainrule: Command, flowers: Pa
         "model.safetensors",
         "results.json",
     }
-    assert "ended: failed" in chainrule("info", run).out
+    assert "ended after 0 epochs: failed" in chainrule("info", run).out

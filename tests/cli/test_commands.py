@@ -83,7 +83,7 @@ def test_info(chainrule: Command, flowers: Path) -> None:
     run = train(chainrule, flowers, "--target", "kind", *QUICK)
     outcome = chainrule("info")
     assert outcome.lines[0] == f"run: {run}"
-    for words in ("Linear", "total", "51", "batch_size", "mlp:8", "ended: finished, after 3 epochs", "test accuracy:"):
+    for words in ("Linear", "total", "51", "batch_size", "mlp:8", "ended after 3 epochs: finished", "test accuracy:"):
         assert words in outcome.out, words
 
 

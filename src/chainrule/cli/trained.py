@@ -106,7 +106,7 @@ def describe_run(name: str, *, runs: str) -> None:
     if not results:
         out.print(UNFINISHED)
         return
-    out.print(f"ended: {results['ended']}, after {results['epochs']} epochs")
+    out.print(f"ended after {results['epochs']} epochs: {results['ended']}")
     if results["test"]:
         out.print(result_table(results["test"]))
         headline = HEADLINE[preparation.task]
@@ -115,8 +115,11 @@ def describe_run(name: str, *, runs: str) -> None:
 
 def restore(run: Run, settings: Settings, preparation: Recipe, threads: int | None) -> Trainer:
     """The run's network, in a trainer to predict with; stderr is told where it is not trained to the end."""
-    if not run.read_results():
+    results = run.read_results()
+    if not results:
         error_console().print(f"{run.folder}: {UNFINISHED}: its weights are those of an epoch before its last")
+    elif results["ended"].startswith("failed"):
+        error_console().print(f"{run.folder}: the run failed after {results['epochs']} epochs: its weights are of then")
     loss = specs.build_loss(specs.loss_name(settings, preparation.task))
     optimizer = specs.build_optimizer(settings)
     workers = settings.threads if threads is None else threads
