@@ -7,36 +7,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from llvmlite import binding as llvm
+from tests.native.emitted import CASES, emit
 
 from chainrule.native.kernel import Address
-from chainrule.native.machine import Processor, processor
 from chainrule.native.matrix import pack_transposed, panel
 from chainrule.native.microkernel import microkernel
-from chainrule.native.objects import target_machine
 
-WIDTHS = {"AVX-512": (64, 32), "AVX2": (32, 16), "NEON": (16, 32)}
 SHAPES = [(1, 1), (2, 3), (5, 1), (6, 7), (7, 4), (9, 2), (11, 5), (12, 16), (13, 9), (24, 8), (30, 33)]
 
 
-@pytest.fixture(scope="module", params=[(w, d) for w in WIDTHS for d in ("float32", "float64")], ids="-".join)
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
 def compiled(request: Any) -> Any:
-    """The three symbols for one width and dtype, compiled for this machine whatever its own width."""
-    name, dtype = request.param[0], np.dtype(request.param[1])
-    here = processor()
-    target = Processor(here.name, here.features, *WIDTHS[name])
-    names = [f"{n}_{name.replace('-', '')}_{dtype}" for n in ("panel", "lane_panel", "pack")]
-    code = target_machine().emit_object(llvm.parse_assembly(microkernel(dtype, target, *names)))
-    linker = llvm.create_lljit_compiler(target_machine())
-    builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
-    for symbol in names:
-        builder.export_symbol(symbol)
-    library = builder.link(linker, names[0])
+    """The three symbols for one width and dtype."""
+    dtype, target, places, kept = emit(microkernel, request.param, ("panel", "lane_panel", "pack"))
     functions = [
-        ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(library[symbol])
-        for symbol, count in zip(names, (15, 15, 6), strict=True)
+        ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(place)
+        for place, count in zip(places, (15, 15, 6), strict=True)
     ]
-    return dtype, target.panel(dtype), functions, (library, linker)
+    return dtype, target.panel(dtype), functions, kept
 
 
 @pytest.mark.parametrize(("rows", "depth"), SHAPES)

@@ -7,33 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from llvmlite import binding as llvm
+from tests.native.emitted import CASES, emit
 
 from chainrule.native.kernel import Address
-from chainrule.native.machine import Processor, processor
-from chainrule.native.objects import target_machine
 from chainrule.native.tiles import EXTERNALS, TRANSFORMS, A, B, G
 from chainrule.native.tiles_code import tiles_code
 
-WIDTHS = {"AVX-512": (64, 32), "AVX2": (32, 16), "NEON": (16, 32)}
 ROOM, START = 4096, 700  # elements of each array; where the first tile's corner is
 
 
-@pytest.fixture(scope="module", params=[(w, d) for w in WIDTHS for d in ("float32", "float64")], ids="-".join)
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
 def compiled(request: Any) -> Any:
-    """All transforms for one width and dtype, compiled for this machine whatever its own width."""
-    name, dtype = request.param[0], np.dtype(request.param[1])
-    here = processor()
-    target = Processor(here.name, here.features, *WIDTHS[name])
-    symbols = [f"{t.name}_{name.replace('-', '')}_{dtype}" for t in TRANSFORMS]
-    code = target_machine().emit_object(llvm.parse_assembly(tiles_code(dtype, target, *symbols)))
-    linker = llvm.create_lljit_compiler(target_machine())
-    builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
-    for symbol in symbols:
-        builder.export_symbol(symbol)
-    library = builder.link(linker, symbols[0])
+    """All transforms for one width and dtype."""
+    dtype, target, places, kept = emit(tiles_code, request.param, [t.name for t in TRANSFORMS])
     kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 16)
-    return dtype, target.lanes(dtype), [kind(library[s]) for s in symbols], library
+    return dtype, target.lanes(dtype), [kind(place) for place in places], kept
 
 
 @pytest.mark.parametrize("add", [0, 1])

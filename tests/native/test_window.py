@@ -7,35 +7,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from llvmlite import binding as llvm
+from tests.native.emitted import CASES, emit
 
 from chainrule.native.kernel import Address
-from chainrule.native.machine import Processor, processor
-from chainrule.native.objects import target_machine
 from chainrule.native.window import EXTERNALS, take
 from chainrule.native.window_code import window_code
 
-WIDTHS = {"AVX-512": (64, 32), "AVX2": (32, 16), "NEON": (16, 32)}
 NAMES = ("take", "give")
 ROOM = 4096  # elements of each array
 
 
-@pytest.fixture(scope="module", params=[(w, d) for w in WIDTHS for d in ("float32", "float64")], ids="-".join)
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
 def compiled(request: Any) -> Any:
-    """Both functions for one width and dtype, compiled for this machine whatever its own width."""
-    name, dtype = request.param[0], np.dtype(request.param[1])
-    here = processor()
-    target = Processor(here.name, here.features, *WIDTHS[name])
-    symbols = [f"{n}_{name.replace('-', '')}_{dtype}" for n in NAMES]
-    code = target_machine().emit_object(llvm.parse_assembly(window_code(dtype, target, *symbols)))
-    linker = llvm.create_lljit_compiler(target_machine())
-    builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
-    for symbol in symbols:
-        builder.export_symbol(symbol)
-    library = builder.link(linker, symbols[0])
+    """Both functions for one width and dtype."""
+    dtype, target, places, kept = emit(window_code, request.param, NAMES)
     real = ctypes.c_float if dtype == np.float32 else ctypes.c_double
     kinds = [ctypes.c_int64] * 12 + [real] + [ctypes.c_int64] * 2
-    return dtype, target.lanes(dtype), [ctypes.CFUNCTYPE(None, *kinds)(library[s]) for s in symbols], library
+    return dtype, target.lanes(dtype), [ctypes.CFUNCTYPE(None, *kinds)(place) for place in places], kept
 
 
 @pytest.mark.parametrize("largest", [True, False], ids=["largest", "sum"])
