@@ -92,6 +92,7 @@ def test_blocks_of_every_size(monkeypatch: pytest.MonkeyPatch, cache: int, image
 
 def test_rounding_errors_are_those_of_a_plain_sum(monkeypatch: pytest.MonkeyPatch) -> None:
     known = arrays(4, (16, 16), 64, 64)
+    assert suits(windows_of(known["x"].shape, known["w"].shape, **SETTINGS))
     by_tiles = {name: compute(known, name) for name in ("y", "x", "w")}
     plain(monkeypatch)
     for name, result in by_tiles.items():
@@ -104,6 +105,7 @@ def test_rounding_errors_are_those_of_a_plain_sum(monkeypatch: pytest.MonkeyPatc
 def test_a_number_that_is_not_finite_reaches_those_who_see_it(odd: float) -> None:
     """And the other pixels of their tiles, whose differences it takes part in."""
     known = arrays(2, (8, 8), 48, 48)
+    assert suits(windows_of(known["x"].shape, known["w"].shape, **SETTINGS))
     clean = compute(known)
     known["x"][1, 3, 4, 5] = odd
     found = compute(known)
