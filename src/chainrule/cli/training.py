@@ -95,10 +95,15 @@ class EpochLog:
     """Writes a line for each epoch."""
 
     def __init__(self, log: Log) -> None:
-        self._log = log
+        self._log, self._written = log, 0
 
     def on_epoch_end(self, epoch: int, history: History) -> None:
         self._log.write({"epoch": epoch + 1, **history.last})
+        self._written = history.epochs
+
+    def on_fit_end(self, history: History) -> None:
+        if history.epochs > self._written:  # Ctrl-C came between an epoch's end and the telling of it
+            self._log.write({"epoch": history.epochs, **history.last})
 
     def close(self) -> None:
         self._log.close()
