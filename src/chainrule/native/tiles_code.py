@@ -3,6 +3,9 @@
 A vector of channels of a whole tile is loaded, multiplied from both sides while it is in registers, and stored; of the
 last, narrow vector only the lanes that exist. Where a tile reaches over the edge of the image, the addresses of its
 outer pixels are exchanged for that of a vector of zeros, or of one that nobody reads.
+
+Images are larger than the second-level cache, and products lie between one row of tiles and the next, so that the
+processor sees no stream to run ahead of: each tile asks for what the one below it will read or write of the image.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ class _Code:
     function: ir.Function
     arg: dict[str, Any]
     zeros: Any
-    rows: dict[str, list[Any]] = field(init=False)  # offsets of a tile's rows and columns
+    rows: dict[str, list[Any]] = field(init=False)  # offsets of a tile's rows and columns, and of two more
     nowhere: Any = field(init=False)
     mask: Any = field(init=False)
 
@@ -54,7 +57,7 @@ class _Code:
         self.mask = e.lane_mask(b, rest)
         whole = b.sub(self.arg["channels"], rest)
         counts = {"s_row": t.taken, "s_col": t.taken, "t_row": t.given, "t_col": t.given}
-        self.rows = {name: [b.mul(self.arg[name], I64(i)) for i in range(n)] for name, n in counts.items()}
+        self.rows = {name: [b.mul(self.arg[name], I64(i)) for i in range(n + STEP)] for name, n in counts.items()}
         entry, loop, done = b.block, b.append_basic_block("tile"), b.append_basic_block("done")
         b.cbranch(b.icmp_signed(">", self.arg["tiles"], I64(0)), loop, done)
         b = ir.IRBuilder(loop)
@@ -135,6 +138,8 @@ class _Code:
                 return found
             return b.select(b.and_(exists[0][i], exists[1][j]), found, instead)
 
+        if t.clips_source or t.clips_target:
+            self._prefetch(b, *((target, "t") if t.clips_target else (source, "s")))
         half = []  # M·d, column by column
         for j in range(t.taken):
             column = [e.load(b, place(source, "s", i, j, t.clips_source, self.zeros), mask) for i in range(t.taken)]
@@ -151,6 +156,14 @@ class _Code:
                     value = b.fadd(value, bias)
                     value = b.fadd(value, e.load(b, b.select(adds, to, self.zeros), mask))
                 e.store(b, value, to, mask)
+
+    def _prefetch(self, b: ir.IRBuilder, corner: Any, side: str) -> None:
+        """Ask for the pixels that the tile below has and this one has not."""
+        e = self.emitter
+        for row in self.rows[f"{side}_row"][self._size :]:
+            line = e.at(b, corner, row)
+            for column in self.rows[f"{side}_col"][:STEP]:
+                e.prefetch(b, e.at(b, line, column), writes=side == "t")
 
     def _combine(self, b: ir.IRBuilder, row: tuple[float, ...], values: list[Any]) -> Any:
         """Σ row·values; every row begins with a factor that is positive or has a positive one to begin with."""

@@ -132,6 +132,12 @@ class Emitter:
         b.branch(done)
         b.position_at_end(done)
 
+    def prefetch(self, b: ir.IRBuilder, address: Any, writes: bool) -> None:
+        """Ask for the cache line at an address, which need not exist, to be near when it is read, or written."""
+        intrinsic = self.intrinsic("llvm.prefetch.p0", ir.VoidType(), [PTR, I32, I32, I32])
+        near, data = 3, 1
+        b.call(intrinsic, [address, I32(int(writes)), I32(near), I32(data)])
+
     def spread(self, b: ir.IRBuilder, scalar: Any) -> Any:
         """A vector with `scalar` in every lane."""
         undefined = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)

@@ -28,7 +28,8 @@ from chainrule.ops.reducing import reduce, sum_parts
 TILES = 16  # shares of a pass over the images
 PARTS = 8  # partial sums of a weight gradient
 PRODUCTS = 16  # of a tile, where its plain windows have 36
-CACHE = 260_000  # bytes of a block of tiles on its way: it stays in the second-level cache beside the weight
+CACHE = 310_000  # bytes of a block of tiles on its way: it stays in the second-level cache
+SHARED = 420_000  # bytes of a block and the transformed weight, where they find room in that cache together
 ENTRY = 4  # what it costs to begin with a block, in rows of a product: the weight is read anew
 LINE = 64  # bytes of a cache line
 LARGEST = 32_768  # pairs of channels
@@ -186,9 +187,16 @@ def winograd_weigh(
             )  # fmt: skip
 
 
-def _most(w: Windows, channels: int, item: int) -> int:
-    """Rows of tiles that leave room in the cache; `channels` numbers are kept at each of the 16 places of a tile."""
-    return max(1, CACHE // (PRODUCTS * channels * item * blocks(w.across.out, STEP)))
+def _most(w: Windows, channels: int, item: int, beside: int = 0) -> int:
+    """Rows of tiles that leave room in the cache `beside` so many bytes; `channels` numbers are kept at each of the 16
+    places of a tile."""
+    room = min(CACHE, SHARED - beside) if 2 * beside < CACHE + SHARED else CACHE
+    return max(1, room // (PRODUCTS * channels * item * blocks(w.across.out, STEP)))
+
+
+def _even(count: int, most: int) -> int:
+    """How many of `count` to take at a time, at most `most`, so that the last are not few."""
+    return blocks(count, blocks(count, most))
 
 
 def _block(w: Windows, images: int, lines: int, most: int) -> Block:
@@ -221,7 +229,8 @@ def correlate_tiles(
     images, width, down = x.shape[0], processor().panel(x.dtype), blocks(w.down.out, STEP)
     batch, band = blocks(images, TILES), blocks(down, blocks(TILES, images))
     shares = blocks(images, batch) * blocks(down, band)
-    block = _block(w, batch, band, _most(w, w.inputs + width, x.dtype.itemsize))
+    weight_size = PRODUCTS * w.tap * x.dtype.itemsize
+    block = _block(w, batch, band, _most(w, w.inputs + width, x.dtype.itemsize, beside=weight_size))
     many, panels = block.images * block.lines * blocks(w.across.out, STEP), blocks(w.outputs, width)
     v_plane, u_plane, m_plane = (_plane(n, y) for n in (many * w.inputs, w.inputs * width, many * width))
     u, room = scratch(panels * 16 * u_plane), scratch(shares * 16 * (v_plane + m_plane))
@@ -243,7 +252,7 @@ def weigh_tiles(
     batch = blocks(images, PARTS)
     parts = blocks(images, batch)
     most, lines = _most(w, w.inputs + w.outputs, x.dtype.itemsize), blocks(w.down.out, STEP)
-    block = Block(min(batch, most // lines), lines) if most >= lines else Block(1, most)
+    block = Block(_even(batch, most // lines), lines) if most >= lines else Block(1, _even(lines, most))
     many = block.images * block.lines * blocks(w.across.out, STEP)
     partial = dw if parts == 1 else scratch(parts * dw.size)
     partial_sums = sums if parts == 1 or not sums else scratch(parts * sums.size)
