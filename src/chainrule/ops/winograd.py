@@ -35,7 +35,7 @@ LINE = 64  # bytes of a cache line
 LARGEST = 32_768  # pairs of channels
 # What transforming one channel of a tile costs, there and back, in multiplications; and less than what share of the
 # plain convolution's must be left. A plain weight gradient takes longer for its multiplications.
-TRANSFORM, SHARE, SHARE_OF_GRADIENT = (180, 130), 0.95, 1.25
+TRANSFORM, SHARE, SHARE_OF_GRADIENT = (125, 110), 0.9, 1.1
 
 
 def suits(w: Windows, share: float = SHARE) -> bool:
