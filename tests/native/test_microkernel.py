@@ -18,19 +18,21 @@ SHAPES = [(1, 1), (2, 3), (5, 1), (6, 7), (7, 4), (9, 2), (11, 5), (12, 16), (13
 
 @pytest.fixture(scope="module", params=CASES, ids="-".join)
 def compiled(request: Any) -> Any:
-    """The three symbols for one width and dtype."""
-    dtype, target, places, kept = emit(microkernel, request.param, ("panel", "lane_panel", "pack"))
+    """The symbols for one width and dtype."""
+    dtype, target, places, kept = emit(microkernel, request.param, ("panel", "panel_ahead", "lane_panel", "pack"))
     functions = [
         ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(place)
-        for place, count in zip(places, (15, 15, 6), strict=True)
+        for place, count in zip(places, (15, 15, 15, 6), strict=True)
     ]
     return dtype, target.panel(dtype), functions, kept
 
 
 @pytest.mark.parametrize(("rows", "depth"), SHAPES)
 @pytest.mark.parametrize("turned", [False, True], ids=["by rows", "by columns"])
-def test_panel_is_a_matrix_product(compiled: Any, rows: int, depth: int, turned: bool) -> None:
-    dtype, width, (run, *_), _keep = compiled
+@pytest.mark.parametrize("symbol", [0, 1], ids=["panel", "panel_ahead"])
+def test_panel_is_a_matrix_product(compiled: Any, rows: int, depth: int, turned: bool, symbol: int) -> None:
+    dtype, width, symbols, _keep = compiled
+    run = symbols[symbol]
     rng = np.random.default_rng(rows * depth)
     for columns in {1, width // 2 - 1, width // 2, width // 2 + 1, width - 1, width} - {0}:
         a, b = rng.normal(size=(rows, depth)).astype(dtype), rng.normal(size=(depth, columns)).astype(dtype)
@@ -66,7 +68,7 @@ def test_outer_loop_walks_overlapping_rows(compiled: Any) -> None:
 @pytest.mark.parametrize("rows", [1, 2, 5, 7, 12, 31])
 def test_lane_panel_keeps_channels_apart(compiled: Any, rows: int) -> None:
     """A depthwise convolution of one row of pixels, with 3 x 4 taps."""
-    dtype, width, (_, run, _), _keep = compiled
+    dtype, width, (_, _, run, _), _keep = compiled
     rng = np.random.default_rng(rows)
     narrow = {1, width // 2 - 1, width // 2, width // 2 + 1, width - 1, width} - {0}
     for channels in narrow | {2 * width + 1, 4 * width - 1}:

@@ -4,8 +4,9 @@
 
 A tile of up to `tile_rows` x 2 vectors of C stays in registers while the strides walk A and B, or of up to 12 x 1 where
 columns are few. `panel` covers any number of rows of one panel of columns with such tiles; the last vector of a narrow
-panel is masked, so nothing is read or written outside. `lane_panel` is the same for channels that do not mix, where A
-has a column for each of C's, and takes any number of columns:
+panel is masked, so nothing is read or written outside. `panel_ahead` asks for the next tile's rows while one is at
+work: it is for A and C that no cache holds. `lane_panel` is the same for channels that do not mix, where A has a column
+for each of C's, and takes any number of columns:
 
     C[i, j] (+)= bias[j] + Σ_outer Σ_inner A[i·a_row + inner·a_col + outer·a_outer + j]
                                          · B[inner·b_row + outer·b_outer + j]
@@ -47,6 +48,8 @@ class Microkernel(Emitter):
     def tile(self, rows: int, vectors: int, masked: bool, by_lane: bool) -> ir.Function:
         """rows x vectors accumulators in registers; see the module's formulas."""
         name = f"{'lane_' if by_lane else ''}tile_{rows}x{vectors}{'m' if masked else ''}"
+        if known := self.module.globals.get(name):
+            return known
         fn, arg = self.function(name, ARGUMENTS, POINTERS)
         fn.linkage = "internal"
         chains = self.chains(rows * vectors)
@@ -122,7 +125,7 @@ class Microkernel(Emitter):
             self.store_all(b, [value[t] for t in parts], [place[t] for t in parts], tail)
         b.ret_void()
 
-    def panel(self, symbol: str) -> None:
+    def panel(self, symbol: str, ahead: bool) -> None:
         """void symbol(rows, ...): any number of rows of one panel of at most two vectors of columns."""
         fn, arg = self.function(symbol, ("rows", *ARGUMENTS), POINTERS)
         test, whole, rest, wide, narrow = (
@@ -137,13 +140,15 @@ class Microkernel(Emitter):
             (wide, 2, True, self.rows),
             (narrow, 1, True, NARROW),
         ):
-            self._rows(fn, entry, arg, {n: self.tile(n, vectors, masked, False) for n in range(1, full + 1)})
+            tiles = {n: self.tile(n, vectors, masked, False) for n in range(1, full + 1)}
+            self._rows(fn, entry, arg, tiles, ahead and not masked)
 
     def lane_panel(self, symbol: str) -> None:
         """void symbol(rows, ...): any number of rows and of columns. All columns of a tile's rows come before the next
         rows, as they follow each other in memory."""
         fn, arg = self.function(symbol, ("rows", *ARGUMENTS), POINTERS)
-        self._rows(fn, fn.append_basic_block("entry"), arg, {n: self._across(n) for n in range(1, self.rows + 1)})
+        tiles = {n: self._across(n) for n in range(1, self.rows + 1)}
+        self._rows(fn, fn.append_basic_block("entry"), arg, tiles, False)
 
     def _across(self, rows: int) -> ir.Function:
         """Tiles of so many rows and channels that do not mix, for all columns."""
@@ -174,7 +179,15 @@ class Microkernel(Emitter):
         ir.IRBuilder(done).ret_void()
         return fn
 
-    def _rows(self, fn: ir.Function, entry: Any, arg: dict[str, Any], tiles: dict[int, ir.Function]) -> None:
+    def _prefetch(self, b: ir.IRBuilder, arg: dict[str, Any], a: Any, c: Any) -> None:
+        """Ask for the beginnings of a tile's rows: a sum may be too short to wait for them from afar."""
+        for place, stride, writes in ((c, "c_row", True), (a, "a_row", False)):
+            for i in range(self.rows):
+                self.prefetch(b, self.at(b, place, b.mul(arg[stride], I64(i))), writes)
+
+    def _rows(
+        self, fn: ir.Function, entry: Any, arg: dict[str, Any], tiles: dict[int, ir.Function], ahead: bool
+    ) -> None:  # fmt: skip
         """Full tiles down the panel, then one of just the rows that are left."""
         full, arg = max(tiles), dict(arg)
         rows = arg.pop("rows")
@@ -188,8 +201,10 @@ class Microkernel(Emitter):
         b.cbranch(b.icmp_signed("<=", end, rows), body, left)
 
         b = ir.IRBuilder(body)
-        b.call(tiles[full], list((arg | {"a": a, "c": c}).values()))
         steps = [self.at(b, at, b.mul(arg[stride], I64(full))) for at, stride in ((a, "a_row"), (c, "c_row"))]
+        if ahead:
+            self._prefetch(b, arg, *steps)
+        b.call(tiles[full], list((arg | {"a": a, "c": c}).values()))
         for phi, value in zip((row, a, c), (end, *steps), strict=True):
             phi.add_incoming(value, body)
         b.branch(head)
@@ -263,10 +278,13 @@ class Microkernel(Emitter):
         return rows
 
 
-def microkernel(dtype: np.dtype[Any], target: Processor, panel: str, lane_panel: str, pack_transposed: str) -> str:
-    """The LLVM text that defines the three symbols for one dtype and processor."""
+def microkernel(
+    dtype: np.dtype[Any], target: Processor, panel: str, panel_ahead: str, lane_panel: str, pack_transposed: str
+) -> str:  # fmt: skip
+    """The LLVM text that defines the symbols for one dtype and processor."""
     emitter = Microkernel(dtype, target)
-    emitter.panel(panel)
+    emitter.panel(panel, ahead=False)
+    emitter.panel(panel_ahead, ahead=True)
     emitter.lane_panel(lane_panel)
     emitter.pack_transposed(pack_transposed)
     return str(emitter.module)

@@ -29,7 +29,7 @@ from chainrule.native.kernel import (
     kernel,
 )
 from chainrule.native.machine import processor
-from chainrule.native.matrix import lane_panel, panel
+from chainrule.native.matrix import lane_panel, panel, panel_ahead
 from chainrule.ops.copying import zero
 from chainrule.ops.epilogue import Epilogue, arguments, finish
 from chainrule.ops.gemm import Scratch
@@ -70,7 +70,7 @@ def run_job(
                 to, job[C_ROW], more, bias, wide,
             )  # fmt: skip
         else:
-            panel(
+            panel_ahead(
                 rows, outer, job[INNER], a_at, job[A_ROW], job[A_COL], job[A_OUTER], b_at, job[B_ROW], job[B_OUTER],
                 to, job[C_ROW], more, bias, wide,
             )  # fmt: skip
