@@ -45,6 +45,7 @@ TILES = 16  # groups of images, times bands of rows where there are fewer images
 PIXELS = 64  # of dy that a weight gradient takes at a time: they stay in the first-level cache for all rows of C
 SQUARE = 16  # columns that are transposed together: their cache lines are met again in the next row
 BAND = 4  # rows of a band, at least
+SUMS = 32_768  # elements of a weight gradient of which each of the TILES may have its own
 (
     KIND, REPEATS, ROWS, OUTER, INNER, A, A_STEP, A_ROW, A_COL, A_OUTER, B, B_STEP, B_ROW, B_OUTER, C, C_STEP, C_ROW,
     ADD,
@@ -199,7 +200,9 @@ def weigh(
     if suits_weight(windows):
         return weigh_tiles(dw, dy, x, windows, scratch, one, sums)
     images = x.shape[0]
-    rows = 1 if windows.depthwise else windows.down.taps  # of taps, each a part, as partial sums are large
+    # Rows of taps are parts, each of which reads dy anew, where partial sums are large or dy is narrow.
+    narrow = windows.outputs // windows.groups < processor().panel(dw.dtype)
+    rows = windows.down.taps if (dw.size > SUMS or narrow) and not windows.depthwise else 1
     batch = _batch(windows, images, rows)
     jobs, starts = _weight_table(windows, rows, min(batch, 1 + _weight_band(windows)))
     parts = blocks(images, batch)
