@@ -145,36 +145,49 @@ class Microkernel(Emitter):
 
     def lane_panel(self, symbol: str) -> None:
         """void symbol(rows, ...): any number of rows and of columns. All columns of a tile's rows come before the next
-        rows, as they follow each other in memory."""
-        fn, arg = self.function(symbol, ("rows", *ARGUMENTS), POINTERS)
-        tiles = {n: self._across(n) for n in range(1, self.rows + 1)}
-        self._rows(fn, fn.append_basic_block("entry"), arg, tiles, False)
+        rows, as they follow each other in memory.
 
-    def _across(self, rows: int) -> ir.Function:
+        Where there are many columns tiles have more of them and fewer rows, so that memory is walked in its order. (Not
+        where rows of C lie apart: the input gradient of a stride was slower so, by a seventh.)
+        """
+        fn, arg = self.function(symbol, ("rows", *ARGUMENTS), POINTERS)
+        entry, broad, slim = (fn.append_basic_block(n) for n in ("entry", "broad", "slim"))
+        b = ir.IRBuilder(entry)
+        many = b.icmp_signed(">=", arg["columns"], I64(4 * self.lanes))
+        b.cbranch(b.and_(many, b.icmp_signed("<=", arg["c_row"], arg["columns"])), broad, slim)
+        for block, rows, vectors in ((broad, self.rows // 2, 4), (slim, self.rows, 2)):
+            self._rows(fn, block, arg, {n: self._across(n, vectors) for n in range(1, rows + 1)}, False)
+
+    def _across(self, rows: int, vectors: int) -> ir.Function:
         """Tiles of so many rows and channels that do not mix, for all columns."""
-        fn, arg = self.function(f"lane_tiles_{rows}", ARGUMENTS, POINTERS)
+        fn, arg = self.function(f"lane_tiles_{rows}x{vectors}", ARGUMENTS, POINTERS)
         fn.linkage = "internal"
         b = ir.IRBuilder(fn.append_basic_block("entry"))
-        width = I64(2 * self.lanes)
-        left = b.srem(arg["columns"], width)
 
         def tile(b: ir.IRBuilder, moved: list[Any], columns: Any, vectors: int, masked: bool) -> None:
             bias = b.select(b.icmp_unsigned("!=", b.ptrtoint(arg["bias"], I64), I64(0)), moved[3], arg["bias"])
             places = dict(zip(("a", "b", "c"), moved, strict=False)) | {"bias": bias, "columns": columns}
             b.call(self.tile(rows, vectors, masked, True), list((arg | places).values()))
 
-        def whole(b: ir.IRBuilder, moved: list[Any]) -> tuple[ir.IRBuilder, list[Any]]:
-            tile(b, moved, width, 2, False)
-            return b, [self.at(b, address, width) for address in moved]
+        moved, left = [arg[name] for name in ("a", "b", "c", "bias")], arg["columns"]
+        for count in dict.fromkeys((vectors, 2)):
+            width = I64(count * self.lanes)
 
-        b, moved = loop(b, b.sdiv(arg["columns"], width), [arg[name] for name in ("a", "b", "c", "bias")], whole)
+            def whole(
+                b: ir.IRBuilder, moved: list[Any], width: Any = width, count: int = count
+            ) -> tuple[ir.IRBuilder, list[Any]]:  # fmt: skip
+                tile(b, moved, width, count, False)
+                return b, [self.at(b, address, width) for address in moved]
+
+            b, moved = loop(b, b.sdiv(left, width), moved, whole)
+            left = b.srem(left, width)
         rest, wide, narrow, done = (fn.append_basic_block(n) for n in ("rest", "wide", "narrow", "done"))
         b.cbranch(b.icmp_signed(">", left, I64(self.lanes)), wide, rest)
         b = ir.IRBuilder(rest)
         b.cbranch(b.icmp_signed(">", left, I64(0)), narrow, done)
-        for block, vectors in ((wide, 2), (narrow, 1)):
+        for block, number in ((wide, 2), (narrow, 1)):
             b = ir.IRBuilder(block)
-            tile(b, moved, left, vectors, True)
+            tile(b, moved, left, number, True)
             b.branch(done)
         ir.IRBuilder(done).ret_void()
         return fn
