@@ -75,7 +75,7 @@ class Run:
 
 def plain(activation: Callable[[], nn.Module]) -> Callable[[tuple[int, ...], int], nn.Module]:
     """30 fully connected layers with an activation between."""
-    return lambda image, classes: models.plain_mlp(DEPTH, image, classes, WIDTH, activation)
+    return lambda image, classes: models.plain_mlp(image, classes, depth=DEPTH, width=WIDTH, activation=activation)
 
 
 def normalised_relu() -> nn.Module:

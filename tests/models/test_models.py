@@ -26,8 +26,8 @@ SMALL: list[tuple[str, Callable[[], nn.Module], tuple[int, ...]]] = [
     ("small_cnn", lambda: models.small_cnn((12, 12, 1)), (12, 12, 1)),
     ("resnet8", lambda: models.resnet(8, (8, 8, 3)), (8, 8, 3)),
     ("resnet14, odd", lambda: models.resnet(14, (7, 9, 1)), (7, 9, 1)),
-    ("plain_mlp", lambda: models.plain_mlp(5, (6, 6, 1), activation=nn.Tanh), (6, 6, 1)),
-    ("plain_cnn", lambda: models.plain_cnn(8, (8, 8, 1)), (8, 8, 1)),
+    ("plain_mlp", lambda: models.plain_mlp((6, 6, 1), depth=5, activation=nn.Tanh), (6, 6, 1)),
+    ("plain_cnn", lambda: models.plain_cnn((8, 8, 1), depth=8), (8, 8, 1)),
 ]
 each = pytest.mark.parametrize(("build", "image"), [m[1:] for m in SMALL], ids=[m[0] for m in SMALL])
 
@@ -78,18 +78,20 @@ def test_what_the_models_refuse() -> None:
         models.lenet5((11, 28, 1))
     for build in (models.resnet, models.plain_cnn):
         with pytest.raises(OptionError, match=r"6n \+ 2"):
-            build(18)
+            build(depth=18)
     with pytest.raises(OptionError, match=r"depth is 20\.5, expected a whole number"):
         models.resnet(20.5)  # type: ignore[arg-type]
-    with pytest.raises(ShapeError, match="small_cnn: images are 2 x 9, expected at least 4 x 4"):
+    with pytest.raises(ShapeError, match=r"small_cnn: images are 2 x 9, expected at least 4 x 4.*--image-size 4x9"):
         models.small_cnn((2, 9, 1))
     for build in (models.lenet5, models.small_cnn, models.resnet20, models.plain_cnn, models.plain_mlp):
         with pytest.raises(ShapeError, match=r"expected \(height, width, channels\)"):
             build(image=(28, 28))
+        with pytest.raises(ShapeError, match=r"image is 30, expected \(height, width, channels\)"):
+            build(30)
         with pytest.raises(OptionError, match="image is 0, expected a whole number"):
             build(image=(28, 28, 0))
     with pytest.raises(OptionError, match="at least 2"):
-        models.plain_mlp(1)
+        models.plain_mlp(depth=1)
 
 
 def test_sigmoids_let_gradients_vanish_and_skips_do_not() -> None:
@@ -103,6 +105,6 @@ def test_sigmoids_let_gradients_vanish_and_skips_do_not() -> None:
         weights = [g for name, g in gradients.items() if name.endswith("weight") and g.ndim > 1]
         return float(np.linalg.norm(weights[0]) / np.linalg.norm(weights[-1]))
 
-    assert shrinking(models.plain_mlp(30, image)) < 1e-6
-    assert shrinking(models.plain_cnn(32, image, activation=nn.Sigmoid)) < 1e-6
+    assert shrinking(models.plain_mlp(image, depth=30)) < 1e-6
+    assert shrinking(models.plain_cnn(image, depth=32, activation=nn.Sigmoid)) < 1e-6
     assert shrinking(models.resnet(32, image)) > 1e-2

@@ -13,9 +13,10 @@ from chainrule.settings import whole
 
 
 def plain_mlp(
-    depth: int = 30,
     image: Shape = (28, 28, 1),
     classes: int = 10,
+    *,
+    depth: int = 30,
     width: int = 64,
     activation: Callable[[], nn.Module] = nn.Sigmoid,
 ) -> nn.Sequential:
@@ -23,6 +24,8 @@ def plain_mlp(
 
     A sigmoid's slope is at most a quarter, so the gradient shrinks from layer to layer and the first hardly learn
     (Hochreiter 1991; Glorot and Bengio, AISTATS 2010). Raises OptionError for less than two layers.
+
+    >>> model = plain_mlp((28, 28, 1), classes=10, depth=30, activation=nn.Tanh)
     """
     whole("plain_mlp", "depth", depth, least=2)
     layers: list[nn.Module] = [nn.Flatten()]
@@ -34,12 +37,14 @@ def plain_mlp(
 
 
 def plain_cnn(
-    depth: int = 20, image: Shape = (28, 28, 1), classes: int = 10, activation: Callable[[], nn.Module] = nn.ReLU
+    image: Shape = (28, 28, 1), classes: int = 10, *, depth: int = 20, activation: Callable[[], nn.Module] = nn.ReLU
 ) -> nn.Sequential:
     """The residual network of the same depth (`models.resnet`) without its skips and normalisation.
 
     6n + 2 layers: He et al. (CVPR 2016) show that such networks become worse with depth, also on the training data.
     Raises OptionError for other depths.
+
+    >>> model = plain_cnn((32, 32, 3), classes=10, depth=32)
     """
     blocks = blocks_of("plain_cnn", depth)
     channels = image_shape("plain_cnn", image)[-1]
