@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,12 @@ def test_parquet_of_dates_is_refused(tmp_path: Path) -> None:
     polars.DataFrame({"day": [datetime.date(2024, 1, 1)]}).write_parquet(tmp_path / "t.parquet")
     with pytest.raises(DataError, match='column "day" holds Date'):
         read_table(tmp_path / "t.parquet")
+
+
+def test_parquet_without_polars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(FileError, match="reading Parquet needs polars: pip install polars"):
+        read_table(write(tmp_path, b"", "t.parquet"))
 
 
 def test_unknown_column_names_the_nearest() -> None:

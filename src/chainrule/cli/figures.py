@@ -34,7 +34,7 @@ def draw(job: Job, outputs: Array | None, out: Console) -> None:
             write_whole(path, function)
         except ImportError:
             names = ", ".join(path.name for path in figures)
-            out.print(f'no {names}, as matplotlib is not installed: pip install "chainrule[plots]"')
+            out.print(f"no {names}, as matplotlib is not installed: pip install matplotlib")
             return
 
 

@@ -36,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _say("stopped by Ctrl-C", INTERRUPTED)
     except ImportError as error:
-        return _say(f"{error}: the installation is not whole: pip install --force-reinstall chainrule", 1)
+        mend = "pip install --force-reinstall chainrule, or in a clone pip install -e ."
+        return _say(f"{error}: the installation is not whole: {mend}", 1)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         return _say(

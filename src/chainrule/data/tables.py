@@ -213,7 +213,7 @@ def _read_parquet(path: Path) -> Table:
     try:
         import polars
     except ImportError:
-        raise FileError(f'{path}: reading Parquet needs polars: pip install "chainrule[tables]"') from None
+        raise FileError(f"{path}: reading Parquet needs polars: pip install polars") from None
     with path.open("rb") as file:  # the system's own errors first, as polars has others for them
         content = file.read()
     try:

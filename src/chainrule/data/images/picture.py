@@ -103,7 +103,7 @@ def pillow(source: Any) -> Any:
         import PIL.Image
         import PIL.ImageOps
     except ImportError:
-        raise FileError(f'{source}: reading pictures needs Pillow: pip install "chainrule[images]"') from None
+        raise FileError(f"{source}: reading pictures needs Pillow: pip install Pillow") from None
     return PIL
 
 
