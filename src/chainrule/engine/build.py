@@ -123,9 +123,9 @@ class Builder:
         choice = choose(graph, limit, peak)
         if choice.peak > limit:
             raise OptionError(
-                f"memory_limit = {limit:,} bytes: a step on {self.batch} samples takes {choice.peak:,} at least, "
-                f"{self.engine.blocks.bytes:,} of them parameters, gradients and optimizer states: raise the limit or "
-                "make the batch smaller"
+                f"memory_limit = {limit:,} bytes: a step on {self.batch} samples takes {choice.peak:,} at least "
+                f"({peak(graph):,} without a limit), {self.engine.blocks.bytes:,} of them parameters, gradients and "
+                "optimizer states: raise the limit or make the batch smaller"
             )
         if choice.values:
             again = f"{len(choice.values)} value{'s are' if len(choice.values) > 1 else ' is'} computed again"
