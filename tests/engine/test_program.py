@@ -79,6 +79,22 @@ def test_phases_and_fusion_are_printed() -> None:
     assert "arena" in text.splitlines()[-1]
 
 
+def test_a_printed_program_is_as_wide_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = network((5, 8, 8, 3))
+    train(engine, (5, 8, 8, 3), 16)
+    whole = str(engine.program)
+    assert "…" not in whole
+    assert " relu#2(16×8)" in whole  # not the first one
+    table = engine.program.table(width=110).splitlines()[:-1]
+    assert max(map(len, table)) == 110
+    assert any("…" in line for line in table)
+    assert engine.program.table(width=1000) == whole
+    assert engine.program.table(width=1) == engine.program.table(width=100)  # numbers and names of ops stay whole
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "110")
+    assert str(engine.program).splitlines()[:-1] == table
+
+
 def test_a_weight_used_twice_accumulates_in_its_product() -> None:
     w, rng = Parameter(np.eye(4, dtype="f4")), np.random.default_rng(0)
     engine = CompiledEngine(lambda x: fn.linear(fn.linear(x, w), w), mean_squared, {"w": w}, UPDATES["sgd"])

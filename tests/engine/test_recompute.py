@@ -59,7 +59,12 @@ def test_a_limit_is_kept_and_changes_no_bit(activation: Any, share: float) -> No
     program, found = train(activation, limit)
     assert program.peak_bytes <= limit
     assert program.recomputed
-    assert f"{len(program.recomputed)} values computed again" in str(program)
+    text = str(program)
+    assert f"{len(program.recomputed)} values computed again to save memory, see *: " in text
+    assert len(set(program.recomputed)) == len(program.recomputed)
+    again = [i for i in program.instructions if i.name.startswith("*")]
+    assert {i.phase for i in again} == {"backward"}
+    assert "*(" in text  # their operands
     for name, array in expected.items():
         np.testing.assert_array_equal(array, found[name])
 

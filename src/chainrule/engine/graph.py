@@ -7,6 +7,7 @@ the tape; `backward` walks them in reverse and adds a task for each gradient tha
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -53,7 +54,8 @@ class Joined:
 class Task:
     """One rule to compute: outputs (y, then saved values) from operands, in one of the step's phases.
 
-    The last four fields are set by fusion: pointwise rules run on y while it is in cache, one after the other, a value
+    `again` marks a forward task that is run once more in the backward pass (`engine/recompute.py`).
+    The other fields are set by fusion: pointwise rules run on y while it is in cache, one after the other, a value
     that y is added to before, and the bias gradient computed along with a weight gradient, with its rule.
     """
 
@@ -67,6 +69,7 @@ class Task:
     adds_to: Value | None = None
     sums: Value | None = None
     sums_rule: Rule | None = None
+    again: bool = False
 
     @property
     def rules(self) -> list[Rule]:
@@ -75,8 +78,8 @@ class Task:
 
     @property
     def label(self) -> str:
-        """The rule's name, with what fusion added to it."""
-        return " + ".join(rule.name for rule in self.rules)
+        """The rule's name, with what fusion added to it, and a star where it is run again."""
+        return ("*" if self.again else "") + " + ".join(rule.name for rule in self.rules)
 
     @property
     def formula(self) -> str:
@@ -139,6 +142,7 @@ class Forward:
         self.nodes: list[Node] = []
         self.values: dict[int, Value] = {}
         self.keep: list[Tensor] = []  # so that no id is used twice
+        self._made: Counter[str] = Counter()  # results of each op so far
         self.parameters = {name: self._enter(t, name, "parameter") for name, t in parameters.items()}
         self.inputs = {name: self._enter(t, name, "input") for name, t in inputs.items()}
         self.tasks: list[Task] = []
@@ -147,6 +151,11 @@ class Forward:
         self.values[id(tensor)] = value = Value(tensor.shape, tensor.dtype, name, kind, source)
         self.keep.append(tensor)
         return value
+
+    def _new_name(self, op: str) -> str:
+        """By which a printed program tells the results of an op apart: relu, relu#2, relu#3."""
+        self._made[op] += 1
+        return op if self._made[op] == 1 else f"{op}#{self._made[op]}"
 
     def value(self, tensor: Tensor) -> Value:
         """The value of a tensor: known, or a buffer or constant the model holds."""
@@ -173,7 +182,9 @@ class Forward:
         for node in nodes:
             self.nodes.append(node)
             operands = [None if t is None else self.value(t) for t in node.inputs]
-            outputs = [self._enter(t, node.op.name) for t in (node.output, *node.saved)]
+            name = self._new_name(node.op.name)
+            names = (name, *(f"{name}.{saved}" for saved in node.op.saves))
+            outputs = [self._enter(t, n) for t, n in zip((node.output, *node.saved), names, strict=True)]
             self.tasks.append(Task(node.op.forward, node.op, outputs, operands, node.attributes, phase))
 
 

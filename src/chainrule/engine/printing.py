@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from chainrule.native.kernel import Call
 from chainrule.ops.record import View
 
 if TYPE_CHECKING:
-    from chainrule.engine.program import Program
+    from chainrule.engine.program import Instruction, Program
 
-WIDEST = 48  # characters of a formula, and of operands
 COLUMNS = ("", "op", "formula", "operands", "tiles", "flops", "bytes")
+FORMULA, OPERANDS = 2, 3  # the columns that may be cut
+RIGHT = (0, 4, 5, 6)  # those of numbers
+LEAST = 24  # characters that are left of a column
 
 
-def table(program: Program) -> str:
-    """The whole program as text."""
-    from chainrule.engine.program import PHASES, bytes_of
+def table(program: Program, width: int | None = None) -> str:
+    """The whole program as text; formulas and operands are cut where lines would be longer than `width`."""
+    rows = [COLUMNS, *_rows(program)]
+    widths = [max(map(len, column)) for column in zip(*(row for row in rows if len(row) > 1), strict=True)]
+    if width is not None:
+        _narrow(widths, width)
+    lines = [row[0] if len(row) == 1 else _line(row, widths) for row in rows]
+    flops = sum(i.call.flops for i in program.instructions)
+    lines.append(
+        f"{len(program.instructions)} instructions, {flops:,.0f} flops a step, "
+        f"arena {program.arena_bytes:,} bytes at its peak, "
+        f"parameters, gradients and states {program.block_bytes:,} bytes, "
+        f"{program.workers} worker{'s' if program.workers > 1 else ''}, {program.dtype.name}"
+    )
+    if program.recomputed:
+        what = f"{len(program.recomputed)} value{'s' if len(program.recomputed) > 1 else ''} computed again"
+        lines.append(f"{what} to save memory, see *: {', '.join(program.recomputed)}")
+    return "\n".join(lines)
 
-    rows: list[tuple[str, ...]] = []
+
+def terminal_width() -> int | None:
+    """The characters of a line where standard output is a terminal; None for a file or a pipe, which have room."""
+    return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
+
+
+def _rows(program: Program) -> Iterator[tuple[str, ...]]:
+    """The name of each phase, and the cells of its instructions."""
+    from chainrule.engine.program import PHASES
+
     number = 0
     for phase in PHASES:
         instructions = [i for i in program.instructions if i.phase == phase]
@@ -26,35 +55,32 @@ def table(program: Program) -> str:
         for i in instructions:
             kernels.setdefault(i.name, set()).add(i.call.kernel.name)
         if instructions:
-            rows.append((phase,))
+            yield (phase,)
         for i in instructions:
-            cost = f"{i.call.flops:,.0f}" if i.call.flops else "-"
-            name = f"{i.name} [{i.call.kernel.name}]" if len(kernels[i.name]) > 1 else i.name
-            cells = (str(number), name, _cut(i.formula), _cut(_operands(i.call)), str(i.call.tiles), cost)
-            rows.append((*cells, f"{bytes_of(i.call):,}"))
+            yield (str(number), *_cells(i, several=len(kernels[i.name]) > 1))
             number += 1
-    flops = sum(i.call.flops for i in program.instructions)
-    full = [row for row in (COLUMNS, *rows) if len(row) == len(COLUMNS)]
-    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
-    lines = [_line(COLUMNS, widths)]
-    lines += [row[0] if len(row) == 1 else _line(row, widths) for row in rows]
-    lines.append(
-        f"{number} instructions, {flops:,.0f} flops a step, arena {program.arena_bytes:,} bytes at its peak, "
-        f"parameters, gradients and states {program.block_bytes:,} bytes, "
-        f"{program.workers} worker{'s' if program.workers > 1 else ''}, {program.dtype.name}"
-    )
-    if program.recomputed:
-        lines.append(f"{len(program.recomputed)} values computed again to save memory: {', '.join(program.recomputed)}")
-    return "\n".join(lines)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+def _cells(instruction: Instruction, *, several: bool) -> tuple[str, ...]:
+    from chainrule.engine.program import bytes_of
+
+    call = instruction.call
+    name = f"{instruction.name} [{call.kernel.name}]" if several else instruction.name
+    flops = f"{call.flops:,.0f}" if call.flops else "-"
+    return name, instruction.formula, _operands(call), str(call.tiles), flops, f"{bytes_of(call):,}"
+
+
+def _narrow(widths: list[int], width: int) -> None:
+    """Give formulas and operands what the other columns leave of a line, half each where both want more."""
+    room = width - 2 * len(widths) - sum(w for i, w in enumerate(widths) if i not in (FORMULA, OPERANDS))
+    formula = min(widths[FORMULA], room - min(widths[OPERANDS], room // 2))
+    widths[OPERANDS] = max(LEAST, min(widths[OPERANDS], room - formula))
+    widths[FORMULA] = max(LEAST, formula)
 
 
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    right = {0, 4, 5, 6}
-    padded = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
+    shown = [c if len(c) <= w else f"{c[: w - 1]}…" for c, w in zip(cells, widths, strict=True)]
+    padded = [c.rjust(w) if i in RIGHT else c.ljust(w) for i, (c, w) in enumerate(zip(shown, widths, strict=True))]
     return ("  " + "  ".join(padded)).rstrip()
 
 

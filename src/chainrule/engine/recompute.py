@@ -130,7 +130,7 @@ class _Copies:
     def make(self, task: Task) -> Task:
         """A forward task to run in the backward pass, under new outputs; what was kept is read as it was."""
         outputs = [replace(v, name=f"{v.name}*") for v in task.outputs]
-        copy = replace(self.reading(task), outputs=outputs, phase="backward")
+        copy = replace(self.reading(task), outputs=outputs, phase="backward", again=True)
         self.known.update({v: new for v, new in zip(task.outputs, outputs, strict=True) if v not in self._kept})
         return copy
 
