@@ -74,8 +74,9 @@ def test_saved_and_loaded(build: Callable[[], nn.Module], image: tuple[int, ...]
 
 
 def test_what_the_models_refuse() -> None:
-    with pytest.raises(ShapeError, match="at least 12 x 12"):
-        models.lenet5((11, 28, 1))
+    with pytest.raises(ShapeError, match=r"images are 15 x 28, expected at least 16 x 16.*--image-size 16x28"):
+        models.lenet5((15, 28, 1))
+    assert models.lenet5((16, 16, 3), 2)
     for build in (models.resnet, models.plain_cnn):
         with pytest.raises(OptionError, match=r"6n \+ 2"):
             build(depth=18)
