@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.cli.outcome import Command, Outcome
 
@@ -47,8 +48,6 @@ def process(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
 @pytest.fixture
 def flowers(tmp_path: Path) -> Path:
     """A small table of three classes that are easy to tell apart."""
-    import numpy as np
-
     rng = np.random.default_rng(0)
     lines = ["width,height,kind"]
     for i in range(90):
@@ -58,3 +57,28 @@ def flowers(tmp_path: Path) -> Path:
     path = tmp_path / "flowers.csv"
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def stripes(kind: int, rng: np.random.Generator) -> np.ndarray:
+    """A picture of 8 x 8 with stripes across or down."""
+    wave = np.arange(8) % 4 < 2
+    picture = np.where(wave[:, None] if kind else wave[None], 200, 40) + rng.integers(-20, 20, (8, 8))
+    return picture.astype(np.uint8)
+
+
+@pytest.fixture
+def arrays() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y = np.arange(80) % 2
+    return np.stack([stripes(kind, rng) for kind in y]), y
+
+
+@pytest.fixture
+def photos(tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray]) -> Path:
+    Image = pytest.importorskip("PIL.Image")
+    folder = tmp_path / "photos"
+    for i, (picture, kind) in enumerate(zip(*arrays, strict=True)):
+        path = folder / ("across" if kind else "down") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+    return folder

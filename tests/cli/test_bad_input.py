@@ -89,6 +89,7 @@ WORDS: dict[str, tuple[list[str], str]] = {
     "unknown network": (["train", "digits", "--model", "mpl:64"], 'model: "mpl:64" is unknown: did you mean "mlp"?'),
     "network without sizes": (["train", "digits", "--model", "mlp"], "expected sizes of hidden layers"),
     "network of size 0": (["train", "digits", "--model", "mlp:64,0"], "each at least 1"),
+    "linear with dropout": (["train", "digits", "--model", "linear", "dropout=0.1"], "dropout: linear has no hidden"),
     "linear with sizes": (["train", "digits", "--model", "linear:3"], "linear has no hidden layers"),
     "unknown activation": (["train", "digits", "--activation", "rleu"], 'did you mean "relu"?'),
     "unknown optimizer": (["train", "digits", "--optimizer", "adamm"], 'did you mean "adam"?'),
@@ -108,7 +109,7 @@ WORDS: dict[str, tuple[list[str], str]] = {
     "no runs": (["info"], "there are no runs in runs/"),
     "no such run": (["evaluate", "runs/x"], "there is no such run"),
     "not a run": (["evaluate", "folder.csv"], "not a run's folder"),
-    "predict without data": (["predict", "latest"], "Missing argument 'DATA ...': see `chainrule predict -h`"),
+    "predict without data": (["predict", "latest"], "Missing argument 'DATA': see `chainrule predict -h`"),
     "threads of evaluate": (
         ["evaluate", "latest", "--threads", "0"],
         "evaluate: threads is 0, expected a whole number, at least 1",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,15 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from tests.cli.outcome import QUICK, Command
+from tests.cli.outcome import QUICK, Command, train
 
 FEW = ("engine=reference", "model=mlp:8", "batch_size=16", "epochs=30", "lr=0.02")
-
-
-def train(chainrule: Command, *arguments: object) -> Path:
-    outcome = chainrule("train", *arguments)
-    assert outcome.status == 0, outcome.err
-    return Path(outcome.lines[-1].removeprefix("run: "))
 
 
 def test_classes_of_text(chainrule: Command, flowers: Path) -> None:
@@ -164,6 +159,23 @@ def test_help_has_examples(chainrule: Command, command: list[str]) -> None:
     assert outcome.status == 0
     assert f"chainrule {' '.join(command)}".strip() in outcome.out
     assert "xample" in outcome.out or not command
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["predict"], ["info"]])
+def test_help_names_what_is_taken_without_types_of_python(chainrule: Command, command: list[str]) -> None:
+    out = chainrule(*command, "--help").out
+    assert "<" not in out
+    assert "[bool]" not in out
+    if command == ["train"]:
+        assert "[DATA] [key=value]..." in out
+        for option, taken in (
+            ("image-size", "SIZE"),
+            ("memory-limit", "SIZE"),
+            ("target", "COLUMN"),
+            ("out", "FOLDER"),
+        ):
+            assert re.search(rf"--{option} +{taken} ", out)
+        assert re.search(r"--quiet +-q +Print", out)
 
 
 def test_no_command_is_a_call_for_help(chainrule: Command, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.cli.outcome import Command
+from tests.cli.outcome import Command, train
 from tests.data.images.test_idx import write_pair
 
 from chainrule.cli import training
@@ -21,36 +21,6 @@ Image = pytest.importorskip("PIL.Image")
 
 QUICK = ("engine=reference", "epochs=12", "model=mlp:8", "batch_size=16", "lr=0.01")
 FIGURES = {"loss.png", "confusion.png", "samples.png", "filters.png"}
-
-
-def stripes(kind: int, rng: np.random.Generator) -> np.ndarray:
-    """A picture of 8 x 8 with stripes across or down."""
-    wave = np.arange(8) % 4 < 2
-    picture = np.where(wave[:, None] if kind else wave[None], 200, 40) + rng.integers(-20, 20, (8, 8))
-    return picture.astype(np.uint8)
-
-
-@pytest.fixture
-def arrays() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    y = np.arange(80) % 2
-    return np.stack([stripes(kind, rng) for kind in y]), y
-
-
-@pytest.fixture
-def photos(tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray]) -> Path:
-    folder = tmp_path / "photos"
-    for i, (picture, kind) in enumerate(zip(*arrays, strict=True)):
-        path = folder / ("across" if kind else "down") / f"{i}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(path)
-    return folder
-
-
-def train(chainrule: Command, *arguments: object) -> Path:
-    outcome = chainrule("train", *arguments)
-    assert outcome.status == 0, outcome.err
-    return Path(outcome.lines[-1].removeprefix("run: "))
 
 
 def test_a_folder_all_the_way(chainrule: Command, photos: Path, tmp_path: Path) -> None:
@@ -303,45 +273,3 @@ def test_a_table_for_a_run_of_images(chainrule: Command, flowers: Path, photos: 
     outcome = chainrule("evaluate", "latest", flowers)
     assert outcome.status == 2
     assert "holds no images that can be read here" in outcome.err
-
-
-def test_a_convolutional_network(chainrule: Command, photos: Path, tmp_path: Path) -> None:
-    run = train(chainrule, photos, "model=cnn", "epochs=3", "batch_size=16", "lr=0.01", "engine=reference")
-    assert {p.name for p in run.glob("*.png")} == FIGURES
-    assert "BatchNorm2d" in chainrule("info", run).out
-    results = json.loads((run / "results.json").read_text())
-    assert chainrule("evaluate", run).lines[-1] == f"accuracy: {results['test']['accuracy']:.4f}"
-    assert chainrule("predict", run, photos / "down" / "0.png").status == 0
-
-
-def test_digits_are_images_to_a_network_for_images(chainrule: Command) -> None:
-    outcome = chainrule(
-        "train", "digits", "model=cnn", "epochs=1", "batch_size=512", "engine=reference", "val_size=0.7"
-    )
-    assert outcome.status == 0, outcome.err
-    assert "digits: 1,797 images of 8 x 8 pixels, grey, 10 classes" in outcome.lines
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["model=lenet"], "lenet5: images are 8 x 8, expected at least 12 x 12"),
-        (["model=cnn", "image_size=1"], "small_cnn: images are 1 x 1, expected at least 4 x 4"),
-        (["model=cnn", "dropout=0.1"], "dropout: cnn has its own"),
-        (["model=resnet20", "activation=tanh"], "activation: resnet20 has its own"),
-        (["model=resnet65"], 'model: "resnet65" is unknown: did you mean "resnet56"?'),
-    ],
-)
-def test_mistakes_in_networks(chainrule: Command, photos: Path, options: list[str], words: str) -> None:
-    outcome = chainrule("train", photos, "engine=reference", *options)
-    assert outcome.status == 2, outcome.out
-    assert words in outcome.err
-    assert outcome.err.count("\n") == 1
-    assert not Path("runs").exists()
-
-
-def test_networks_for_images_take_no_tables(chainrule: Command, flowers: Path) -> None:
-    outcome = chainrule("train", flowers, "model=cnn")
-    assert outcome.status == 2
-    assert "holds no images that can be read here" in outcome.err
-    assert "is neither a bundled data set nor a file" in chainrule("train", "digit", "model=cnn").err

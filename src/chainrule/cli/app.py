@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from chainrule.cli.evaluate import evaluate
+from chainrule.cli.help import Command, Group
 from chainrule.cli.info import info
 from chainrule.cli.predict import predict
 from chainrule.cli.train import train
@@ -14,13 +15,14 @@ from chainrule.cli.warmup import warmup
 
 app = typer.Typer(
     name="chainrule",
+    cls=Group,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (train, evaluate, predict, info, warmup):
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 def _version(wanted: bool) -> None:

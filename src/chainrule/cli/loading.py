@@ -52,8 +52,12 @@ def read_data(settings: Settings, out: Console) -> tuple[Settings, Recipe, Prepa
         out.print(line)
     sizes = [len(rows) for rows in (parts.split.train, parts.split.validation, parts.split.test)]
     out.print("{} to train on {:,}, to validate {:,}, to test {:,}".format(rows_word(preparation), *sizes))
+    model, lines = specs.choose_network(settings, preparation.input_shape)
+    for line in lines:
+        out.print(line)
     settings = dataclasses.replace(
         settings,
+        model=model,
         target=target,
         task=preparation.task,
         loss=specs.loss_name(settings, preparation.task),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -50,14 +50,13 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 def _parameter(name: str) -> inspect.Parameter:
     f = FIELDS[name]
-    kind: Any = f.metadata["kind"]
     text = f.metadata["help"] + ("" if f.default in (None, ()) else f" [default: {f.default}]")
     option = typer.Option(
         f"--{name.replace('_', '-')}",
         help=text.replace("[", "\\["),
         rich_help_panel=f.metadata["panel"],
         show_default=False,
-        metavar={int: "N", float: "X"}.get(kind, "NAME"),
+        metavar=f.metadata["metavar"],
     )
     annotation = Annotated[str | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

@@ -14,9 +14,7 @@ def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or latest")],
     data: Annotated[
         list[str],
-        typer.Argument(
-            metavar="DATA ...", help="A table with the run's feature columns, images, or one picture or more"
-        ),
+        typer.Argument(metavar="DATA", help="A table with the run's feature columns, images, or one picture or more"),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="A CSV file; standard output otherwise")

@@ -68,7 +68,7 @@ def value_table(values: dict[str, Any], *titles: str) -> Table:
     table = _table(*titles)
     table.columns[1].justify = "left"
     for name, value in values.items():
-        table.add_row(name, "" if value is None else _shown(value))
+        table.add_row(name, _shown(value))
     return table
 
 

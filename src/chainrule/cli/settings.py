@@ -24,7 +24,14 @@ OPTIMIZERS = ("sgd", "rmsprop", "adagrad", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "one-cycle", "step", "exponential", "plateau")
 LOSSES = ("cross-entropy", "mse", "mae", "huber")
 ENGINES = ("compiled", "reference")
-OF_IMAGES = ("cnn", "lenet", "resnet20", "resnet32", "resnet56")  # networks for images only
+# Networks for images only, and the function in chainrule.models that each is; its name will do as well.
+OF_IMAGES = {
+    "cnn": "small_cnn",
+    "lenet": "lenet5",
+    "resnet20": "resnet20",
+    "resnet32": "resnet32",
+    "resnet56": "resnet56",
+}
 BROKEN = ("refuse", "skip")
 LARGEST = 4096  # pixels a side
 
@@ -71,6 +78,17 @@ def _text(name: str, value: Any) -> str:
     return str(value)
 
 
+def _network(name: str, value: Any) -> str:
+    model = _text(name, value)
+    return next((known for known, function in OF_IMAGES.items() if function == model), model)
+
+
+def in_python(model: str) -> str:
+    """`"cnn"` -> `"cnn (models.small_cnn)"`, where Python has another name for a network."""
+    function = OF_IMAGES.get(model, model)
+    return model if function == model else f"{model} (models.{function})"
+
+
 def _size(name: str, value: Any) -> str:
     sides = _text(name, value).lower().split("x")
     if len(sides) > 2 or not all(side.isdecimal() and 1 <= int(side) <= LARGEST for side in sides):
@@ -86,8 +104,14 @@ def _names(name: str, value: Any) -> tuple[str, ...]:
     return tuple(str(part) for part in value)
 
 
-def _setting(default: Any, check: Check, text: str, kind: type = str, panel: str = "Training") -> Any:
-    return field(default=default, metadata={"check": check, "help": text, "kind": kind, "panel": panel})
+METAVARS: dict[type, str] = {str: "NAME", int: "N", float: "X"}  # what `--help` says that an option takes
+
+
+def _setting(
+    default: Any, check: Check, text: str, kind: type = str, panel: str = "Training", metavar: str | None = None
+) -> Any:
+    metadata = {"check": check, "help": text, "kind": kind, "panel": panel, "metavar": metavar or METAVARS[kind]}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -95,17 +119,23 @@ class Settings:
     """All settings of a training run, checked when made."""
 
     data: str = _setting(None, _text, "A set by name (digits, fashion-mnist, mnist), a file, or a folder of pictures")
-    target: str | None = _setting(None, _text, "The column to predict", panel="Data")
+    target: str | None = _setting(None, _text, "The column to predict", panel="Data", metavar="COLUMN")
     task: str | None = _setting(None, _choice(TASKS), "classify or regress; guessed from the target", panel="Data")
-    drop: tuple[str, ...] = _setting((), _names, "Columns to leave out, as in id,name", panel="Data")
+    drop: tuple[str, ...] = _setting((), _names, "Columns to leave out, as in id,name", panel="Data", metavar="COLUMNS")
     missing: str = _setting(
         "refuse", _choice(POLICIES), "What to do with missing values: refuse, mean, drop", panel="Data"
     )
     image_size: str | None = _setting(
-        None, _size, "Resize pictures, as in 32 or 24x32 (height x width); else all must be of one size", panel="Data"
+        None,
+        _size,
+        "Resize pictures, as in 32 or 24x32 (height x width); else all must be of one size",
+        panel="Data",
+        metavar="SIZE",
     )
     broken: str = _setting("refuse", _choice(BROKEN), "What to do with broken pictures: refuse, skip", panel="Data")
-    data_dir: str | None = _setting(None, _text, "Folder of the files of fashion-mnist or mnist", panel="Data")
+    data_dir: str | None = _setting(
+        None, _text, "Folder of the files of fashion-mnist or mnist", panel="Data", metavar="FOLDER"
+    )
     val_size: float = _setting(
         0.1, _number(least=0, below=1), "Part of the rows to validate on after each epoch", float, "Data"
     )
@@ -116,21 +146,25 @@ class Settings:
         float,
         "Data",
     )
-    model: str = _setting(
-        "mlp:256",
-        _text,
-        f"linear, or mlp: and the sizes of the hidden layers; for images also {', '.join(OF_IMAGES)}",
+    model: str | None = _setting(
+        None,
+        _network,
+        "linear, or mlp: and the sizes of the hidden layers, as in mlp:64,32; for images also "
+        f"{', '.join(map(in_python, OF_IMAGES))} [default: cnn for images of at least 8 x 8 pixels, else mlp:256]",
         panel="Network",
     )
-    activation: str = _setting("relu", _choice(ACTIVATIONS), ", ".join(ACTIVATIONS), panel="Network")
+    activation: str = _setting("relu", _choice(ACTIVATIONS), f"Of an mlp: {', '.join(ACTIVATIONS)}", panel="Network")
     dropout: float = _setting(
-        0.0, _number(least=0, below=1), "Part of the hidden values to drop while training", float, "Network"
+        0.0, _number(least=0, below=1), "Part of an mlp's hidden values to drop while training", float, "Network"
     )
     loss: str | None = _setting(
         None, _choice(LOSSES), "cross-entropy for classes; mse, mae or huber for quantities", panel="Network"
     )
     augment: str | None = _setting(
-        None, _text, "What happens to images in training, as in shift:2,flip,rotate:10,crop:0.8,cutout:8"
+        None,
+        _text,
+        "What happens to images in training, as in shift:2,flip,rotate:10,crop:0.8,cutout:8",
+        metavar="NAMES",
     )
     optimizer: str = _setting("adam", _choice(OPTIMIZERS), ", ".join(OPTIMIZERS))
     lr: float | None = _setting(None, _number(above=0), "Learning rate; each optimizer has its own default", float)
@@ -157,9 +191,10 @@ class Settings:
         "Most memory of a step, the data set not counted, as in 200MB; values are computed again where it would take "
         "more",
         panel="Run",
+        metavar="SIZE",
     )
     engine: str = _setting("compiled", _choice(ENGINES), "compiled, or reference: slow and readable", panel="Run")
-    out: str = _setting("runs", _text, "Folder in which the run's own folder is made", panel="Run")
+    out: str = _setting("runs", _text, "Folder in which the run's own folder is made", panel="Run", metavar="FOLDER")
     name: str | None = _setting(None, _text, "Name of the run; the data's name otherwise", panel="Run")
 
     def __post_init__(self) -> None:

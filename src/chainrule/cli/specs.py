@@ -7,31 +7,66 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule import models, nn, optim
-from chainrule.cli.settings import OF_IMAGES, SCHEDULES, Settings
+from chainrule.cli.settings import OF_IMAGES, SCHEDULES, Settings, in_python
 from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate, Shift, Transformation
 from chainrule.data.images import ImagePreparation
 from chainrule.data.names import nearest, suggestion
 from chainrule.data.recipe import Recipe
-from chainrule.errors import OptionError
+from chainrule.data.sources import BUNDLED
+from chainrule.errors import OptionError, ShapeError
 
 DEFAULT_LR = {"sgd": 0.05, "rmsprop": 1e-3, "adagrad": 1e-2, "adam": 1e-3, "adamw": 1e-3}
 MOMENTUM = 0.9  # of sgd
 LOSSES_OF = {"classify": ("cross-entropy",), "regress": ("mse", "mae", "huber")}  # the first is the default
 MODELS = ("linear", "mlp")
+MLP, CNN = "mlp:256", "cnn"  # where no network is named
+LEAST = 8  # pixels a side: below, a convolution sees little more of an image than its edge
 
 
-def takes_images(model: str) -> bool:
+def takes_images(model: str | None) -> bool:
     """Whether a network takes images only."""
     return model in OF_IMAGES
 
 
+def of_an_mlp(settings: Settings) -> list[str]:
+    """Which settings that only an mlp has are not as they come."""
+    given = {"activation": settings.activation != "relu", "dropout": settings.dropout > 0}
+    return [name for name, is_given in given.items() if is_given]
+
+
+def choose_network(settings: Settings, inputs: tuple[int, ...]) -> tuple[str, list[str]]:
+    """The network for rows of shape `inputs`, and where none was named a line on it."""
+    if settings.model is not None:
+        return settings.model, []
+    other = "mlp:64,64"
+    if len(inputs) == 1:
+        model, why = MLP, "tables"
+        if settings.data in BUNDLED:
+            other += f", or {CNN} to train on them as images"
+    elif of_an_mlp(settings):
+        model, why = MLP, f"a given {of_an_mlp(settings)[0]}"
+    elif min(inputs[:2]) < LEAST:
+        model, why = MLP, f"images below {LEAST} x {LEAST}"
+    else:
+        model, why, other = CNN, "images", f"resnet20 or {MLP}"
+    return model, [f"network {in_python(model)}, the default for {why}: choose another with --model, as in {other}"]
+
+
+def that_apply(settings: Settings, *, images: bool) -> dict[str, Any]:
+    """The settings of a run on images or a table, but those without a value, or foreign to its data or network."""
+    foreign = {"target", "drop", "missing"} if images else {"image_size", "broken", "data_dir", "augment"}
+    if settings.model in OF_IMAGES or settings.model == "linear":
+        foreign |= {"activation", "dropout"}
+    return {k: v for k, v in settings.to_dict().items() if k not in foreign and v not in (None, [])}
+
+
 def check(settings: Settings) -> None:
     """OptionError for settings that no data can make good, so that none is read in vain."""
-    if takes_images(settings.model):
-        for name, value in (("activation", settings.activation != "relu"), ("dropout", settings.dropout)):
-            if value:
-                raise OptionError(f"{name}: {settings.model} has its own: leave it out, or use a model such as mlp:64")
-    else:
+    if takes_images(settings.model) or settings.model == "linear":
+        for name in of_an_mlp(settings):
+            what = "has no hidden layers" if settings.model == "linear" else "has its own"
+            raise OptionError(f"{name}: {settings.model} {what}: leave it out, or use a model such as mlp:64")
+    if not takes_images(settings.model):
         hidden_sizes(settings.model)
     transformations(settings)
     build_optimizer(settings)
@@ -40,13 +75,11 @@ def check(settings: Settings) -> None:
         loss_name(settings, settings.task)
 
 
-def hidden_sizes(model: str) -> tuple[int, ...]:
-    """`"mlp:64,32"` -> (64, 32) and `"linear"` -> (); OptionError for anything else."""
-    kind, _, sizes = model.partition(":")
+def hidden_sizes(model: str | None) -> tuple[int, ...]:
+    """`"mlp:64,32"` -> (64, 32), `"linear"` -> (), None -> those of the default; OptionError for anything else."""
+    kind, _, sizes = (model or MLP).partition(":")
     if kind not in MODELS:
-        near = nearest(kind, (*MODELS, *OF_IMAGES))
-        known = f"known are linear, mlp: and the sizes of hidden layers, as in mlp:64,64, {', '.join(OF_IMAGES)}"
-        raise OptionError(f'model: "{model}" is unknown: ' + (f'did you mean "{near}"?' if near else known))
+        raise OptionError(f'model: "{model}" is unknown: {_known_networks(kind)}')
     if kind == "linear":
         if sizes:
             raise OptionError(f'model: "{model}": linear has no hidden layers: write linear, or mlp:{sizes}')
@@ -60,18 +93,26 @@ def hidden_sizes(model: str) -> tuple[int, ...]:
     return hidden
 
 
+def _known_networks(kind: str) -> str:
+    """The end of a message about a network that is not known; each is named as `--help` does."""
+    functions = {function: name for name, function in OF_IMAGES.items()}
+    near = nearest(kind, (*MODELS, *OF_IMAGES, *functions))
+    if near is not None:
+        name = functions.get(near, near)
+        return f'did you mean "{name}"{in_python(name).removeprefix(name)}?'
+    images = ", ".join(map(in_python, OF_IMAGES))
+    return f"known are linear, mlp: and the sizes of hidden layers, as in mlp:64,64, and for images {images}"
+
+
 def build_model(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
     """The network for rows of shape `inputs`; raises ShapeError for images that are too small for it."""
-    if not takes_images(settings.model):
+    if settings.model not in OF_IMAGES:
         return _build_mlp(settings, inputs, outputs)
-    networks: dict[str, Callable[..., nn.Sequential]] = {
-        "cnn": models.small_cnn,
-        "lenet": models.lenet5,
-        "resnet20": models.resnet20,
-        "resnet32": models.resnet32,
-        "resnet56": models.resnet56,
-    }
-    return networks[settings.model](inputs, outputs)
+    build: Callable[..., nn.Sequential] = getattr(models, OF_IMAGES[settings.model])
+    try:
+        return build(inputs, outputs)
+    except ShapeError as error:
+        raise ShapeError(f"model {settings.model}: {error}") from None
 
 
 def _build_mlp(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:

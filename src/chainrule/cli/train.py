@@ -22,7 +22,7 @@ def train(
         ),
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="key=value ...", help="Settings by name, as in lr=0.01")
+        list[str] | None, typer.Argument(metavar="key=value", help="Settings by name, as in lr=0.01")
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Settings in a YAML file; other options win")

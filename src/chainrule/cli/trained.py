@@ -17,7 +17,7 @@ from chainrule.cli.report import console, error_console, layer_table, probabilit
 from chainrule.cli.results import HEADLINE, Array, measure, probabilities, rows_word
 from chainrule.cli.run import Run, data_name
 from chainrule.cli.settings import Settings
-from chainrule.data.images import Images
+from chainrule.data.images import ImagePreparation, Images
 from chainrule.data.recipe import Dataset, Recipe
 from chainrule.errors import DataError
 from chainrule.train.trainer import Trainer
@@ -102,7 +102,8 @@ def describe_run(name: str, *, runs: str) -> None:
     out = console()
     out.print(f"run: {run.folder}")
     out.print(layer_table(cr.load(run.model), preparation.input_shape))
-    out.print(value_table(settings.to_dict(), "setting", "value"))
+    images = isinstance(preparation, ImagePreparation)
+    out.print(value_table(specs.that_apply(settings, images=images), "setting", "value"))
     if not results:
         out.print(UNFINISHED)
         return

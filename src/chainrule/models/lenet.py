@@ -12,8 +12,7 @@ def lenet5(image: Shape = (28, 28, 1), classes: int = 10) -> nn.Sequential:
 
     61,706 parameters for one channel and 10 classes. Images of 28 x 28 are given a border of 2, as the paper does.
     Simpler than the paper: its pooling has no weights here, its third layer sees all of the second's channels, and the
-    last is linear. Raises ShapeError for images below 16 x 16, of which
-    nothing would be left.
+    last is linear. Raises ShapeError for images below 16 x 16, of which nothing would be left.
 
     Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition, Proc. IEEE 86
     (1998).
