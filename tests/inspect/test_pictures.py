@@ -9,8 +9,10 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from matplotlib.figure import Figure
+
 from chainrule.errors import ShapeError
-from chainrule.inspect.pictures import _cut, save_confusion, save_filters, save_samples, worst_mistakes
+from chainrule.inspect.pictures import _caption, _cut, save_confusion, save_filters, save_samples, worst_mistakes
 
 RNG = np.random.default_rng(0)
 
@@ -46,6 +48,12 @@ def test_long_names_keep_both_ends() -> None:
     assert len(_cut("x" * 99)) == 16
 
 
+def test_captions_tell_classes_that_are_numbers_from_probabilities() -> None:
+    assert _caption(np.array([0.9, 0.1]), 0, ("cat", "dog"), "") == "cat: 0.90"
+    assert _caption(np.array([0.9, 0.1]), 1, ("cat", "dog"), "photos/1.png") == "cat: 0.90\nis dog: 0.10\n1.png"
+    assert _caption(np.array([0.9, 0.1]), 1, (3, 8), "image 7") == "class 3: 0.90\nis class 8: 0.10\nimage 7"
+
+
 @pytest.mark.parametrize("classes", [1, 2, 25, 60, 101])
 def test_confusion(tmp_path: Path, classes: int) -> None:
     matrix = RNG.integers(0, 5, (classes, classes)) * 1.0
@@ -59,6 +67,17 @@ def test_filters(tmp_path: Path, shape: tuple[int, ...]) -> None:
     save_filters(RNG.normal(size=shape).astype(np.float32), tmp_path / "f.png")
     save_filters(np.zeros(shape), tmp_path / "f.png")
     assert is_png(tmp_path / "f.png")
+
+
+@pytest.mark.parametrize(("channels", "scales"), [(1, 1), (3, 3), (5, 1)])
+def test_filters_have_a_scale_for_each_colour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, scales: int
+) -> None:
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *arguments, **options: drawn.append(figure))
+    save_filters(RNG.normal(size=(3, 3, channels, 4)), tmp_path / "f.png")
+    assert len(drawn[0].axes) == 1 + scales
+    assert "weight, divided by the filter's largest absolute value" in drawn[0].axes[1].get_xlabel()
 
 
 def test_arrays_that_do_not_fit(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from matplotlib.figure import Figure
+
 from chainrule.inspect.plots import save_losses
 
 
@@ -23,3 +25,11 @@ from chainrule.inspect.plots import save_losses
 def test_losses(tmp_path: Path, history: dict[str, list[float]]) -> None:
     save_losses(history, tmp_path / "loss.png", "digits")
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("epochs", "marker"), [(1, "o"), (2, "None")])
+def test_one_epoch_is_a_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int, marker: str) -> None:
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *arguments, **options: drawn.append(figure))
+    save_losses({"loss": [1.0] * epochs, "val_loss": [0.9] * epochs, "lr": [0.1] * epochs}, tmp_path / "loss.png")
+    assert {line.get_marker() for axis in drawn[0].axes for line in axis.lines} == {marker}

@@ -68,9 +68,8 @@ def _samples(job: Job, outputs: Array, path: Path) -> None:
 
     assert isinstance(job.parts, ImageParts)
     images, y = job.parts.images.take(job.test), job.parts.y[job.test]
-    save_samples(
-        images.pixels, probabilities(outputs), y, job.preparation.classes, path, title=job.title, files=images.files
-    )
+    names = images.files or [f"image {row:,}" for row in job.test]  # its place in the data, from 0
+    save_samples(images.pixels, probabilities(outputs), y, job.preparation.classes, path, title=job.title, files=names)
 
 
 def _filters(job: Job, filters: Array, path: Path) -> None:

@@ -7,8 +7,8 @@ model.safetensors    the weights, those of an epoch some seconds ago while train
 results.json         how the run ended, and the test results
 loss.png             the loss and the learning rate over the epochs
 confusion.png        which classes are taken for which, on the test part
-samples.png          test images: the worst mistakes, and others          } of images
-filters.png          the weights of the first layer as pictures           }
+samples.png          test images, by file or place in the data from 0: the worst mistakes, and others } of images
+filters.png          the weights of the first layer as pictures                                       }
 """
 
 from __future__ import annotations

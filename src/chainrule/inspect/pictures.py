@@ -33,9 +33,9 @@ def save_samples(
 ) -> None:
     """Draw the sixteen worst mistakes and sixteen other images, each with what it was taken for, as PNG.
 
-    pixels (n, h, w, c); probabilities (n, C); labels (n,), places in `classes`; `files` names the images. The worst
-    mistake is the one whose true class got the least probability. Raises ImportError without matplotlib, ShapeError
-    for arrays that do not fit together.
+    pixels (n, h, w, c); probabilities (n, C); labels (n,), places in `classes`; `files` names the images, by their
+    files or otherwise. The worst mistake is the one whose true class got the least probability. Raises ImportError
+    without matplotlib, ShapeError for arrays that do not fit together.
 
     >>> pixels = np.zeros((3, 8, 8, 1), np.uint8)
     >>> save_samples(pixels, np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), [0, 0, 1], ("cat", "dog"), "samples.png")
@@ -59,7 +59,7 @@ def save_samples(
     limits = (int(pixels.min()), int(pixels.max()) + (pixels.min() == pixels.max()))
     top = 0.0
     for name, rows in parts.items():
-        heading = f"{title}: {name}" if title else name
+        heading = f"{title}: {name}, with the predicted class and its probability".removeprefix(": ")
         axis.text(COLUMNS / 2, top + HEADING / 2, heading, ha="center", va="center", fontsize=12)
         for place, row in enumerate(rows):
             left, lower = place % COLUMNS, top + HEADING + line * (place // COLUMNS + 1)
@@ -120,9 +120,9 @@ def save_confusion(matrix: ArrayLike, classes: Sequence[Any], path: str | Path, 
 def save_filters(weight: Array, path: str | Path, title: str = "") -> None:
     """Draw the filters (kh, kw, c, o) of a layer that sees images, up to 64 of its o outputs, as PNG.
 
-    Each filter is divided by its largest absolute value. Three channels are drawn in colour, grey being 0; others as
-    their mean over the channels, blue below 0 and red above. Raises ImportError without matplotlib, ShapeError for
-    another shape.
+    Each filter is divided by its largest absolute value. Three channels are drawn as red, green and blue, half the
+    brightness being 0; others as their mean over the channels, blue below 0 and red above. Raises ImportError without
+    matplotlib, ShapeError for another shape.
 
     >>> save_filters(nn.Conv2d(1, 16, 5).weight.data, "filters.png")
     """
@@ -138,7 +138,7 @@ def save_filters(weight: Array, path: str | Path, title: str = "") -> None:
     columns, shape = min(len(filters), COLUMNS), filters.shape[1:3]
     tall = 0.94 * shape[0] / max(shape) + NUMBER + 0.06
     height = tall * -(-len(filters) // columns)
-    figure = Figure(figsize=(COLUMNS, height + 1.1), layout="constrained")
+    figure = Figure(figsize=(COLUMNS, height + (2.0 if coloured else 1.1)), layout="constrained")
     axis = figure.subplots()
     axis.set_axis_off()
     axis.set_title(title)
@@ -147,10 +147,20 @@ def save_filters(weight: Array, path: str | Path, title: str = "") -> None:
         _show(axis, (picture + 1) / 2 if coloured else picture, (-1, 1), middle, lower, "RdBu_r")
         axis.text(middle, lower - tall + NUMBER, str(place), ha="center", va="bottom", fontsize=7)
     axis.set(xlim=(0, columns), ylim=(height + 0.02, 0), aspect="equal")
-    if not coloured:
-        label = "weight, divided by the filter's largest absolute value"
-        figure.colorbar(axis.images[0], location="bottom", label=label, aspect=30, shrink=0.5, pad=0.02)
+    scales = [_shades(colour) for colour in ("blue", "lime", "red")] if coloured else axis.images[:1]
+    for scale in scales:  # from below
+        figure.colorbar(scale, ax=axis, location="bottom", ticks=(-1, 0, 1), aspect=30, shrink=0.5, pad=0.02)
+    label = "weight, divided by the filter's largest absolute value"
+    figure.axes[1].set_xlabel(f"{label}; grey: 0 in all channels" if coloured else label)
     figure.savefig(path, dpi=120)
+
+
+def _shades(colour: str) -> Any:
+    """The scale of one channel of a coloured filter: black at -1, the colour at 1."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
+
+    return ScalarMappable(Normalize(-1, 1), LinearSegmentedColormap.from_list(colour, ["black", colour]))
 
 
 def _show(axis: Any, image: Array, limits: tuple[int, int], middle: float, lower: float, colours: str = "gray") -> None:
@@ -166,12 +176,17 @@ def _show(axis: Any, image: Array, limits: tuple[int, int], middle: float, lower
 def _caption(probabilities: Array, true: int, classes: Sequence[Any], file: str) -> str:
     """What an image was taken for, what it is if that is something else, and its file."""
     taken = int(probabilities.argmax())
-    lines = [f"{_cut(classes[taken])}: {probabilities[taken]:.2f}"]
+    lines = [f"{_class(classes[taken])}: {probabilities[taken]:.2f}"]
     if taken != true:
-        lines.append(f"is {_cut(classes[true])}: {probabilities[true]:.2f}")
+        lines.append(f"is {_class(classes[true])}: {probabilities[true]:.2f}")
     if file:
         lines.append(_cut(Path(file).name, 20))
     return "\n".join(lines)
+
+
+def _class(name: Any) -> str:
+    """A class by its name; one that is a number would be taken for a figure."""
+    return _cut(name) if isinstance(name, str) else f"class {name}"
 
 
 def _all_over(rows: NDArray[np.int64]) -> NDArray[np.int64]:

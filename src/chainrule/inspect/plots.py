@@ -45,7 +45,7 @@ def _draw_curves(axis: Any, label: str, curves: Mapping[str, Sequence[float]]) -
     from matplotlib.ticker import MaxNLocator
 
     for name, values in curves.items():
-        axis.plot(range(1, len(values) + 1), values, label=name, marker="." if len(values) == 1 else None)
+        axis.plot(range(1, len(values) + 1), values, label=name, marker="o" if len(values) == 1 else None)
     axis.set_xlabel("epoch")
     axis.set_ylabel(label)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
