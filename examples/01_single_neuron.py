@@ -27,6 +27,7 @@ LABELS = np.array([1.0, 0.0])
 START = np.array([1.0, 1.0, 0.0])  # w1, w2, b
 CLAIMED = np.array([0.5, 0.5, 0.0])
 LR = 0.5
+SHOWN = (1, 2, 10, 50, 200, 500, 1000, 2000)  # iterations that are printed
 NAMES = ("dL/dw1", "dL/dw2", "dL/db")
 
 
@@ -78,16 +79,27 @@ def by_backward(parameters: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
 def train(start: np.ndarray, y: np.ndarray, iterations: int, lr: float = LR) -> tuple[np.ndarray, np.ndarray, float]:
     """Steps 2 to 5, repeated: the path of (w1, w2, b), the losses, and the largest gap between the two gradients."""
     path, losses, gap = [start], [], 0.0
-    for _ in range(iterations):
+    for number in range(1, iterations + 1):
         hand, auto = by_hand(path[-1], y), by_backward(path[-1], y)
         gap = max(gap, float(np.abs(hand["gradient"] - auto["gradient"]).max()))
         losses.append(float(auto["loss"]))
         path.append(path[-1] - lr * auto["gradient"])
+        if number in SHOWN:
+            w1, w2, b = path[-1]
+            print(f"  {number:9d}  {w1:+10.6f}  {w2:+10.6f}  {b:+10.6f}  {losses[-1]:.8f}", flush=True)
     return np.array(path), np.array(losses), gap
 
 
-def print_iteration(number: int, parameters: np.ndarray, y: np.ndarray) -> None:
-    """Steps 2 to 5 with every number."""
+def end_of_path(start: np.ndarray, y: np.ndarray, iterations: int, lr: float = LR) -> np.ndarray:
+    """Where the same steps lead, by the formulas alone: `train` has shown that they give what `backward` gives."""
+    parameters = start
+    for _ in range(iterations):
+        parameters = parameters - lr * by_hand(parameters, y)["gradient"]
+    return parameters
+
+
+def print_iteration(number: int, parameters: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Steps 2 to 5 with every number; answers the parameters after them."""
     hand, auto = by_hand(parameters, y), by_backward(parameters, y)
     print(f"\niteration {number}")
     for i, (x1, x2) in enumerate(X):
@@ -108,6 +120,7 @@ def print_iteration(number: int, parameters: np.ndarray, y: np.ndarray) -> None:
     after = parameters - LR * auto["gradient"]
     for name, old, slope, new in zip(("w1", "w2", "b"), parameters, auto["gradient"], after, strict=True):
         print(f"  step 5  {name:<2} = {old:+.6f} − {LR:g}·({slope:+.6f}) = {new:+.6f}")
+    return after
 
 
 def print_claim(iterations: int) -> None:
@@ -117,14 +130,14 @@ def print_claim(iterations: int) -> None:
     print("  b − (w1 + w2) keeps its starting value −2. For the claimed result it would be −1.")
     print("  labels          w1          w2           b   b−(w1+w2)   largest distance to the claim")
     for y in ([0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]):
-        w1, w2, b = end = train(START, np.array(y), iterations)[0][-1]
+        w1, w2, b = end = end_of_path(START, np.array(y), iterations)
         far = np.abs(end - CLAIMED).max()
         print(f"  {y[0]:g}, {y[1]:g}   {w1:+10.6f}  {w2:+10.6f}  {b:+10.6f}   {b - w1 - w2:+.6f}   {far:.6f}")
     soft = float(sigmoid(0.5))
     print(f"  At the claimed result both predictions are σ(0.5) = {soft:.6f}: the two classes cannot be told apart.")
     print(f"  It would need both labels {soft:.4f}, and a start with b = w1 + w2 − 1, so b = 1:")
     for start in (START, np.ones(3)):
-        w1, w2, b = train(start, np.full(2, soft), 800)[0][-1]
+        w1, w2, b = end_of_path(start, np.full(2, soft), 800)
         print(f"    from b = {start[2]:g}: w1 = {w1:.4f}, w2 = {w2:.4f}, b = {b:.4f}")
 
 
@@ -195,19 +208,19 @@ def main() -> None:
     print("One neuron: z = w1·x1 + w2·x2 + b, ŷ = σ(z), L = ½ Σ (ŷ−y)²")
     print("The article gives no labels. Chosen here: y = 1 for (1, 0) and y = 0 for (0, 1).")
     print(f"step 1  w1 = 1, w2 = 1, b = 0, learning rate {LR:g}")
-    path, losses, gap = train(START, LABELS, iterations)
-    print_iteration(1, path[0], LABELS)
-    print_iteration(2, path[1], LABELS)
+    print_iteration(2, print_iteration(1, START, LABELS), LABELS)
 
     print(f"\nstep 6  steps 2 to 5, {iterations} times")
     print("  iteration        w1          w2           b  loss before")
-    for i in [n for n in (1, 2, 10, 50, 200, 500, 2000) if n <= iterations]:
-        w1, w2, b = path[i]
-        print(f"  {i:9d}  {w1:+10.6f}  {w2:+10.6f}  {b:+10.6f}  {losses[i - 1]:.8f}")
+    path, losses, gap = train(START, LABELS, iterations)
     print(f"largest gap between hand and backward: {gap:.1e}")
     print_claim(iterations)
-    draw(path, losses, options.out)
-    print(f"\npicture: {options.out.resolve()}")
+    try:
+        draw(path, losses, options.out)
+    except ImportError:
+        print("\nno picture, as matplotlib is not installed: pip install matplotlib")
+    else:
+        print(f"\npicture: {options.out.resolve()}")
 
 
 if __name__ == "__main__":

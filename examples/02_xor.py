@@ -57,13 +57,21 @@ def train(seed: int, sweeps: int, engine: str) -> Run:
     return Run(seed, trainer, np.array(history["loss"]), trainer.predict(X), float(slope))
 
 
-def print_runs(runs: list[Run], sweeps: int) -> None:
-    """One line per seed, then the share that learned."""
+def train_seeds(seeds: int, sweeps: int, engine: str) -> list[Run]:
+    """One training per seed, one line as each ends."""
     print("seed   output for (0,0) (0,1) (1,0) (1,1)      loss    |gradient|   learned")
-    for run in runs:
+    runs = []
+    for seed in range(seeds):
+        run = train(seed, sweeps, engine)
         outputs = "  ".join(f"{value:.3f}" for value in run.outputs.ravel())
         verdict = "yes" if run.learned else "NO"
-        print(f"{run.seed:4d}   {outputs:>34}   {run.losses[-1]:.6f}   {run.slope:.1e}     {verdict}")
+        print(f"{run.seed:4d}   {outputs:>34}   {run.losses[-1]:.6f}   {run.slope:.1e}     {verdict}", flush=True)
+        runs.append(run)
+    return runs
+
+
+def print_share(runs: list[Run], sweeps: int) -> None:
+    """How many learned."""
     learned = [run for run in runs if run.learned]
     print(f"learned: {len(learned)} of {len(runs)} seeds in {sweeps} sweeps (every output within 0.5 of its target)")
     if len(learned) < len(runs):
@@ -132,10 +140,14 @@ def main() -> None:
     seeds, sweeps = (4, 1500) if options.quick else (40, 4000)
 
     print(f"XOR, 2-2-1 sigmoid network, mean squared error, SGD lr {LR} momentum {MOMENTUM}, {sweeps} sweeps")
-    runs = [train(seed, sweeps, options.engine) for seed in range(seeds)]
-    print_runs(runs, sweeps)
-    draw(runs, options.out)
-    print(f"picture: {options.out.resolve()}")
+    runs = train_seeds(seeds, sweeps, options.engine)
+    print_share(runs, sweeps)
+    try:
+        draw(runs, options.out)
+    except ImportError:
+        print("no picture, as matplotlib is not installed: pip install matplotlib")
+    else:
+        print(f"picture: {options.out.resolve()}")
 
 
 if __name__ == "__main__":

@@ -217,8 +217,12 @@ def main() -> None:
     print(f"{sweeps} sweeps of {count} networks: {time.perf_counter() - began:.1f} s")
     print_outcome(outcome, sweeps)
     print_weights(outcome)
-    draw(outcome, sweeps, options.out)
-    print(f"picture: {options.out.resolve()}")
+    try:
+        draw(outcome, sweeps, options.out)
+    except ImportError:
+        print("no picture, as matplotlib is not installed: pip install matplotlib")
+    else:
+        print(f"picture: {options.out.resolve()}")
 
 
 if __name__ == "__main__":

@@ -240,10 +240,11 @@ def draw(table: dict[float, list[Run]], shown: float, title: str, out: Path) -> 
         rates.plot(lost, [0.02] * len(lost), "x", color=f"C{number}", markersize=10)
     start.set(title="gradient norm before training", xlabel="layer (1: input)", ylabel="norm")
     curves.set(title=f"test accuracy, learning rate {shown:g}", xlabel="step", ylim=(0, 1))
-    rates.set(title="test accuracy at the end (x: diverged)", xlabel="learning rate", ylim=(0, 1))
+    rates.set(title="test accuracy at the end", xlabel="learning rate", ylim=(0, 1))
     rates.minorticks_off()
     rates.set_xticks(list(table), labels=[f"{rate:g}" for rate in table])
-    start.legend()
+    rates.plot([], [], "x", color="black", markersize=10, label="diverged")
+    lower.legend(*rates.get_legend_handles_labels(), loc="outside lower center", ncols=len(runs) + 1)
     figure.savefig(out, dpi=110)
     plt.close(figure)
 
@@ -280,9 +281,13 @@ def main() -> None:
     print_gradients(table[shown])
     print_accuracies(table)
     print_reading(table[shown])
-    draw(table, shown, f"{DEPTH} layers on {images.source}", options.out)
     print(f"{len(rates) * len(NETWORKS)} trainings: {time.perf_counter() - began:.0f} s")
-    print(f"picture: {options.out.resolve()}")
+    try:
+        draw(table, shown, f"{DEPTH} layers on {images.source}", options.out)
+    except ImportError:
+        print("no picture, as matplotlib is not installed: pip install matplotlib")
+    else:
+        print(f"picture: {options.out.resolve()}")
 
 
 if __name__ == "__main__":

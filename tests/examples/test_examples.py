@@ -126,6 +126,23 @@ def test_remedies_measure_what_theory_says(run):
     assert percent(high["ReLU, batch norm"]) > 25
 
 
+@pytest.mark.parametrize("name", ["01_single_neuron", "02_xor", "03_symmetry"])
+def test_without_matplotlib_only_the_picture_is_missing(tmp_path, name):
+    (tmp_path / "matplotlib.py").write_text("raise ImportError\n")
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{name}.py"), "--quick"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("no picture, as matplotlib is not installed: pip install matplotlib\n")
+    assert "Traceback" not in done.stderr
+
+
 def test_remedies_say_how_to_get_the_images(tmp_path):
     command = [sys.executable, str(EXAMPLES / "04_remedies.py"), "--data-dir", str(tmp_path)]
     environment = {name: value for name, value in os.environ.items() if name != "CHAINRULE_DATA"}
