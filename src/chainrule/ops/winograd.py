@@ -188,9 +188,13 @@ def winograd_weigh(
 
 
 def _most(w: Windows, channels: int, item: int, beside: int = 0) -> int:
-    """Rows of tiles that leave room in the cache `beside` so many bytes; `channels` numbers are kept at each of the 16
-    places of a tile."""
-    room = min(CACHE, SHARED - beside) if 2 * beside < CACHE + SHARED else CACHE
+    """Rows of tiles that leave room in the cache; `channels` numbers are kept at each of the 16 places of a tile.
+
+    Blocks are smaller `beside` a weight of so many bytes, unless less than half of one would be left: then the weight
+    is read from further away, and seldom.
+    """
+    left = min(CACHE, SHARED - beside)
+    room = left if 2 * left >= CACHE else CACHE
     return max(1, room // (PRODUCTS * channels * item * blocks(w.across.out, STEP)))
 
 
