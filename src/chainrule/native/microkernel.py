@@ -24,7 +24,7 @@ import numpy as np
 from llvmlite import ir
 
 from chainrule.native.machine import Processor
-from chainrule.native.vectors import I32, I64, PTR, Emitter, Tail, loop
+from chainrule.native.vectors import I32, I64, PTR, Emitter, Tail, Turn, loop
 
 ARGUMENTS = (
     "n_outer n_inner a a_row a_col a_outer b b_row b_outer c c_row add bias columns".split()
@@ -74,7 +74,7 @@ class Microkernel(Emitter):
                 result += [b.call(fma, [left[j], right[j], sums[i * vectors + j]]) for j in range(vectors)]
             return result
 
-        def terms(b: ir.IRBuilder, carried: list[Any], count: int) -> tuple[ir.IRBuilder, list[Any]]:
+        def terms(b: ir.IRBuilder, _: Any, carried: list[Any], count: int) -> Turn:
             """So many terms, each for a chain of its own."""
             a_at, b_at, sums = carried[: moving - 1], carried[moving - 1], carried[moving:]
             for first in range(0, count * size, size):
@@ -83,7 +83,7 @@ class Microkernel(Emitter):
                 b_at = self.at(b, b_at, arg["b_row"])
             return b, [*a_at, b_at, *sums]
 
-        def outer(b: ir.IRBuilder, carried: list[Any]) -> tuple[ir.IRBuilder, list[Any]]:
+        def outer(b: ir.IRBuilder, _: Any, carried: list[Any]) -> Turn:
             a_at, b_at, *sums = carried
             inner, left = [*(self.at(b, a_at, group) for group in groups), b_at, *sums], arg["n_inner"]
             if chains > 1:
@@ -141,7 +141,7 @@ class Microkernel(Emitter):
             (narrow, 1, True, NARROW),
         ):
             tiles = {n: self.tile(n, vectors, masked, False) for n in range(1, full + 1)}
-            self._rows(fn, entry, arg, tiles, ahead and not masked)
+            self._rows(ir.IRBuilder(entry), arg, tiles, ahead and not masked)
 
     def lane_panel(self, symbol: str) -> None:
         """void symbol(rows, ...): any number of rows and of columns. All columns of a tile's rows come before the next
@@ -156,7 +156,7 @@ class Microkernel(Emitter):
         many = b.icmp_signed(">=", arg["columns"], I64(4 * self.lanes))
         b.cbranch(b.and_(many, b.icmp_signed("<=", arg["c_row"], arg["columns"])), broad, slim)
         for block, rows, vectors in ((broad, self.rows // 2, 4), (slim, self.rows, 2)):
-            self._rows(fn, block, arg, {n: self._across(n, vectors) for n in range(1, rows + 1)}, False)
+            self._rows(ir.IRBuilder(block), arg, {n: self._across(n, vectors) for n in range(1, rows + 1)}, False)
 
     def _across(self, rows: int, vectors: int) -> ir.Function:
         """Tiles of so many rows and channels that do not mix, for all columns."""
@@ -174,8 +174,8 @@ class Microkernel(Emitter):
             width = I64(count * self.lanes)
 
             def whole(
-                b: ir.IRBuilder, moved: list[Any], width: Any = width, count: int = count
-            ) -> tuple[ir.IRBuilder, list[Any]]:  # fmt: skip
+                b: ir.IRBuilder, _: Any, moved: list[Any], width: Any = width, count: int = count
+            ) -> Turn:  # fmt: skip
                 tile(b, moved, width, count, False)
                 return b, [self.at(b, address, width) for address in moved]
 
@@ -198,37 +198,31 @@ class Microkernel(Emitter):
             for i in range(self.rows):
                 self.prefetch(b, self.at(b, place, b.mul(arg[stride], I64(i))), writes)
 
-    def _rows(
-        self, fn: ir.Function, entry: Any, arg: dict[str, Any], tiles: dict[int, ir.Function], ahead: bool
-    ) -> None:  # fmt: skip
+    def _rows(self, b: ir.IRBuilder, arg: dict[str, Any], tiles: dict[int, ir.Function], ahead: bool) -> None:
         """Full tiles down the panel, then one of just the rows that are left."""
-        full, arg = max(tiles), dict(arg)
-        rows = arg.pop("rows")
-        head, body, left, done = (fn.append_basic_block(n) for n in ("head", "body", "left", "done"))
-        ir.IRBuilder(entry).branch(head)
-        b = ir.IRBuilder(head)
-        row, a, c = b.phi(I64), b.phi(PTR), b.phi(PTR)
-        for phi, value in ((row, I64(0)), (a, arg["a"]), (c, arg["c"])):
-            phi.add_incoming(value, entry)
-        end = b.add(row, I64(full))
-        b.cbranch(b.icmp_signed("<=", end, rows), body, left)
+        full, rows = max(tiles), arg["rows"]
 
-        b = ir.IRBuilder(body)
-        steps = [self.at(b, at, b.mul(arg[stride], I64(full))) for at, stride in ((a, "a_row"), (c, "c_row"))]
-        if ahead:
-            self._prefetch(b, arg, *steps)
-        b.call(tiles[full], list((arg | {"a": a, "c": c}).values()))
-        for phi, value in zip((row, a, c), (end, *steps), strict=True):
-            phi.add_incoming(value, body)
-        b.branch(head)
-        b = ir.IRBuilder(left)
-        choice = b.switch(b.sub(rows, row), done)
+        def tile(b: ir.IRBuilder, count: int, a: Any, c: Any) -> None:
+            places = arg | {"a": a, "c": c}
+            b.call(tiles[count], [places[name] for name in ARGUMENTS])
+
+        def whole(b: ir.IRBuilder, _: Any, carried: list[Any]) -> Turn:
+            left, a, c = carried
+            below = [self.at(b, at, b.mul(arg[stride], I64(full))) for at, stride in ((a, "a_row"), (c, "c_row"))]
+            if ahead:
+                self._prefetch(b, arg, *below)
+            tile(b, full, a, c)
+            return b, [b.sub(left, I64(full)), *below]
+
+        end = b.sub(rows, I64(full - 1))
+        b, (left, a, c) = loop(b, end, [rows, arg["a"], arg["c"]], whole, step=full)
+        done = b.append_basic_block("done")
+        choice = b.switch(left, done)
         for count in range(1, full):
-            case = fn.append_basic_block(f"left{count}")
-            choice.add_case(I64(count), case)
-            b = ir.IRBuilder(case)
-            b.call(tiles[count], list((arg | {"a": a, "c": c}).values()))
-            b.ret_void()
+            case = ir.IRBuilder(b.append_basic_block(f"left{count}"))
+            choice.add_case(I64(count), case.block)
+            tile(case, count, a, c)
+            case.ret_void()
         ir.IRBuilder(done).ret_void()
 
     def pack_transposed(self, symbol: str) -> None:
@@ -240,23 +234,18 @@ class Microkernel(Emitter):
         """
         fn = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [I64, I64, PTR, I64, PTR, I64]), symbol)
         depth, columns, *_ = fn.args
-        entry, loop, whole, part, after, done = (
-            fn.append_basic_block(n) for n in ("entry", "loop", "whole", "part", "after", "done")
-        )
-        b = ir.IRBuilder(entry)
+        b = ir.IRBuilder(fn.append_basic_block("entry"))
         full_width = b.icmp_signed("==", columns, I64(2 * self.lanes))
-        b.cbranch(b.icmp_signed(">", depth, I64(0)), loop, done)
-        b = ir.IRBuilder(loop)
-        k = b.phi(I64)
-        k.add_incoming(I64(0), entry)
-        following = b.add(k, I64(self.lanes))
-        b.cbranch(b.and_(full_width, b.icmp_signed("<=", following, depth)), whole, part)
-        self._squares(ir.IRBuilder(whole), fn.args, k, False).branch(after)
-        self._squares(ir.IRBuilder(part), fn.args, k, True).branch(after)
-        b = ir.IRBuilder(after)
-        k.add_incoming(following, after)
-        b.cbranch(b.icmp_signed("<", following, depth), loop, done)
-        ir.IRBuilder(done).ret_void()
+
+        def squares(b: ir.IRBuilder, k: Any, _: list[Any]) -> Turn:
+            whole, part, after = (b.append_basic_block(name) for name in ("whole", "part", "after"))
+            b.cbranch(b.and_(full_width, b.icmp_signed("<=", b.add(k, I64(self.lanes)), depth)), whole, part)
+            self._squares(ir.IRBuilder(whole), fn.args, k, False).branch(after)
+            self._squares(ir.IRBuilder(part), fn.args, k, True).branch(after)
+            return ir.IRBuilder(after), []
+
+        b, _ = loop(b, depth, [], squares, step=self.lanes)
+        b.ret_void()
 
     def _squares(self, b: ir.IRBuilder, args: Any, k: Any, masked: bool) -> ir.IRBuilder:
         """Turn the two squares at depth k; masked where they reach past the source's depth or columns."""

@@ -18,7 +18,7 @@ from llvmlite import ir
 
 from chainrule.native.machine import Processor
 from chainrule.native.tiles import STEP, TRANSFORMS, Transform
-from chainrule.native.vectors import I64, PTR, Emitter
+from chainrule.native.vectors import I64, Emitter, Turn, loop
 
 ARGUMENTS = (
     "tiles channels source s_tile s_row s_col target t_tile t_row t_col top bottom left right bias add"
@@ -58,28 +58,23 @@ class _Code:
         whole = b.sub(self.arg["channels"], rest)
         counts = {"s_row": t.taken, "s_col": t.taken, "t_row": t.given, "t_col": t.given}
         self.rows = {name: [b.mul(self.arg[name], I64(i)) for i in range(n + STEP)] for name, n in counts.items()}
-        entry, loop, done = b.block, b.append_basic_block("tile"), b.append_basic_block("done")
-        b.cbranch(b.icmp_signed(">", self.arg["tiles"], I64(0)), loop, done)
-        b = ir.IRBuilder(loop)
-        tile, source, target = b.phi(I64), b.phi(PTR), b.phi(PTR)
-        for phi, start in ((tile, I64(0)), (source, self.arg["source"]), (target, self.arg["target"])):
-            phi.add_incoming(start, entry)
-        if t.clips_source or t.clips_target:
-            corner = b.mul(tile, I64(STEP))
-            inside, edge, after = (b.append_basic_block(n) for n in ("inside", "edge", "after"))
-            b.cbranch(self._inside(b, corner), inside, edge)
-            self._channels(ir.IRBuilder(inside), source, target, whole, rest, None).branch(after)
-            b = ir.IRBuilder(edge)
-            self._channels(b, source, target, whole, rest, self._exists(b, corner)).branch(after)
-            b = ir.IRBuilder(after)
-        else:
-            b = self._channels(b, source, target, whole, rest, None)
-        following = b.add(tile, I64(1))
-        moved = [e.at(b, place, self.arg[step]) for place, step in ((source, "s_tile"), (target, "t_tile"))]
-        for phi, value in zip((tile, source, target), (following, *moved), strict=True):
-            phi.add_incoming(value, b.block)
-        b.cbranch(b.icmp_signed("<", following, self.arg["tiles"]), loop, done)
-        ir.IRBuilder(done).ret_void()
+
+        def tile(b: ir.IRBuilder, corner: Any, places: list[Any]) -> Turn:
+            source, target = places
+            if t.clips_source or t.clips_target:
+                inside, edge, after = (b.append_basic_block(n) for n in ("inside", "edge", "after"))
+                b.cbranch(self._inside(b, corner), inside, edge)
+                self._channels(ir.IRBuilder(inside), source, target, whole, rest, None).branch(after)
+                b = ir.IRBuilder(edge)
+                self._channels(b, source, target, whole, rest, self._exists(b, corner)).branch(after)
+                b = ir.IRBuilder(after)
+            else:
+                b = self._channels(b, source, target, whole, rest, None)
+            return b, [e.at(b, place, self.arg[step]) for place, step in ((source, "s_tile"), (target, "t_tile"))]
+
+        end = b.mul(self.arg["tiles"], I64(STEP))
+        b, _ = loop(b, end, [self.arg["source"], self.arg["target"]], tile, step=STEP)
+        b.ret_void()
 
     @property
     def _size(self) -> int:
@@ -110,17 +105,13 @@ class _Code:
 
     def _channels(self, b: ir.IRBuilder, source: Any, target: Any, whole: Any, rest: Any, exists: Any) -> ir.IRBuilder:
         """All vectors of channels of one tile; answers where to go on."""
-        before = b.block
-        loop, left, last, done = (b.append_basic_block(n) for n in ("vector", "left", "last", "next"))
-        b.cbranch(b.icmp_signed(">", whole, I64(0)), loop, left)
-        b = ir.IRBuilder(loop)
-        channel = b.phi(I64)
-        channel.add_incoming(I64(0), before)
-        self._vector(b, source, target, channel, None, exists)
-        following = b.add(channel, I64(self.emitter.lanes))
-        channel.add_incoming(following, loop)
-        b.cbranch(b.icmp_signed("<", following, whole), loop, left)
-        b = ir.IRBuilder(left)
+
+        def vector(b: ir.IRBuilder, channel: Any, _: list[Any]) -> Turn:
+            self._vector(b, source, target, channel, None, exists)
+            return b, []
+
+        b, _ = loop(b, whole, [], vector, step=self.emitter.lanes)
+        last, done = b.append_basic_block("last"), b.append_basic_block("next")
         b.cbranch(b.icmp_signed(">", rest, I64(0)), last, done)
         b = ir.IRBuilder(last)
         self._vector(b, source, target, whole, self.mask, exists)

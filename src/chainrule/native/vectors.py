@@ -14,24 +14,35 @@ from llvmlite import ir
 from chainrule.native.machine import Processor
 
 I1, I32, I64, PTR = ir.IntType(1), ir.IntType(32), ir.IntType(64), ir.PointerType()
+Turn = tuple[ir.IRBuilder, list[Any]]  # where a turn of a loop ends, and the values it leaves
 
 
 def loop(
-    b: ir.IRBuilder, count: Any, carried: list[Any], body: Callable[[ir.IRBuilder, list[Any]], Any]
-) -> tuple[ir.IRBuilder, list[Any]]:  # fmt: skip
-    """`body` `count` times: it takes and answers (b, values), which go from turn to turn; so does this."""
-    before, head, inside, done = b.block, *(b.append_basic_block(n) for n in ("head", "inside", "done"))
-    b.branch(head)
-    b = ir.IRBuilder(head)
+    b: ir.IRBuilder, end: Any, carried: list[Any], body: Callable[[ir.IRBuilder, Any, list[Any]], Turn], *,
+    step: int = 1, at_least_once: bool = False,
+) -> Turn:  # fmt: skip
+    """`body(b, index, values)` for each index in range(0, end, step); its values go from turn to turn.
+
+    Where there is one `at_least_once` (a promise), the test before it is spared: worth it for loops of a few turns.
+    """
+    before, turn = b.block, b.append_basic_block("turn")
+    inside, done = turn if at_least_once else b.append_basic_block("inside"), b.append_basic_block("done")
+    b.branch(turn)
+    b = ir.IRBuilder(turn)
     index, values = b.phi(I64), [b.phi(value.type) for value in carried]
-    b.cbranch(b.icmp_signed("<", index, count), inside, done)
-    end, results = body(ir.IRBuilder(inside), list(values))
-    following = end.add(index, I64(1))
-    end.branch(head)
+    if not at_least_once:
+        b.cbranch(b.icmp_signed("<", index, end), inside, done)
+        b = ir.IRBuilder(inside)
+    b, results = body(b, index, list(values))
+    following = b.add(index, I64(step))
+    if at_least_once:
+        b.cbranch(b.icmp_signed("<", following, end), turn, done)
+    else:
+        b.branch(turn)
     for phi, start, value in zip((index, *values), (I64(0), *carried), (following, *results), strict=True):
         phi.add_incoming(start, before)
-        phi.add_incoming(value, end.block)
-    return ir.IRBuilder(done), values
+        phi.add_incoming(value, b.block)
+    return ir.IRBuilder(done), results if at_least_once else values
 
 
 class Tail(NamedTuple):

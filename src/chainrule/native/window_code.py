@@ -7,20 +7,21 @@ compiler's vector loops, which check for overlap and leave a rest each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 
 from chainrule.native.machine import Processor
-from chainrule.native.vectors import I64, PTR, Emitter
+from chainrule.native.vectors import I64, PTR, Emitter, Turn, loop
 
 ARGUMENTS = (
     "pixels rows columns big big_pixel big_row big_column small small_pixel place first across factor add channels"
 ).split()
 POINTERS = frozenset({"big", "small", "place"})
+Vectors = Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Place:
     adds: bool
     small: Any = None
     place: Any = None
-    held: tuple[Any, ...] = ()  # loaded once a window
+    held: Vectors = ()  # loaded once a window
 
     def load(self, b: ir.IRBuilder, address: Any) -> Any:
         return self.emitter.load(b, address, self.mask)
@@ -53,61 +54,61 @@ class Place:
 class Body:
     """What is done for one window: `begin` answers (held, carried) vectors, `tap` the carried ones, `end` stores."""
 
-    begin: Callable[[ir.IRBuilder, Place], tuple[tuple[Any, ...], tuple[Any, ...]]]
-    tap: Callable[[ir.IRBuilder, Place, Any, Any, tuple[Any, ...]], tuple[Any, ...]]
-    end: Callable[[ir.IRBuilder, Place, tuple[Any, ...]], None]
+    begin: Callable[[ir.IRBuilder, Place], tuple[Vectors, Vectors]]
+    tap: Callable[[ir.IRBuilder, Place, Any, Any, Vectors], Vectors]
+    end: Callable[[ir.IRBuilder, Place, Vectors], None]
 
 
-def _begin_largest(b: ir.IRBuilder, at: Place) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def _begin_largest(b: ir.IRBuilder, at: Place) -> tuple[Vectors, Vectors]:
     lowest = ir.Constant(at.emitter.vector, [float("-inf")] * at.emitter.lanes)
     return (), (lowest, at.number(b, at.arguments["first"]))
 
 
-def _compare(b: ir.IRBuilder, at: Place, tap: Any, address: Any, carried: tuple[Any, ...]) -> tuple[Any, ...]:
+def _compare(b: ir.IRBuilder, at: Place, tap: Any, address: Any, carried: Vectors) -> Vectors:
     largest, place = carried
     value = at.load(b, address)
     larger = b.or_(b.fcmp_ordered(">", value, largest), b.fcmp_unordered("uno", value, value))
     return b.select(larger, value, largest), b.select(larger, at.number(b, tap), place)
 
 
-def _end_largest(b: ir.IRBuilder, at: Place, carried: tuple[Any, ...]) -> None:
+def _end_largest(b: ir.IRBuilder, at: Place, carried: Vectors) -> None:
     at.store(b, carried[0], at.small)
     at.store(b, carried[1], at.place)
 
 
-def _begin_giving_largest(b: ir.IRBuilder, at: Place) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def _begin_giving_largest(b: ir.IRBuilder, at: Place) -> tuple[Vectors, Vectors]:
     return (at.load(b, at.small), at.load(b, at.place)), ()
 
 
-def _give_if_placed(b: ir.IRBuilder, at: Place, tap: Any, address: Any, carried: tuple[Any, ...]) -> tuple[Any, ...]:
+def _give_if_placed(b: ir.IRBuilder, at: Place, tap: Any, address: Any, carried: Vectors) -> Vectors:
     small, place = at.held
     here = b.fcmp_ordered("==", place, at.number(b, tap))
     at.give(b, b.select(here, small, ir.Constant(at.emitter.vector, None)), address)
     return ()
 
 
-def _begin_sum(b: ir.IRBuilder, at: Place) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def _begin_sum(b: ir.IRBuilder, at: Place) -> tuple[Vectors, Vectors]:
     return (), (ir.Constant(at.emitter.vector, None),)
 
 
-def _add(b: ir.IRBuilder, at: Place, tap: Any, address: Any, carried: tuple[Any, ...]) -> tuple[Any, ...]:
+def _add(b: ir.IRBuilder, at: Place, tap: Any, address: Any, carried: Vectors) -> Vectors:
     return (b.fadd(carried[0], at.load(b, address)),)
 
 
-def _end_sum(b: ir.IRBuilder, at: Place, carried: tuple[Any, ...]) -> None:
+def _end_sum(b: ir.IRBuilder, at: Place, carried: Vectors) -> None:
     at.store(b, b.fmul(carried[0], at.emitter.spread(b, at.arguments["factor"])), at.small)
 
 
-def _begin_giving_sum(b: ir.IRBuilder, at: Place) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def _begin_giving_sum(b: ir.IRBuilder, at: Place) -> tuple[Vectors, Vectors]:
     return (b.fmul(at.load(b, at.small), at.emitter.spread(b, at.arguments["factor"])),), ()
 
 
-def _give(b: ir.IRBuilder, at: Place, tap: Any, address: Any, carried: tuple[Any, ...]) -> tuple[Any, ...]:
+def _give(b: ir.IRBuilder, at: Place, tap: Any, address: Any, carried: Vectors) -> Vectors:
     at.give(b, at.held[0], address)
     return ()
 
 
-def _nothing(b: ir.IRBuilder, at: Place, carried: tuple[Any, ...]) -> None:
+def _nothing(b: ir.IRBuilder, at: Place, carried: Vectors) -> None:
     """Taps have been given their part already."""
 
 
@@ -151,50 +152,27 @@ def _pixels(b: ir.IRBuilder, at: Place, body: Body) -> None:
     """One window after another, then return."""
     arg, e = at.arguments, at.emitter
 
-    def window(b: ir.IRBuilder, index: Any, moving: tuple[Any, ...], _: tuple[Any, ...]) -> Any:
-        big, small, place = moving
-        here = Place(e, arg, at.mask, at.adds, small, place)
+    def window(b: ir.IRBuilder, _: Any, places: list[Any]) -> Turn:
+        big, small, place = places
+        here = replace(at, small=small, place=place)
         held, carried = body.begin(b, here)
-        here = Place(e, arg, at.mask, at.adds, small, place, held)
+        here = replace(here, held=held)
 
-        def row(b: ir.IRBuilder, index: Any, moving: tuple[Any, ...], carried: tuple[Any, ...]) -> Any:
-            start = b.add(arg["first"], b.mul(index, arg["across"]))
+        def row(b: ir.IRBuilder, i: Any, moved: list[Any]) -> Turn:
+            start = b.add(arg["first"], b.mul(i, arg["across"]))
 
-            def tap(b: ir.IRBuilder, index: Any, moving: tuple[Any, ...], carried: tuple[Any, ...]) -> Any:
-                return b, body.tap(b, here, b.add(start, index), moving[0], carried)
+            def tap(b: ir.IRBuilder, j: Any, moved: list[Any]) -> Turn:
+                address, *carried = moved
+                results = body.tap(b, here, b.add(start, j), address, carried)
+                return b, [e.at(b, address, arg["big_column"]), *results]
 
-            return _loop(b, e, arg["columns"], moving, (arg["big_column"],), carried, tap)
+            b, (_, *carried) = loop(b, arg["columns"], moved, tap, at_least_once=True)
+            return b, [e.at(b, moved[0], arg["big_row"]), *carried]
 
-        b, carried = _loop(b, e, arg["rows"], (big,), (arg["big_row"],), carried, row)
+        b, (_, *carried) = loop(b, arg["rows"], [big, *carried], row, at_least_once=True)
         body.end(b, here, carried)
-        return b, ()
+        steps = (arg[name] for name in ("big_pixel", "small_pixel", "small_pixel"))
+        return b, [e.at(b, address, step) for address, step in zip(places, steps, strict=True)]
 
-    start = (arg["big"], arg["small"], arg["place"])
-    steps = (arg["big_pixel"], arg["small_pixel"], arg["small_pixel"])
-    b, _ = _loop(b, e, arg["pixels"], start, steps, (), window)
+    b, _ = loop(b, arg["pixels"], [arg["big"], arg["small"], arg["place"]], window, at_least_once=True)
     b.ret_void()
-
-
-def _loop(
-    b: ir.IRBuilder, e: Emitter, count: Any, moving: tuple[Any, ...], steps: tuple[Any, ...], carried: tuple[Any, ...],
-    do: Callable[[ir.IRBuilder, Any, tuple[Any, ...], tuple[Any, ...]], Any],
-) -> tuple[ir.IRBuilder, tuple[Any, ...]]:  # fmt: skip
-    """`do` at least once, `count` times: addresses `moving` by `steps`, values `carried` from turn to turn.
-
-    `do(b, index, addresses, carried)` answers (b, carried); so does this, at the place after the loop.
-    """
-    before = b.block
-    body, done = b.append_basic_block("loop"), b.append_basic_block("done")
-    b.branch(body)
-    b = ir.IRBuilder(body)
-    index = b.phi(I64)
-    addresses, values = tuple(b.phi(PTR) for _ in moving), tuple(b.phi(v.type) for v in carried)
-    for phi, value in ((index, I64(0)), *zip(addresses, moving, strict=True), *zip(values, carried, strict=True)):
-        phi.add_incoming(value, before)
-    b, results = do(b, index, addresses, values)
-    following = b.add(index, I64(1))
-    moved = [e.at(b, address, step) for address, step in zip(addresses, steps, strict=True)]
-    for phi, value in ((index, following), *zip(addresses, moved, strict=True), *zip(values, results, strict=True)):
-        phi.add_incoming(value, b.block)
-    b.cbranch(b.icmp_signed("<", following, count), body, done)
-    return ir.IRBuilder(done), results
