@@ -55,7 +55,7 @@ class Microkernel(Emitter):
         chains = self.chains(rows * vectors)
         fma = self.intrinsic(f"llvm.fma.{self.suffix}", self.vector, [self.vector] * 3)
         b = ir.IRBuilder(fn.append_basic_block("entry"))
-        masks = [None] * (vectors - masked) + [self.lane_mask(b, arg["columns"], vectors)] * masked
+        tails = [None] * (vectors - masked) + [self.tail(b, arg["columns"], vectors)] * masked
         # Three rows have one address that moves, so that each load finds its row by base and index.
         groups = [b.mul(arg["a_row"], I64(i)) for i in range(0, rows, 3)]
         strides = [I64(0), arg["a_row"], b.shl(arg["a_row"], I64(1))]
@@ -63,12 +63,12 @@ class Microkernel(Emitter):
 
         def term(b: ir.IRBuilder, a_at: list[Any], b_at: Any, sums: list[Any]) -> list[Any]:
             """The sums with one more product each."""
-            right = [self.load(b, self.at(b, b_at, I64(j * self.lanes)), masks[j]) for j in range(vectors)]
+            right = [self.load(b, self.at(b, b_at, I64(j * self.lanes)), tails[j]) for j in range(vectors)]
             result = []
             for i in range(rows):
                 a_row = self.at(b, a_at[i // 3], strides[i % 3])
                 if by_lane:
-                    left = [self.load(b, self.at(b, a_row, I64(j * self.lanes)), masks[j]) for j in range(vectors)]
+                    left = [self.load(b, self.at(b, a_row, I64(j * self.lanes)), tails[j]) for j in range(vectors)]
                 else:
                     left = [self.spread(b, b.load(a_row, typ=self.real))] * vectors
                 result += [b.call(fma, [left[j], right[j], sums[i * vectors + j]]) for j in range(vectors)]
@@ -95,10 +95,10 @@ class Microkernel(Emitter):
         zeros = [ir.Constant(self.vector, None)] * (size * chains)
         b, (_, _, *sums) = loop(b, arg["n_outer"], [arg["a"], arg["b"], *zeros], outer)
         totals = [functools.reduce(b.fadd, sums[i::size]) for i in range(size)]
-        self._write(b, arg, {divmod(i, vectors): total for i, total in enumerate(totals)}, masks)
+        self._write(b, arg, {divmod(i, vectors): total for i, total in enumerate(totals)}, tails)
         return fn
 
-    def _write(self, b: ir.IRBuilder, arg: dict[str, Any], value: dict[Any, Any], masks: list[Any]) -> None:
+    def _write(self, b: ir.IRBuilder, arg: dict[str, Any], value: dict[Any, Any], tails: list[Any]) -> None:
         """The tile's end: add the bias and what C held before, where asked, then store."""
         tile = list(value)
         rows = {i: self.at(b, arg["c"], b.mul(arg["c_row"], I64(i))) for i, _ in tile}
@@ -118,10 +118,10 @@ class Microkernel(Emitter):
                 value[t] = merged
 
         has_bias = b.icmp_unsigned("!=", b.ptrtoint(arg["bias"], I64), I64(0))
-        if_asked(has_bias, lambda i, j: self.load(b, self.at(b, arg["bias"], I64(j * self.lanes)), masks[j]))
-        if_asked(b.icmp_signed("!=", arg["add"], I64(0)), lambda i, j: self.load(b, place[i, j], masks[j]))
-        for tail in dict.fromkeys(masks):  # whole vectors row by row, then the last of each row
-            parts = [(i, j) for i, j in tile if masks[j] is tail]
+        if_asked(has_bias, lambda i, j: self.load(b, self.at(b, arg["bias"], I64(j * self.lanes)), tails[j]))
+        if_asked(b.icmp_signed("!=", arg["add"], I64(0)), lambda i, j: self.load(b, place[i, j], tails[j]))
+        for tail in dict.fromkeys(tails):  # whole vectors row by row, then the last of each row
+            parts = [(i, j) for i, j in tile if tails[j] is tail]
             self.store_all(b, [value[t] for t in parts], [place[t] for t in parts], tail)
         b.ret_void()
 
@@ -257,8 +257,8 @@ class Microkernel(Emitter):
             rows = []
             for j in range(half * n, half * n + n):
                 exists = self.spread(b, b.icmp_signed("<", I64(j), columns))
-                mask = Tail(b.select(exists, in_depth, ir.Constant(self.mask, None)), None) if masked else None
-                rows.append(self.load(b, self.at(b, source, b.add(b.mul(source_row, I64(j)), k)), mask))
+                tail = Tail(b.select(exists, in_depth, ir.Constant(self.mask_type, None)), None) if masked else None
+                rows.append(self.load(b, self.at(b, source, b.add(b.mul(source_row, I64(j)), k)), tail))
             for r, row in enumerate(self._turn(b, rows)):
                 place = b.add(b.mul(b.add(k, I64(r)), I64(2 * n)), I64(half * n))
                 self.store(b, row, self.at(b, target, place), None)

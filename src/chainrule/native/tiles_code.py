@@ -18,7 +18,7 @@ from llvmlite import ir
 
 from chainrule.native.machine import Processor
 from chainrule.native.tiles import STEP, TRANSFORMS, Transform
-from chainrule.native.vectors import I64, Emitter, Turn, loop
+from chainrule.native.vectors import I64, Emitter, Tail, Turn, loop
 
 ARGUMENTS = (
     "tiles channels source s_tile s_row s_col target t_tile t_row t_col top bottom left right bias add"
@@ -47,14 +47,14 @@ class _Code:
     zeros: Any
     rows: dict[str, list[Any]] = field(init=False)  # offsets of a tile's rows and columns, and of two more
     nowhere: Any = field(init=False)
-    mask: Any = field(init=False)
+    tail: Tail = field(init=False)
 
     def write(self) -> None:
         e, t = self.emitter, self.transform
         b = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.nowhere = b.alloca(e.vector)
         rest = b.srem(self.arg["channels"], I64(e.lanes))
-        self.mask = e.lane_mask(b, rest)
+        self.tail = e.tail(b, rest)
         whole = b.sub(self.arg["channels"], rest)
         counts = {"s_row": t.taken, "s_col": t.taken, "t_row": t.given, "t_col": t.given}
         self.rows = {name: [b.mul(self.arg[name], I64(i)) for i in range(n + STEP)] for name, n in counts.items()}
@@ -114,11 +114,11 @@ class _Code:
         last, done = b.append_basic_block("last"), b.append_basic_block("next")
         b.cbranch(b.icmp_signed(">", rest, I64(0)), last, done)
         b = ir.IRBuilder(last)
-        self._vector(b, source, target, whole, self.mask, exists)
+        self._vector(b, source, target, whole, self.tail, exists)
         b.branch(done)
         return ir.IRBuilder(done)
 
-    def _vector(self, b: ir.IRBuilder, source: Any, target: Any, channel: Any, mask: Any, exists: Any) -> None:
+    def _vector(self, b: ir.IRBuilder, source: Any, target: Any, channel: Any, tail: Tail | None, exists: Any) -> None:
         """M·d·Mᵀ for one vector of channels."""
         e, t = self.emitter, self.transform
         source, target = (e.opaque(b, e.at(b, start, channel)) for start in (source, target))
@@ -133,11 +133,11 @@ class _Code:
             self._prefetch(b, *((target, "t") if t.clips_target else (source, "s")))
         half = []  # M·d, column by column
         for j in range(t.taken):
-            column = [e.load(b, place(source, "s", i, j, t.clips_source, self.zeros), mask) for i in range(t.taken)]
+            column = [e.load(b, place(source, "s", i, j, t.clips_source, self.zeros), tail) for i in range(t.taken)]
             half.append([self._combine(b, row, column) for row in t.matrix])
         if t.clips_target:  # the end of a convolution
             has_bias = b.icmp_unsigned("!=", b.ptrtoint(self.arg["bias"], I64), I64(0))
-            bias = e.load(b, b.select(has_bias, e.at(b, self.arg["bias"], channel), self.zeros), mask)
+            bias = e.load(b, b.select(has_bias, e.at(b, self.arg["bias"], channel), self.zeros), tail)
             adds = b.icmp_signed("!=", self.arg["add"], I64(0))
         for i in range(t.given):
             for j, row in enumerate(t.matrix):
@@ -145,8 +145,8 @@ class _Code:
                 to = place(target, "t", i, j, t.clips_target, self.nowhere)
                 if t.clips_target:
                     value = b.fadd(value, bias)
-                    value = b.fadd(value, e.load(b, b.select(adds, to, self.zeros), mask))
-                e.store(b, value, to, mask)
+                    value = b.fadd(value, e.load(b, b.select(adds, to, self.zeros), tail))
+                e.store(b, value, to, tail)
 
     def _prefetch(self, b: ir.IRBuilder, corner: Any, side: str) -> None:
         """Ask for the pixels that the tile below has and this one has not."""

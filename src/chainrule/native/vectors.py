@@ -59,7 +59,7 @@ class Emitter:
         self.lanes = target.lanes(dtype)
         self.real: Any = ir.FloatType() if dtype == np.float32 else ir.DoubleType()
         self.vector = ir.VectorType(self.real, self.lanes)
-        self.mask = ir.VectorType(I1, self.lanes)
+        self.mask_type = ir.VectorType(I1, self.lanes)
         self.none = ir.Constant(ir.VectorType(ir.IntType(8 * dtype.itemsize), self.lanes), None)
         self.has_masks = target.vector_bytes == 64
         self.item = dtype.itemsize
@@ -87,8 +87,10 @@ class Emitter:
         """A vector, or its lanes in `tail` and zeros."""
         if tail is None:
             return b.load(address, align=self.item, typ=self.vector)
-        mask = tail.mask if tail.mask.type == self.mask else b.icmp_signed("<", tail.mask, self.none)
-        masked = self.intrinsic(f"llvm.masked.load.{self.suffix}.p0", self.vector, [PTR, I32, self.mask, self.vector])
+        mask = tail.mask if tail.mask.type == self.mask_type else b.icmp_signed("<", tail.mask, self.none)
+        masked = self.intrinsic(
+            f"llvm.masked.load.{self.suffix}.p0", self.vector, [PTR, I32, self.mask_type, self.vector]
+        )
         return b.call(masked, [address, I32(self.item), mask, ir.Constant(self.vector, None)])
 
     def store(self, b: ir.IRBuilder, value: Any, address: Any, tail: Tail | None) -> None:
@@ -105,7 +107,7 @@ class Emitter:
                 b.store(value, address, align=self.item)
         elif self.has_masks:
             masked = self.intrinsic(
-                f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), [self.vector, PTR, I32, self.mask]
+                f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), [self.vector, PTR, I32, self.mask_type]
             )
             for value, address in zip(values, addresses, strict=True):
                 b.call(masked, [value, address, I32(self.item), tail.mask])
@@ -155,7 +157,7 @@ class Emitter:
         first = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
         return b.shuffle_vector(b.insert_element(undefined, scalar, I32(0)), undefined, first)
 
-    def lane_mask(self, b: ir.IRBuilder, columns: Any, vectors: int = 1) -> Tail:
+    def tail(self, b: ir.IRBuilder, columns: Any, vectors: int = 1) -> Tail:
         """The lanes of the last of so many vectors that lie before `columns`."""
         count = b.sub(columns, I64((vectors - 1) * self.lanes))
         numbers = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))

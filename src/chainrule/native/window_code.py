@@ -15,7 +15,7 @@ import numpy as np
 from llvmlite import ir
 
 from chainrule.native.machine import Processor
-from chainrule.native.vectors import I64, PTR, Emitter, Turn, loop
+from chainrule.native.vectors import I64, PTR, Emitter, Tail, Turn, loop
 
 ARGUMENTS = (
     "pixels rows columns big big_pixel big_row big_column small small_pixel place first across factor add channels"
@@ -30,17 +30,17 @@ class Place:
 
     emitter: Emitter
     arguments: dict[str, Any]
-    mask: Any
+    tail: Tail | None
     adds: bool
     small: Any = None
     place: Any = None
     held: Vectors = ()  # loaded once a window
 
     def load(self, b: ir.IRBuilder, address: Any) -> Any:
-        return self.emitter.load(b, address, self.mask)
+        return self.emitter.load(b, address, self.tail)
 
     def store(self, b: ir.IRBuilder, value: Any, address: Any) -> None:
-        self.emitter.store(b, value, address, self.mask)
+        self.emitter.store(b, value, address, self.tail)
 
     def number(self, b: ir.IRBuilder, tap: Any) -> Any:
         """The number of a tap in every lane, as a real."""
@@ -130,12 +130,12 @@ def _function(e: Emitter, symbol: str, largest: Body, total: Body, gives: bool) 
     fn = ir.Function(e.module, ir.FunctionType(ir.VoidType(), types), symbol)
     arguments = dict(zip(ARGUMENTS, fn.args, strict=True))
     b = ir.IRBuilder(fn.append_basic_block("entry"))
-    mask = e.lane_mask(b, arguments["channels"])
+    tail = e.tail(b, arguments["channels"])
     is_whole = b.icmp_signed("==", arguments["channels"], I64(e.lanes))
     has_place = b.icmp_unsigned("!=", b.ptrtoint(arguments["place"], I64), I64(0))
     adds = b.icmp_signed("!=", arguments["add"], I64(0))
     for with_place, body in zip(_either(b, has_place), (largest, total), strict=True):
-        for whole, lanes in zip(_either(with_place, is_whole), (None, mask), strict=True):
+        for whole, lanes in zip(_either(with_place, is_whole), (None, tail), strict=True):
             ways = zip(_either(whole, adds), (True, False), strict=True) if gives else [(whole, False)]
             for way, adding in ways:
                 _pixels(way, Place(e, arguments, lanes, adding), body)
