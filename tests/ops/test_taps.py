@@ -47,16 +47,16 @@ def test_runs_of_a_part():
     assert [tuple(run) for run in axis.runs(5, 8)] == [(5, 8, 0, 3)]
 
 
-def test_phases_hold_each_tap_that_reaches_an_input_once():
+def test_lattices_hold_each_tap_that_reaches_an_input_once():
     for axis in axes():
         inside, inputs = reached(axis)
         expected = {(inputs[p, t], p, t) for p, t in zip(*np.nonzero(inside), strict=True)}
         found = []
-        for phase in axis.spread():
-            for position in range(phase.axis.out):
-                first, last = phase.axis.reach(position)
+        for lattice in axis.spread():
+            for position in range(lattice.axis.out):
+                first, last = lattice.axis.reach(position)
                 found += [
-                    (phase.start + position * phase.step, phase.axis.input(position, i), phase.taps[i])
+                    (lattice.start + position * lattice.step, lattice.axis.input(position, i), lattice.taps[i])
                     for i in range(first, last)
                 ]  # fmt: skip
         assert len(found) == len(set(found))

@@ -36,7 +36,7 @@ from chainrule.ops.gemm import Scratch
 from chainrule.ops.panels import Job, Place, Windows, correlate_jobs, weight_jobs
 from chainrule.ops.record import View, constant
 from chainrule.ops.reducing import reduce, sum_parts
-from chainrule.ops.taps import Phase
+from chainrule.ops.taps import Lattice
 from chainrule.ops.winograd import correlate_tiles, suits, suits_weight, weigh_tiles
 
 Table: TypeAlias = tuple[View, View]  # the jobs, and where those of each part of an image begin
@@ -152,7 +152,7 @@ def spread(
 ) -> list[Call]:  # fmt: skip
     """The calls for the input gradient dx (+)= Σ over taps of dy·wᵀ, which is the transposed convolution (plus bias).
 
-    It is a convolution of dy for each phase of input pixels with the taps that reach them, turned around.
+    It is a convolution of dy for each lattice of input pixels with the taps that reach them, turned around.
     """
     packed, order = scratch(w.size), _tap_order(windows)
     turning = turn(order.size, packed, w.flat(), order, windows.inputs, windows.outputs, windows.groups)
@@ -242,12 +242,12 @@ def _spread_table(w: Windows, batch: int, band: int) -> Table:
     parts = []
     for first in range(0, w.down.size, band):
         jobs: list[Job] = []
-        for down, across, weight in _phases(w):
+        for down, across, weight in _lattices(w):
             start, stop = (blocks(edge - down.start, down.step) for edge in (first, min(first + band, w.down.size)))
             at = down.start * line + across.start * w.inputs
             place = Place(w.image, down.step * line, across.step * w.inputs, at, weight)
-            phase = Windows(down.axis, across.axis, w.outputs, w.inputs, w.groups)
-            jobs += correlate_jobs(phase, place, start, stop, batch)
+            windows = Windows(down.axis, across.axis, w.outputs, w.inputs, w.groups)
+            jobs += correlate_jobs(windows, place, start, stop, batch)
         parts.append(jobs)
     return _table(parts)
 
@@ -269,8 +269,8 @@ def _batch(w: Windows, images: int, parts: int = 1) -> int:
     return 1 if w.depthwise else blocks(images, blocks(TILES, parts))
 
 
-def _phases(w: Windows) -> Iterator[tuple[Phase, Phase, int]]:
-    """The phases down and across, and where the taps of each begin in the weight turned around."""
+def _lattices(w: Windows) -> Iterator[tuple[Lattice, Lattice, int]]:
+    """The lattices down and across, and where the taps of each begin in the weight turned around."""
     weight = 0
     for down in w.down.spread():
         for across in w.across.spread():
@@ -280,14 +280,14 @@ def _phases(w: Windows) -> Iterator[tuple[Phase, Phase, int]]:
 
 @functools.lru_cache(1024)
 def _back(w: Windows) -> Windows | None:
-    """The windows of the input gradient in dy, where it is one phase."""
-    (down, across, _), *others = _phases(w)
+    """The windows of the input gradient in dy, where it is one lattice."""
+    (down, across, _), *others = _lattices(w)
     return None if others else Windows(down.axis, across.axis, w.outputs, w.inputs, w.groups)
 
 
 @functools.lru_cache(1024)
 def _tap_order(w: Windows) -> View:
-    """The numbers of the taps in the order of the phases."""
+    """The numbers of the taps in the order of the lattices."""
     found = [
         i * w.across.taps + j
         for down in w.down.spread()

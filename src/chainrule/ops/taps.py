@@ -21,7 +21,7 @@ class Run(NamedTuple):
     last: int
 
 
-class Phase(NamedTuple):
+class Lattice(NamedTuple):
     """Every `step`-th position of a spread axis from `start` on: an axis of its own, with the taps that reach it."""
 
     start: int
@@ -74,14 +74,14 @@ class Axis:
             yield Run(start, end, first, last)
             start = end
 
-    def spread(self) -> list[Phase]:
+    def spread(self) -> list[Lattice]:
         """The windows of the gradient of the input: what outputs each input position went to.
 
-        With a stride only every stride-th position shares its taps: those of one remainder are a phase. Taps are in the
-        order of growing output position, so that a window walks forward.
+        With a stride only every stride-th position shares its taps: those of one remainder are a lattice. Taps are in
+        the order of growing output position, so that a window walks forward.
         """
         apart = math.gcd(self.stride, self.dilation)
-        phases = []
+        lattices = []
         for start in range(min(self.stride, self.size)):
             reaching = [i for i in range(self.taps) if (start + self.before - i * self.dilation) % self.stride == 0]
             taps = range(0)
@@ -90,8 +90,8 @@ class Axis:
                 taps = range(reaching[-1], reaching[0] - 1, -(self.stride // apart))
                 first = (start + self.before - taps[0] * self.dilation) // self.stride
                 axis = Axis(self.out, axis.out, len(taps), 1, self.dilation // apart, -first)
-            phases.append(Phase(start, self.stride, axis, taps))
-        return phases
+            lattices.append(Lattice(start, self.stride, axis, taps))
+        return lattices
 
 
 def window_axis(size: int, taps: int, stride: int, padding: tuple[int, int], dilation: int) -> Axis:
