@@ -7,7 +7,6 @@ lose whole time slices here, since one of them is always off its processor.
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import subprocess
 import sys
@@ -50,9 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
                 q, b = median(quiet), median(busy)
                 cells = (f"{q * 1e6:.2f}", f"{b * 1e6:.2f}", f"{b / q:.2f}")
                 print(layout.format(name, PEERS[peer].title, *cells), flush=True)
-    path = report.unused(options.out, "-busy")
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written: {path}")
+    report.keep(record, options.out, "-busy")
 
 
 def measure(

@@ -48,9 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     record["import_seconds"] = import_times(options.rounds)
     record["installed_bytes"] = installed_sizes()
     show(record)
-    path = report.unused(options.out, "-machine")
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written: {path}")
+    report.keep(record, options.out, "-machine")
 
 
 def python_of(library: str) -> str:

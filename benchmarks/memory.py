@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
-import json
 import subprocess
 import tempfile
 from pathlib import Path
@@ -43,9 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
         for name in options.workloads:
             record["workloads"][name] = found = measure(WORKLOADS[name], options, Path(folder))
             show(name, found)
-    path = report.unused(options.out, "-memory")
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written: {path}")
+    report.keep(record, options.out, "-memory")
 
 
 def measure(workload: Workload, options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:

@@ -175,3 +175,10 @@ def unused(folder: Path, name: str) -> Path:
     while path.exists():
         path, number = folder / f"{stem}-{number}.json", number + 1
     return path
+
+
+def keep(record: dict[str, Any], folder: Path, name: str) -> None:
+    """Write a record to an unused file of `folder`, and say which."""
+    path = unused(folder, name)
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"written: {path}")

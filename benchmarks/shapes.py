@@ -65,9 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
         extra(name, options)  # compiles kernels into the cache
         record["networks"][name] = runs = [extra(name, options) for _ in range(options.rounds)]
         show(name, runs)
-    path = report.unused(options.out, "-shapes")
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written: {path}")
+    report.keep(record, options.out, "-shapes")
 
 
 def extra(name: str, options: argparse.Namespace) -> dict[str, float]:
