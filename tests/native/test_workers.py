@@ -101,7 +101,7 @@ def interrupted_at(place: int, job: Callable[[int], None] | int, abort: Callable
 
 @pytest.mark.parametrize("native", [False, True])
 @pytest.mark.parametrize("linger", [0, 60 * 10**9])
-def test_ctrl_c_anywhere_leaves_nobody_running(native: bool, linger: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_leaves_nobody_running_or_lost(native: bool, linger: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_idle", [])
     monkeypatch.setattr(workers, "LINGER", linger)
     monkeypatch.setattr(workers, "TAKEN", linger)
@@ -109,6 +109,7 @@ def test_ctrl_c_anywhere_leaves_nobody_running(native: bool, linger: int, monkey
     place, interrupted = 0, True
     while interrupted:
         place += 1
+        pool = set(workers._idle)
         stop = threading.Event()
         running: list[int] = []
 
@@ -124,6 +125,7 @@ def test_ctrl_c_anywhere_leaves_nobody_running(native: bool, linger: int, monkey
         interrupted = interrupted_at(place, form.address if native else job, stop.set)
         assert running == []
         assert len(set(workers._idle)) == len(workers._idle)
+        assert pool <= set(workers._idle)
     assert place > 10
     run_together(lambda _: None, 3, abort=lambda: None)
     for worker in workers._idle:

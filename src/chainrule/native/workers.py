@@ -80,7 +80,11 @@ def run_together(job: Callable[[int], None] | int, workers: int, abort: Callable
     failure: BaseException | None = None
     try:
         with _lock:
-            team += [_idle.pop() if _idle else _Worker() for _ in range(1, workers)]
+            while len(_idle) < workers - 1:
+                _idle.append(_Worker())
+            # No call from here to the next line: Ctrl-C, which comes after one, would lose workers or have them twice.
+            team += _idle[: workers - 1]
+            del _idle[: workers - 1]
         for worker in team:
             worker.job, worker.error = function, None
         boxes[1:] = [worker.address for worker in team]
@@ -103,7 +107,7 @@ def run_together(job: Callable[[int], None] | int, workers: int, abort: Callable
             except KeyboardInterrupt as another:
                 failure = another
     with _lock:
-        _idle.extend(reversed(team))  # so that each worker has the same number next time, and finds its rows in cache
+        _idle[:0] = team  # in front: each worker has the same number next time, and finds its rows in cache
     for problem in (*(worker.error for worker in team), failure):
         if problem is not None:
             raise problem
