@@ -110,13 +110,13 @@ class _Code:
             self._vector(b, source, target, channel, None, exists)
             return b, []
 
-        b, _ = loop(b, whole, [], vector, step=self.emitter.lanes)
-        last, done = b.append_basic_block("last"), b.append_basic_block("next")
-        b.cbranch(b.icmp_signed(">", rest, I64(0)), last, done)
-        b = ir.IRBuilder(last)
-        self._vector(b, source, target, whole, self.tail, exists)
-        b.branch(done)
-        return ir.IRBuilder(done)
+        # With the test before each turn LLVM would keep fewer strides in registers.
+        with b.if_then(b.icmp_signed(">", whole, I64(0))):
+            end, _ = loop(b, whole, [], vector, step=self.emitter.lanes, at_least_once=True)
+            b.position_at_end(end.block)
+        with b.if_then(b.icmp_signed(">", rest, I64(0))):
+            self._vector(b, source, target, whole, self.tail, exists)
+        return b
 
     def _vector(self, b: ir.IRBuilder, source: Any, target: Any, channel: Any, tail: Tail | None, exists: Any) -> None:
         """M·d·Mᵀ for one vector of channels."""
