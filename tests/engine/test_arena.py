@@ -63,8 +63,7 @@ def test_memory_of_shapes_does_not_add_up() -> None:
         everything(one, size)
     programs = [bound.program for bound in compiled(one)._programs.values()]
     assert len(programs) == 3 * len(set(SIZES))
-    largest = max(program.arena_bytes for program in programs)
-    assert largest <= compiled(one).arena.bytes <= HEADROOM * largest
+    assert compiled(one).arena.bytes == max(program.arena_bytes for program in programs)
     assert all(program.arena is compiled(one).arena for program in programs)
 
 
@@ -74,8 +73,20 @@ def test_a_smaller_batch_needs_no_new_memory() -> None:
     first = compiled(one).arena.own
     one.step(*batch(39))
     assert compiled(one).arena.own is first
-    one.step(*batch(60))
-    assert compiled(one).arena.own is first, "a larger one finds room in the addresses kept for it"
+    one.step(*batch(80))
+    assert compiled(one).arena.own is not first
+
+
+def test_a_large_arena_keeps_addresses_for_larger_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "LARGE", 1)
+    one, other = trainer(), trainer()
+    one.step(*batch(40))
+    first = compiled(one).arena.own
+    assert first is not None
+    assert first.nbytes == HEADROOM * max(bound.program.arena_bytes for bound in compiled(one)._programs.values())
+    other.step(*batch(40))
+    assert one.step(*batch(60)) == other.step(*batch(60))
+    assert compiled(one).arena.own is first
     one.step(*batch(160))
     assert compiled(one).arena.own is not first
 
@@ -88,6 +99,7 @@ def test_where_addresses_are_few_an_arena_takes_no_more_than_it_needs(monkeypatc
             raise MemoryError
         return usual(size)
 
+    monkeypatch.setattr(memory, "LARGE", 1)
     monkeypatch.setattr(memory, "allocate", allocate)
     memory.reserve(arena, 1000)
     assert arena.bytes == 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -71,20 +72,21 @@ def test_lane_panel_keeps_channels_apart(compiled: Any, rows: int) -> None:
     dtype, width, (_, _, run, _), _keep = compiled
     rng = np.random.default_rng(rows)
     narrow = {1, width // 2 - 1, width // 2, width // 2 + 1, width - 1, width} - {0}
-    for channels in narrow | {2 * width + 1, 4 * width - 1}:
+    for channels in narrow | {2 * width + 1, 3 * width, 4 * width - 1, 4 * width + 3}:
         image = rng.normal(size=(3, rows + 3, channels)).astype(dtype)
         taps, bias = (rng.normal(size=(*shape, channels)).astype(dtype) for shape in ((3, 4), ()))
         windows = np.lib.stride_tricks.sliding_window_view(image.astype("d"), 4, axis=1)  # (3, rows, channels, 4)
-        for add in (0, 1):
-            c = rng.normal(size=(rows, channels + 2)).astype(dtype)
+        for add, beside in product((0, 1), (0, 2)):
+            c = rng.normal(size=(rows + 1, channels + beside)).astype(dtype)
             before = c.copy()
             run(
                 rows, 3, 4, image.ctypes.data, channels, channels, (rows + 3) * channels, taps.ctypes.data, channels,
-                4 * channels, c.ctypes.data, channels + 2, add, bias.ctypes.data, channels,
+                4 * channels, c.ctypes.data, channels + beside, add, bias.ctypes.data, channels,
             )  # fmt: skip
-            expected = np.einsum("ipcj,ijc->pc", windows, taps) + bias + add * before[:, :channels]
-            np.testing.assert_allclose(c[:, :channels], expected, rtol=0, atol=1e-5 if dtype == "f4" else 1e-13)
+            expected = np.einsum("ipcj,ijc->pc", windows, taps) + bias + add * before[:rows, :channels]
+            np.testing.assert_allclose(c[:rows, :channels], expected, rtol=0, atol=1e-5 if dtype == "f4" else 1e-13)
             np.testing.assert_array_equal(c[:, channels:], before[:, channels:])
+            np.testing.assert_array_equal(c[rows], before[rows])
 
 
 @pytest.mark.parametrize("depth", [1, 3, 15, 16, 17, 40])

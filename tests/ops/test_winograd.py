@@ -45,6 +45,7 @@ def plain(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("x", "w", "changes", "by_tiles"), [
     ((2, 16, 16, 64), (3, 3, 64, 64), {}, True),
+    ((2, 32, 32, 16), (3, 3, 16, 16), {}, True),
     ((2, 16, 16, 64), (3, 3, 64, 64), {"stride": (2, 2)}, False),
     ((2, 16, 16, 64), (3, 3, 64, 64), {"dilation": (2, 1)}, False),
     ((2, 16, 16, 64), (3, 3, 32, 64), {"groups": 2}, False),
@@ -55,6 +56,19 @@ def plain(patch: pytest.MonkeyPatch) -> None:
 def test_chosen_where_it_saves_multiplications(x: Any, w: Any, changes: dict[str, Any], by_tiles: bool) -> None:
     windows = windows_of(x, w, **{**SETTINGS, **changes})
     assert suits(windows) == suits_weight(windows) == by_tiles
+
+
+def test_a_weight_gradient_is_chosen_earlier() -> None:
+    windows = windows_of((2, 8, 8, 16), (3, 3, 16, 16), **SETTINGS)
+    assert not suits(windows)
+    assert suits_weight(windows)
+
+
+def test_blocks_are_even_and_leave_room_for_a_weight_that_fits() -> None:
+    windows = windows_of((2, 16, 16, 32), (3, 3, 32, 32), **SETTINGS)
+    assert [winograd._even(7, most) for most in (1, 3, 6, 7, 9)] == [1, 3, 4, 7, 7]
+    alone, beside, far = (winograd._most(windows, 48, 4, weight) for weight in (0, 200_000, 10**6))
+    assert beside < alone == far
 
 
 @pytest.mark.parametrize(("size", "border", "forward", "back"), [

@@ -11,7 +11,8 @@ from chainrule.native.kernel import Call
 from chainrule.ops.record import Buffer, View
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
-HEADROOM = 2  # an arena's size in those of the program it grows for
+HEADROOM = 2  # a large arena's size in those of the program it grows for
+LARGE = 32 << 20  # bytes that the C library takes from the system anew, rather than clear what was freed
 
 
 @dataclass
@@ -52,13 +53,13 @@ def plan(calls: list[Call], arena: Buffer) -> int:
 def reserve(arena: Buffer, size: int) -> None:
     """Make the arena `size` bytes at least; what is in it is lost where it was less.
 
-    It gets addresses for more. They take no memory before a larger program touches them, which then finds the rest
-    touched already: the system takes longer to give 100 MB than a step of ResNet-20 does to fill them.
+    A large one gets addresses for more. They take no memory before a larger program touches them, which then finds the
+    rest touched already: the system takes longer to give 100 MB than a step of ResNet-20 does to fill them.
     """
     if size > arena.size:
         arena.size, arena.own = 0, None  # old memory goes first: both together might be more than there is
         try:
-            arena.own = allocate(HEADROOM * size)
+            arena.own = allocate(HEADROOM * size if size >= LARGE else size)
         except MemoryError:
             arena.own = allocate(size)
         arena.size = arena.own.size

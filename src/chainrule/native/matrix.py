@@ -42,7 +42,7 @@ def _pack_transposed(depth: int, columns: int, source: Address, source_row: int,
 
 
 panel = External("panel_{dtype}", "iiiiiiiiiiiiiii", _panel)
+panel_ahead = External("panel_ahead_{dtype}", "iiiiiiiiiiiiiii", _panel)
 lane_panel = External("lane_panel_{dtype}", "iiiiiiiiiiiiiii", _lane_panel)
 pack_transposed = External("pack_transposed_{dtype}", "iiiiii", _pack_transposed)
-panel_ahead = External("panel_ahead_{dtype}", "iiiiiiiiiiiiiii", _panel)
 EXTERNALS = (panel, panel_ahead, lane_panel, pack_transposed)

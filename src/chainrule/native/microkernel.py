@@ -6,7 +6,7 @@ A tile of up to `tile_rows` x 2 vectors of C stays in registers while the stride
 columns are few. `panel` covers any number of rows of one panel of columns with such tiles; the last vector of a narrow
 panel is masked, so nothing is read or written outside. `panel_ahead` asks for the next tile's rows while one is at
 work: it is for A and C that no cache holds. `lane_panel` is the same for channels that do not mix, where A has a column
-for each of C's, and takes any number of columns:
+for each of C's, and takes any number of columns, also by tiles of `tile_rows` / 2 x 4 vectors:
 
     C[i, j] (+)= bias[j] + Σ_outer Σ_inner A[i·a_row + inner·a_col + outer·a_outer + j]
                                          · B[inner·b_row + outer·b_outer + j]
@@ -141,6 +141,7 @@ class Microkernel(Emitter):
             (narrow, 1, True, NARROW),
         ):
             tiles = {n: self.tile(n, vectors, masked, False) for n in range(1, full + 1)}
+            # Few columns are soon written: asking took longer than it saved.
             self._rows(ir.IRBuilder(entry), arg, tiles, ahead and not masked)
 
     def lane_panel(self, symbol: str) -> None:
@@ -192,10 +193,10 @@ class Microkernel(Emitter):
         ir.IRBuilder(done).ret_void()
         return fn
 
-    def _prefetch(self, b: ir.IRBuilder, arg: dict[str, Any], a: Any, c: Any) -> None:
+    def _prefetch(self, b: ir.IRBuilder, arg: dict[str, Any], rows: int, a: Any, c: Any) -> None:
         """Ask for the beginnings of a tile's rows: a sum may be too short to wait for them from afar."""
         for place, stride, writes in ((c, "c_row", True), (a, "a_row", False)):
-            for i in range(self.rows):
+            for i in range(rows):
                 self.prefetch(b, self.at(b, place, b.mul(arg[stride], I64(i))), writes)
 
     def _rows(self, b: ir.IRBuilder, arg: dict[str, Any], tiles: dict[int, ir.Function], ahead: bool) -> None:
@@ -210,7 +211,7 @@ class Microkernel(Emitter):
             left, a, c = carried
             below = [self.at(b, at, b.mul(arg[stride], I64(full))) for at, stride in ((a, "a_row"), (c, "c_row"))]
             if ahead:
-                self._prefetch(b, arg, *below)
+                self._prefetch(b, arg, full, *below)
             tile(b, full, a, c)
             return b, [b.sub(left, I64(full)), *below]
 

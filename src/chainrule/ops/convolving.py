@@ -46,6 +46,7 @@ PIXELS = 64  # of dy that a weight gradient takes at a time: they stay in the fi
 SQUARE = 16  # columns that are transposed together: their cache lines are met again in the next row
 BAND = 4  # rows of a band, at least
 SUMS = 32_768  # elements of a weight gradient of which each of the TILES may have its own
+FEW = 8  # images that are too few to share the work among workers
 (
     KIND, REPEATS, ROWS, OUTER, INNER, A, A_STEP, A_ROW, A_COL, A_OUTER, B, B_STEP, B_ROW, B_OUTER, C, C_STEP, C_ROW,
     ADD,
@@ -200,9 +201,7 @@ def weigh(
     if suits_weight(windows):
         return weigh_tiles(dw, dy, x, windows, scratch, one, sums)
     images = x.shape[0]
-    # Rows of taps are parts, each of which reads dy anew, where partial sums are large or dy is narrow.
-    narrow = windows.outputs // windows.groups < processor().panel(dw.dtype)
-    rows = windows.down.taps if (dw.size > SUMS or narrow) and not windows.depthwise else 1
+    rows = windows.down.taps if _by_rows(windows, images, processor().panel(dw.dtype)) else 1
     batch = _batch(windows, images, rows)
     jobs, starts = _weight_table(windows, rows, min(batch, 1 + _weight_band(windows)))
     parts = blocks(images, batch)
@@ -220,6 +219,17 @@ def weigh(
         if whole and part and parts > 1:
             calls += reduce(sum_parts, whole, part.reshape(parts, whole.size), (0,), scratch)
     return calls
+
+
+def _by_rows(w: Windows, images: int, panel: int) -> bool:
+    """Whether each row of taps of a weight gradient is a part of its own, though it reads dy anew.
+
+    So where partial sums are large, where images are too few to be parts, and where dy is narrow: its panels take less
+    time than to begin and end them, and parts of more images have fewer.
+    """
+    narrow = w.outputs // w.groups < panel
+    large = w.down.taps * w.across.taps * w.tap > SUMS
+    return (large or narrow or images < FEW) and not w.depthwise
 
 
 def _channels(w: Windows) -> tuple[int, int, int, int]:
