@@ -11,6 +11,7 @@ import chainrule as cr
 from chainrule import nn, optim
 from chainrule.autodiff import functions as fn
 from chainrule.engine import fuse
+from chainrule.ops.record import View
 from chainrule.train import Trainer
 
 RNG = np.random.default_rng(1)
@@ -162,6 +163,24 @@ def test_rectified_after_several_choices(again: tuple[nn.Module, ...]) -> None:
     for path, gradient in compiled.gradients(x, y).items():
         np.testing.assert_allclose(gradient, expected[path], rtol=1e-9, atol=1e-12, err_msg=path)
     np.testing.assert_allclose(compiled.predict(x), reference.predict(x), rtol=1e-9, atol=1e-12)
+
+
+def test_values_keep_names_of_their_own_where_ops_change_places() -> None:
+    layers = [nn.Conv2d(2, 5, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(5, 3, 3), nn.ReLU(), nn.MaxPool2d(2)]
+    trainer = Trainer(nn.Sequential(*layers, nn.GlobalAvgPool2d()), nn.CrossEntropyLoss(), optim.SGD(lr=0.1))
+    trainer.step(RNG.normal(size=(4, 14, 14, 2)), np.arange(4) % 3)
+    text = trainer.program.table()
+    assert "max_pool2d + relu" in text
+    for result, gradient in (
+        ("relu(4×6×6×5)", "d(max_pool2d)(4×6×6×5)"),
+        ("relu#2(4×2×2×3)", "d(max_pool2d#2)(4×2×2×3)"),
+    ):
+        assert f" {result} " in text
+        assert f" {gradient} " in text
+    views = (a for i in trainer.program.instructions for a in i.call.arguments if isinstance(a, View))
+    buffers = {id(view.buffer): view.buffer.name for view in views if view.buffer.kind == "arena"}
+    names = [name for name in buffers.values() if name != "scratch"]
+    assert sorted(names) == sorted(set(names))
 
 
 def test_an_activation_that_is_used_elsewhere_stays() -> None:

@@ -61,15 +61,22 @@ def _choose_first(graph: Graph) -> None:
         giving = makers.get(back[0].operands[0]) if back and back[0].operands[0] else None
         if back and (giving is None or giving.op is not choice.op or len(_readers(graph, giving.outputs[0])) > 1):
             continue
-        between = Value(chosen.shape, chosen.dtype, choice.op.name)
+        name = chosen.name
+        _rename(graph, {name: every.name, f"d({name})": f"d({every.name})"})
+        between = Value(chosen.shape, chosen.dtype, name)
         choice.operands[0], function.operands[0] = function.operands[0], between
         choice.outputs[0], function.outputs = between, [chosen]
         _move(graph, function, graph.tasks.index(choice))
         if giving:
-            flow = Value(chosen.shape, chosen.dtype, f"d({between.name})")
+            flow = Value(chosen.shape, chosen.dtype, f"d({name})")
             back[0].operands, giving.operands[0] = [giving.operands[0], chosen], flow
             back[0].outputs, giving.outputs = [flow], back[0].outputs
             _move(graph, back[0], graph.tasks.index(giving))
+
+
+def _rename(graph: Graph, names: Mapping[str, str]) -> None:
+    for value in (value for task in graph.tasks for value in task.outputs):
+        value.name = names.get(value.name, value.name)
 
 
 def _readers(graph: Graph, value: Value) -> list[Task]:
