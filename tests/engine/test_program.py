@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import chainrule as cr
+from chainrule import models, nn, optim
 from chainrule.autodiff import functions as fn
 from chainrule.autodiff.tensor import Parameter, Tensor
 from chainrule.engine.compiled import CompiledEngine
@@ -65,7 +67,7 @@ def names(engine: CompiledEngine) -> list[str]:
 def test_phases_and_fusion_are_printed() -> None:
     engine = network((5, 8, 3))
     train(engine, (5, 8, 3), 16)
-    text = str(engine.program)
+    text = engine.program.table()
     places = [text.index(f"\n{phase}\n") for phase in ("batch", "forward", "loss", "backward", "update")]
     assert places == sorted(places)
     found = names(engine)
@@ -79,20 +81,55 @@ def test_phases_and_fusion_are_printed() -> None:
     assert "arena" in text.splitlines()[-1]
 
 
-def test_a_printed_program_is_as_wide_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_is_as_wide_as_there_is_room() -> None:
     engine = network((5, 8, 8, 3))
     train(engine, (5, 8, 8, 3), 16)
-    whole = str(engine.program)
+    whole = engine.program.table()
     assert "…" not in whole
     assert " relu#2(16×8)" in whole  # not the first one
-    table = engine.program.table(width=110).splitlines()[:-1]
-    assert max(map(len, table)) == 110
-    assert any("…" in line for line in table)
-    assert engine.program.table(width=1000) == whole
-    assert engine.program.table(width=1) == engine.program.table(width=100)  # numbers and names of ops stay whole
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "110")
-    assert str(engine.program).splitlines()[:-1] == table
+    assert engine.program.table(1000) == whole
+    for width in (110, 80):
+        table = engine.program.table(width).splitlines()
+        assert max(map(len, table)) == width
+        assert any("…" in line for line in table)
+    assert "linear.x + relu.x [gemm]" in engine.program.table(110)  # formulas and operands are cut first
+    assert " linear.x + …  dx = dy·Wᵀ;…  parameters(…  " in engine.program.table(1)  # what is left at least
+
+
+def test_the_table_of_a_network_for_images_fits_a_terminal() -> None:
+    trainer = cr.Trainer(models.small_cnn((12, 12, 1), 3), loss=nn.CrossEntropyLoss(), optimizer=optim.Adam(lr=1e-3))
+    trainer.step(np.zeros((16, 12, 12, 1), "f4"), np.arange(16) % 3)
+    assert max(map(len, trainer.program.table().splitlines())) > 200
+    assert max(map(len, trainer.program.table(80).splitlines())) == 80
+
+
+class Output:
+    """What may stand for standard output."""
+
+    def __init__(self, answer: bool | Exception) -> None:
+        self.answer = answer
+
+    def isatty(self) -> bool:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def test_a_program_is_printed_as_wide_as_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = network((5, 8, 3))
+    train(engine, (5, 8, 3), 16)
+    whole = engine.program.table()
+    monkeypatch.setenv("COLUMNS", "90")
+    monkeypatch.setattr("sys.stdout", Output(True))
+    *lines, last = str(engine.program).splitlines()
+    assert lines == engine.program.table(90).splitlines()
+    assert last == "cut to the terminal's width: program.table() is whole"
+    assert engine.program.table() == whole
+    monkeypatch.setenv("COLUMNS", "400")
+    assert str(engine.program) == whole
+    for output in (Output(False), Output(ValueError("I/O operation on closed file")), object(), None):
+        monkeypatch.setattr("sys.stdout", output)
+        assert str(engine.program) == whole
 
 
 def test_a_weight_used_twice_accumulates_in_its_product() -> None:
@@ -100,7 +137,7 @@ def test_a_weight_used_twice_accumulates_in_its_product() -> None:
     engine = CompiledEngine(lambda x: fn.linear(fn.linear(x, w), w), mean_squared, {"w": w}, UPDATES["sgd"])
     engine.gradients(rng.normal(size=(6, 4)).astype("f4"), rng.normal(size=(6, 4)).astype("f4"))
     assert "add" not in names(engine)
-    assert "dW = xᵀ·dy; added" in str(engine.program)
+    assert "dW = xᵀ·dy; added" in engine.program.table()
 
 
 def test_memory_is_shared_by_lifetime() -> None:

@@ -59,7 +59,7 @@ def test_a_limit_is_kept_and_changes_no_bit(activation: Any, share: float) -> No
     program, found = train(activation, limit)
     assert program.peak_bytes <= limit
     assert program.recomputed
-    text = str(program)
+    text = program.table()
     assert f"{len(program.recomputed)} values computed again to save memory, see *: " in text
     assert len(set(program.recomputed)) == len(program.recomputed)
     again = [i for i in program.instructions if i.name.startswith("*")]

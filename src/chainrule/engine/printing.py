@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -14,34 +15,48 @@ if TYPE_CHECKING:
     from chainrule.engine.program import Instruction, Program
 
 COLUMNS = ("", "op", "formula", "operands", "tiles", "flops", "bytes")
-FORMULA, OPERANDS = 2, 3  # the columns that may be cut
+OP, FORMULA, OPERANDS = 1, 2, 3  # the columns that may be cut
 RIGHT = (0, 4, 5, 6)  # those of numbers
-LEAST = 24  # characters that are left of a column
+LEAST = 12  # characters that are left of a column that is cut
 
 
 def table(program: Program, width: int | None = None) -> str:
-    """The whole program as text; formulas and operands are cut where lines would be longer than `width`."""
+    """The whole program as text; formulas and operands, then ops are cut where lines would be longer than `width`."""
     rows = [COLUMNS, *_rows(program)]
     widths = [max(map(len, column)) for column in zip(*(row for row in rows if len(row) > 1), strict=True)]
     if width is not None:
         _narrow(widths, width)
     lines = [row[0] if len(row) == 1 else _line(row, widths) for row in rows]
     flops = sum(i.call.flops for i in program.instructions)
-    lines.append(
+    last = [
         f"{len(program.instructions)} instructions, {flops:,.0f} flops a step, "
         f"arena {program.arena_bytes:,} bytes at its peak, "
         f"parameters, gradients and states {program.block_bytes:,} bytes, "
         f"{program.workers} worker{'s' if program.workers > 1 else ''}, {program.dtype.name}"
-    )
+    ]
     if program.recomputed:
         what = f"{len(program.recomputed)} value{'s' if len(program.recomputed) > 1 else ''} computed again"
-        lines.append(f"{what} to save memory, see *: {', '.join(program.recomputed)}")
+        last.append(f"{what} to save memory, see *: {', '.join(program.recomputed)}")
+    for line in last:
+        lines += [line] if width is None else textwrap.wrap(line, max(width, LEAST), break_long_words=False)
     return "\n".join(lines)
 
 
+def printed(program: Program) -> str:
+    """The table as `print` shows it: as wide as the terminal, with a line on how to get all of it where it is cut."""
+    whole, width = table(program), terminal_width()
+    if width is None or max(map(len, whole.splitlines())) <= width:
+        return whole
+    return f"{table(program, width)}\ncut to the terminal's width: program.table() is whole"
+
+
 def terminal_width() -> int | None:
-    """The characters of a line where standard output is a terminal; None for a file or a pipe, which have room."""
-    return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
+    """The characters of a line where standard output is a terminal; None for all else, which has room."""
+    try:
+        is_terminal = sys.stdout.isatty()
+    except (AttributeError, ValueError):  # there is none, it is closed, or what stands for it knows no terminals
+        return None
+    return shutil.get_terminal_size().columns if is_terminal else None
 
 
 def _rows(program: Program) -> Iterator[tuple[str, ...]]:
@@ -71,11 +86,15 @@ def _cells(instruction: Instruction, *, several: bool) -> tuple[str, ...]:
 
 
 def _narrow(widths: list[int], width: int) -> None:
-    """Give formulas and operands what the other columns leave of a line, half each where both want more."""
-    room = width - 2 * len(widths) - sum(w for i, w in enumerate(widths) if i not in (FORMULA, OPERANDS))
-    formula = min(widths[FORMULA], room - min(widths[OPERANDS], room // 2))
-    widths[OPERANDS] = max(LEAST, min(widths[OPERANDS], room - formula))
-    widths[FORMULA] = max(LEAST, formula)
+    """Cut columns to what the numbers leave of a line: formulas and operands, half each where both want more, and once
+    these are at their least the ops."""
+    least = [min(LEAST, w) for w in widths]
+    room = width - 2 * len(widths) - sum(w for i, w in enumerate(widths) if i in RIGHT)
+    op = max(least[OP], min(widths[OP], room - least[FORMULA] - least[OPERANDS]))
+    formula = min(widths[FORMULA], room - op - min(widths[OPERANDS], (room - op) // 2))
+    operands = min(widths[OPERANDS], room - op - formula)
+    for column, wanted in ((OP, op), (FORMULA, formula), (OPERANDS, operands)):
+        widths[column] = max(least[column], wanted)
 
 
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:

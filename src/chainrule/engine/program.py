@@ -60,9 +60,9 @@ class Slot:
 class Program:
     """Instructions encoded as int64 words, with the memory they work on.
 
-    `print(program)` shows one line per instruction, also `program.table(width=200)`; `run(steps)` replays it. Programs
-    of which one runs at a time may share an `arena`. `block_bytes` are those of parameters, gradients and optimizer
-    states, which outlive the program.
+    `print(program)` shows one line per instruction, as wide as the terminal; `program.table()` is the whole of it, for
+    a file. `run(steps)` replays it. Programs of which one runs at a time may share an `arena`. `block_bytes` are those
+    of parameters, gradients and optimizer states, which outlive the program.
     """
 
     def __init__(
@@ -216,16 +216,16 @@ class Program:
         return bool(self.counters[STOP])
 
     def table(self, width: int | None = None) -> str:
-        """One line per instruction; formulas and operands are cut where lines would be longer than `width`."""
+        """One line per instruction; text is cut where lines would be longer than `width`, numbers are not."""
         from chainrule.engine.printing import table
 
         return table(self, width)
 
     def __str__(self) -> str:
-        """The table, cut to the width of a terminal; whole where standard output is a file or a pipe."""
-        from chainrule.engine.printing import terminal_width
+        """The table, cut to the width of the terminal where standard output is one; `table()` is always whole."""
+        from chainrule.engine.printing import printed
 
-        return self.table(terminal_width())
+        return printed(self)
 
 
 # Barriers of a step cost a few microseconds in all: below this much arithmetic one worker is as quick.
