@@ -51,6 +51,10 @@ def test_long_names_keep_both_ends() -> None:
 def test_captions_tell_classes_that_are_numbers_from_probabilities() -> None:
     assert _caption(np.array([0.9, 0.1]), 0, ("cat", "dog"), "") == "cat: 0.90"
     assert _caption(np.array([0.9, 0.1]), 1, ("cat", "dog"), "photos/1.png") == "cat: 0.90\nis dog: 0.10\n1.png"
+    for classes in ((3, 8), ("3", "8")):  # folders are called by text
+        assert _caption(np.array([0.9, 0.1]), 1, classes, "") == "class 3: 0.90\nis class 8: 0.10"
+    assert _caption(np.array([0.9, 0.1]), 0, ("-1.5", "v2.0"), "") == "class -1.5: 0.90"
+    assert _caption(np.array([0.1, 0.9]), 1, ("-1.5", "v2.0"), "") == "v2.0: 0.90"
     assert _caption(np.array([0.9, 0.1]), 1, (3, 8), "image 7") == "class 3: 0.90\nis class 8: 0.10\nimage 7"
 
 

@@ -185,8 +185,9 @@ def _caption(probabilities: Array, true: int, classes: Sequence[Any], file: str)
 
 
 def _class(name: Any) -> str:
-    """A class by its name; one that is a number would be taken for a figure."""
-    return _cut(name) if isinstance(name, str) else f"class {name}"
+    """A class by its name; one that is a number, also as the name of a folder, would be taken for a figure."""
+    is_name = isinstance(name, str) and not name.lstrip("-").replace(".", "", 1).isdecimal()
+    return _cut(name) if is_name else f"class {_cut(name)}"
 
 
 def _all_over(rows: NDArray[np.int64]) -> NDArray[np.int64]:
