@@ -66,15 +66,20 @@ def test_pictures_of_other_sizes(chainrule: Command, photos: Path, tmp_path: Pat
     train(chainrule, photos, *QUICK)
     refused = chainrule("predict", "latest", "large.png")
     assert refused.status == 2
-    assert "large.png: is 31 x 17 pixels, expected 8 x 8: resize with" in refused.err
+    assert "large.png: is 17 x 31 pixels, expected 8 x 8 (height x width): resize with" in refused.err
     assert "prediction: down" in chainrule("predict", "latest", "large.png", "--resize").out
     (tmp_path / "large.png").rename(photos / "down" / "large.png")
-    assert "large.png: is 31 x 17 pixels, expected 8 x 8" in chainrule("train", photos, *QUICK).err
+    assert "large.png: is 17 x 31 pixels, expected 8 x 8" in chainrule("train", photos, *QUICK).err
     run = train(chainrule, photos, "--image-size", "8", *QUICK)
     assert "image_size: '8'" in (run / "config.yaml").read_text()
     record = json.loads((run / "data.json").read_text())["preparation"]
     assert record["input_shape"] == [8, 8, 3]  # one picture has colours
     assert "prediction: down" in chainrule("predict", run, photos / "down" / "large.png").out  # as in training
+
+
+def test_sizes_are_told_height_first(chainrule: Command, photos: Path) -> None:
+    outcome = chainrule("train", photos, "--image-size", "6x8", *QUICK)
+    assert "photos: 80 images of 6 x 8 pixels (height x width), grey, 2 classes" in outcome.lines
 
 
 def test_several_pictures(chainrule: Command, photos: Path) -> None:

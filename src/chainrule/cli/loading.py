@@ -130,6 +130,7 @@ def _table_lines(settings: Settings, target: str, preparation: Recipe, rows: int
 def _image_lines(settings: Settings, images: Images, preparation: ImagePreparation) -> list[str]:
     height, width, channels = preparation.input_shape
     kinds = {1: "grey", 3: "RGB", 4: "RGBA"}
-    size = f"{width} x {height} pixels, {kinds.get(channels, f'{channels} channels')}"
+    order = "" if height == width else " (height x width)"
+    size = f"{height} x {width} pixels{order}, {kinds.get(channels, f'{channels} channels')}"
     own = ["the test part is the data's own"] if images.test and settings.test_size > 0 else []
     return [f"{data_name(settings.data)}: {images.rows:,} images of {size}, {len(preparation.classes)} classes", *own]

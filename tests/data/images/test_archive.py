@@ -181,7 +181,7 @@ def test_without_labels(tmp_path: Path) -> None:
 
 def test_another_form(tmp_path: Path) -> None:
     path = save(tmp_path, x=X, y=Y)
-    with pytest.raises(DataError, match=r"images of 4 x 5 pixels, expected 8 x 8: resize with"):
+    with pytest.raises(DataError, match=r"images of 5 x 4 pixels, expected 8 x 8 .*: resize with"):
         read_images(path, Reading(8, 8, 3))
     assert read_images(path, Reading(8, 8, 1, resize=True)).pixels.shape == (6, 8, 8, 1)
     grey = read_images(path, Reading(5, 4, 1)).pixels[..., 0]

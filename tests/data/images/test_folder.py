@@ -136,7 +136,10 @@ FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "loose pictures": (loose, "1 pictures but no folder for each class"),
     "no pictures": (only_text, "its folders hold no pictures"),
     "an empty class": (one_empty_class, r"c: holds no pictures: add some of this class"),
-    "another size": (another_size, r"2.png: is 5 x 7 pixels, expected 5 x 6: resize with train --image-size 6x5"),
+    "another size": (
+        another_size,
+        r"2.png: is 7 x 5 pixels, expected 6 x 5 \(height x width\): resize with train --image-size 6x5",
+    ),
     "truncated": (truncated, r"b/1.png: damaged or cut short .*--broken skip leaves such files out"),
 }
 
@@ -336,7 +339,7 @@ def test_a_class_all_broken(folder: Path) -> None:
 
 def test_too_many_pixels_together(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chainrule.data.images.folder.MOST_BYTES", 100)
-    with pytest.raises(DataError, match=r"5 pictures of 5 x 6 take 150 bytes, at most 100 bytes are read"):
+    with pytest.raises(DataError, match=r"5 pictures of 6 x 5 take 150 bytes, at most 100 bytes are read"):
         read_images(str(folder))
 
 

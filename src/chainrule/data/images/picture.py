@@ -43,7 +43,7 @@ class Form:
     channels: int
 
     def __str__(self) -> str:
-        return f"{self.width} x {self.height}"
+        return f"{self.height} x {self.width}"
 
 
 def is_picture(path: Path) -> bool:
@@ -74,7 +74,8 @@ def read_picture(path: Path, form: Form, *, resize: bool) -> Pixels:
         if not resize and image.size != (form.width, form.height):
             width, height = image.size
             raise DataError(
-                f"{path}: is {width} x {height} pixels, expected {form}: {RESIZE.format(size=_size_option(form))}"
+                f"{path}: is {Form(height, width, form.channels)} pixels, expected {form} (height x width): "
+                f"{RESIZE.format(size=_size_option(form))}"
             )
         return _fit(str(path), image, form)
 
@@ -86,7 +87,8 @@ def conform(source: str, pixels: Pixels, form: Form, *, resize: bool) -> Pixels:
         return pixels
     own = Form(height, width, channels)
     if (height, width) != (form.height, form.width) and not resize:
-        raise DataError(f"{source}: images of {own} pixels, expected {form}: {RESIZE.format(size=_size_option(form))}")
+        mend = RESIZE.format(size=_size_option(form))
+        raise DataError(f"{source}: images of {own} pixels, expected {form} (height x width): {mend}")
     if channels not in MODES or form.channels not in MODES:
         raise DataError(f"{source}: images of {channels} channels, expected {form.channels}: convert them")
     Image = pillow(source).Image
