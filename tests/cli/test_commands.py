@@ -202,6 +202,19 @@ def test_version(chainrule: Command) -> None:
     assert chainrule("--version").lines == [f"chainrule {package.__version__}"]
 
 
+def test_where_memory_runs_out_the_mends_are_named(chainrule: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def large(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("chainrule.cli.loading.load_data", large)
+    outcome = chainrule("train", "digits")
+    assert outcome.status == 1
+    assert outcome.err.startswith("chainrule: out of memory: ")
+    assert outcome.err.count("\n") == 1
+    for mend in ("--batch-size", "--image-size", "--model", "less data", "--memory-limit"):
+        assert mend in outcome.err
+
+
 def test_our_own_mistakes_are_one_line(chainrule: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("a bug")

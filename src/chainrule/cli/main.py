@@ -15,6 +15,10 @@ from chainrule.errors import ChainruleError, NativeError, NonFiniteError
 
 INTERRUPTED = 130
 TRACEBACK = "CHAINRULE_TRACEBACK"
+OUT_OF_MEMORY = (
+    "out of memory: train with a smaller --batch-size, --image-size or --model, with less data, or with "
+    "--memory-limit, which computes values again instead of keeping them"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ChainruleError as error:
         return _say(str(error), 2)
     except MemoryError:
-        return _say("out of memory: use a smaller batch, a smaller network or less data", 1)
+        return _say(OUT_OF_MEMORY, 1)
     except OSError as error:
         _forget_output()
         return _say(f"{error.filename or 'standard output'}: cannot be used ({error.strerror or error})", 2)
