@@ -16,6 +16,8 @@ def test_the_network_of_a_table_where_none_is_named(chainrule: Command, flowers:
     assert line in outcome.lines
     digits = chainrule("train", "digits", "engine=reference", "epochs=1")
     assert f"{line}, or cnn to train on them as images" in digits.lines
+    for given in ("dropout=0.1", "activation=tanh"):  # a cnn takes neither
+        assert line in chainrule("train", "digits", "engine=reference", "epochs=1", given).lines
 
 
 def test_a_convolutional_network(chainrule: Command, photos: Path, tmp_path: Path) -> None:
@@ -56,6 +58,11 @@ def test_the_network_where_none_is_named(chainrule: Command, photos: Path, case:
     assert model.read_bytes() == (run / "model.safetensors").read_bytes()
 
 
+def test_help_names_the_network_that_is_chosen(chainrule: Command) -> None:
+    told = " ".join(chainrule("train", "--help").out.replace("│", " ").split())
+    assert "default: cnn for images of at least 8 x 8 pixels, else mlp:256, and that too where" in told
+
+
 def test_networks_by_the_names_python_has(chainrule: Command, photos: Path) -> None:
     run = train(chainrule, photos, "--model", "small_cnn", *ONE_EPOCH)
     assert yaml.safe_load((run / "config.yaml").read_text())["model"] == "cnn"
@@ -87,9 +94,9 @@ def test_digits_are_images_to_a_network_for_images(chainrule: Command) -> None:
     [
         (
             ["model=lenet"],
-            "model lenet: lenet5: images are 8 x 8, expected at least 16 x 16: pad or enlarge them, as train",
+            "chainrule: lenet5: images are 8 x 8, expected at least 16 x 16: pad or enlarge them, as --image-size does",
         ),
-        (["model=lenet5"], "expected at least 16 x 16: pad or enlarge them, as train --image-size 16 does"),
+        (["model=lenet5"], "expected at least 16 x 16: pad or enlarge them, as --image-size does"),
         (["model=cnn", "image_size=1"], "small_cnn: images are 1 x 1, expected at least 4 x 4"),
         (["model=cnn", "dropout=0.1"], "dropout: cnn has its own"),
         (["model=small_cnn", "dropout=0.1"], "dropout: cnn has its own"),

@@ -74,7 +74,7 @@ def test_saved_and_loaded(build: Callable[[], nn.Module], image: tuple[int, ...]
 
 
 def test_what_the_models_refuse() -> None:
-    with pytest.raises(ShapeError, match=r"images are 15 x 28, expected at least 16 x 16.*--image-size 16x28"):
+    with pytest.raises(ShapeError, match=r"images are 15 x 28, expected at least 16 x 16: pad or enlarge them$"):
         models.lenet5((15, 28, 1))
     assert models.lenet5((16, 16, 3), 2)
     for build in (models.resnet, models.plain_cnn):
@@ -82,7 +82,7 @@ def test_what_the_models_refuse() -> None:
             build(depth=18)
     with pytest.raises(OptionError, match=r"depth is 20\.5, expected a whole number"):
         models.resnet(20.5)  # type: ignore[arg-type]
-    with pytest.raises(ShapeError, match=r"small_cnn: images are 2 x 9, expected at least 4 x 4.*--image-size 4x9"):
+    with pytest.raises(ShapeError, match=r"small_cnn: images are 2 x 9, expected at least 4 x 4: pad or enlarge them$"):
         models.small_cnn((2, 9, 1))
     for build in (models.lenet5, models.small_cnn, models.resnet20, models.plain_cnn, models.plain_mlp):
         with pytest.raises(ShapeError, match=r"expected \(height, width, channels\)"):

@@ -52,9 +52,9 @@ def read_data(settings: Settings, out: Console) -> tuple[Settings, Recipe, Prepa
         out.print(line)
     sizes = [len(rows) for rows in (parts.split.train, parts.split.validation, parts.split.test)]
     out.print("{} to train on {:,}, to validate {:,}, to test {:,}".format(rows_word(preparation), *sizes))
-    model, lines = specs.choose_network(settings, preparation.input_shape)
-    for line in lines:
-        out.print(line)
+    model, said = specs.choose_network(settings, preparation.input_shape)
+    if said is not None:
+        out.print(said)
     settings = dataclasses.replace(
         settings,
         model=model,

@@ -32,6 +32,8 @@ OF_IMAGES = {
     "resnet32": "resnet32",
     "resnet56": "resnet56",
 }
+MLP, CNN = "mlp:256", "cnn"  # where no network is named
+LEAST = 8  # pixels a side of images for CNN: below, a convolution sees little more of an image than its edge
 BROKEN = ("refuse", "skip")
 LARGEST = 4096  # pixels a side
 
@@ -150,12 +152,19 @@ class Settings:
         None,
         _network,
         "linear, or mlp: and the sizes of the hidden layers, as in mlp:64,32; for images also "
-        f"{', '.join(map(in_python, OF_IMAGES))} [default: cnn for images of at least 8 x 8 pixels, else mlp:256]",
+        f"{', '.join(map(in_python, OF_IMAGES))} [default: {CNN} for images of at least {LEAST} x {LEAST} pixels, "
+        f"else {MLP}, and that too where activation or dropout is given]",
         panel="Network",
     )
-    activation: str = _setting("relu", _choice(ACTIVATIONS), f"Of an mlp: {', '.join(ACTIVATIONS)}", panel="Network")
+    activation: str = _setting(
+        "relu", _choice(ACTIVATIONS), f"Of an mlp only: {', '.join(ACTIVATIONS)}", panel="Network"
+    )
     dropout: float = _setting(
-        0.0, _number(least=0, below=1), "Part of an mlp's hidden values to drop while training", float, "Network"
+        0.0,
+        _number(least=0, below=1),
+        "Part of the hidden values to drop while training; of an mlp only",
+        float,
+        "Network",
     )
     loss: str | None = _setting(
         None, _choice(LOSSES), "cross-entropy for classes; mse, mae or huber for quantities", panel="Network"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule import models, nn, optim
-from chainrule.cli.settings import OF_IMAGES, SCHEDULES, Settings, in_python
+from chainrule.cli.settings import CNN, LEAST, MLP, OF_IMAGES, SCHEDULES, Settings, in_python
 from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate, Shift, Transformation
 from chainrule.data.images import ImagePreparation
 from chainrule.data.names import nearest, suggestion
@@ -19,8 +19,6 @@ DEFAULT_LR = {"sgd": 0.05, "rmsprop": 1e-3, "adagrad": 1e-2, "adam": 1e-3, "adam
 MOMENTUM = 0.9  # of sgd
 LOSSES_OF = {"classify": ("cross-entropy",), "regress": ("mse", "mae", "huber")}  # the first is the default
 MODELS = ("linear", "mlp")
-MLP, CNN = "mlp:256", "cnn"  # where no network is named
-LEAST = 8  # pixels a side: below, a convolution sees little more of an image than its edge
 
 
 def takes_images(model: str | None) -> bool:
@@ -34,14 +32,14 @@ def of_an_mlp(settings: Settings) -> list[str]:
     return [name for name, is_given in given.items() if is_given]
 
 
-def choose_network(settings: Settings, inputs: tuple[int, ...]) -> tuple[str, list[str]]:
+def choose_network(settings: Settings, inputs: tuple[int, ...]) -> tuple[str, str | None]:
     """The network for rows of shape `inputs`, and where none was named a line on it."""
     if settings.model is not None:
-        return settings.model, []
+        return settings.model, None
     other = "mlp:64,64"
     if len(inputs) == 1:
         model, why = MLP, "tables"
-        if settings.data in BUNDLED:
+        if settings.data in BUNDLED and not of_an_mlp(settings):
             other += f", or {CNN} to train on them as images"
     elif of_an_mlp(settings):
         model, why = MLP, f"a given {of_an_mlp(settings)[0]}"
@@ -49,7 +47,7 @@ def choose_network(settings: Settings, inputs: tuple[int, ...]) -> tuple[str, li
         model, why = MLP, f"images below {LEAST} x {LEAST}"
     else:
         model, why, other = CNN, "images", f"resnet20 or {MLP}"
-    return model, [f"network {in_python(model)}, the default for {why}: choose another with --model, as in {other}"]
+    return model, f"network {in_python(model)}, the default for {why}: choose another with --model, as in {other}"
 
 
 def that_apply(settings: Settings, *, images: bool) -> dict[str, Any]:
@@ -66,7 +64,7 @@ def check(settings: Settings) -> None:
         for name in of_an_mlp(settings):
             what = "has no hidden layers" if settings.model == "linear" else "has its own"
             raise OptionError(f"{name}: {settings.model} {what}: leave it out, or use a model such as mlp:64")
-    if not takes_images(settings.model):
+    if settings.model is not None and not takes_images(settings.model):
         hidden_sizes(settings.model)
     transformations(settings)
     build_optimizer(settings)
@@ -75,9 +73,9 @@ def check(settings: Settings) -> None:
         loss_name(settings, settings.task)
 
 
-def hidden_sizes(model: str | None) -> tuple[int, ...]:
-    """`"mlp:64,32"` -> (64, 32), `"linear"` -> (), None -> those of the default; OptionError for anything else."""
-    kind, _, sizes = (model or MLP).partition(":")
+def hidden_sizes(model: str) -> tuple[int, ...]:
+    """`"mlp:64,32"` -> (64, 32), `"linear"` -> (); OptionError for anything else."""
+    kind, _, sizes = model.partition(":")
     if kind not in MODELS:
         raise OptionError(f'model: "{model}" is unknown: {_known_networks(kind)}')
     if kind == "linear":
@@ -106,16 +104,17 @@ def _known_networks(kind: str) -> str:
 
 def build_model(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
     """The network for rows of shape `inputs`; raises ShapeError for images that are too small for it."""
+    assert settings.model is not None  # it was chosen
     if settings.model not in OF_IMAGES:
-        return _build_mlp(settings, inputs, outputs)
+        return _build_mlp(settings, hidden_sizes(settings.model), inputs, outputs)
     build: Callable[..., nn.Sequential] = getattr(models, OF_IMAGES[settings.model])
     try:
         return build(inputs, outputs)
     except ShapeError as error:
-        raise ShapeError(f"model {settings.model}: {error}") from None
+        raise ShapeError(f"{error}, as --image-size does") from None
 
 
-def _build_mlp(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
+def _build_mlp(settings: Settings, hidden: tuple[int, ...], inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
     """Linear layers, each but the last followed by its activation and dropout; images are made flat."""
     activations: dict[str, Callable[[], Any]] = {
         "relu": nn.ReLU,
@@ -129,7 +128,7 @@ def _build_mlp(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn.
     }
     layers: list[Any] = [nn.Flatten()] if len(inputs) > 1 else []
     width = math.prod(inputs)
-    for size in hidden_sizes(settings.model):
+    for size in hidden:
         layers += [nn.Linear(width, size), activations[settings.activation]()]
         if settings.dropout > 0:
             layers.append(nn.Dropout(settings.dropout))

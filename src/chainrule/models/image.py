@@ -13,9 +13,7 @@ def image_shape(model: str, image: Shape, least: int = 1) -> tuple[int, int, int
         raise ShapeError(f"{model}: image is {image!r}, expected (height, width, channels), as in (28, 28, 1)")
     height, width, channels = (whole(model, "image", number) for number in image)
     if min(height, width) < least:
-        size = "x".join(map(str, dict.fromkeys((max(height, least), max(width, least)))))
         raise ShapeError(
-            f"{model}: images are {height} x {width}, expected at least {least} x {least}: pad or enlarge them, "
-            f"as train --image-size {size} does"
+            f"{model}: images are {height} x {width}, expected at least {least} x {least}: pad or enlarge them"
         )
     return height, width, channels
