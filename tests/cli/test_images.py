@@ -82,6 +82,16 @@ def test_sizes_are_told_height_first(chainrule: Command, photos: Path) -> None:
     assert "photos: 80 images of 6 x 8 pixels (height x width), grey, 2 classes" in outcome.lines
 
 
+def test_large_pictures_are_told_how_to_be_made_smaller(
+    chainrule: Command, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hint = "images of this size take much memory and time: --image-size 64 makes them smaller"
+    assert hint not in chainrule("train", photos, *QUICK).out
+    monkeypatch.setattr("chainrule.cli.loading.LARGE", 63)
+    assert hint in chainrule("train", photos, *QUICK).lines
+    assert hint not in chainrule("train", photos, "--image-size", "9", *QUICK).out  # somebody has chosen
+
+
 def test_several_pictures(chainrule: Command, photos: Path) -> None:
     train(chainrule, photos, *QUICK)
     first, second, bad = photos / "down" / "0.png", photos / "across" / "1.png", photos / "bad.png"

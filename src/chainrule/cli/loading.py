@@ -21,6 +21,9 @@ from chainrule.data.sources import default_target, load_data, load_table
 from chainrule.data.tables import Table
 from chainrule.errors import OptionError
 
+LARGE = 128 * 128  # pixels: a step of small_cnn on 32 colour images takes 230 MB, and four times that at twice the side
+LARGE_IMAGES = "images of this size take much memory and time: --image-size 64 makes them smaller"
+
 
 def read_data(settings: Settings, out: Console) -> tuple[Settings, Recipe, Prepared, str]:
     """Read the data, split and scale it; answers the settings with the choices made, and the data's hash."""
@@ -133,4 +136,6 @@ def _image_lines(settings: Settings, images: Images, preparation: ImagePreparati
     order = "" if height == width else " (height x width)"
     size = f"{height} x {width} pixels{order}, {kinds.get(channels, f'{channels} channels')}"
     own = ["the test part is the data's own"] if images.test and settings.test_size > 0 else []
-    return [f"{data_name(settings.data)}: {images.rows:,} images of {size}, {len(preparation.classes)} classes", *own]
+    large = [LARGE_IMAGES] if settings.image_size is None and height * width > LARGE else []
+    line = f"{data_name(settings.data)}: {images.rows:,} images of {size}, {len(preparation.classes)} classes"
+    return [line, *own, *large]
