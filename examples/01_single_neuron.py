@@ -76,37 +76,40 @@ def by_backward(parameters: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def train(start: np.ndarray, y: np.ndarray, iterations: int, lr: float = LR) -> tuple[np.ndarray, np.ndarray, float]:
-    """Steps 2 to 5, repeated: the path of (w1, w2, b), the losses, and the largest gap between the two gradients."""
-    path, losses, gap = [start], [], 0.0
+def train(iterations: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Steps 2 to 5, repeated, with a line printed for each iteration of SHOWN.
+
+    Answers the path of (w1, w2, b), the losses, and the largest gap between the two gradients.
+    """
+    path, losses, gap = [START], [], 0.0
     for number in range(1, iterations + 1):
-        hand, auto = by_hand(path[-1], y), by_backward(path[-1], y)
+        hand, auto = by_hand(path[-1], LABELS), by_backward(path[-1], LABELS)
         gap = max(gap, float(np.abs(hand["gradient"] - auto["gradient"]).max()))
         losses.append(float(auto["loss"]))
-        path.append(path[-1] - lr * auto["gradient"])
+        path.append(path[-1] - LR * auto["gradient"])
         if number in SHOWN:
             w1, w2, b = path[-1]
             print(f"  {number:9d}  {w1:+10.6f}  {w2:+10.6f}  {b:+10.6f}  {losses[-1]:.8f}", flush=True)
     return np.array(path), np.array(losses), gap
 
 
-def end_of_path(start: np.ndarray, y: np.ndarray, iterations: int, lr: float = LR) -> np.ndarray:
+def end_of_path(start: np.ndarray, y: np.ndarray, iterations: int) -> np.ndarray:
     """Where the same steps lead, by the formulas alone: `train` has shown that they give what `backward` gives."""
     parameters = start
     for _ in range(iterations):
-        parameters = parameters - lr * by_hand(parameters, y)["gradient"]
+        parameters = parameters - LR * by_hand(parameters, y)["gradient"]
     return parameters
 
 
-def print_iteration(number: int, parameters: np.ndarray, y: np.ndarray) -> np.ndarray:
+def print_iteration(number: int, parameters: np.ndarray) -> np.ndarray:
     """Steps 2 to 5 with every number; answers the parameters after them."""
-    hand, auto = by_hand(parameters, y), by_backward(parameters, y)
+    hand, auto = by_hand(parameters, LABELS), by_backward(parameters, LABELS)
     print(f"\niteration {number}")
     for i, (x1, x2) in enumerate(X):
         w1, w2, b = parameters
         print(
             f"  step 2  sample ({x1:g}, {x2:g})  z = {w1:.6f}·{x1:g} {w2:+.6f}·{x2:g} {b:+.6f} = {hand['z'][i]:.6f}"
-            f"   ŷ = σ(z) = {hand['prediction'][i]:.6f}   y = {y[i]:g}"
+            f"   ŷ = σ(z) = {hand['prediction'][i]:.6f}   y = {LABELS[i]:g}"
         )
     print(f"  step 3  L = ½[(ŷ₁−y₁)² + (ŷ₂−y₂)²] = {hand['loss']:.6f}")
     for i in range(len(X)):
@@ -141,18 +144,18 @@ def print_claim(iterations: int) -> None:
         print(f"    from b = {start[2]:g}: w1 = {w1:.4f}, w2 = {w2:.4f}, b = {b:.4f}")
 
 
-def draw_graph(axes: Any, parameters: np.ndarray, y: np.ndarray) -> None:
+def draw_graph(axes: Any, parameters: np.ndarray) -> None:
     """The computation graph of the first sample: values above (black), derivatives of the loss below (red)."""
-    hand = by_hand(parameters, y)
+    hand = by_hand(parameters, LABELS)
     z, prediction, dz = (float(hand[key][0]) for key in ("z", "prediction", "dz"))
     (x1, x2), (w1, w2, b) = X[0], parameters
-    loss = 0.5 * (prediction - y[0]) ** 2  # this sample's share of L
+    loss = 0.5 * (prediction - LABELS[0]) ** 2  # this sample's share of L
     nodes = {
         "w1·x1": (0.0, 2.0, w1 * x1, dz),
         "w2·x2": (0.0, 1.0, w2 * x2, dz),
         "b": (0.0, 0.0, b, dz),
         "z = Σ": (1.2, 1.0, z, dz),
-        "ŷ = σ(z)": (2.4, 1.0, prediction, prediction - y[0]),
+        "ŷ = σ(z)": (2.4, 1.0, prediction, prediction - LABELS[0]),
         "½(ŷ−y)²": (3.6, 1.0, loss, 1.0),
     }
     heads = ("z = Σ", "z = Σ", "z = Σ", "ŷ = σ(z)", "½(ŷ−y)²")
@@ -175,7 +178,7 @@ def draw(path: np.ndarray, losses: np.ndarray, out: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, ((graph, curve), (plane, ways)) = plt.subplots(2, 2, figsize=(12, 9), layout="constrained")
-    draw_graph(graph, path[0], LABELS)
+    draw_graph(graph, path[0])
     curve.loglog(np.arange(1, len(losses) + 1), losses)
     curve.set(title="loss (mean squared error)", xlabel="iteration", ylabel="L")
     grid = np.linspace(-0.5, 1.5, 101)
@@ -208,11 +211,12 @@ def main() -> None:
     print("One neuron: z = w1·x1 + w2·x2 + b, ŷ = σ(z), L = ½ Σ (ŷ−y)²")
     print("The article gives no labels. Chosen here: y = 1 for (1, 0) and y = 0 for (0, 1).")
     print(f"step 1  w1 = 1, w2 = 1, b = 0, learning rate {LR:g}")
-    print_iteration(2, print_iteration(1, START, LABELS), LABELS)
+    after_one = print_iteration(1, START)
+    print_iteration(2, after_one)
 
     print(f"\nstep 6  steps 2 to 5, {iterations} times")
     print("  iteration        w1          w2           b  loss before")
-    path, losses, gap = train(START, LABELS, iterations)
+    path, losses, gap = train(iterations)
     print(f"largest gap between hand and backward: {gap:.1e}")
     print_claim(iterations)
     try:
