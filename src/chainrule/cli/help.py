@@ -1,4 +1,10 @@
-"""What `--help` says that a parameter takes: a word of ours or, for flags and arguments, their name alone."""
+"""What `--help` says that a parameter takes: a word of ours or, for flags and arguments, their name alone.
+
+typer adds a type of Python's, such as <list[str]>, to whatever has no metavar, and to an argument that has one too; no
+setting of it says otherwise. It builds parameters from annotations by itself, and `--help` only when asked for a
+command's parameters. So commands are subclassed, which is what typer's `cls` is for, to see all of these, and an
+argument's method is replaced in the object. `tests/cli/test_commands.py` reads the help: it tells when typer changes.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +14,21 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 
 class Command(TyperCommand):
-    """A command whose parameters show no type of Python's, such as <list[str]>."""
+    """A command whose parameters show no types."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return without_types(super().get_params(ctx))
+        return hide_types(super().get_params(ctx))
 
 
 class Group(TyperGroup):
     """`chainrule` itself, likewise."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return without_types(super().get_params(ctx))
+        return hide_types(super().get_params(ctx))
 
 
-def without_types(parameters: list[Any]) -> list[Any]:
-    """The same parameters. typer adds a type to what has no metavar, and to every argument."""
+def hide_types(parameters: list[Any]) -> list[Any]:
+    """Change the parameters so that they show no type, as often as one likes; answers them."""
     for parameter in parameters:
         if isinstance(parameter, TyperArgument):
             parameter.display_type_rich = lambda ctx: None  # type: ignore[method-assign]
