@@ -66,7 +66,7 @@ TASKS = {
     "fashion-small_cnn": Task("fashion-mnist", small_cnn, 0.925, epochs=10, augment=(Flip(),)),
     "fashion-mlp": Task("fashion-mnist", mlp, 0.900, epochs=60, augment=(Flip(),), lr=2e-3, weight_decay=0.05),
     "mnist-small_cnn": Task("mnist", small_cnn, 0.985, epochs=30, augment=(Shift(2), Rotate(10))),
-    "mnist-lenet5": Task("mnist", lenet5, 0.985, epochs=40, augment=(Shift(2), Rotate(10))),
+    "mnist-lenet5": Task("mnist", lenet5, 0.985, epochs=80, augment=(Shift(2), Rotate(10))),
 }
 
 

@@ -134,7 +134,7 @@ def test_a_program_shows_the_changes() -> None:
     x, rows = images((6, 6, 1), "float32")
     engine = build(x, [Shift(2), Flip(), CutOut(2)], 33)
     seen(engine, rows)
-    assert "x = cutout(flip(shift(data[indices])))" in str(engine.program)
+    assert "x = cutout(flip(shift(data[indices])))" in engine.program.table()
     assert formula(Augmentation([Crop(), Rotate()]), "x") == "rotate(crop(x))"
 
 
