@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+
 import numpy as np
 import pytest
 
@@ -89,6 +91,23 @@ def test_a_large_arena_keeps_addresses_for_larger_programs(monkeypatch: pytest.M
     assert compiled(one).arena.own is first
     one.step(*batch(160))
     assert compiled(one).arena.own is not first
+
+
+@pytest.mark.parametrize("size", [0, 1000, memory.LARGE - 1, memory.LARGE, 3 * memory.LARGE + 5])
+def test_memory_is_zero_and_begins_on_a_line_or_a_large_page(size: int) -> None:
+    for _ in range(2):  # the second time it may be what was given back
+        found = memory.allocate(size)
+        assert found.nbytes == size
+        assert not found.any()
+        large = size >= memory.LARGE and hasattr(mmap, "MADV_HUGEPAGE")
+        assert found.ctypes.data % (memory.LARGE if large else memory.ALIGNMENT) == 0
+        found[:] = 255
+        del found
+
+
+def test_more_than_there_is_raises_a_memory_error() -> None:
+    with pytest.raises(MemoryError):
+        memory.allocate(1 << 60)
 
 
 def test_where_addresses_are_few_an_arena_takes_no_more_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

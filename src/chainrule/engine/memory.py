@@ -3,6 +3,8 @@ programs that run one at a time."""
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +14,7 @@ from chainrule.ops.record import Buffer, View
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 HEADROOM = 2  # a large arena's size in those of the program it grows for
-LARGE = 32 << 20  # bytes that the C library takes from the system anew, rather than clear what was freed
+LARGE = 2 << 20  # bytes of a large page
 
 
 @dataclass
@@ -98,10 +100,30 @@ def aligned(size: int) -> int:
 
 
 def allocate(size: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """Zeroed bytes that start on a cache line."""
-    memory = np.zeros(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
+    """Zeroed bytes that start on a cache line; many start on a large page, and take memory where they are touched.
+
+    Raises MemoryError where there is no room.
+    """
+    large = size >= LARGE and hasattr(mmap, "MADV_HUGEPAGE")
+    alignment = LARGE if large else ALIGNMENT
+    memory = _pages(size + alignment) if large else np.zeros(size + alignment, np.uint8)
+    start = -memory.ctypes.data % alignment
     return memory[start : start + size]
+
+
+def _pages(size: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    """Memory of its own from the system, in large pages where it has them.
+
+    The C library would give what was freed before, cleared, and in small pages: then a walk over images of many
+    channels waits for addresses to be translated.
+    """
+    try:
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(f"no room for {size:,} bytes: {error}") from error
+    with contextlib.suppress(OSError):  # a system built without large pages
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, np.uint8)
 
 
 def allocate_buffer(size: int, dtype: np.dtype[np.generic], kind: str, name: str = "") -> Buffer:
