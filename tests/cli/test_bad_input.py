@@ -328,3 +328,21 @@ def test_a_loss_that_is_not_finite_fails_the_run(chainrule: Command, flowers: Pa
         "results.json",
     }
     assert "ended after 0 epochs: failed" in chainrule("info", run).out
+
+
+def test_latest_is_no_run_that_failed_before_it_learnt(chainrule: Command, tmp_path: Path) -> None:
+    good = chainrule("train", "digits", "--epochs", "1", "--out", tmp_path)
+    assert good.status == 0
+    failed = chainrule("train", "digits", "--epochs", "1", "--memory-limit", "10kB", "--out", tmp_path)
+    assert failed.status == 2
+    assert len(list(tmp_path.glob("*/config.yaml"))) == 2
+    assert "finished" in chainrule("info", "latest", "--runs", tmp_path).out
+
+
+def test_an_error_in_data_names_the_run(chainrule: Command, tmp_path: Path) -> None:
+    chainrule("train", "digits", "--epochs", "1", "--out", tmp_path)
+    picture = tmp_path / "three.png"
+    picture.write_bytes(b"a picture")
+    found = chainrule("predict", "latest", picture, "--runs", tmp_path)
+    assert found.status == 2
+    assert "which was trained on a table" in found.err

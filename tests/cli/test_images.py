@@ -105,7 +105,7 @@ def test_several_pictures(chainrule: Command, photos: Path) -> None:
     skipped = chainrule("predict", "latest", first, bad, "--broken", "skip")
     assert len(skipped.lines) == 2
     assert f"{bad}: damaged" in skipped.err
-    assert "2 files: 1 of 2 pictures are left out" in skipped.err
+    assert "2 files: 1 of 2 pictures is left out" in skipped.err
     for command in ("predict", "evaluate"):
         assert f"{command}: broken is 'maybe'" in chainrule(command, "latest", first, "--broken", "maybe").err
     mixed = chainrule("predict", "latest", first, photos)
@@ -149,7 +149,7 @@ def test_broken_pictures(chainrule: Command, photos: Path) -> None:
     skipped = chainrule("train", photos, "--broken", "skip", *QUICK)
     assert skipped.status == 0
     assert any(line.startswith(f"{bad}: damaged or cut short") for line in skipped.lines)
-    assert f"{photos}: 1 of 81 pictures are left out" in skipped.lines
+    assert f"{photos}: 1 of 81 pictures is left out" in skipped.lines
     assert "16 test images of 80" in chainrule("evaluate", "latest").out
     assert chainrule("predict", "latest", bad).status == 2
     predicted = chainrule("predict", "latest", photos / "down")

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import chainrule as cr
+
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -77,7 +79,9 @@ def test_a_kill_leaves_no_half_written_file(process: Start, tmp_path: Path) -> N
     for line in metrics.read_text().splitlines():
         json.loads(line)
     assert metrics.read_text().endswith("\n")
-    assert {p.name for p in metrics.parent.iterdir()} == {"config.yaml", "data.json", "metrics.jsonl"}
+    files = {p.name for p in metrics.parent.iterdir()}
+    assert files == {"config.yaml", "data.json", "metrics.jsonl", "model.safetensors"}
+    assert cr.load(metrics.parent / "model.safetensors").state_dict()
 
 
 def wait_for_lines(folder: Path, lines: int, training: subprocess.Popen[str]) -> Path:

@@ -145,8 +145,16 @@ def _runs(out: Path) -> list[Path]:
     return [path.parent for path in out.glob("*/config.yaml")] if out.is_dir() else []
 
 
+def _has_learnt(folder: Path) -> bool:
+    """Whether a run has weights that are worth predicting with: it did not fail before its first epoch was over."""
+    run = Run(folder)
+    results = run.read_results()
+    failed = str(results.get("ended", "")).startswith("failed")
+    return run.model.exists() and not (failed and results.get("epochs") == 0)
+
+
 def _latest(out: Path) -> Run:
-    complete = [folder for folder in _runs(out) if (folder / "model.safetensors").exists()]
+    complete = [folder for folder in _runs(out) if _has_learnt(folder)]
     if not complete:
         raise FileError(f"{LATEST}: there are no runs in {out}/: make one with `chainrule train`, or name its folder")
     # Folder names begin with the time; runs of one second are told apart by their files.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def evaluate_run(
     """Print the result table of run `name` on a data set, and as the last line its accuracy or R²."""
     run = Run.find(name, runs)
     settings, (preparation, fingerprint) = run.read_settings(), run.read_data()
-    raw = read_more(settings, preparation, [data or settings.data], resize=resize, broken=broken, labelled=True)
+    with _named(run, preparation):
+        raw = read_more(settings, preparation, [data or settings.data], resize=resize, broken=broken, labelled=True)
     own = raw.fingerprint() == fingerprint
     if data is None and not own:
         raise DataError(f"{settings.data}: changed since {run.folder} was trained on it: name the data to evaluate on")
@@ -75,8 +77,9 @@ def predict_data(
     """Write the predictions of run `name` as CSV, to a file or standard output; for one picture, print a table."""
     run = Run.find(name, runs)
     settings, (preparation, _) = run.read_settings(), run.read_data()
-    raw = read_more(settings, preparation, data, resize=resize, broken=broken, labelled=False)
-    whole = preparation.whole_rows(raw, with_target=False)
+    with _named(run, preparation):
+        raw = read_more(settings, preparation, data, resize=resize, broken=broken, labelled=False)
+        whole = preparation.whole_rows(raw, with_target=False)
     trainer = restore(run, settings, preparation, threads)
     outputs = trainer.predict(preparation.x(whole))
     files = whole.files if isinstance(whole, Images) else ()
@@ -114,13 +117,24 @@ def describe_run(name: str, *, runs: str) -> None:
         out.print(f"test {headline}: {results['test'][headline]:.4f}")
 
 
+@contextmanager
+def _named(run: Run, preparation: Recipe) -> Iterator[None]:
+    """An error in data says for which run it was read: "latest" may be another than one thinks."""
+    try:
+        yield
+    except DataError as error:
+        what = "images" if isinstance(preparation, ImagePreparation) else "a table"
+        raise DataError(f"{error} (read for {run.folder}, which was trained on {what})") from None
+
+
 def restore(run: Run, settings: Settings, preparation: Recipe, threads: int | None) -> Trainer:
     """The run's network, in a trainer to predict with; stderr is told where it is not trained to the end."""
     results = run.read_results()
     if not results:
         error_console().print(f"{run.folder}: {UNFINISHED}: its weights are those of an epoch before its last")
     elif results["ended"].startswith("failed"):
-        error_console().print(f"{run.folder}: the run failed after {results['epochs']} epochs: its weights are of then")
+        when = f"after {results['epochs']} epochs" if results["epochs"] else "before its first epoch was over"
+        error_console().print(f"{run.folder}: the run failed {when}: its weights are of then")
     loss = specs.build_loss(specs.loss_name(settings, preparation.task))
     optimizer = specs.build_optimizer(settings)
     workers = settings.threads if threads is None else threads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -110,10 +111,11 @@ class EpochLog:
 
 
 class Keeper:
-    """Saves the weights after an epoch, at most every KEPT seconds: a run that is killed leaves what it had learnt."""
+    """Saves the weights after the first epoch, then at most every KEPT seconds: a run that is killed leaves what it had
+    learnt."""
 
     def __init__(self, run: Run) -> None:
-        self._run, self._when = run, time.monotonic()
+        self._run, self._when = run, -math.inf
         self._trainer: Trainer | None = None
 
     def on_fit_begin(self, trainer: Trainer) -> None:
@@ -139,7 +141,7 @@ def keep(job: Job, out: Console) -> dict[str, Any]:
         "test": None if outputs is None else measure(job.preparation, outputs, y),
     }
     if history.interrupted:
-        out.print(f"stopped after {history.epochs} epochs; the weights of the last step are kept")
+        out.print("the weights of the last step are kept")
     write_json(job.run.results, results)
     if results["test"]:
         out.print(result_table(results["test"]))

@@ -133,7 +133,7 @@ def truncated(path: Path) -> None:
 
 FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "empty": (Path.mkdir, "holds neither pictures nor folders: expected class/name.png"),
-    "loose pictures": (loose, "1 pictures but no folder for each class"),
+    "loose pictures": (loose, "1 picture but no folder for each class"),
     "no pictures": (only_text, "its folders hold no pictures"),
     "an empty class": (one_empty_class, r"c: holds no pictures: add some of this class"),
     "another size": (
@@ -282,7 +282,7 @@ def test_bad_pictures(folder: Path, case: str) -> None:
     assert images.targets is not None
     assert images.targets.tolist() == [0, 0, 0, 1, 1]
     assert str(bad) in images.notes[0]
-    assert images.notes[-1] == f"{folder}: 1 of 6 pictures are left out"
+    assert images.notes[-1] == f"{folder}: 1 of 6 pictures is left out"
 
 
 def test_a_bomb_takes_no_memory(folder: Path) -> None:

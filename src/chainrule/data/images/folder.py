@@ -84,7 +84,8 @@ def _by_class(folder: Path) -> dict[str, list[Path]]:
     inside = _folders(folder)
     if not inside:
         loose = sum(1 for path in folder.iterdir() if is_picture(path))
-        what = f"{loose:,} pictures but no folder for each class" if loose else "neither pictures nor folders"
+        pictures = f"{loose:,} picture{'s' if loose != 1 else ''}"
+        what = f"{pictures} but no folder for each class" if loose else "neither pictures nor folders"
         raise DataError(f"{folder}: holds {what}: expected class/name.png, one folder for each class")
     classes = {_shown(path.relative_to(folder)): _pictures(path) for path in inside}
     empty = [name for name, pictures in classes.items() if not pictures]
@@ -190,7 +191,7 @@ def _notes(source: str, bad: dict[Path, str], total: int) -> tuple[str, ...]:
         return ()
     more = [f"... and {len(bad) - NAMED:,} more"] if len(bad) > NAMED else []
     said = list(bad.values())[:NAMED]
-    return (*said, *more, f"{source}: {len(bad):,} of {total:,} pictures are left out")
+    return (*said, *more, f"{source}: {len(bad):,} of {total:,} pictures {'is' if len(bad) == 1 else 'are'} left out")
 
 
 def _shown(path: Path) -> str:
