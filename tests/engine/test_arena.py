@@ -93,7 +93,7 @@ def test_a_large_arena_keeps_addresses_for_larger_programs(monkeypatch: pytest.M
     assert compiled(one).arena.own is not first
 
 
-@pytest.mark.parametrize("size", [0, 1000, memory.LARGE - 1, memory.LARGE, 3 * memory.LARGE + 5])
+@pytest.mark.parametrize("size", [1, 1000, memory.LARGE - 1, memory.LARGE, 3 * memory.LARGE + 5])
 def test_memory_is_zero_and_begins_on_a_line_or_a_large_page(size: int) -> None:
     for _ in range(2):  # the second time it may be what was given back
         found = memory.allocate(size)
