@@ -346,3 +346,14 @@ def test_an_error_in_data_names_the_run(chainrule: Command, tmp_path: Path) -> N
     found = chainrule("predict", "latest", picture, "--runs", tmp_path)
     assert found.status == 2
     assert "which was trained on a table" in found.err
+
+
+def test_an_older_damaged_run_does_not_spoil_latest(chainrule: Command, tmp_path: Path) -> None:
+    chainrule("train", "digits", "--epochs", "1", "--out", tmp_path, "--name", "old")
+    next(tmp_path.glob("*old/results.json")).write_text("{")
+    chainrule("train", "digits", "--epochs", "1", "--out", tmp_path, "--name", "new")
+    assert "new" in chainrule("info", "latest", "--runs", tmp_path).lines[0]
+    next(tmp_path.glob("*new/results.json")).write_text("{")
+    damaged = chainrule("info", "latest", "--runs", tmp_path)
+    assert damaged.status == 2
+    assert "damaged" in damaged.err

@@ -154,8 +154,11 @@ def _has_learnt(folder: Path) -> bool:
 
 
 def _latest(out: Path) -> Run:
-    complete = [folder for folder in _runs(out) if _has_learnt(folder)]
-    if not complete:
-        raise FileError(f"{LATEST}: there are no runs in {out}/: make one with `chainrule train`, or name its folder")
     # Folder names begin with the time; runs of one second are told apart by their files.
-    return Run(max(complete, key=lambda folder: (folder.name[:15], (folder / "config.yaml").stat().st_mtime_ns)))
+    newest = sorted(_runs(out), key=lambda folder: (folder.name[:15], (folder / "config.yaml").stat().st_mtime_ns))
+    for folder in reversed(newest):
+        if _has_learnt(folder):
+            return Run(folder)
+    raise FileError(
+        f"{LATEST}: there are no runs in {out}/ that have learnt: make one with `chainrule train`, or name its folder"
+    )
