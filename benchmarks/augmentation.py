@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def gathers(x: np.ndarray, indices: np.ndarray, changes: Iterable[Transformation]) -> Callable[[], float]:
-    """Runs the batch phase alone; answers seconds a batch."""
+    """Runs the batch phase alone; returns seconds a batch."""
     w = {"w": Parameter(np.ones(1, np.float32))}
     engine = CompiledEngine(lambda x: x, lambda y, _, __: (w["w"] * 1.0).sum(), w, UPDATES["sgd"], workers=1)
     engine.bind(x, np.zeros((len(x), 1), np.float32), None, Augmentation(changes))
@@ -75,7 +75,7 @@ def gathers(x: np.ndarray, indices: np.ndarray, changes: Iterable[Transformation
 
 
 def trains(x: np.ndarray, changes: list[Transformation]) -> Callable[[], float]:
-    """Runs an epoch; answers seconds a step."""
+    """Runs an epoch; returns seconds a step."""
     y = np.arange(len(x)) % 10
     trainer = cr.Trainer(small_cnn(x.shape[1:]), nn.CrossEntropyLoss(), optim.Adam(), threads=2)
 

@@ -3,7 +3,7 @@
 Forward pass, input gradient and weight gradient of each layer, as programs of one rule, with one worker and with two;
 oneDNN runs channels last in processes of its own, with one thread, and with the better of one and two. Runs alternate,
 each after the same pause and one call that does not count, with as many repeats for both; medians count, or another
-quantile. Flops are those of whole windows, also where they reach over the edge. Answers a table, how many of its rows
+quantile. Flops are those of whole windows, also where they reach over the edge. Returns a table, how many of its rows
 come near oneDNN, and `benchmarks/results/<date>-layers.json`. CHAINRULE_BENCH_PYTHON names the interpreter that has
 torch.
 """
@@ -113,7 +113,7 @@ def measure(
 
 
 def timed(run: Callable[[int], object]) -> Callable[[int], float]:
-    """A function that runs once, then so many times, and answers the seconds of one of these, as `OneDnn.seconds`."""
+    """A function that runs once, then so many times, and returns the seconds of one of these, as `OneDnn.seconds`."""
 
     def seconds(repeats: int) -> float:
         run(1)

@@ -79,7 +79,7 @@ def by_backward(parameters: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
 def train(iterations: int) -> tuple[np.ndarray, np.ndarray, float]:
     """Steps 2 to 5, repeated, with a line printed for each iteration of SHOWN.
 
-    Answers the path of (w1, w2, b), the losses, and the largest gap between the two gradients.
+    Returns the path of (w1, w2, b), the losses, and the largest gap between the two gradients.
     """
     path, losses, gap = [START], [], 0.0
     for number in range(1, iterations + 1):
@@ -102,7 +102,7 @@ def end_of_path(start: np.ndarray, y: np.ndarray, iterations: int) -> np.ndarray
 
 
 def print_iteration(number: int, parameters: np.ndarray) -> np.ndarray:
-    """Steps 2 to 5 with every number; answers the parameters after them."""
+    """Steps 2 to 5 with every number; returns the parameters after them."""
     hand, auto = by_hand(parameters, LABELS), by_backward(parameters, LABELS)
     print(f"\niteration {number}")
     for i, (x1, x2) in enumerate(X):

@@ -1,11 +1,11 @@
 """XOR with a 2-2-1 network: what a hidden layer is for, and what may still go wrong.
 
-No line separates (0,1) and (1,0) from (0,0) and (1,1), so a single neuron answers ½ for all four. Two hidden units
+No line separates (0,1) and (1,0) from (0,0) and (1,1), so a single neuron outputs ½ for all four. Two hidden units
 draw two lines, and the output unit combines them. Many seeds are trained the same way; those that fail are shown too.
 
 What to look at
   - the seeds that learn turn XOR into a problem which one line does separate: the four points in the hidden plane;
-  - the seeds that fail answer 0, 1, ½, ½: one pattern of each class right, the other two averaged. For those two both
+  - the seeds that fail output 0, 1, ½, ½: one pattern of each class right, the other two averaged. For those two both
     hidden units are saturated, so the two patterns are one point in the hidden plane, and the gradient that would part
     them is nearly 0: as small as at a solution, far from any. A descending path to zero error exists from every finite
     point (Sprinkhuizen-Kuyper and Boers, Annals of Mathematics and Artificial Intelligence 25, 107-136, 1999), but it

@@ -19,7 +19,7 @@ layer by layer, by a factor of about √(n·v·E[f′²]); what is not 1 is rais
 All are trained alike: same layers, batches and optimizer, weights as Glorot or He propose, biases 0.
 
 What to look at
-  - sigmoid: the last layers have a gradient, the first none, and that does not change: it answers one class for all;
+  - sigmoid: the last layers have a gradient, the first none, and that does not change: it returns one class for all;
   - tanh and ReLU learn with no remedy but weights of the right size, as long as the learning rate is small;
   - batch normalisation alone does not stabilise gradients at the start, it makes them grow; they even out in the first
     steps, and in return a rate 30 times as large still trains. Other seeds and rates show the same;

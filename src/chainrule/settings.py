@@ -1,6 +1,6 @@
 """Settings are checked when an object is made, so that a wrong one never reaches a training step.
 
-Each function answers the value in its plain type, or raises OptionError with the place, the name and what it expects.
+Each function returns the value in its plain type, or raises OptionError with the place, the name and what it expects.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ QUICK = ("engine=reference", "epochs=3", "model=mlp:8", "batch_size=32")
 
 
 def train(chainrule: Command, *arguments: object) -> Path:
-    """Train; answers the run's folder."""
+    """Train; returns the run's folder."""
     outcome = chainrule("train", *arguments)
     assert outcome.status == 0, outcome.err
     return Path(outcome.lines[-1].removeprefix("run: "))

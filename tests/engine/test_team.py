@@ -6,7 +6,7 @@ from chainrule.engine.team import LONGEST_GAP, PART, Team
 
 
 def live(team: Team, seconds: dict[int, float], runs: int, steps: int = 40_000) -> dict[int, int]:
-    """Run on a machine where a step takes `seconds[workers]`; answers how many steps each number ran."""
+    """Run on a machine where a step takes `seconds[workers]`; returns how many steps each number ran."""
     used = dict.fromkeys(seconds, 0)
     for _ in range(runs):
         left = steps

@@ -65,7 +65,7 @@ class Case:
         return [self.expected(others[n])[0] if n in others else known.get(n) for n in rule.operands]
 
     def expected(self, rule: Rule) -> list[Array]:
-        """What the rule's definition answers."""
+        """What the rule's definition returns."""
         answer = rule.definition(*self.operands(rule), **self.keywords(rule))
         return answers(answer, len(self.op.saves) if rule is self.op.forward else 0)
 

@@ -302,7 +302,7 @@ def test_a_model_that_answers_no_tensor_is_refused(engine):
         def forward(self, x):
             return self.inner(x), x
 
-    with pytest.raises(DtypeError, match="forward answers tuple, expected one tensor"):
+    with pytest.raises(DtypeError, match="forward returns tuple, expected one tensor"):
         Trainer(Pair(), nn.MSELoss(), optim.SGD(), engine=engine).fit(X, Y)
 
 

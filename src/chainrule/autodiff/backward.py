@@ -88,7 +88,7 @@ def backpropagate(loss: Tensor, gradient: Any = None, retain_graph: bool = False
         if total is None:
             continue
         if tensor.grad is None:
-            tensor.grad = np.array(total)  # a copy: rules may answer views of one another's arrays
+            tensor.grad = np.array(total)  # a copy: rules may return views of one another's arrays
         else:
             tensor.grad += total
 

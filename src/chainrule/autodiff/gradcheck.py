@@ -26,7 +26,7 @@ def gradcheck(
 
     df/dx ≈ (f(x + eps) - f(x - eps)) / (2·eps), in float64 whatever the inputs are; they differ when
     |backward - difference| > atol + rtol·|difference|. `inputs` is a tensor or a sequence of arguments; of these, real
-    tensors that require gradients are checked, or all real tensors and arrays where none does. `function` answers a
+    tensors that require gradients are checked, or all real tensors and arrays where none does. `function` returns a
     tensor or several. Dropout draws the same masks in each call.
 
     Returns True. Raises GradcheckError naming the worst element; a function with a kink within `eps` of the point, as

@@ -13,7 +13,7 @@ from chainrule.ops import normalize as by_given
 
 
 class Normalized(NamedTuple):
-    """What batch normalisation answers: y, and the mean and (biased) variance of each channel, without a gradient."""
+    """What batch normalisation returns: y, and the mean and (biased) variance of each channel, without a gradient."""
 
     y: Tensor
     mean: Tensor

@@ -28,7 +28,7 @@ class Group(TyperGroup):
 
 
 def hide_types(parameters: list[Any]) -> list[Any]:
-    """Change the parameters so that they show no type, as often as one likes; answers them."""
+    """Change the parameters so that they show no type, as often as one likes; returns them."""
     for parameter in parameters:
         if isinstance(parameter, TyperArgument):
             parameter.display_type_rich = lambda ctx: None  # type: ignore[method-assign]

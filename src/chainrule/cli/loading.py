@@ -26,7 +26,7 @@ LARGE_IMAGES = "images of this size take much memory and time: --image-size 64 m
 
 
 def read_data(settings: Settings, out: Console) -> tuple[Settings, Recipe, Prepared, str]:
-    """Read the data, split and scale it; answers the settings with the choices made, and the data's hash."""
+    """Read the data, split and scale it; returns the settings with the choices made, and the data's hash."""
     data = _load(settings, quiet=out.quiet)
     _check_options(settings, data)
     fingerprint = data.fingerprint()

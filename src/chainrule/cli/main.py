@@ -22,7 +22,7 @@ OUT_OF_MEMORY = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; answers the exit status. Never raises."""
+    """Run the command line; returns the exit status. Never raises."""
     try:
         import typer  # here, so that Ctrl-C while it loads is answered below
 

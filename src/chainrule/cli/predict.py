@@ -1,4 +1,4 @@
-"""`chainrule predict`: a trained network's answers for a table or images as CSV, or for one picture."""
+"""`chainrule predict`: a trained network's predictions for a table or images as CSV, or for one picture."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class CompiledEngine:
         self._signature = (shapes, signature(self.augment, self.blocks.dtype))
 
     def run(self, indices: Array, coefficients: Array, first_step: int) -> Array:
-        """One training step per row of `indices`; answers the losses. Raises NonFiniteError before a bad update."""
+        """One training step per row of `indices`; returns the losses. Raises NonFiniteError before a bad update."""
         bound = self._bound("train", indices.shape[1])
         self._show(bound)
         indices = np.ascontiguousarray(indices, np.int64)
@@ -138,7 +138,7 @@ class CompiledEngine:
         return float(loss[0]), {name: self.blocks.gradient(name).numpy().copy() for name in self.blocks.tensors}
 
     def outline(self, x: Array) -> Tensor:
-        """What the model answers for x (n, ...): a shape without values."""
+        """What the model returns for x (n, ...): a shape without values."""
         with tracing():
             return self.forward(symbol(x.shape, x.dtype, "x"))
 

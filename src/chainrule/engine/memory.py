@@ -43,7 +43,7 @@ def lifetimes(calls: list[Call]) -> list[Lifetime]:
 
 
 def plan(calls: list[Call], arena: Buffer) -> int:
-    """Give every arena buffer its place in `arena`, which grows where it must; answers the bytes that are taken."""
+    """Give every arena buffer its place in `arena`, which grows where it must; returns the bytes that are taken."""
     lives = lifetimes(calls)
     size = place(lives)
     for life in lives:
@@ -73,7 +73,7 @@ def empty_arena() -> Buffer:
 
 
 def place(lives: list[Lifetime]) -> int:
-    """Give every buffer its bytes of an arena; answers the arena's size.
+    """Give every buffer its bytes of an arena; returns the arena's size.
 
     First fit by start of life, the order of `lives`: each buffer takes the lowest place that no buffer alive at the
     same time overlaps.

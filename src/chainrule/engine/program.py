@@ -158,7 +158,7 @@ class Program:
         return slot
 
     def run(self, steps: int, first_step: int) -> int:
-        """Replay `steps` steps, the first numbered `first_step`; answers how many were begun.
+        """Replay `steps` steps, the first numbered `first_step`; returns how many were begun.
 
         The program's `begin` instruction counts them.
         """

@@ -40,7 +40,7 @@ def kept(graph: Graph) -> list[Value]:
 def choose(graph: Graph, limit: int, peak: Callable[[Graph], int]) -> Choice:
     """The fewest values to compute again so that `peak(graph)` is at most `limit`, cheap ones first.
 
-    Answers the smallest peak found where none is within the limit.
+    Returns the smallest peak found where none is within the limit.
     """
     best = Choice((), peak(graph))
     for values in _levels(graph):

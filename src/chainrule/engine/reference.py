@@ -71,7 +71,7 @@ class ReferenceEngine:
     def run(
         self, indices: NDArray[np.int64], coefficients: NDArray[np.float64], first_step: int
     ) -> NDArray[np.float64]:
-        """Run one step for each row of `indices` (S, B) with that row of `coefficients` (S, C); answers the losses
+        """Run one step for each row of `indices` (S, B) with that row of `coefficients` (S, C); returns the losses
         (S,).
 
         Raises NonFiniteError at a step whose loss, gradient or new weights are not finite; the weights are then those
@@ -99,7 +99,7 @@ class ReferenceEngine:
         return loss, {name: part.copy() for name, part in self._parts(gradient)}
 
     def outline(self, x: Array) -> Tensor:
-        """What the model answers for x (n, ...), for its shape."""
+        """What the model returns for x (n, ...), for its shape."""
         with no_grad(), buffers_kept(), np.errstate(all="ignore"):
             return self._forward(wrap(x))
 

@@ -29,7 +29,7 @@ def every_code() -> list[Kernel | Pointwise]:
 
 
 def warmup(dtypes: Iterable[Any] = (np.float32,)) -> int:
-    """Compile, or find in the cache, all code for these dtypes; answers how many pieces there are. Tells what it
+    """Compile, or find in the cache, all code for these dtypes; returns how many pieces there are. Tells what it
     compiles."""
     codes = [(code, np.dtype(dtype)) for dtype in dtypes for code in every_code()]
     with load.announced(codes):

@@ -1,4 +1,4 @@
-"""Networks of the literature and their plain counterparts, each a short function that answers a model.
+"""Networks of the literature and their plain counterparts, each a short function that returns a model.
 
 `image` is the shape of one input, (height, width, channels); outputs are logits, for `nn.CrossEntropyLoss`. All begin
 with `image` and `classes`; `resnet` takes its depth first, as the literature names it: `resnet(110, image, classes)`.

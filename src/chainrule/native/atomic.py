@@ -18,7 +18,7 @@ def _at(builder: Any, address: Any) -> Any:
 
 
 def _swap(operation: str) -> Any:
-    """An intrinsic that changes the word at an address and answers what was there before."""
+    """An intrinsic that changes the word at an address and returns what was there before."""
 
     @intrinsic
     def swap(typing_context, address, value):  # type: ignore[no-untyped-def]
@@ -45,7 +45,7 @@ def atomic_load(typing_context, address):  # type: ignore[no-untyped-def]
 
 @_intrinsic
 def atomic_replace(typing_context, address, old, new):  # type: ignore[no-untyped-def]
-    """Write `new` where `old` is; answers whether it was."""
+    """Write `new` where `old` is; returns whether it was."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         found = builder.cmpxchg(_at(builder, args[0]), args[1], args[2], "seq_cst", "seq_cst")

@@ -53,7 +53,7 @@ def run_share(job, worker):  # type: ignore[no-untyped-def]
 
 @device
 def linger(box):  # type: ignore[no-untyped-def]
-    """Say that the share has ended; answers until when to look for another."""
+    """Say that the share has ended; returns until when to look for another."""
     ended, patience = now(box), read_word(box, PATIENCE)
     atomic_swap(box, LINGERING if patience > 0 and ended > read_word(box, WANTED) else PARKED)
     return ended + patience

@@ -104,7 +104,7 @@ class _Code:
         return within("top", "bottom", I64(0)), within("left", "right", corner)
 
     def _channels(self, b: ir.IRBuilder, source: Any, target: Any, whole: Any, rest: Any, exists: Any) -> ir.IRBuilder:
-        """All vectors of channels of one tile; answers where to go on."""
+        """All vectors of channels of one tile; returns where to go on."""
 
         def vector(b: ir.IRBuilder, channel: Any, _: list[Any]) -> Turn:
             self._vector(b, source, target, channel, None, exists)

@@ -52,7 +52,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Body:
-    """What is done for one window: `begin` answers (held, carried) vectors, `tap` the carried ones, `end` stores."""
+    """What is done for one window: `begin` returns (held, carried) vectors, `tap` the carried ones, `end` stores."""
 
     begin: Callable[[ir.IRBuilder, Place], tuple[Vectors, Vectors]]
     tap: Callable[[ir.IRBuilder, Place, Any, Any, Vectors], Vectors]

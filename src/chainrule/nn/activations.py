@@ -105,7 +105,7 @@ class Tanh(Module):
 
 
 class Softplus(Module):
-    """A smooth ReLU: y = log(1 + eˣ), for every x; torch answers x itself above 20, where the two agree to 2e-9.
+    """A smooth ReLU: y = log(1 + eˣ), for every x; torch returns x itself above 20, where the two agree to 2e-9.
 
     >>> nn.Softplus()([-1000.0, 0.0, 1000.0]).numpy().round(4)
     array([0.000e+00, 6.931e-01, 1.000e+03])

@@ -1,4 +1,4 @@
-"""Initial weights: each function fills an array or a parameter in place, keeping its dtype, and answers it.
+"""Initial weights: each function fills an array or a parameter in place, keeping its dtype, and returns it.
 
 Weights are laid out (in, out), convolutions (kh, kw, in, out): fan_in = kh·kw·in counts the inputs of one output,
 fan_out = kh·kw·out the outputs of one input. Functions that count them raise ShapeError below two axes; `zeros`,

@@ -1,4 +1,4 @@
-"""Losses: objects with their settings, called with (output, target, sample_weight=None), that answer one number.
+"""Losses: objects with their settings, called with (output, target, sample_weight=None), that return one number.
 
 `output` and `target` have one shape (n, ...) unless a loss says otherwise. `reduction` is "mean", the default (divided
 by the number of elements, or by the sum of their weights), or "sum". `sample_weight` (n,) has one weight per sample.

@@ -1,7 +1,7 @@
 """What depends on which number is larger, element by element: |x|, extremes, clipping, choosing, comparing.
 
 Gradients at a kink or a tie are those of torch: 0 for |x| at 0, half to each side where `maximum` or `minimum` meet,
-all at the borders of `clip`. Comparisons answer 0 or 1 in the dtype of the operands and have no gradient.
+all at the borders of `clip`. Comparisons return 0 or 1 in the dtype of the operands and have no gradient.
 """
 
 from __future__ import annotations

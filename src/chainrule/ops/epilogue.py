@@ -1,7 +1,7 @@
 """Pointwise functions run on a tile of results while it is in cache: an activation, the sum with a skip, a gradient.
 
 A lowering that asks for `epilogue` gets a tuple of `Finish`es, to be run in order. Its kernel takes the eight arguments
-that `arguments` answers and calls `finish` on each stretch of results, a chain of up to `MOST`.
+that `arguments` returns and calls `finish` on each stretch of results, a chain of up to `MOST`.
 """
 
 from __future__ import annotations

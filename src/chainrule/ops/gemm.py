@@ -1,6 +1,6 @@
 """Matrix products as instructions: how op lowerings reach the microkernel.
 
-`product` answers the calls for C (+)= A·B (+ bias), with an optional epilogue run on each tile while it is still in
+`product` returns the calls for C (+)= A·B (+ bias), with an optional epilogue run on each tile while it is still in
 cache: the activation after a linear, or the activation's gradient after the product that feeds it.
 """
 

@@ -2,7 +2,7 @@
 
 An op is a NumPy function (its definition), a shape rule, and one gradient rule per differentiable input. Each rule may
 carry its compiled form: `scalar` for pointwise rules (one element in plain Python, compiled into a span), or `lower`, a
-function that answers the kernel calls computing the rule on `View`s.
+function that returns the kernel calls computing the rule on `View`s.
 
     @op(formula="y = x·W + b")
     def linear(x, w, b): return x @ w + b                    # definition; keyword-only parameters are attributes
@@ -200,7 +200,7 @@ class Op:
         return f"<op {self.name}: {self.forward.formula}>"
 
     def shape(self, rule: Callable[..., Any]) -> Callable[..., Any]:
-        """Decorator: `rule(*shapes, **attributes)` answers y's shape (a list where the op saves values: y first)."""
+        """Decorator: `rule(*shapes, **attributes)` returns y's shape (a list where the op saves values: y first)."""
         self.shape_rule = rule
         return rule
 
@@ -279,7 +279,7 @@ def op(
     """Decorator that turns a NumPy function into an op and enters it in the table `OPS`.
 
     `pointwise` ops compute each element alone (operands are broadcast to one shape beforehand). `saves` names extra
-    outputs kept for the gradients: the definition then answers (y, *saved). `flops` is a number per element of y, or a
+    outputs kept for the gradients: the definition then returns (y, *saved). `flops` is a number per element of y, or a
     function of the input shapes. `weights` names weight and bias of a product, y = x·w + b, whose last axis is y's.
     `offsets` names inputs of an op that is done to each channel of its first input alone: f(x) = f°(x) + t, with f°,
     where they are 0, linear. So f(x·w + b) = x·f°(w) + f(b), which `chainrule.engine.fuse` makes use of, as of

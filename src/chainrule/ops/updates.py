@@ -1,6 +1,6 @@
 """Optimizer updates: how parameters p move along their gradient g, over one flat block at a time.
 
-An update is a NumPy function (its definition) answering new arrays, and below it the kernel that does the same in
+An update is a NumPy function (its definition) returning new arrays, and below it the kernel that does the same in
 place, tile by tile. Both read the step's scalars from a row c of float64 numbers in the order of `columns`: what
 changes from step to step (the learning rate, bias corrections) stays outside of compiled code. States start at zero
 unless the optimizer says otherwise. The order of operations and the place of eps are torch's.
@@ -34,7 +34,7 @@ Row = NDArray[np.float64]
 
 @dataclass(eq=False)
 class Update:
-    """One optimizer's rule; `definition(p, g, *states, c)` answers the new (p, *states).
+    """One optimizer's rule; `definition(p, g, *states, c)` returns the new (p, *states).
 
     `kernel(tile, p, g, *states, c, divisors, state)` overwrites p and the states, and sets the word LARGE of the
     program's state where one of them is beyond LIMIT; it begins with the check `sure` unless `divisors` is negative.

@@ -1,4 +1,4 @@
-"""Optimizers: settings that choose an update and answer its coefficients, for many steps at once.
+"""Optimizers: settings that choose an update and return its coefficients, for many steps at once.
 
 Names, defaults and arithmetic are torch's; settings of torch's that are not here are not supported. What an update
 computes stands in `chainrule.ops.updates`; its state (momentum, means of squares) belongs to the engine. As in torch

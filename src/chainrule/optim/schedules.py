@@ -1,4 +1,4 @@
-"""Learning-rate schedules: functions of the step that answer a factor, lr(step) = optimizer.lr · schedule(step).
+"""Learning-rate schedules: functions of the step that return a factor, lr(step) = optimizer.lr · schedule(step).
 
 Steps are counted from 0 over the whole training. Each schedule takes one step or an array of them. Any callable of the
 step will do as a schedule; `factors` calls it once for many steps where it allows that.
@@ -23,7 +23,7 @@ Schedule: TypeAlias = Callable[[Any], Any]
 def factors(schedule: Schedule | None, steps: NDArray[np.int64]) -> Factors:
     """The factor of every step in `steps` (n,) as float64 (n,); 1 where there is no schedule.
 
-    A callable that cannot take an array, or does not answer one value a step, is called once for each step.
+    A callable that cannot take an array, or does not return one value a step, is called once for each step.
     Raises OptionError for a factor that is not a finite number of at least 0.
     Example: factors(lambda step: 0.5 ** (step // 100), np.arange(1000))
     """

@@ -60,7 +60,7 @@ class Batches:
         return full, np.ascontiguousarray(order[:, cut:])
 
     def in_order(self, full: Rows, rest: Rows) -> list[Rows]:
-        """What `rows` answered, as blocks of batches of one size in the order of training."""
+        """What `rows` returned, as blocks of batches of one size in the order of training."""
         if not self.left:
             return [full]
         blocks = []

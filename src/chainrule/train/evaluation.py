@@ -60,12 +60,12 @@ Metric = Callable[[Array, Array], float]
 
 
 def measure_extra(extra: dict[str, Metric], outputs: Array, targets: Array) -> dict[str, float]:
-    """Metrics of the user's own; raises DataError for one that does not answer a number."""
+    """Metrics of the user's own; raises DataError for one that does not return a number."""
     result = {}
     for name, function in extra.items():
         value = function(outputs, targets)
         try:
             result[name] = float(value)
         except (TypeError, ValueError):
-            raise DataError(f'metric "{name}": answered {value!r}, expected one number') from None
+            raise DataError(f'metric "{name}": returned {value!r}, expected one number') from None
     return result

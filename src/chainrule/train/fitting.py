@@ -77,7 +77,7 @@ class Fitting:
         self._singly = events.listens("step")
 
     def run(self) -> History:
-        """Train; answers the history, also after Ctrl-C. Whatever ends the run, `on_fit_end` is told."""
+        """Train; returns the history, also after Ctrl-C. Whatever ends the run, `on_fit_end` is told."""
         history = self._trainer.history
         try:
             with self._interrupt:
@@ -122,7 +122,7 @@ class Fitting:
             trainer.epochs += epochs
 
     def _train(self, epochs: int) -> Floats:
-        """The steps of some epochs; answers each epoch's mean loss over its samples."""
+        """The steps of some epochs; returns each epoch's mean loss over its samples."""
         batches = self._plan.batches
         full, rest = batches.rows(self._trainer.epochs, epochs)
         if epochs == 1:
@@ -144,7 +144,7 @@ class Fitting:
         return np.concatenate([sums, last], axis=1) if batches.left else sums
 
     def _run_steps(self, rows: Rows) -> Floats:
-        """One step for each row of `rows`, in stretches; answers the losses."""
+        """One step for each row of `rows`, in stretches; returns the losses."""
         losses = np.empty(len(rows))
         pace = self._paces.setdefault(rows.shape[1], Pace())
         done = 0

@@ -43,7 +43,7 @@ class Trainer:
 
     Learning rate of step s: optimizer.lr · schedule(s), steps counted from 0 over all calls. Gradients are clipped by
     value to ±`clip_value`, then by global norm to `clip_norm`. `seed` decides shuffling and dropout; results do not
-    depend on `threads`. A loss of one's own is a function of (output, target, sample_weight or None) that answers one
+    depend on `threads`. A loss of one's own is a function of (output, target, sample_weight or None) that returns one
     number; whole-number targets reach it as real numbers, unless it takes them as labels. `metrics` adds measures to
     evaluation: {"f1": function(outputs, targets) -> float}. `memory_limit` is what a training step of the compiled
     engine may take, in bytes or as "200MB": parameters, gradients, optimizer states and what the forward pass keeps for
@@ -122,7 +122,7 @@ class Trainer:
         callbacks: Iterable[Any] = (),
         verbose: int | None = None,
     ) -> History:
-        """Train for `epochs` passes over x (n, ...) and y; answers each metric's value for each epoch.
+        """Train for `epochs` passes over x (n, ...) and y; returns each metric's value for each epoch.
 
         `validation_data` is (x, y) or (x, y, sample_weight), measured after each epoch as "val_...". `augment` changes
         the images of x (n, h, w, c) anew in each step, as `chainrule.data.augmentation` says. `callbacks` hear events
@@ -155,7 +155,7 @@ class Trainer:
             self._fitting = False
 
     def step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
-        """One step on one batch; answers its loss, from before the update."""
+        """One step on one batch; returns its loss, from before the update."""
         data = self._check(x, y, sample_weight)
         with self._mode(True):
             return float(self.run(data, [all_rows(len(data.x))])[0])
@@ -193,7 +193,7 @@ class Trainer:
         return self.optimizer.lr * factors(self.schedule, steps)
 
     def run(self, data: Data, batches: Sequence[Rows]) -> NDArray[np.float64]:
-        """A step for each row of each block (S, B) in `batches`, which number rows of the data; answers the losses."""
+        """A step for each row of each block (S, B) in `batches`, which number rows of the data; returns the losses."""
         if self.optimizer.update is not self._update:
             raise OptionError(
                 f"Trainer: optimizer is now {self.optimizer!r}, which keeps other state than the one the trainer was "
@@ -291,7 +291,7 @@ class Trainer:
                 output = self.engine.outline(rows)
             if not isinstance(output, Tensor):
                 raise DtypeError(
-                    f"model: forward answers {type(output).__name__}, expected one tensor: return the outputs alone"
+                    f"model: forward returns {type(output).__name__}, expected one tensor: return the outputs alone"
                 )
             shape = output.shape
             if not shape or shape[0] != len(rows):

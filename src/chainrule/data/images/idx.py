@@ -102,7 +102,7 @@ def _read(path: Path, file: IO[bytes] | gzip.GzipFile, most: int) -> NDArray[Any
 
 
 def _fill(file: IO[bytes] | gzip.GzipFile, values: NDArray[np.uint8]) -> int:
-    """Read into `values`; answers how many bytes there were."""
+    """Read into `values`; returns how many bytes there were."""
     target, done = values.data, 0
     while done < len(values):
         part = file.read(min(CHUNK, len(values) - done))
