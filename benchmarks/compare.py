@@ -81,7 +81,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def compare(workload: Workload, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Calibrate, interleave and summarise one workload."""
+    """Calibrate, interleave and summarize one workload."""
     data = folder / f"{workload.name}.npz"
     result: dict[str, Any] = {
         "name": workload.name,

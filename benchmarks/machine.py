@@ -64,15 +64,15 @@ def starts(rounds: int) -> dict[str, dict[str, Any]]:
         train = [sys.executable, "-m", "benchmarks.first_step"]
         words = ["train", "digits", "--out", str(place / "runs")]
         torch = [python_of("torch"), "-m", "benchmarks.torch_digits"]
-        found["chainrule, cold"] = summarise([watch(train, words, place)])
+        found["chainrule, cold"] = summarize([watch(train, words, place)])
         warm, rival = [], []
         for _ in range(rounds):
             warm.append(watch(train, words, place))
             if has(python_of("torch"), "torch"):
                 rival.append(watch(torch, [json.dumps(digits_settings())], place))
-        found["chainrule, warm"] = summarise(warm)
+        found["chainrule, warm"] = summarize(warm)
         if rival:
-            found["torch"] = summarise(rival)
+            found["torch"] = summarize(rival)
     return found
 
 
@@ -113,7 +113,7 @@ def watch(command: list[str], words: list[str], place: Path) -> dict[str, float]
     }
 
 
-def summarise(runs: list[dict[str, float]]) -> dict[str, Any]:
+def summarize(runs: list[dict[str, float]]) -> dict[str, Any]:
     """Medians of several runs, and the runs."""
     return {**{key: median(run[key] for run in runs) for key in runs[0]}, "runs": runs}
 

@@ -14,14 +14,14 @@ layer by layer, by a factor of about √(n·v·E[f′²]); what is not 1 is rais
                the batch, √(n·v·(π − 1)/(2π)) where ReLU met unit deviation before, while W and ReLU alone scale by
                √(n·v/2): together √(π/(π − 1)) = 1.21, so gradients explode (Yang et al., ICLR 2019).
   residual     h + F(h) has the Jacobian 1 + F′, so the product contains 1, however small F′ is (He et al., CVPR 2016).
-               Here as there with batch normalisation in F.
+               Here as there with batch normalization in F.
 
 All are trained alike: same layers, batches and optimizer, weights as Glorot or He propose, biases 0.
 
 What to look at
   - sigmoid: the last layers have a gradient, the first none, and that does not change: it returns one class for all;
   - tanh and ReLU learn with no remedy but weights of the right size, as long as the learning rate is small;
-  - batch normalisation alone does not stabilise gradients at the start, it makes them grow; they even out in the first
+  - batch normalization alone does not stabilise gradients at the start, it makes them grow; they even out in the first
     steps, and in return a rate 30 times as large still trains. Other seeds and rates show the same;
   - with residual connections as well, the network is the best or among the best at every rate.
 
@@ -196,7 +196,7 @@ def print_reading(runs: list[Run]) -> None:
     sigmoid, batch = start["sigmoid"], start["ReLU, batch norm"]
     shrunk, grown = sigmoid[1] / sigmoid[-2], batch[1] / batch[-2]
     print(f"\nfrom layer 29 to layer 2 sigmoid leaves {shrunk:.0e} of the gradient, too little to change a")
-    print(f"weight in float32; batch normalisation makes it {grown:.0f} times as large")
+    print(f"weight in float32; batch normalization makes it {grown:.0f} times as large")
 
 
 def draw_norms(figure: Any, places: Any, runs: list[Run]) -> None:

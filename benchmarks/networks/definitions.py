@@ -49,7 +49,7 @@ def resnet20() -> tuple[Layer, ...]:
     """Nine residual blocks of 16, 32 and 64 channels for 32x32 images, as `chainrule.models.resnet20`.
 
     He et al., Deep residual learning for image recognition, CVPR 2016, section 4.2. Where a
-    block changes the shape, its shortcut is a 1x1 convolution with batch normalisation.
+    block changes the shape, its shortcut is a 1x1 convolution with batch normalization.
     """
     layers: list[Layer] = [Convolution(3, 16, 3, padding=1, bias=False), BatchNorm(16), RELU]
     inputs = 16

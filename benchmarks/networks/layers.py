@@ -219,7 +219,7 @@ def matmul_flops(layers: tuple[Layer, ...], shape: Shape, batch: int) -> int:
 
 
 def other_flops(layers: tuple[Layer, ...], shape: Shape, batch: int) -> int:
-    """Operations of one step beside its products, forward and backward: biases, activations, normalisation, pooling."""
+    """Operations of one step beside its products, forward and backward: biases, activations, normalization, pooling."""
     return batch * sum(layer.others(s) for layer, s in _walk(layers, shape))
 
 

@@ -21,7 +21,7 @@ from benchmarks.networks import (
 )
 from benchmarks.workloads import Workload
 
-MOMENTUM, EPS = 0.1, 1e-5  # of batch normalisation
+MOMENTUM, EPS = 0.1, 1e-5  # of batch normalization
 
 
 def environments(threads: int) -> list[tuple[str, dict[str, str]]]:
@@ -63,7 +63,7 @@ class Network:
         return weights, (zeros(), zeros(), jnp.ones((2,), jnp.float32)), statistics
 
     def loss(self, weights: Any, x: Any, y: Any) -> Any:
-        """Mean loss of one batch, and the mean and variance that each batch normalisation found."""
+        """Mean loss of one batch, and the mean and variance that each batch normalization found."""
         jnp = self.jax.numpy
         found: list[Any] = []
         h = self._forward(self.workload.layers, iter(self._unpack(weights) if self.flat else weights), x, found)
@@ -154,7 +154,7 @@ class Network:
 
 
 def _channels(layers: tuple[Layer, ...]) -> list[int]:
-    """Channels of each batch normalisation, in order."""
+    """Channels of each batch normalization, in order."""
     found: list[int] = []
     for layer in layers:
         if isinstance(layer, Residual):

@@ -26,7 +26,7 @@ from benchmarks.networks import (
 )
 from benchmarks.workloads import Workload
 
-MOMENTUM, EPS = 0.1, 1e-5  # of batch normalisation
+MOMENTUM, EPS = 0.1, 1e-5  # of batch normalization
 # (weights, running statistics, activations) -> activations; weights and statistics are lists in the network's order
 Step: TypeAlias = Callable[[list[Any], list[Any], Any], Any]
 
@@ -47,7 +47,7 @@ class Network:
         self.torch, self.workload, self.layout = torch, workload, layout
         self.inputs_first, self.pure = inputs_first, pure
         self.conversions: list[Callable[[Any], Any]] = []  # of each weight
-        self.channels: list[int] = []  # of each batch normalisation
+        self.channels: list[int] = []  # of each batch normalization
         self.steps = self._plan(workload.layers, workload.shape)
 
     def weights(self, initial: list[np.ndarray]) -> list[Any]:
@@ -56,7 +56,7 @@ class Network:
         return [convert(self.torch.from_numpy(a)).clone() for convert, a in arrays]
 
     def statistics(self) -> list[Any]:
-        """Running mean and variance of each batch normalisation, as they begin."""
+        """Running mean and variance of each batch normalization, as they begin."""
         return [make(channels) for channels in self.channels for make in (self.torch.zeros, self.torch.ones)]
 
     def rows(self, x: np.ndarray) -> Any:

@@ -220,18 +220,18 @@ def test_residual_connections_prevent_vanishing_but_not_explosion():
 
 def test_batch_normalisation_makes_gradients_explode_with_depth():
     def rectified(h, w):
-        return (h @ cr.tensor(w * np.sqrt(2.0))).relu()  # He's initialisation
+        return (h @ cr.tensor(w * np.sqrt(2.0))).relu()  # He's initialization
 
-    def normalised(h, w):
+    def normalized(h, w):
         z = h @ cr.tensor(w)
         centred = z - z.mean(axis=0, keepdims=True)
         return (centred / ((centred * centred).mean(axis=0, keepdims=True) + 1e-5).sqrt()).relu()
 
     assert 0.1 < gradient_at_input(45, 64, rectified) < 10
-    sizes = [gradient_at_input(depth, 64, normalised) for depth in (15, 30, 45)]
+    sizes = [gradient_at_input(depth, 64, normalized) for depth in (15, 30, 45)]
     assert sizes[1] / sizes[0] > 10
     assert sizes[2] / sizes[1] > 10
-    loud = [gradient_at_input(15, 64, lambda h, w, s=s: normalised(h, s * w)) for s in (1.0, 100.0)]
+    loud = [gradient_at_input(15, 64, lambda h, w, s=s: normalized(h, s * w)) for s in (1.0, 100.0)]
     assert loud[1] == pytest.approx(loud[0], rel=0.02), "what it does give: the scale of the weights does not matter"
 
 

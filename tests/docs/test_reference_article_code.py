@@ -226,7 +226,7 @@ def test_code_climbs_the_loss(capsys):
         losses = losses_of(capsys.readouterr().out)
         assert losses[1] > losses[0]
         assert np.all(np.diff(losses) >= 0)
-        assert losses[-1] > 0.999, "it maximises the loss: the answer is as wrong as it can be"
+        assert losses[-1] > 0.999, "it maximizes the loss: the answer is as wrong as it can be"
     start = np.array([0.5, 0.5, 0.5])
     gradient, before = neuron_gradient(start, SAMPLES[:1], np.array([0.0]), squared)
     assert neuron_gradient(start - 0.1 * gradient, SAMPLES[:1], np.array([0.0]), squared)[1] < before

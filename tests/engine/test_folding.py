@@ -1,4 +1,4 @@
-"""Normalisation by given statistics is done to the weight and bias of the product before it."""
+"""Normalization by given statistics is done to the weight and bias of the product before it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ X = RNG.normal(size=(20, 4, 5, 3))
 
 
 class Frozen(nn.Module):
-    """A normalisation that is by given statistics in training too; `again`: its input is read once more."""
+    """A normalization that is by given statistics in training too; `again`: its input is read once more."""
 
     def __init__(self, again: bool = False) -> None:
         self.inner, self.again = nn.Linear(3, 6), again
@@ -108,7 +108,7 @@ def test_what_has_changed_is_read_anew(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["frozen", "read again"])
-def test_gradients_pass_through_a_folded_normalisation(name: str) -> None:
+def test_gradients_pass_through_a_folded_normalization(name: str) -> None:
     reference, compiled = runs(name)
     y = RNG.normal(size=(*X.shape[:3], 6))
     expected = reference.gradients(X, y)
@@ -117,7 +117,7 @@ def test_gradients_pass_through_a_folded_normalisation(name: str) -> None:
     assert names(compiled)[0] == MODELS[name][1][0]
 
 
-def test_no_pass_over_the_images_of_a_residual_network_normalises() -> None:
+def test_no_pass_over_the_images_of_a_residual_network_normalizes() -> None:
     cr.seed(5)
     run = Trainer(resnet(8, (16, 16, 3)), nn.CrossEntropyLoss(), optim.SGD(lr=0.1))
     run.predict(RNG.normal(size=(64, 16, 16, 3)))

@@ -1,4 +1,4 @@
-"""Accuracy of the vector functions, compiled and in plain Python; and that loops over them vectorise."""
+"""Accuracy of the vector functions, compiled and in plain Python; and that loops over them vectorize."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ CASES = [pytest.param(name, dtype, id=f"{name}-{dtype.__name__}") for name in RE
 def compiled(name: str, dtype: type) -> Any:
     """A loop over the function, compiled as kernels are."""
     function = getattr(getattr(vecmath, name), dtype.__name__)
-    scalar = njit(**jit.OPTIONS, forceinline=True)(jit.specialise(function, np.dtype(dtype)))
+    scalar = njit(**jit.OPTIONS, forceinline=True)(jit.specialize(function, np.dtype(dtype)))
 
     def loop(x, y):  # type: ignore[no-untyped-def]
         for i in range(y.size):
@@ -138,7 +138,7 @@ def test_functions_stay_in_their_range(dtype: type) -> None:
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
-def test_loops_vectorise(name: str, dtype: type) -> None:
+def test_loops_vectorize(name: str, dtype: type) -> None:
     run(name, np.ones(3, dtype))
     (text,) = compiled(name, dtype).inspect_llvm().values()
     kind = {"float32": "float", "float64": "double"}[dtype.__name__]

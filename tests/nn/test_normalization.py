@@ -1,4 +1,4 @@
-"""Normalisation layers: what they compute, keep, refuse, and carry through files, copies and runs cut in two."""
+"""Normalization layers: what they compute, keep, refuse, and carry through files, copies and runs cut in two."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def test_kernel_in_plain_python(name: str, dtype: Any) -> None:
 @pytest.mark.parametrize("name", UPDATES)
 def test_compiled_kernel(name: str, dtype: Any) -> None:
     options = {k: v for k, v in jit.OPTIONS.items() if not k.startswith("no_")}
-    compiled = njit(**options)(jit.specialise(UPDATES[name].kernel.function, np.dtype(dtype)))
+    compiled = njit(**options)(jit.specialize(UPDATES[name].kernel.function, np.dtype(dtype)))
     for n in (0, 1, TILE, 3 * TILE + 17):
         check_kernel(UPDATES[name], compiled, n, dtype)
 
@@ -153,7 +153,7 @@ def test_what_the_kernel_takes_stays_finite_in_float32(name: str) -> None:
     """Each step from the limit, and that it is told where a value is then beyond it."""
     update = UPDATES[name]
     options = {k: v for k, v in jit.OPTIONS.items() if not k.startswith("no_")}
-    compiled = njit(**options)(jit.specialise(update.kernel.function, np.dtype("float32")))
+    compiled = njit(**options)(jit.specialize(update.kernel.function, np.dtype("float32")))
     for c in borders(update):
         p, g, *states = extremes(update, "float32")
         state = np.zeros(WORDS, np.int64)

@@ -1,4 +1,4 @@
-"""Normalisation layers equal torch's: outputs, gradients, and what they keep over several training steps."""
+"""Normalization layers equal torch's: outputs, gradients, and what they keep over several training steps."""
 
 import numpy as np
 import pytest

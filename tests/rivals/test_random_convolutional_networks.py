@@ -1,7 +1,7 @@
 """Gradients of 30 random convolutional networks equal torch's, on both engines.
 
 The difference is at most 1e-9 of the largest in float64, 1e-4 in float32. Odd sizes, kernels, strides, paddings,
-dilations, groups, batch normalisation, pooling and residual blocks are drawn.
+dilations, groups, batch normalization, pooling and residual blocks are drawn.
 """
 
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Draw:
         self.channels = outputs
         return ours, theirs
 
-    def normalisation(self):
+    def normalization(self):
         return nn.BatchNorm2d(self.channels), torch.nn.BatchNorm2d(self.channels)
 
     def activation(self):
@@ -80,7 +80,7 @@ class Draw:
             for inputs in (before, outputs)
         )
         self.channels = outputs
-        body = [first, self.normalisation(), self.activation(), second]
+        body = [first, self.normalization(), self.activation(), second]
         around = (None, torch.nn.Identity())
         if outputs != before:
             around = (nn.Conv2d(before, outputs, 1), torch.nn.Conv2d(before, outputs, 1))
@@ -91,7 +91,7 @@ class Draw:
         layers = []
         for _ in range(int(self.rng.integers(2, 4))):
             layers.append(self.convolution())
-            layers += [self.normalisation()] if self.rng.random() < 0.5 else []
+            layers += [self.normalization()] if self.rng.random() < 0.5 else []
             layers.append(self.activation())
             layers += [self.residual(), self.activation()] if self.rng.random() < 0.5 else []
             layers += [self.pooling()] if min(self.sides) >= 4 else []
@@ -124,7 +124,7 @@ def test_gradients(number, dtype, engine):
     trainer = cr.Trainer(ours, nn.CrossEntropyLoss(), optim.SGD(lr=0.1), engine=engine)
     found = trainer.gradients(x, y)
     F.cross_entropy(theirs(torch.tensor(x.transpose(0, 3, 1, 2).copy())), torch.tensor(y)).backward()
-    # Normalisation takes away the bias before it: that gradient is 0, and nothing but rounding in both libraries.
+    # Normalization takes away the bias before it: that gradient is 0, and nothing but rounding in both libraries.
     scale = 0.1 * max(float(b.grad.abs().max()) for b in theirs.parameters())
     for (name, _), b in zip(parameters, theirs.parameters(), strict=True):
         expected = b.grad.numpy()

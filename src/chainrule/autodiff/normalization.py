@@ -1,4 +1,4 @@
-"""Normalisations as functions of tensors."""
+"""Normalizations as functions of tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chainrule.ops import normalize as by_given
 
 
 class Normalized(NamedTuple):
-    """What batch normalisation returns: y, and the mean and (biased) variance of each channel, without a gradient."""
+    """What batch normalization returns: y, and the mean and (biased) variance of each channel, without a gradient."""
 
     y: Tensor
     mean: Tensor

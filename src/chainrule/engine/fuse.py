@@ -2,8 +2,8 @@
 
 1. An activation that keeps order changes places with the largest of a window that is chosen after it.
 2. A sum of two gradients becomes accumulation by the task that computes the second.
-3. What is done to each channel of a product, normalisation by given statistics, is done to its weight and bias instead.
-4. Pointwise tasks, up to two in a row, join the product or normalisation that feeds them: an activation whose
+3. What is done to each channel of a product, normalization by given statistics, is done to its weight and bias instead.
+4. Pointwise tasks, up to two in a row, join the product or normalization that feeds them: an activation whose
    gradient needs only its own output, the sum with a skip, the gradient of an activation.
 5. A bias gradient joins its weight gradient, which reads the same rows.
 """

@@ -2,7 +2,7 @@
 
 Backpropagation reads values of the forward pass long after they were made, and they make up most of a step's memory.
 Computing such a value again, just before its first reader, from others that are kept, frees its place in between; the
-bits are the same. Cheap values go first (activations, normalisation, pooling: a pass over memory). If that is not
+bits are the same. Cheap values go first (activations, normalization, pooling: a pass over memory). If that is not
 enough, values are kept at intervals only, and the stretches between them computed again one at a time.
 
 Source: T. Chen, B. Xu, C. Zhang and C. Guestrin, "Training deep nets with sublinear memory cost" (2016), section 4.

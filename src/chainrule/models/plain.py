@@ -39,7 +39,7 @@ def plain_mlp(
 def plain_cnn(
     image: Shape = (28, 28, 1), classes: int = 10, *, depth: int = 20, activation: Callable[[], nn.Module] = nn.ReLU
 ) -> nn.Sequential:
-    """The residual network of the same depth (`models.resnet`) without its skips and normalisation.
+    """The residual network of the same depth (`models.resnet`) without its skips and normalization.
 
     6n + 2 layers: He et al. (CVPR 2016) show that such networks become worse with depth, also on the training data.
     Raises OptionError for other depths.

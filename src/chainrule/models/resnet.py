@@ -30,8 +30,8 @@ def resnet56(image: Shape = (32, 32, 3), classes: int = 10) -> nn.Sequential:
 def resnet(depth: int, image: Shape = (32, 32, 3), classes: int = 10) -> nn.Sequential:
     """A residual network of 6n + 2 layers for small images: three stages of n blocks with 16, 32 and 64 channels.
 
-    A block is relu(x + F(x)), with F two 3x3 convolutions, each batch-normalised. The first block of the second and the
-    third stage halves the image; its skip is a 1x1 convolution with stride 2, normalised too (the paper's option B).
+    A block is relu(x + F(x)), with F two 3x3 convolutions, each batch-normalized. The first block of the second and the
+    third stage halves the image; its skip is a 1x1 convolution with stride 2, normalized too (the paper's option B).
     Option A, to leave out pixels and add channels of zeros, has no parameters, but would need a layer of its own and
     two passes over memory; B is made of layers at hand, and is 1 % more parameters. Convolutions start as He et al.
     (ICCV 2015) propose. Raises OptionError for other depths.
@@ -71,7 +71,7 @@ def _block(inputs: int, width: int, stride: int) -> nn.Residual:
 
 
 def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
-    """A convolution that keeps the image's size but for its stride; the normalisation after it has the bias."""
+    """A convolution that keeps the image's size but for its stride; the normalization after it has the bias."""
     layer = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
     init.he_normal(layer.weight)
     return layer

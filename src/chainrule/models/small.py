@@ -8,7 +8,7 @@ from chainrule.ops.record import Shape
 
 
 def small_cnn(image: Shape = (28, 28, 1), classes: int = 10) -> nn.Sequential:
-    """Three pairs of 3x3 convolutions with 16, 32 and 64 channels, batch-normalised, then the mean over all pixels.
+    """Three pairs of 3x3 convolutions with 16, 32 and 64 channels, batch-normalized, then the mean over all pixels.
 
     72,666 parameters for one channel and 10 classes. Halving the image where the channels double keeps the work of each
     pair about equal (Simonyan and Zisserman, ICLR 2015); the mean instead of a large layer at the end saves most
@@ -29,7 +29,7 @@ def small_cnn(image: Shape = (28, 28, 1), classes: int = 10) -> nn.Sequential:
 def _pair(inputs: int, outputs: int, pool: bool = True) -> list[nn.Module]:
     """Two convolutions that keep the image's size, and a pooling that halves it."""
     return [
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),  # the normalisation's shift is its bias
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),  # the normalization's shift is its bias
         nn.BatchNorm2d(outputs),
         nn.ReLU(),
         nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),

@@ -1,9 +1,9 @@
 """From a kernel's Python function to the machine code of one dtype, as an object file.
 
-The jit options live here and nowhere else. Numba types and optimises; the object file is made from its LLVM module, so
+The jit options live here and nowhere else. Numba types and optimizes; the object file is made from its LLVM module, so
 that a later process loads it with llvmlite alone, without Numba and without pickle (`chainrule.native.objects`).
 
-Kernels are written once for all dtypes. Specialising copies a function with its float literals in the program's dtype
+Kernels are written once for all dtypes. Specializing copies a function with its float literals in the program's dtype
 (a float64 literal would drag float32 arithmetic up to float64 and halve the speed) and with the names it calls replaced
 by their compiled forms.
 """
@@ -27,7 +27,7 @@ from chainrule.native import kernel as kernels
 from chainrule.native.kernel import RANK, External, Kernel
 
 # Not "nnan" and "ninf": NaN and infinity must behave, they are what a user hunts for.
-# error_model "numpy": the default checks each division and stops vectorisation.
+# error_model "numpy": the default checks each division and stops vectorization.
 OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},
     "error_model": "numpy",
@@ -118,7 +118,7 @@ def caller(argument_types: list[Any]) -> Any:
     return call
 
 
-def specialise(function: Callable[..., Any], dtype: np.dtype[Any], known: dict[Any, Any] | None = None) -> Any:
+def specialize(function: Callable[..., Any], dtype: np.dtype[Any], known: dict[Any, Any] | None = None) -> Any:
     """A copy of `function` for one dtype: literals converted, called names compiled; recursive through device
     functions."""
     known = {} if known is None else known
@@ -148,7 +148,7 @@ def _compiled_form(value: Any, dtype: np.dtype[Any], known: dict[Any, Any]) -> A
     function = variant or value
     if getattr(function, "__chainrule_device__", False):
         if function not in known:
-            known[function] = njit(**OPTIONS, forceinline=True)(specialise(function, dtype, known))
+            known[function] = njit(**OPTIONS, forceinline=True)(specialize(function, dtype, known))
         return known[function]
     return value
 
@@ -188,7 +188,7 @@ def compile_kernel(kernel: Kernel, dtype: np.dtype[Any], symbol: str) -> bytes:
     lines += ["    for tile in range(_first, _last):", f"        kernel({arguments})"]
     elements = {"Real": numba.from_dtype(dtype), "Int": types.int64, "Float": types.float64}
     scope = {kind: _array_at(elements[kind[:-1]], rank) for kind, rank in RANK.items()}
-    scope |= {"kernel": njit(**OPTIONS)(specialise(kernel.function, dtype)), "Real": dtype.type}
+    scope |= {"kernel": njit(**OPTIONS)(specialize(kernel.function, dtype)), "Real": dtype.type}
     scope |= {"read_word": read_word, "read_float": read_float}
     return compile_function(_define("instruction", lines, scope), [types.int64] * 3, symbol)
 
@@ -198,7 +198,7 @@ def compile_span(
 ) -> bytes:
     """Object code of `int symbol(_, _, y, a, b, c, n, p0, p1)`: y[i] = scalar(a[i], ..., p0, ...) for i < n.
 
-    Where `in_place`, y is also the first operand: a form of its own, because arrays that may overlap do not vectorise.
+    Where `in_place`, y is also the first operand: a form of its own, because arrays that may overlap do not vectorize.
     """
     names = ["a", "b", "c"][:arrays]
     lines = ["def span(y, a, b, c, n, p0, p1):", "    target = array_at(y, (n,))"]
@@ -214,7 +214,7 @@ def compile_span(
         values.append(f"number_{p}")
     lines += ["    for i in range(target.size):", f"        target[i] = scalar({', '.join(values)})"]
     scope = {
-        "scalar": njit(**OPTIONS, forceinline=True)(specialise(scalar, dtype)),
+        "scalar": njit(**OPTIONS, forceinline=True)(specialize(scalar, dtype)),
         "Real": dtype.type,
         "array_at": _array_at(numba.from_dtype(dtype), 1),
     }

@@ -57,7 +57,7 @@ def philox(counter: Sequence[ArrayLike], key: Sequence[ArrayLike]) -> NDArray[np
 def philox_block(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> Any:
     """The four random words of one counter, for kernels; equal to `philox`.
 
-    The rounds are written out: a loop inside the caller's loop over blocks would keep that from vectorising.
+    The rounds are written out: a loop inside the caller's loop over blocks would keep that from vectorizing.
     """
     c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, k0, k1)
     c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, k0 + W0, k1 + W1)

@@ -1,4 +1,4 @@
-"""Layers, initialisation and losses."""
+"""Layers, initialization and losses."""
 
 from chainrule.autodiff.tensor import Buffer, Parameter
 from chainrule.nn import init

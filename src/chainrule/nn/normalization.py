@@ -1,4 +1,4 @@
-"""Normalisation layers: by the batch, by the row, by groups of channels. Channels are the last axis."""
+"""Normalization layers: by the batch, by the row, by groups of channels. Channels are the last axis."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from chainrule.settings import flag, number, whole
 
 
 class _BatchNorm(Module):
-    """What batch normalisation does for inputs of any number of axes."""
+    """What batch normalization does for inputs of any number of axes."""
 
     layout = ""  # of the input, for messages
     axes: tuple[int, ...] = ()  # how many the input may have

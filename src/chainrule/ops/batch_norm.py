@@ -1,8 +1,8 @@
-"""Batch normalisation, by the statistics of the batch; by given ones it is `chainrule.ops.normalize`.
+"""Batch normalization, by the statistics of the batch; by given ones it is `chainrule.ops.normalize`.
 
 Channels are the last axis, everything before it is averaged over. Mean and variance are found tile by tile, each in two
 passes while the tile is in cache, and joined in tile order by the formula of Chan, Golub and LeVeque (1983), so that no
-digits are lost where the mean is far from 0. A second pass over x normalises it and runs the epilogue.
+digits are lost where the mean is far from 0. A second pass over x normalizes it and runs the epilogue.
 
 Source: Ioffe and Szegedy, Batch normalization, ICML 2015.
 """
@@ -154,7 +154,7 @@ def axes_before(x: Array) -> tuple[int, ...]:
 
 
 def flops_of(x: Shape, *others: Shape) -> float:
-    """What a normalisation costs, about."""
+    """What a normalization costs, about."""
     return 8.0 * math.prod(x)
 
 

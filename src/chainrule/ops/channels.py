@@ -1,4 +1,4 @@
-"""Sums and passes over arrays whose last axis is channels, as batch and group normalisation need them.
+"""Sums and passes over arrays whose last axis is channels, as batch and group normalization need them.
 
 An array is seen as one stretch of elements, in which channel c comes at c, c + C, c + 2C, ... Loops over a handful of
 channels would be all overhead, so several rows of channels are taken as one row of `lanes`, a multiple of C: sums run

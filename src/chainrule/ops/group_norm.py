@@ -1,7 +1,7 @@
-"""Group normalisation: each group of channels of each sample brought to mean 0 and variance 1 by itself.
+"""Group normalization: each group of channels of each sample brought to mean 0 and variance 1 by itself.
 
-A tile is whole samples, which stay in cache for the three passes over each. With one group it is layer normalisation
-over all but the first axis; with as many groups as channels, instance normalisation.
+A tile is whole samples, which stay in cache for the three passes over each. With one group it is layer normalization
+over all but the first axis; with as many groups as channels, instance normalization.
 
 Source: Wu and He, Group normalization, ECCV 2018.
 """

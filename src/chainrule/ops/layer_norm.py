@@ -1,4 +1,4 @@
-"""Layer normalisation: each row brought to mean 0 and variance 1 by itself.
+"""Layer normalization: each row brought to mean 0 and variance 1 by itself.
 
 A row is what the axes of scale and shift, the last of x, hold. Its mean and variance take two passes while it is in
 cache, so the array is read once.
@@ -111,7 +111,7 @@ def row_sums(
 
 
 def _rows(x: Array, scale: Array) -> Array:
-    """x as a matrix of the rows that are normalised."""
+    """x as a matrix of the rows that are normalized."""
     return x.reshape(math.prod(x.shape[: x.ndim - scale.ndim]), scale.size)
 
 

@@ -1,4 +1,4 @@
-"""Normalisation by a mean and a variance that are given: batch normalisation once a network is trained."""
+"""Normalization by a mean and a variance that are given: batch normalization once a network is trained."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _given(shape: Shape) -> tuple[Shape | Array, ...]:
     ],
 )
 def normalize(x: Array, scale: Array, shift: Array, mean: Array, variance: Array, *, eps: float) -> Array:
-    """x (..., c) normalised by a mean and a variance per channel that are given, then scaled and shifted (c,).
+    """x (..., c) normalized by a mean and a variance per channel that are given, then scaled and shifted (c,).
 
     No gradient flows into mean and variance. Raises ShapeError where one of them is not one number per channel.
     """

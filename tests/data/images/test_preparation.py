@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from chainrule.data.images import ImagePreparation, Images, prepare_images
-from chainrule.data.images.pixels import channel_scaling, normalise
+from chainrule.data.images.pixels import channel_scaling, normalize
 from chainrule.data.recipe import read_recipe
 from chainrule.errors import DataError, LabelError
 
@@ -37,7 +37,7 @@ def test_normalising_is_the_formula() -> None:
     pixels = images().pixels
     scaling = channel_scaling(pixels)
     expected = (pixels - scaling.mean) / scaling.deviation
-    np.testing.assert_array_equal(normalise(pixels, scaling), expected.astype(np.float32))
+    np.testing.assert_array_equal(normalize(pixels, scaling), expected.astype(np.float32))
 
 
 def test_a_constant_channel_is_centred() -> None:
@@ -45,7 +45,7 @@ def test_a_constant_channel_is_centred() -> None:
     pixels[..., 1] = 0
     scaling = channel_scaling(pixels)
     assert scaling.deviation.tolist() == [1, 1]
-    assert not normalise(pixels, scaling).any()
+    assert not normalize(pixels, scaling).any()
 
 
 def test_black() -> None:

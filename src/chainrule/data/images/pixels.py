@@ -65,7 +65,7 @@ def channel_scaling(pixels: Pixels) -> Scaling:
     return Scaling(mean, np.where(deviation > 0, deviation, 1.0))
 
 
-def normalise(pixels: Pixels, scaling: Scaling) -> NDArray[np.float32]:
+def normalize(pixels: Pixels, scaling: Scaling) -> NDArray[np.float32]:
     """(v - mean) / deviation for each channel of (n, h, w, c), as float32: one table look-up a value."""
     table = scaling.apply(np.arange(256.0)[:, None])
     result = np.empty(pixels.shape, np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.images.dataset import Images
-from chainrule.data.images.pixels import channel_scaling, normalise
+from chainrule.data.images.pixels import channel_scaling, normalize
 from chainrule.data.images.targets import class_places, find_image_classes
 from chainrule.data.scaling import Scaling
 from chainrule.data.split import Rows, Split, split_rows
@@ -39,7 +39,7 @@ class ImagePreparation:
 
     def x(self, images: Images) -> NDArray[np.float32]:
         """The pixels, each channel with mean 0 and deviation 1 over the training images: (n, h, w, c) float32."""
-        return normalise(images.pixels, self.inputs)
+        return normalize(images.pixels, self.inputs)
 
     def y(self, images: Images) -> NDArray[np.int64]:
         """The class numbers (n,); LabelError names a class that is none of these."""
