@@ -78,15 +78,15 @@ def plain(activation: Callable[[], nn.Module]) -> Callable[[tuple[int, ...], int
     return lambda image, classes: models.plain_mlp(image, classes, depth=DEPTH, width=WIDTH, activation=activation)
 
 
-def normalised_relu() -> nn.Module:
+def normalized_relu() -> nn.Module:
     return nn.Sequential(nn.BatchNorm1d(WIDTH), nn.ReLU())
 
 
 def residual(image: tuple[int, ...], classes: int) -> nn.Module:
     """The first layer, 14 blocks relu(h + F(h)) of two layers each, and the last layer."""
-    layers: list[nn.Module] = [nn.Flatten(), nn.Linear(int(np.prod(image)), WIDTH), normalised_relu()]
+    layers: list[nn.Module] = [nn.Flatten(), nn.Linear(int(np.prod(image)), WIDTH), normalized_relu()]
     for _ in range((DEPTH - 2) // 2):
-        body = [nn.Linear(WIDTH, WIDTH), normalised_relu(), nn.Linear(WIDTH, WIDTH), nn.BatchNorm1d(WIDTH)]
+        body = [nn.Linear(WIDTH, WIDTH), normalized_relu(), nn.Linear(WIDTH, WIDTH), nn.BatchNorm1d(WIDTH)]
         layers += [nn.Residual(nn.Sequential(*body)), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(WIDTH, classes))
 
@@ -95,7 +95,7 @@ NETWORKS = (
     Network("sigmoid", plain(nn.Sigmoid), nn.init.xavier_normal, "below 0.25"),
     Network("tanh", plain(nn.Tanh), nn.init.xavier_normal, "near 1"),
     Network("ReLU", plain(nn.ReLU), nn.init.he_normal, "1"),
-    Network("ReLU, batch norm", plain(normalised_relu), nn.init.he_normal, "1.21"),
+    Network("ReLU, batch norm", plain(normalized_relu), nn.init.he_normal, "1.21"),
     Network("residual", residual, nn.init.he_normal, ""),
 )
 

@@ -218,7 +218,7 @@ def test_residual_connections_prevent_vanishing_but_not_explosion():
     assert sizes[2] / sizes[1] > 10
 
 
-def test_batch_normalisation_makes_gradients_explode_with_depth():
+def test_batch_normalization_makes_gradients_explode_with_depth():
     def rectified(h, w):
         return (h @ cr.tensor(w * np.sqrt(2.0))).relu()  # He's initialization
 

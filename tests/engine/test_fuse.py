@@ -99,7 +99,7 @@ def names(name: str, phase: str) -> list[str]:
     return found
 
 
-def test_normalise_add_relu_is_one_pass() -> None:
+def test_normalize_add_relu_is_one_pass() -> None:
     once = ["linear", "batch_norm + add + relu"]
     assert names("residual", "forward") == [*once, *once, "linear"]
 

@@ -73,7 +73,7 @@ def test_gradients(layer: nn.Module, shape: tuple[int, ...]) -> None:
     assert cr.gradcheck(layer, RNG.normal(size=shape))
 
 
-def test_training_normalises_and_evaluation_uses_what_was_kept() -> None:
+def test_training_normalizes_and_evaluation_uses_what_was_kept() -> None:
     layer, x = nn.BatchNorm1d(2), np.array([[1.0, 7.0], [3.0, 13.0]], np.float32)
     np.testing.assert_allclose(layer(x).data, [[-1, -1], [1, 1]], atol=1e-5)
     np.testing.assert_allclose(layer.running_mean.data, [0.2, 1.0], rtol=1e-6)

@@ -33,7 +33,7 @@ def test_statistics_are_those_of_the_training_part() -> None:
     np.testing.assert_array_equal(y, np.arange(60)[parts.split.train] % 3)
 
 
-def test_normalising_is_the_formula() -> None:
+def test_normalizing_is_the_formula() -> None:
     pixels = images().pixels
     scaling = channel_scaling(pixels)
     expected = (pixels - scaling.mean) / scaling.deviation
