@@ -12,7 +12,7 @@ from chainrule import nn, optim
 from chainrule.engine import memory
 from chainrule.engine.compiled import CompiledEngine
 from chainrule.engine.memory import HEADROOM, Lifetime, empty_arena, place
-from chainrule.ops.record import Array, Buffer
+from chainrule.native.memory import Array, Storage
 
 SIZES = (6, 20, 5, 31, 20, 7, 40, 6)  # of batches: the arena grows, and smaller ones come in between
 
@@ -156,7 +156,7 @@ def test_interpreted_programs_share_an_arena_too(monkeypatch: pytest.MonkeyPatch
 
 def test_places_are_the_lowest_that_are_free() -> None:
     def life(size: int, first: int, last: int) -> Lifetime:
-        return Lifetime(Buffer(size, np.dtype("u1"), "arena"), first, last)
+        return Lifetime(Storage(size, np.dtype("u1"), "arena"), first, last)
 
     lives = [life(128, 0, 1), life(64, 0, 3), life(64, 2, 3), life(64, 2, 2), life(128, 3, 3), life(0, 3, 3)]
     assert place(lives) == 320

@@ -13,7 +13,7 @@ import chainrule as cr
 from chainrule import nn, optim
 from chainrule.autodiff import functions as fn
 from chainrule.models import resnet
-from chainrule.ops.record import View
+from chainrule.native.memory import View
 from chainrule.train import Trainer
 
 RNG = np.random.default_rng(2)
@@ -124,5 +124,5 @@ def test_no_pass_over_the_images_of_a_residual_network_normalizes() -> None:
     parts = {"scratch", "bias'", *(f"{path}'" for path in run.model.named_parameters())}
     for instruction in forward(run):
         if instruction.name == "normalize":
-            written = [a.buffer.name for a in instruction.call.arguments if isinstance(a, View)]
+            written = [a.storage.name for a in instruction.call.arguments if isinstance(a, View)]
             assert written[0] in parts

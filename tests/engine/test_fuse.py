@@ -11,7 +11,7 @@ import chainrule as cr
 from chainrule import nn, optim
 from chainrule.autodiff import functions as fn
 from chainrule.engine import fuse
-from chainrule.ops.record import View
+from chainrule.native.memory import View
 from chainrule.train import Trainer
 
 RNG = np.random.default_rng(1)
@@ -178,7 +178,7 @@ def test_values_keep_names_of_their_own_where_ops_change_places() -> None:
         assert f" {result} " in text
         assert f" {gradient} " in text
     views = (a for i in trainer.program.instructions for a in i.call.arguments if isinstance(a, View))
-    buffers = {id(view.buffer): view.buffer.name for view in views if view.buffer.kind == "arena"}
+    buffers = {id(view.storage): view.storage.name for view in views if view.storage.kind == "arena"}
     names = [name for name in buffers.values() if name != "scratch"]
     assert sorted(names) == sorted(set(names))
 

@@ -20,8 +20,8 @@ from chainrule.engine.compiled import CompiledEngine
 from chainrule.engine.memory import ALIGNMENT, empty_arena, lifetimes, plan
 from chainrule.native import objects
 from chainrule.native.kernel import Pointer, kernel
+from chainrule.native.memory import Storage, View
 from chainrule.native.replay import BARRIER, MAY_STOP
-from chainrule.ops.record import Buffer, View
 from chainrule.ops.updates import UPDATES
 
 LOAD = f"""
@@ -156,18 +156,18 @@ def test_the_plan_never_lets_living_buffers_overlap() -> None:
 
     rng = np.random.default_rng(8)
     for _ in range(50):
-        buffers = [Buffer(int(rng.integers(1, 300)), np.dtype("f4"), "arena") for _ in range(20)]
+        buffers = [Storage(int(rng.integers(1, 300)), np.dtype("f4"), "arena") for _ in range(20)]
         pairs = rng.integers(0, 20, (40, 2))
         calls = [touch(1, *(View(buffers[i], (buffers[i].size,)) for i in pair)) for pair in pairs]
         size = plan(calls, empty_arena())
         lives = lifetimes(calls)
         for i, one in enumerate(lives):
-            start = one.buffer.array.ctypes.data  # type: ignore[union-attr]
+            start = one.storage.array.ctypes.data  # type: ignore[union-attr]
             assert start % ALIGNMENT == 0
             for other in lives[i + 1 :]:
                 if one.first <= other.last and other.first <= one.last:
-                    begin = other.buffer.array.ctypes.data  # type: ignore[union-attr]
-                    assert start + one.buffer.bytes <= begin or begin + other.buffer.bytes <= start
+                    begin = other.storage.array.ctypes.data  # type: ignore[union-attr]
+                    assert start + one.storage.bytes <= begin or begin + other.storage.bytes <= start
         assert size <= sum(b.bytes + ALIGNMENT for b in buffers)
 
 

@@ -25,8 +25,9 @@ import chainrule.ops
 from chainrule.autodiff.apply import LABELS, apply
 from chainrule.engine.single import SingleRule
 from chainrule.native.kernel import RANK, Address, Call
+from chainrule.native.memory import Array, Shape, View
 from chainrule.native.state import SEED, STEP
-from chainrule.ops.record import OPS, Array, Example, Op, Rule, Sample, Shape, View
+from chainrule.ops.record import OPS, Example, Op, Rule, Sample
 
 for _module in pkgutil.iter_modules(chainrule.ops.__path__):
     importlib.import_module(f"chainrule.ops.{_module.name}")
@@ -264,8 +265,8 @@ def spoil(single: SingleRule) -> None:
     """Fill all memory that the program should write before it reads it."""
     for instruction in single.program.instructions:
         for view in instruction.call.arguments:
-            if isinstance(view, View) and view.buffer.kind in ("arena", "output"):
-                view.buffer.array[:] = np.nan
+            if isinstance(view, View) and view.storage.kind in ("arena", "output"):
+                view.storage.array[:] = np.nan
 
 
 @both_dtypes
@@ -297,7 +298,7 @@ def run_as_python(call: Call) -> None:
         if kind in RANK:
             arguments.append(value.numpy())
         elif kind == "Pointer" and value is not None:
-            arguments.append(Address(value.buffer.array, value.offset))
+            arguments.append(Address(value.storage.array, value.offset))
         else:
             arguments.append(0 if value is None else value)
     for tile in reversed(range(call.tiles)):  # tiles may run in any order

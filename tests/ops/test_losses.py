@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from chainrule.engine.single import run_rule
+from chainrule.native.memory import Array
 from chainrule.ops import losses, reductions
 from chainrule.ops.binary_cross_entropy import binary_cross_entropy
 from chainrule.ops.cross_entropy import cross_entropy
-from chainrule.ops.record import Array, Op
+from chainrule.ops.record import Op
 
 PLAIN: dict[str, Any] = {"label_smoothing": 0.0, "reduction": "mean"}
 MEAN: dict[str, Any] = {"reduction": "mean"}

@@ -12,9 +12,9 @@ from chainrule import nn, optim
 from chainrule.autodiff import functions
 from chainrule.engine.single import run_rule
 from chainrule.errors import OptionError, ShapeError
-from chainrule.ops import sliding
+from chainrule.kernels import pooling
+from chainrule.kernels.pooling import Grid, Window, _tables
 from chainrule.ops.pooling import max_pool2d
-from chainrule.ops.sliding import Grid, Window, _tables
 
 TWO: dict[str, Any] = {
     "kernel": (2, 2), "stride": (2, 2), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "ceil_mode": False
@@ -49,7 +49,7 @@ def test_bands_smaller_than_an_image_change_nothing(monkeypatch: pytest.MonkeyPa
     rule = max_pool2d.gradients["x"]
     expected = rule.definition(y, place, x_shape=x.shape, **THREE)
     for tile in (1, 40, 100, 10_000):
-        monkeypatch.setattr(sliding, "TILE", tile)
+        monkeypatch.setattr(pooling, "TILE", tile)
         ours = run_rule(max_pool2d, max_pool2d.forward, [x], THREE, [y.shape, y.shape])
         np.testing.assert_array_equal(ours, [y, place])
         dx = run_rule(max_pool2d, rule, [y, place], {"x_shape": x.shape, **THREE}, [x.shape])[0]

@@ -10,7 +10,8 @@ from chainrule.autodiff import tape as tapes
 from chainrule.autodiff.tape import Node, Origin, Tape
 from chainrule.autodiff.tensor import Tensor, as_array
 from chainrule.errors import DtypeError, LabelError, ShapeError, TraceError
-from chainrule.ops.record import OPS, Array, Op, Shape
+from chainrule.native.memory import Array, Shape
+from chainrule.ops.record import OPS, Op
 
 LABELS = "labels"  # the operand, of any op, that takes whole numbers
 

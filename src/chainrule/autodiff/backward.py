@@ -16,7 +16,8 @@ import numpy as np
 from chainrule.autodiff.tape import Node, Origin
 from chainrule.autodiff.tensor import Tensor, as_array
 from chainrule.errors import GraphError, ShapeError
-from chainrule.ops.record import Array, Rule
+from chainrule.native.memory import Array
+from chainrule.ops.record import Rule
 
 
 class Step(NamedTuple):

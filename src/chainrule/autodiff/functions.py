@@ -44,11 +44,12 @@ from chainrule.autodiff.pooling import zero_pad2d as zero_pad2d
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Axis, Tensor, as_array
 from chainrule.errors import OptionError, ShapeError
+from chainrule.native.memory import Shape
 from chainrule.ops import arithmetic, comparisons, numbers, reductions, shapes
 from chainrule.ops import lerp as interpolation
 from chainrule.ops import matmul as products
 from chainrule.ops import softmax as probabilities
-from chainrule.ops.record import Op, Shape
+from chainrule.ops.record import Op
 
 # --- arithmetic
 

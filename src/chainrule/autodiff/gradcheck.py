@@ -12,7 +12,7 @@ from chainrule.autodiff.random import random_context
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Tensor, as_array
 from chainrule.errors import DtypeError, GradcheckError
-from chainrule.ops.record import Array, Shape
+from chainrule.native.memory import Array, Shape
 
 
 def gradcheck(

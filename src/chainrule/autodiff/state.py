@@ -15,7 +15,7 @@ import numpy as np
 from chainrule.autodiff.tape import active_tape
 from chainrule.autodiff.tensor import Buffer, Tensor
 from chainrule.errors import DtypeError, ShapeError
-from chainrule.ops.record import Array
+from chainrule.native.memory import Array
 
 _kept: ContextVar[dict[int, tuple[Buffer, Array]] | None] = ContextVar("kept", default=None)
 

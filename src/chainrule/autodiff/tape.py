@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from chainrule.errors import GraphError
-from chainrule.ops.record import Array, Op, Shape
+from chainrule.native.memory import Array, Shape
+from chainrule.ops.record import Op
 
 if TYPE_CHECKING:
     from chainrule.autodiff.tensor import Tensor

@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 from chainrule.autodiff.tape import Origin, active_tape, recording
 from chainrule.errors import DataError, DtypeError, GraphError, ShapeError, TraceError
-from chainrule.ops.record import Array, Shape
+from chainrule.native.memory import Array, Shape
 
 Axis: TypeAlias = int | tuple[int, ...] | None
 

@@ -4,7 +4,7 @@ What happens to a sample depends on (seed, step, its row in the data set, the pl
 alone, through Philox4x32-10: not on the batch around it, the engine or the number of workers. Evaluation sees the
 images as they are.
 
-Here is the definition, which the reference engine computes; `chainrule.ops.augmenting` does the same in programs.
+Here is the definition, which the reference engine computes; `chainrule.kernels.augmentation` does the same in programs.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule.errors import DtypeError, OptionError, ShapeError
+from chainrule.kernels.augmentation import CROP, CUT_OUT, FLIP, ROTATE, SHIFT, Change
 from chainrule.native.philox import AUGMENT, MOST_TRANSFORMATIONS, philox, split
-from chainrule.ops.augmenting import CROP, CUT_OUT, FLIP, ROTATE, SHIFT, Change
 from chainrule.settings import flag, number, whole
 
 Array = NDArray[Any]

@@ -9,9 +9,9 @@ import numpy as np
 
 from chainrule.autodiff.tensor import Tensor
 from chainrule.engine.checks import check_dtype
-from chainrule.engine.memory import ALIGNMENT, allocate_buffer
+from chainrule.engine.memory import ALIGNMENT, allocate_storage
 from chainrule.errors import DtypeError, OptionError
-from chainrule.ops.record import Array, View
+from chainrule.native.memory import Array, View
 
 
 class Blocks:
@@ -32,9 +32,9 @@ class Blocks:
             self.offsets[name] = size
             size += -(-tensor.size // step) * step
         self.size = max(size, step)
-        self.parameters = allocate_buffer(self.size, self.dtype, "parameter", "parameters")
-        self.gradients = allocate_buffer(self.size, self.dtype, "gradient", "gradients")
-        self.states = {name: allocate_buffer(self.size, self.dtype, "state of optimizer", name) for name in states}
+        self.parameters = allocate_storage(self.size, self.dtype, "parameter", "parameters")
+        self.gradients = allocate_storage(self.size, self.dtype, "gradient", "gradients")
+        self.states = {name: allocate_storage(self.size, self.dtype, "optimizer state", name) for name in states}
         self.arrays = {name: self.parameter(name).numpy() for name in tensors}
         self.adopt()
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.native.kernel import Call, Float1, Int, Int1, Int2, Real, Real1, Real2, blocks, device, kernel, real
+from chainrule.native.memory import View
 from chainrule.native.state import POSITION, STEP, STOP
-from chainrule.ops.record import View
 from chainrule.ops.updates import sure
 
 CHECK_TILE = 16384  # gradient elements looked at by one tile

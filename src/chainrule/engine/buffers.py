@@ -8,8 +8,8 @@ import numpy as np
 
 from chainrule.autodiff.tensor import Tensor
 from chainrule.engine.checks import check_dtype
-from chainrule.engine.memory import allocate_buffer
-from chainrule.ops.record import Array, View
+from chainrule.engine.memory import allocate_storage
+from chainrule.native.memory import Array, View
 
 
 class Buffers:
@@ -22,7 +22,7 @@ class Buffers:
     def view(self, tensor: Tensor) -> View:
         """The memory of a buffer, which its tensor shows from now on."""
         if id(tensor) not in self._homes:
-            memory = allocate_buffer(tensor.size, self._dtype, "buffer", tensor.name or "buffer")
+            memory = allocate_storage(tensor.size, self._dtype, "buffer", tensor.name or "buffer")
             view = View(memory, tensor.shape)
             self._homes[id(tensor)] = tensor, view, view.numpy()
             self.adopt()

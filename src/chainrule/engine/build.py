@@ -15,14 +15,14 @@ from chainrule.engine.checks import check_loss, check_reached
 from chainrule.engine.fuse import fuse
 from chainrule.engine.graph import Forward, Graph, Value, backward
 from chainrule.engine.lower import Constant, Lowering
-from chainrule.engine.memory import allocate_buffer, lifetimes, place
+from chainrule.engine.memory import allocate_storage, lifetimes, place
 from chainrule.engine.program import Instruction, Program, Slot
 from chainrule.engine.recompute import choose, recomputing
 from chainrule.errors import OptionError, ShapeError
+from chainrule.kernels.augmentation import formula, gathering
 from chainrule.native.kernel import Call, Kernel, blocks
+from chainrule.native.memory import Array, Storage, View
 from chainrule.native.objects import tell
-from chainrule.ops.augmenting import formula, gathering
-from chainrule.ops.record import Array, Buffer, View
 from chainrule.ops.updates import TILE
 
 if TYPE_CHECKING:
@@ -77,14 +77,14 @@ class Builder:
         self.instructions: list[Instruction] = []
         self.gathers: dict[str, Kernel] = {}  # by what each input is gathered
         self.assignments = range(0)  # which of the instructions
-        self.row = View(allocate_buffer(16, np.dtype(np.float64), "state", "coefficients"), (16,))
+        self.row = View(allocate_storage(16, np.dtype(np.float64), "state", "coefficients"), (16,))
 
     def build(self, key: tuple[Any, ...]) -> BoundProgram:
         graph = self._trace()
         fuse(graph)
         homes = {value: self.engine.blocks.parameter(name) for name, value in graph.parameters.items()}
         homes |= {value: self.engine.blocks.gradient(name) for name, value in graph.gradients.items()}
-        homes |= {v: View(Buffer(v.size, v.dtype, "arena", v.name), v.shape) for v in graph.inputs.values()}
+        homes |= {v: View(Storage(v.size, v.dtype, "arena", v.name), v.shape) for v in graph.inputs.values()}
         homes |= {v: self.engine.buffers.view(v.source) for v in graph.buffers if v.source is not None}
         again: Sequence[Value] = ()
         if self.engine.memory_limit is not None and self.kind != "predict":
@@ -97,7 +97,7 @@ class Builder:
                 if task.phase == phase:
                     self._add(call, phase, task.label, task.formula)
             if phase == "loss" and graph.loss is not None:
-                losses = View(Buffer(1, np.dtype(np.float64), "data", "losses", np.zeros(1)), (1,))
+                losses = View(Storage(1, np.dtype(np.float64), "data", "losses", np.zeros(1)), (1,))
                 call = book.record(1, self.engine.state, lowering.view(graph.loss).reshape(1), losses)
                 self._add(call, phase, "record", "losses[step] = L", stops=self.kind == "train")
         if self.kind == "train":
@@ -162,12 +162,12 @@ class Builder:
     def _batch(self, graph: Graph, homes: dict[Value, View]) -> None:
         """Begin the step and gather its batch."""
         state = self.engine.state
-        coefficients = View(Buffer(16, np.dtype(np.float64), "data", "coefficients", np.zeros(16)), (16,))
+        coefficients = View(Storage(16, np.dtype(np.float64), "data", "coefficients", np.zeros(16)), (16,))
         columns = len(self.engine.update.columns) if self.kind == "train" else 0
         self._add(book.begin(1, state, coefficients, columns, self.row), "batch", "begin", "step = step + 1")
-        indices = View(Buffer(1, np.dtype(np.int64), "data", "indices", np.zeros(1, np.int64)), (1, 1))
+        indices = View(Storage(1, np.dtype(np.int64), "data", "indices", np.zeros(1, np.int64)), (1, 1))
         for role, value in graph.inputs.items():
-            source = View(Buffer(1, value.dtype, "data", role, np.zeros(1, value.dtype)), (1, 1))
+            source = View(Storage(1, value.dtype, "data", role, np.zeros(1, value.dtype)), (1, 1))
             call, what = book.gathering(state, indices, source, homes[value]), "data[indices]"
             if role == "x" and self.engine.augment is not None:
                 call = gathering(self.engine.augment, state, indices, source, homes[value])
@@ -188,22 +188,25 @@ class Builder:
             call = book.clip_by_value(tiles, gradient, engine.clip_value, size, flops=2.0 * owned.size)
             self._add(call, "update", "clip_by_value", "g = min(max(g, -c), c)")
         if engine.clip_norm is not None:
-            partial = View(allocate_buffer(tiles, np.dtype(np.float64), "state", "squares"), (tiles,))
+            partial = View(allocate_storage(tiles, np.dtype(np.float64), "state", "squares"), (tiles,))
             call = book.squares(tiles, gradient, partial, size, flops=2.0 * owned.size)
             self._add(call, "update", "squares", "Σg² of each tile")
             call = book.clip_by_norm(tiles, gradient, partial, engine.clip_norm, size, flops=1.0 * owned.size)
             self._add(call, "update", "clip_by_norm", "g = g·min(1, c/‖g‖)")
-        update, row = engine.update, View(self.row.buffer, (len(engine.update.columns),))
+        update, row = engine.update, View(self.row.storage, (len(engine.update.columns),))
         states = [View(owned.states[name], whole) for name in update.states]
         several, divisors = owned.size > TILE or bool(lowering.graph.assigned), update.divisors
         if several:  # else the update's kernel checks for itself
-            checked = (parameter, gradient, row, divisors, engine.state, size)
-            call = book.check_update(tiles, *checked, flops=2.0 * owned.size)
+            call = book.check_update(
+                tiles, parameter, gradient, row, divisors, engine.state, size, flops=2.0 * owned.size
+            )
             self._add(call, "update", "check", "stop unless the update is sure to be finite", stops=True)
             divisors = -1
         self._assign(lowering)  # before the update: new values of buffers may depend on the old parameters
-        operands = (parameter, gradient, *states, row, divisors, engine.state)
-        call = update.kernel(blocks(owned.size, TILE), *operands, flops=update.flops * owned.size)
+        tiles = blocks(owned.size, TILE)
+        call = update.kernel(
+            tiles, parameter, gradient, *states, row, divisors, engine.state, flops=update.flops * owned.size
+        )
         self._add(call, "update", update.name, update.formula, stops=not several)
 
     def _assign(self, lowering: Lowering) -> None:
@@ -218,7 +221,7 @@ class Builder:
 
     def _deliver(self, output: View) -> None:
         columns = output.size // self.batch
-        target = View(Buffer(1, self.dtype, "data", "predictions", np.zeros(1, self.dtype)), (1, 1))
+        target = View(Storage(1, self.dtype, "data", "predictions", np.zeros(1, self.dtype)), (1, 1))
         rows = max(1, book.GATHER_TILE // max(1, columns))
         result = output.reshape(self.batch, columns)
         call = book.deliver(blocks(self.batch, rows), self.engine.state, result, target, rows)

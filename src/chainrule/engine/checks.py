@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.autodiff.tensor import Tensor
 from chainrule.errors import DtypeError, GraphError, NonFiniteError, ShapeError
-from chainrule.ops.record import Array
+from chainrule.native.memory import Array
 
 
 def check_loss(loss: Any) -> Tensor:

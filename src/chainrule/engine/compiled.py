@@ -15,14 +15,14 @@ from chainrule.engine.blocks import Blocks
 from chainrule.engine.buffers import Buffers
 from chainrule.engine.build import BoundProgram, Builder
 from chainrule.engine.checks import check_finite
-from chainrule.engine.memory import allocate_buffer, empty_arena
+from chainrule.engine.memory import allocate_storage, empty_arena
 from chainrule.engine.moving import moved
 from chainrule.engine.program import Program
 from chainrule.errors import OptionError
+from chainrule.kernels.augmentation import Augment, signature
+from chainrule.native.memory import Array, View
 from chainrule.native.state import LARGE, LOOK, SEED, WORDS
 from chainrule.native.workers import default_workers
-from chainrule.ops.augmenting import Augment, signature
-from chainrule.ops.record import Array, View
 from chainrule.ops.updates import TILE, Update
 
 PREDICT_BATCH = 256  # rows predicted at once: large enough for full tiles, small enough for the caches
@@ -58,7 +58,7 @@ class CompiledEngine:
         self.workers = workers or default_workers()
         self.blocks = Blocks(parameters, update.states)
         self.buffers = Buffers(self.blocks.dtype)
-        self.state = View(allocate_buffer(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
+        self.state = View(allocate_storage(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
         self.state.numpy()[SEED] = seed
         self.arena = empty_arena()  # of all programs, as one runs at a time
         self.data: dict[str, Array] = {}

@@ -17,7 +17,7 @@ import numpy as np
 
 from chainrule.autodiff.tensor import wrap
 from chainrule.engine.graph import Graph, Joined, Task, Value
-from chainrule.ops.epilogue import MOST
+from chainrule.native.kernel import STEPS
 from chainrule.ops.record import OPS, Rule
 
 COMMUTATIVE = frozenset({"add", "multiply"})
@@ -159,7 +159,7 @@ def _orders(task: Task) -> list[tuple[Value | None, Value | None]]:
 
 def _takes(maker: Task, phase: str) -> bool:
     """Whether `maker` can run a pointwise task of `phase` on its y."""
-    if not maker.rule.asks("epilogue") or len(maker.joined) == MOST:
+    if not maker.rule.asks("epilogue") or len(maker.joined) == STEPS:
         return False
     return phase != "update" or maker.phase == "update"  # else it is put off, or left out
 

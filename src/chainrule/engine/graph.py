@@ -19,7 +19,8 @@ from chainrule.autodiff.backward import Step, backward_plan, rule_keywords
 from chainrule.autodiff.tape import Node, Tape
 from chainrule.autodiff.tensor import Buffer, Tensor
 from chainrule.errors import TraceError
-from chainrule.ops.record import OPS, Op, Rule, Shape
+from chainrule.native.memory import Shape
+from chainrule.ops.record import OPS, Op, Rule
 
 
 @dataclass(eq=False)

@@ -40,4 +40,4 @@ def _argument(program: Program, number: int, name: str, kind: str, value: Any) -
         return value.numpy()
     if value is None:
         return 0
-    return Address(value.buffer.array, value.offset) if kind == "Pointer" else value
+    return Address(value.storage.array, value.offset) if kind == "Pointer" else value

@@ -9,12 +9,11 @@ import numpy as np
 
 from chainrule.autodiff.tensor import Tensor
 from chainrule.engine.graph import Graph, Task, Value
-from chainrule.engine.memory import allocate_buffer
+from chainrule.engine.memory import allocate_storage
 from chainrule.engine.pointwise import copy, pointwise_call, span_of
 from chainrule.errors import TraceError
-from chainrule.native.kernel import Call
-from chainrule.ops.epilogue import Finish
-from chainrule.ops.record import Array, Buffer, View
+from chainrule.native.kernel import Call, Step
+from chainrule.native.memory import Array, Storage, View
 
 
 class Constant:
@@ -38,11 +37,9 @@ class Lowering:
         self.graph, self.dtype, self.state = graph, dtype, state
         self.homes = {**homes, **_written_in_place(graph, homes)}
         self.views: dict[Value, View] = {}
-        self.sharing: dict[Buffer, list[Value]] = {}  # the values that live in a buffer
+        self.sharing: dict[Storage, list[Value]] = {}  # the values that live in a buffer
         for value, view in self.homes.items():
             self._put(value, view)
-        self.one = View(allocate_buffer(1, dtype, "constant", "one"), (1,))
-        self.one.numpy()[:] = 1.0
         self.constants: list[Constant] = []
         self.calls: list[Call] = []
         self.sources: list[Task] = []
@@ -58,7 +55,7 @@ class Lowering:
             if value.source is None:
                 raise TraceError(f"value {value.name} is read before it is computed")
             dtype = self.dtype if value.dtype.kind in "fb" else value.dtype
-            buffer = allocate_buffer(value.size, dtype, "constant", value.name)
+            buffer = allocate_storage(value.size, dtype, "constant", value.name)
             self.constants.append(Constant(value.source, self._put(value, View(buffer, value.shape)).numpy()))
             self.constants[-1].refresh()
         return self.views[value]
@@ -89,11 +86,11 @@ class Lowering:
         if task.adds_to is not None:
             self._start_sum(number, task, task.adds_to)
         extra: dict[str, Any] = {n: task.attributes[n] for n in rule.attributes if rule.asks(n)}
-        offered = {"scratch": self._scratch, "state": self.state, "one": self.one}
+        offered = {"scratch": self._scratch, "state": self.state}
         extra |= {n: v for n, v in offered.items() if rule.asks(n)}
         if task.joined:
             extra["epilogue"] = tuple(
-                Finish(span_of(j.rule, True), None if j.other is None else self.view(j.other), j.numbers)
+                Step(span_of(j.rule, True), None if j.other is None else self.view(j.other), j.numbers)
                 for j in task.joined
             )
         if task.adds_to is not None:
@@ -117,22 +114,22 @@ class Lowering:
     def _may_overwrite(self, number: int, value: Value | None) -> bool:
         """Whether `value` has a whole arena buffer, which nothing else reads from task `number` on."""
         view = self.views.get(value) if value is not None else None
-        if view is None or view.buffer.kind != "arena" or view.dtype != self.dtype or view.buffer.size != view.size:
+        if view is None or view.storage.kind != "arena" or view.dtype != self.dtype or view.storage.size != view.size:
             return False
-        sharing = self.sharing[view.buffer]
+        sharing = self.sharing[view.storage]
         reads = [v for v in self.graph.tasks[number].reads() if v in sharing]
         return reads == [value] and all(self.last_read.get(v, -1) <= number for v in sharing)
 
     def _place(self, value: Value) -> View:
         if value not in self.views:
             dtype = self.dtype if value.dtype.kind in "fb" else value.dtype
-            self._put(value, View(Buffer(value.size, dtype, "arena", value.name), value.shape))
+            self._put(value, View(Storage(value.size, dtype, "arena", value.name), value.shape))
         return self.views[value]
 
     def _put(self, value: Value, view: View) -> View:
         """Note where a value lives."""
         self.views[value] = view
-        self.sharing.setdefault(view.buffer, []).append(value)
+        self.sharing.setdefault(view.storage, []).append(value)
         return view
 
     def _alias(self, task: Task, view: View) -> None:
@@ -141,7 +138,7 @@ class Lowering:
         if output in self.homes:
             self._emit(task, copy(self.homes[output], view))
         else:
-            self._put(output, View(view.buffer, output.shape, view.offset))
+            self._put(output, View(view.storage, output.shape, view.offset))
 
     def _assign(self) -> list[Call]:
         """What is left to do for buffers after all tasks: values not computed in place are copied, those that are the
@@ -150,13 +147,13 @@ class Lowering:
         moves = [(to, source) for to, source in moves if to is not source]
         first: list[Call] = []
         for i, (to, source) in enumerate(moves):
-            if source.buffer.kind == "buffer":
+            if source.storage.kind == "buffer":
                 moves[i] = to, self._scratch(source.size)
                 first += copy(moves[i][1], source)
         return [*first, *(call for to, source in moves for call in copy(to, source))]
 
     def _scratch(self, size: int) -> View:
-        return View(Buffer(size, self.dtype, "arena", "scratch"), (size,))
+        return View(Storage(size, self.dtype, "arena", "scratch"), (size,))
 
     def _emit(self, task: Task, calls: list[Call]) -> None:
         self.calls += calls

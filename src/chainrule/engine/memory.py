@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chainrule.native.kernel import Call
-from chainrule.ops.record import Buffer, View
+from chainrule.native.memory import Kind, Storage
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 HEADROOM = 2  # a large arena's size in those of the program it grows for
@@ -19,9 +19,9 @@ LARGE = 2 << 20  # bytes of a large page
 
 @dataclass
 class Lifetime:
-    """The first and last call that touch a buffer, and the bytes of the arena it takes."""
+    """The first and last call that touch a storage, and the bytes of the arena it takes."""
 
-    buffer: Buffer
+    storage: Storage
     first: int
     last: int
     start: int = 0
@@ -29,30 +29,30 @@ class Lifetime:
 
 
 def lifetimes(calls: list[Call]) -> list[Lifetime]:
-    """When each arena buffer is in use, in order of first use."""
-    found: dict[Buffer, Lifetime] = {}
+    """When each storage of the arena is in use, in order of first use."""
+    found: dict[Storage, Lifetime] = {}
     for number, call in enumerate(calls):
-        for argument in call.arguments:
-            if isinstance(argument, View) and argument.buffer.kind == "arena":
-                life = found.get(argument.buffer)
+        for view in call.views():
+            if view.storage.kind == "arena":
+                life = found.get(view.storage)
                 if life is None:
-                    found[argument.buffer] = Lifetime(argument.buffer, number, number)
+                    found[view.storage] = Lifetime(view.storage, number, number)
                 else:
                     life.last = number
     return list(found.values())
 
 
-def plan(calls: list[Call], arena: Buffer) -> int:
-    """Give every arena buffer its place in `arena`, which grows where it must; returns the bytes that are taken."""
+def plan(calls: list[Call], arena: Storage) -> int:
+    """Give every storage its place in `arena`, which grows where it must; returns the bytes that are taken."""
     lives = lifetimes(calls)
     size = place(lives)
     for life in lives:
-        life.buffer.inside, life.buffer.place = arena, life.start
+        life.storage.arena, life.storage.start = arena, life.start
     reserve(arena, size)
     return size
 
 
-def reserve(arena: Buffer, size: int) -> None:
+def reserve(arena: Storage, size: int) -> None:
     """Make the arena `size` bytes at least; what is in it is lost where it was less.
 
     A large one gets addresses for more. They take no memory before a larger program touches them, which then finds the
@@ -67,22 +67,22 @@ def reserve(arena: Buffer, size: int) -> None:
         arena.size = arena.own.size
 
 
-def empty_arena() -> Buffer:
+def empty_arena() -> Storage:
     """An arena for `plan`. Programs share one where only one runs at a time: nothing in it outlives a run."""
-    return allocate_buffer(0, np.dtype(np.uint8), "arena", "arena")
+    return allocate_storage(0, np.dtype(np.uint8), "arena", "arena")
 
 
 def place(lives: list[Lifetime]) -> int:
-    """Give every buffer its bytes of an arena; returns the arena's size.
+    """Give every storage its bytes of an arena; returns the arena's size.
 
-    First fit by start of life, the order of `lives`: each buffer takes the lowest place that no buffer alive at the
+    First fit by start of life, the order of `lives`: each takes the lowest place that none alive at the
     same time overlaps.
     """
     alive: list[Lifetime] = []  # by place
     size = 0
     for life in lives:
         alive = [other for other in alive if other.last >= life.first]
-        wanted, start, number = aligned(life.buffer.bytes), 0, 0
+        wanted, start, number = aligned(life.storage.bytes), 0, 0
         for other in alive:
             if other.start - start >= wanted:
                 break
@@ -126,6 +126,6 @@ def _pages(size: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     return np.frombuffer(memory, np.uint8)
 
 
-def allocate_buffer(size: int, dtype: np.dtype[np.generic], kind: str, name: str = "") -> Buffer:
-    """A buffer with zeroed memory of its own."""
-    return Buffer(size, dtype, kind, name, allocate(size * dtype.itemsize).view(dtype))
+def allocate_storage(size: int, dtype: np.dtype[np.generic], kind: Kind, name: str = "") -> Storage:
+    """A storage with zeroed memory of its own."""
+    return Storage(size, dtype, kind, name, allocate(size * dtype.itemsize).view(dtype))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from chainrule.engine.checks import not_finite
-from chainrule.ops.record import Array
+from chainrule.native.memory import Array
 from chainrule.ops.updates import Update
 
 

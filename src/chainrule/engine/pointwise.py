@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from chainrule.native.kernel import Call, Int, Pointer, Pointwise, Real, Span, advance, blocks, call_span, kernel
-from chainrule.ops.record import Rule, View
+from chainrule.native.memory import View
+from chainrule.ops.record import Rule
 
 TILE = 8192  # elements: 32 KiB of float32, about what the first-level cache holds
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from chainrule.native.kernel import Call
-from chainrule.ops.record import View
 
 if TYPE_CHECKING:
     from chainrule.engine.program import Instruction, Program
@@ -106,9 +105,9 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 def _operands(call: Call) -> str:
     """The arrays of a call by name and shape, where they are the step's own."""
     shown = []
-    for argument in call.arguments:
-        if isinstance(argument, View) and argument.buffer.kind not in ("state", "constant", "data"):
-            text = f"{argument.buffer.name}({'×'.join(map(str, argument.shape))})"
+    for view in call.views():
+        if view.storage.kind not in ("state", "constant", "data"):
+            text = f"{view.storage.name}({'×'.join(map(str, view.shape))})"
             if text not in shown:
                 shown.append(text)
     return " ".join(shown)

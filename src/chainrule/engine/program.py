@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.engine.encoding import Encoding
 from chainrule.engine.interpret import interpret
 from chainrule.engine.memory import empty_arena, plan, reserve
 from chainrule.engine.team import Team
 from chainrule.native import load
 from chainrule.native.handover import attend, finish, give
-from chainrule.native.kernel import RANK, Call, Kernel, Pointwise
+from chainrule.native.kernel import RANK, Call, Kernel, Pointwise, words_of
+from chainrule.native.memory import Array, Storage, View, address_of
 from chainrule.native.replay import BARRIER, HEADER, MAY_STOP, replay
 from chainrule.native.state import POSITION, STEP, STOP
 from chainrule.native.workers import run_together
-from chainrule.ops.record import Array, Buffer, View, address_of
 
 PHASES = ("batch", "forward", "loss", "backward", "update", "result")
 
@@ -72,7 +72,7 @@ class Program:
         state: View,
         workers: int,
         block_bytes: int = 0,
-        arena: Buffer | None = None,
+        arena: Storage | None = None,
     ) -> None:
         self.instructions, self.dtype, self.state = list(instructions), dtype, state
         calls = [i.call for i in self.instructions]
@@ -100,34 +100,17 @@ class Program:
 
     def _encode(self, calls: list[Call]) -> None:
         """Make the words, and note where an instruction begins and which words are addresses in the arena."""
-        words: list[int] = []
-        starts, moving = [], []
-        codes: list[tuple[int, Kernel | Pointwise]] = []  # the words that are addresses of code
+        encoding = Encoding()
         for number, instruction in enumerate(self.instructions):
-            call, following = instruction.call, self.instructions[(number + 1) % len(calls)]
-            starts.append(8 * len(words))
-            shared = call.tiles > 1 or following.call.tiles > 1
+            following = self.instructions[(number + 1) % len(calls)]
+            shared = instruction.call.tiles > 1 or following.call.tiles > 1
             # Also before an instruction that may stop: a late worker must not see its word at the barrier before it.
             stops = instruction.stops or following.stops
-            codes.append((len(words), call.kernel))
-            words += (0, call.tiles, (BARRIER if shared or stops else 0) | (MAY_STOP if instruction.stops else 0))
-            for (name, kind), value in zip(call.kernel.parameters, call.arguments, strict=True):
-                if kind == "Int":
-                    words.append(value)
-                elif isinstance(value, View):
-                    rank = RANK.get(kind, 0)
-                    assert rank in (0, len(value.shape)), f"{call.kernel.name}.{name} is {kind}, got {value.shape}"
-                    if value.buffer.inside is not None:
-                        moving.append(len(words))
-                    words += (_address(value), *value.shape[:rank])
-                elif isinstance(value, Pointwise):
-                    codes.append((len(words), value))
-                    words.append(0)
-                else:
-                    words.append(_bits(value) if kind == "Real" else 0)
-        self._load(codes, words)
-        self.words, self.starts = np.array(words, np.int64), np.array(starts, np.int64)
-        self._moving, self._arena_start = np.array(moving, np.int64), 0
+            flags = (BARRIER if shared or stops else 0) | (MAY_STOP if instruction.stops else 0)
+            encoding.add(instruction.call, flags)
+        self._load(encoding.codes, encoding.words)
+        self.words, self.starts = np.array(encoding.words, np.int64), np.array(encoding.starts, np.int64)
+        self._moving, self._arena_start = np.array(encoding.moving, np.int64), 0
 
     def _load(self, codes: Sequence[tuple[int, Kernel | Pointwise]], words: list[int]) -> None:
         """Write the addresses of code into words."""
@@ -152,7 +135,7 @@ class Program:
         found = [i for i, x in enumerate(self.instructions) if x.call.kernel is kernel][which]
         kinds = dict(kernel.parameters)
         before = list(kinds)[: list(kinds).index(parameter)]
-        at = HEADER + sum(1 + RANK.get(kinds[name], 0) for name in before)
+        at = HEADER + sum(words_of(kinds[name]) for name in before)
         words = None if self.interpreted else self.words[int(self.starts[found]) // 8 + at :]
         slot = self.slots[found, parameter] = Slot(words, RANK[kinds[parameter]])
         return slot
@@ -245,18 +228,5 @@ def _seconds(call: Call) -> float:
 
 def bytes_of(call: Call) -> int:
     """The bytes of the arrays a call touches, each counted once (of a data set only the rows of a batch)."""
-    views = {(id(a.buffer), a.offset): a for a in call.arguments if isinstance(a, View)}
-    return sum(v.size * v.dtype.itemsize for v in views.values() if v.buffer.kind not in ("data", "state"))
-
-
-def _bits(value: float) -> int:
-    """The word of a number."""
-    bits: int = struct.unpack("q", struct.pack("d", value))[0]
-    return bits
-
-
-def _address(view: View) -> int:
-    """Where a view begins: in memory, or in the arena."""
-    buffer = view.buffer
-    start = buffer.address if buffer.inside is None else buffer.place
-    return start + view.offset * buffer.dtype.itemsize if view.offset else start
+    views = {(id(v.storage), v.offset): v for v in call.views()}
+    return sum(v.size * v.dtype.itemsize for v in views.values() if v.storage.kind not in ("data", "state"))

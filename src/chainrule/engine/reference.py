@@ -18,8 +18,8 @@ from chainrule.autodiff.tensor import Tensor, wrap
 from chainrule.engine.checks import check_dtype, check_finite, check_loss, check_reached
 from chainrule.engine.moving import move
 from chainrule.errors import DtypeError, OptionError
-from chainrule.ops.augmenting import Augment
-from chainrule.ops.record import Array
+from chainrule.kernels.augmentation import Augment
+from chainrule.native.memory import Array
 from chainrule.ops.updates import Update
 
 EPS = 1e-6  # in the divisor of clipping by norm, as torch has it

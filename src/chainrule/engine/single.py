@@ -10,11 +10,12 @@ import numpy as np
 from chainrule.autodiff.tensor import wrap
 from chainrule.engine.graph import Graph, Task, Value
 from chainrule.engine.lower import Lowering
-from chainrule.engine.memory import allocate_buffer
+from chainrule.engine.memory import allocate_storage
 from chainrule.engine.program import Instruction, Program
 from chainrule.engine.team import Team
+from chainrule.native.memory import Array, Shape, View
 from chainrule.native.state import SEED, WORDS
-from chainrule.ops.record import Array, Op, Rule, Shape, View
+from chainrule.ops.record import Op, Rule
 
 
 class SingleRule:
@@ -39,8 +40,8 @@ class SingleRule:
         results = [Value(shape, dtype, f"y{i}") for i, shape in enumerate(shapes)]
         task = Task(rule, op, results, values, dict(attributes), "forward")
         graph = Graph([task], {}, {}, results[0])
-        homes = {v: View(allocate_buffer(v.size, dtype, "output", v.name), v.shape) for v in results}
-        state = View(allocate_buffer(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
+        homes = {v: View(allocate_storage(v.size, dtype, "output", v.name), v.shape) for v in results}
+        state = View(allocate_storage(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
         state.numpy()[SEED] = seed
         calls = Lowering(graph, dtype, homes, state).calls
         instructions = [Instruction(call, "forward", rule.name, rule.formula) for call in calls]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import ops
+from chainrule import kernels, ops
 from chainrule.engine import bookkeeping  # noqa: F401 - declares kernels
 from chainrule.engine.pointwise import span_of
 from chainrule.native import load
@@ -21,7 +21,11 @@ from chainrule.ops.record import OPS
 
 def every_code() -> list[Kernel | Pointwise]:
     """Every kernel of the package, and the span of every pointwise rule in both its forms."""
-    modules = [importlib.import_module(f"chainrule.ops.{m.name}") for m in pkgutil.iter_modules(ops.__path__)]
+    modules = [
+        importlib.import_module(f"{package.__name__}.{module.name}")
+        for package in (kernels, ops)
+        for module in pkgutil.iter_modules(package.__path__)
+    ]
     rules = [rule for op in OPS.values() for rule in (op.forward, *op.gradients.values()) if rule.scalar is not None]
     spans = [span_of(rule, in_place) for rule in rules for in_place in (False, True)]
     named = [value for module in modules for value in vars(module).values() if isinstance(value, Pointwise)]

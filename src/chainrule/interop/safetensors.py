@@ -19,7 +19,7 @@ from chainrule.autodiff.random import separate_generator
 from chainrule.errors import ChainruleError, DataError, FileError, OptionError
 from chainrule.files import write_whole
 from chainrule.interop import architecture
-from chainrule.ops.record import Array
+from chainrule.native.memory import Array
 
 FORMAT = 1
 

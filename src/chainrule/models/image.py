@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chainrule.errors import ShapeError
-from chainrule.ops.record import Shape
+from chainrule.native.memory import Shape
 from chainrule.settings import whole
 
 

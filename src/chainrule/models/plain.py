@@ -8,7 +8,7 @@ from collections.abc import Callable
 from chainrule import nn
 from chainrule.models.image import image_shape
 from chainrule.models.resnet import WIDTHS, blocks_of
-from chainrule.ops.record import Shape
+from chainrule.native.memory import Shape
 from chainrule.settings import whole
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from chainrule import nn
 from chainrule.errors import OptionError
 from chainrule.models.image import image_shape
+from chainrule.native.memory import Shape
 from chainrule.nn import init
-from chainrule.ops.record import Shape
 from chainrule.settings import whole
 
 WIDTHS = (16, 32, 64)  # channels of the three stages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chainrule import nn
 from chainrule.models.image import image_shape
-from chainrule.ops.record import Shape
+from chainrule.native.memory import Shape
 
 
 def small_cnn(image: Shape = (28, 28, 1), classes: int = 10) -> nn.Sequential:

@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 from numba.np import arrayobj
 
 from chainrule.native import kernel as kernels
-from chainrule.native.kernel import RANK, External, Kernel
+from chainrule.native.kernel import RANK, STEP_WORDS, STEPS, External, Kernel, words_of
 
 # Not "nnan" and "ninf": NaN and infinity must behave, they are what a user hunts for.
 # error_model "numpy": the default checks each division and stops vectorization.
@@ -141,6 +141,8 @@ def _compiled_form(value: Any, dtype: np.dtype[Any], known: dict[Any, Any]) -> A
         return _advance(dtype.itemsize)
     if value is kernels.call_span:
         return _call_span()
+    if value is kernels.run_epilogue:
+        return _run_epilogue(dtype.itemsize)
     if isinstance(value, External):
         kinds = [{"i": types.int64, "r": element, "d": types.float64}[c] for c in value.signature]
         return types.ExternalFunction(value.symbol.format(dtype=dtype.name), types.void(*kinds))
@@ -169,6 +171,22 @@ def _call_span() -> Any:
     return njit(**OPTIONS, forceinline=True)(call_span)
 
 
+def _run_epilogue(item: int) -> Any:
+    call = caller(SPAN_TYPES)
+
+    def run_epilogue(epilogue, y, at, n):  # type: ignore[no-untyped-def]
+        if epilogue:
+            here = y + item * at
+            for step in range(STEPS):
+                word = step * STEP_WORDS
+                span, other = read_word(epilogue, word), read_word(epilogue, word + 1)
+                if span:
+                    p0, p1 = read_float(epilogue, word + 2), read_float(epilogue, word + 3)
+                    call(span, (here, here, other + item * at if other else other, 0, n, p0, p1))
+
+    return njit(**OPTIONS, forceinline=True)(run_epilogue)
+
+
 def compile_kernel(kernel: Kernel, dtype: np.dtype[Any], symbol: str) -> bytes:
     """Object code of `int symbol(_, _, base, first, last)`: run tiles first .. last - 1 of the instruction at
     `base`."""
@@ -181,9 +199,11 @@ def compile_kernel(kernel: Kernel, dtype: np.dtype[Any], symbol: str) -> bytes:
             lines.append(f"    {name} = {kind}(read_word(_base, {word}), ({sizes},))")
         elif kind == "Real":
             lines.append(f"    {name} = Real(read_float(_base, {word}))")
+        elif kind == "Epilogue":  # its words stay in the instruction
+            lines.append(f"    {name} = _base + {8 * word} if read_word(_base, {word}) else 0")
         else:
             lines.append(f"    {name} = read_word(_base, {word})")
-        word += 1 + rank
+        word += words_of(kind)
     arguments = ", ".join(["tile", *(name for name, _ in kernel.parameters)])
     lines += ["    for tile in range(_first, _last):", f"        kernel({arguments})"]
     elements = {"Real": numba.from_dtype(dtype), "Int": types.int64, "Float": types.float64}

@@ -11,17 +11,20 @@ instruction:
     Real             a scalar of the program's dtype (travels as float64)
     Pointer          the bare address of a view's first element, 0 for none
     Span             the address of a compiled pointwise span (see `chainrule.native.jit.compile_span`), 0 for none
+    Epilogue         pointwise functions to run on results while they are in cache (`run_epilogue`), 0 for none
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from chainrule.native.memory import View
 
 Real1: TypeAlias = NDArray[Any]
 Real2: TypeAlias = NDArray[Any]
@@ -37,6 +40,13 @@ Span: TypeAlias = int
 
 RANK = {"Real1": 1, "Real2": 2, "Real3": 3, "Real4": 4, "Int1": 1, "Int2": 2, "Float1": 1}
 SCALARS = frozenset({"Int", "Real", "Pointer", "Span"})
+STEPS = 2  # the most of an epilogue
+STEP_WORDS = 4  # of an instruction: span, other, p0, p1
+
+
+def words_of(kind: str) -> int:
+    """How many words of an instruction an argument of this kind takes."""
+    return STEPS * STEP_WORDS if kind == "Epilogue" else 1 + RANK.get(kind, 0)
 
 
 KERNELS: list[Kernel] = []  # every kernel declared, for compiling ahead
@@ -53,7 +63,7 @@ class Kernel:
     def name(self) -> str:
         return self.function.__name__
 
-    def __call__(self, tiles: int, *arguments: Any, flops: float = 0.0) -> Call:
+    def __call__(self, tiles: int, *arguments: Argument, flops: float = 0.0) -> Call:
         """The instruction that runs this kernel on tiles 0 .. tiles - 1.
 
         `arguments` follow the kernel's parameters after `tile`: views for arrays, pointers and addresses, numbers for
@@ -71,8 +81,16 @@ class Call:
 
     kernel: Kernel
     tiles: int
-    arguments: tuple[Any, ...] = field(repr=False)
+    arguments: tuple[Argument, ...] = field(repr=False)
     flops: float = 0.0
+
+    def views(self) -> Iterator[View]:
+        """Every array it touches, those of its epilogue too."""
+        for argument in self.arguments:
+            if isinstance(argument, View):
+                yield argument
+            elif isinstance(argument, tuple):
+                yield from (step.other for step in argument if step.other is not None)
 
 
 @dataclass(frozen=True)
@@ -96,6 +114,19 @@ class Pointwise:
             y[i] = self.scalar(*(x[i] for x in operands), *numbers)
 
 
+@dataclass(frozen=True)
+class Step:
+    """One function of an epilogue: y = f(y, other, p0, p1), in place; `other` has the shape of y."""
+
+    span: Pointwise
+    other: View | None = None
+    numbers: tuple[float, ...] = ()
+
+
+Epilogue: TypeAlias = tuple[Step, ...]  # run in order on a kernel's results, STEPS at most
+Argument: TypeAlias = View | Pointwise | Epilogue | float | None
+
+
 def kernel(function: Callable[..., None]) -> Kernel:
     """Declare `function(tile, ...)` as a kernel; see the module's table for the annotations it may use."""
     names = list(inspect.signature(function).parameters.values())
@@ -103,7 +134,7 @@ def kernel(function: Callable[..., None]) -> Kernel:
         raise TypeError(f"kernel {function.__name__}: the first parameter must be `tile`")
     parameters = tuple((p.name, str(p.annotation)) for p in names[1:])
     for name, kind in parameters:
-        if kind not in RANK and kind not in SCALARS:
+        if kind not in RANK and kind not in SCALARS and kind != "Epilogue":
             raise TypeError(f"kernel {function.__name__}: {name} has no argument kind, found {kind!r}")
     KERNELS.append(found := Kernel(function, parameters))
     return found
@@ -166,3 +197,13 @@ def advance(pointer: Any, elements: int) -> Any:
 def call_span(span: Any, y: Any, a: Any, b: Any, c: Any, n: int, p0: float, p1: float) -> None:
     """Run the pointwise span at an address: y = f(a, b, c, p0, p1) over n elements."""
     span(*(x.strided((n,), (1,)) if isinstance(x, Address) else None for x in (y, a, b, c)), p0, p1)
+
+
+def run_epilogue(epilogue: Any, y: Any, at: int, n: int) -> None:
+    """Run the functions of an epilogue, if there is one, over elements at .. at + n - 1 of y."""
+    for step in epilogue or ():
+        here, other = advance(y, at), None
+        if step.other is not None:
+            other = Address(step.other.storage.array, step.other.offset + at)
+        p0, p1 = (*step.numbers, 0.0, 0.0)[:2]
+        call_span(step.span, here, here, other, 0, n, p0, p1)

@@ -25,7 +25,7 @@ from chainrule.errors import FileError, NativeError
 from chainrule.files import write_whole
 from chainrule.native.machine import processor
 
-SOURCES = ("native", "ops", "engine")  # the folders whose sources decide what is compiled
+SOURCES = ("native", "kernels", "ops", "engine")  # the folders whose sources decide what is compiled
 _lock = threading.RLock()
 _loaded: dict[str, Any] = {}
 

@@ -14,9 +14,9 @@ from chainrule.autodiff import functions
 from chainrule.autodiff.convolutions import paddings, pair
 from chainrule.autodiff.tensor import Parameter, Tensor
 from chainrule.errors import OptionError
+from chainrule.native.memory import Shape
 from chainrule.nn import init
 from chainrule.nn.module import Module
-from chainrule.ops.record import Shape
 from chainrule.settings import flag, whole
 
 

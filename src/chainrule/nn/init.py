@@ -20,7 +20,7 @@ import numpy as np
 from chainrule.autodiff.random import generator
 from chainrule.autodiff.tensor import Tensor
 from chainrule.errors import OptionError, ShapeError
-from chainrule.ops.record import Array, Shape
+from chainrule.native.memory import Array, Shape
 
 T = TypeVar("T", Array, Tensor)
 Seed = int | np.random.Generator | None

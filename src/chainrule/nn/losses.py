@@ -16,7 +16,7 @@ import numpy as np
 from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Tensor, as_array
 from chainrule.errors import OptionError
-from chainrule.ops.record import Array
+from chainrule.native.memory import Array
 from chainrule.settings import choice, number
 
 

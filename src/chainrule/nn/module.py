@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from chainrule.autodiff.tensor import Buffer, Parameter, Tensor, as_array
 from chainrule.errors import DataError, DtypeError, ShapeError
-from chainrule.ops.record import Array
+from chainrule.native.memory import Array
 
 M = TypeVar("M", bound="Module")
 Watcher: TypeAlias = "Callable[[Module, Tensor], None]"

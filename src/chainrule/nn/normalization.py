@@ -10,8 +10,8 @@ from chainrule.autodiff import functions
 from chainrule.autodiff.state import assign
 from chainrule.autodiff.tensor import Buffer, Parameter, Tensor
 from chainrule.errors import OptionError, ShapeError
+from chainrule.native.memory import Shape
 from chainrule.nn.module import Module
-from chainrule.ops.record import Shape
 from chainrule.settings import flag, number, whole
 
 

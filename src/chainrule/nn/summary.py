@@ -9,8 +9,8 @@ from numpy.typing import DTypeLike
 
 from chainrule.autodiff.tape import no_grad, symbol, tracing
 from chainrule.autodiff.tensor import Tensor
+from chainrule.native.memory import Shape
 from chainrule.nn.module import Module, switched, watching
-from chainrule.ops.record import Shape
 
 
 class Row(NamedTuple):

@@ -13,13 +13,14 @@ import numpy as np
 
 from chainrule.errors import OptionError
 from chainrule.native.kernel import Real
+from chainrule.native.memory import Array, Shape
 from chainrule.native.vecmath import erf as verf
 from chainrule.native.vecmath import exp as vexp
 from chainrule.native.vecmath import expm1 as vexpm1
 from chainrule.native.vecmath import log1p_exp as vlog1p_exp
 from chainrule.native.vecmath import sigmoid as vsigmoid
 from chainrule.native.vecmath import tanh as vtanh
-from chainrule.ops.record import Array, Example, Sample, Shape, op
+from chainrule.ops.record import Example, Sample, op
 
 SQRT_HALF = math.sqrt(0.5)
 DENSITY = 1.0 / math.sqrt(2.0 * math.pi)  # of the standard normal distribution at 0

@@ -9,9 +9,10 @@ import numpy as np
 
 from chainrule.errors import ShapeError
 from chainrule.native.kernel import Real
+from chainrule.native.memory import Array, View
 from chainrule.native.vecmath import exp as vexp
 from chainrule.native.vecmath import log as vlog
-from chainrule.ops.record import Array, Example, Sample, View, op
+from chainrule.ops.record import Example, Sample, op
 
 
 def _away_from_zero(z: Array) -> Array:

@@ -14,8 +14,7 @@ import math
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.native.kernel import Call, Int, Real, Real1, Real2, blocks, kernel, real
-from chainrule.ops.channels import (
+from chainrule.kernels.channels import (
     TILE,
     add_products,
     add_rows,
@@ -30,11 +29,11 @@ from chainrule.ops.channels import (
     sum_of_parts,
     tile_size,
 )
-from chainrule.ops.copying import zero
-from chainrule.ops.epilogue import Epilogue
-from chainrule.ops.gemm import Scratch
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
-from chainrule.ops.reducing import reduce, sum_parts
+from chainrule.kernels.copies import zero
+from chainrule.kernels.reductions import reduce, sum_parts
+from chainrule.native.kernel import Call, Epilogue, Int, Real, Real1, Real2, blocks, kernel, real
+from chainrule.native.memory import Array, Scratch, Shape, View
+from chainrule.ops.record import Example, Sample, op
 
 CHANNELS = 256  # of a tile of kernels that work on numbers by channel
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ShapeError
+from chainrule.kernels.copies import Walk, copy
+from chainrule.kernels.losses import check, check_equal, gradient_calls, loss_calls, spread, total
 from chainrule.native.kernel import Call, Pointwise, Real
+from chainrule.native.memory import Array, Scratch, Shape, View
 from chainrule.native.vecmath import log1p_exp, sigmoid
-from chainrule.ops.copying import Walk, copy
 from chainrule.ops.cross_entropy import huge
-from chainrule.ops.gemm import Scratch
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
-from chainrule.ops.totals import check, check_equal, gradient_calls, loss_calls, spread, total
+from chainrule.ops.record import Example, Sample, op
 
 
 def _binary(x: Real, target: Real) -> Any:

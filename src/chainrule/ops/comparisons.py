@@ -13,7 +13,8 @@ import numpy as np
 
 from chainrule.errors import ShapeError
 from chainrule.native.kernel import Real
-from chainrule.ops.record import Array, Example, Op, Sample, op
+from chainrule.native.memory import Array
+from chainrule.ops.record import Example, Op, Sample, op
 
 PAIRS = (
     *(Sample(s) for s in (((2, 3), (2, 3)), ((3, 1), (1, 4)), ((2, 3), ()), ((), ()), ((1,), (1,)), ((129,), (129,)))),

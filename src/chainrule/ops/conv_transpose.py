@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.native.kernel import Call
+from chainrule.kernels.correlation import correlate, spread, weigh
+from chainrule.kernels.panels import Windows
+from chainrule.kernels.products import column_sums, rows
+from chainrule.kernels.windows import Axis
+from chainrule.native.kernel import Call, Epilogue
+from chainrule.native.memory import Array, Scratch, Shape, View
 from chainrule.ops.convolution import (
     Padding,
     Pair,
@@ -18,12 +23,7 @@ from chainrule.ops.convolution import (
     spread_windows,
     weight_sums,
 )
-from chainrule.ops.convolving import correlate, spread, weigh
-from chainrule.ops.epilogue import Epilogue
-from chainrule.ops.gemm import Scratch, column_sums, rows
-from chainrule.ops.panels import Windows
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
-from chainrule.ops.taps import Axis
+from chainrule.ops.record import Example, Sample, op
 
 
 def _sample(
@@ -163,10 +163,10 @@ def _(
 @conv_transpose2d.lower("w")
 def _(
     dw: View, dy: View, x: View, *, stride: Pair, padding: Padding, output_padding: Pair, dilation: Pair, groups: int,
-    scratch: Scratch, one: View,
+    scratch: Scratch,
 ) -> list[Call]:  # fmt: skip
     windows = windows_of(x.shape, dw.shape, stride, padding, output_padding, dilation, groups)
-    return weigh(dw, x, dy, windows, scratch, one)
+    return weigh(dw, x, dy, windows, scratch)
 
 
 @conv_transpose2d.gradient("b", formula="db = Σ dy over images and pixels")
@@ -176,5 +176,5 @@ def _(dy: Array) -> Array:
 
 
 @conv_transpose2d.lower("b")
-def _(db: View, dy: View, *, scratch: Scratch, one: View, add: bool = False) -> list[Call]:
-    return column_sums(db, rows(dy), one, scratch, add=add)
+def _(db: View, dy: View, *, scratch: Scratch, add: bool = False) -> list[Call]:
+    return column_sums(db, rows(dy), scratch, add=add)

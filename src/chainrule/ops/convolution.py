@@ -10,13 +10,13 @@ from typing import TypeAlias
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.native.kernel import Call
-from chainrule.ops.convolving import correlate, spread, weigh
-from chainrule.ops.epilogue import Epilogue
-from chainrule.ops.gemm import Scratch, column_sums, rows
-from chainrule.ops.panels import Windows
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
-from chainrule.ops.taps import window_axis
+from chainrule.kernels.correlation import correlate, spread, weigh
+from chainrule.kernels.panels import Windows
+from chainrule.kernels.products import column_sums, rows
+from chainrule.kernels.windows import window_axis
+from chainrule.native.kernel import Call, Epilogue
+from chainrule.native.memory import Array, Scratch, Shape, View
+from chainrule.ops.record import Example, Sample, op
 
 Pair: TypeAlias = tuple[int, int]
 Padding: TypeAlias = tuple[Pair, Pair]  # (top, bottom), (left, right)
@@ -236,10 +236,10 @@ def weight_sums(x: Array, dy: Array, windows: Windows) -> Array:
 @conv2d.lower("w")
 def _(
     dw: View, dy: View, x: View, *, stride: Pair, padding: Padding, dilation: Pair, groups: int, scratch: Scratch,
-    one: View, sums: View | None = None,
+    sums: View | None = None,
 ) -> list[Call]:  # fmt: skip
     windows = windows_of(x.shape, dw.shape, stride, padding, dilation, groups)
-    return weigh(dw, dy, x, windows, scratch, one, sums)
+    return weigh(dw, dy, x, windows, scratch, sums)
 
 
 @conv2d.gradient("b", formula="db = Σ dy over images and pixels")
@@ -249,5 +249,5 @@ def _(dy: Array) -> Array:
 
 
 @conv2d.lower("b")
-def _(db: View, dy: View, *, scratch: Scratch, one: View, add: bool = False) -> list[Call]:
-    return column_sums(db, rows(dy), one, scratch, add=add)
+def _(db: View, dy: View, *, scratch: Scratch, add: bool = False) -> list[Call]:
+    return column_sums(db, rows(dy), scratch, add=add)

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import LabelError, OptionError, ShapeError
+from chainrule.kernels.losses import absent, check, finish, finished, parts_of, spread, total
+from chainrule.kernels.reductions import row_max
 from chainrule.native.kernel import Call, Int, Int1, Real, Real1, blocks, device, kernel, real
+from chainrule.native.memory import Array, Scratch, Shape, View
 from chainrule.native.vecmath import exp, log
-from chainrule.ops.gemm import Scratch
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
-from chainrule.ops.reducing import row_max
+from chainrule.ops.record import Example, Sample, op
 from chainrule.ops.softmax import row_sum
-from chainrule.ops.totals import absent, check, finish, finished, parts_of, spread, total
 
 TILE = 4096  # elements of logits
 ROWS = 512  # at most

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import OptionError, ShapeError
+from chainrule.kernels.copies import fill
 from chainrule.native.kernel import Call, Int, Int1, Real, Real1, Real2, Real3, blocks, kernel
+from chainrule.native.memory import Array, Scratch, Shape, View
 from chainrule.native.philox import LOW, philox, philox_block, split
 from chainrule.native.state import SEED, STEP
-from chainrule.ops.copying import fill
-from chainrule.ops.gemm import Scratch
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
+from chainrule.ops.record import Example, Sample, op
 
 TILE = 4096  # elements; whole Philox blocks
 

@@ -13,9 +13,7 @@ import math
 import numpy as np
 
 from chainrule.errors import OptionError, ShapeError
-from chainrule.native.kernel import Call, Int, Pointer, Real, Real1, Real2, Span, blocks, device, kernel, real
-from chainrule.ops.batch_norm import check_channels
-from chainrule.ops.channels import (
+from chainrule.kernels.channels import (
     PASS,
     add_products,
     add_rows,
@@ -27,11 +25,25 @@ from chainrule.ops.channels import (
     spread,
     sum_of_parts,
 )
-from chainrule.ops.copying import zero
-from chainrule.ops.epilogue import Epilogue, arguments, finish
-from chainrule.ops.gemm import Scratch
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
-from chainrule.ops.reducing import reduce, sum_parts
+from chainrule.kernels.copies import zero
+from chainrule.kernels.reductions import reduce, sum_parts
+from chainrule.native.kernel import (
+    Call,
+    Epilogue,
+    Int,
+    Pointer,
+    Real,
+    Real1,
+    Real2,
+    blocks,
+    device,
+    kernel,
+    real,
+    run_epilogue,
+)
+from chainrule.native.memory import Array, Scratch, Shape, View
+from chainrule.ops.batch_norm import check_channels
+from chainrule.ops.record import Example, Sample, op
 
 
 @device
@@ -61,7 +73,7 @@ def by_channel(row: Real1, by_group: Real1, channels: Int) -> None:
 def normalize_groups(
     tile: Int, y: Real1, mean: Real2, rstd: Real2, x: Real1, scale: Real1, shift: Real1, room: Real2, eps: Real,
     size: Int, samples: Int, place: Pointer,
-    span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
+    epilogue: Epilogue,
 ) -> None:  # fmt: skip
     """Samples tile·samples and on, of `size` elements, of y = (x - mean)·rstd·scale + shift; then the epilogue."""
     channels, wide = scale.size, room.shape[1] // 3
@@ -93,14 +105,14 @@ def normalize_groups(
             part, put = run[at : min(at + wide, run.size)], to[at : min(at + wide, run.size)]
             for j in range(part.size):
                 put[j] = (part[j] - centre[j]) * factor[j] + offset[j]
-    finish(place, begin * size, (end - begin) * size, span, other, p0, p1, after, another, q0, q1)
+    run_epilogue(epilogue, place, begin * size, (end - begin) * size)
 
 
 @kernel
 def normalize_groups_gradient(
     tile: Int, dx: Real1, dy: Real1, x: Real1, scale: Real1, mean: Real2, rstd: Real2, room: Real2,
     size: Int, samples: Int, add: Int, place: Pointer,
-    span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
+    epilogue: Epilogue,
 ) -> None:  # fmt: skip
     """Samples tile·samples and on of dx (+)= rstd·(g - mean g - x̂·mean g·x̂), g = dy·scale; then the epilogue."""
     channels, groups, wide = scale.size, mean.shape[1], room.shape[1] // 4
@@ -141,7 +153,7 @@ def normalize_groups_gradient(
             else:
                 for j in range(part.size):
                     put[j] = factor[j] * given[j] - slope[j] * (part[j] - centre[j]) - offset[j]
-    finish(place, begin * size, (end - begin) * size, span, other, p0, p1, after, another, q0, q1)
+    run_epilogue(epilogue, place, begin * size, (end - begin) * size)
 
 
 @kernel
@@ -260,7 +272,7 @@ def _(
     size, samples, tiles = _cut(x, PASS)
     room = _room(scratch, tiles, 3, x)
     arrays = (y.flat(), mean, rstd, x.flat(), scale, shift, room)
-    return [normalize_groups(tiles, *arrays, eps, size, samples, y, *arguments(epilogue), flops=8.0 * x.size)]
+    return [normalize_groups(tiles, *arrays, eps, size, samples, y, epilogue, flops=8.0 * x.size)]
 
 
 @group_norm.gradient("x", formula="dx = rstd·(g - mean g - x̂·mean g·x̂), g = dy·scale, x̂ = (x - mean)·rstd")
@@ -283,7 +295,7 @@ def _(
     size, samples, tiles = _cut(dx, PASS)
     room = _room(scratch, tiles, 4, dx)
     arrays = (dx.flat(), dy.flat(), x.flat(), scale, mean, rstd, room)
-    last = (size, samples, int(add), dx, *arguments(epilogue))
+    last = (size, samples, int(add), dx, epilogue)
     return [normalize_groups_gradient(tiles, *arrays, *last, flops=10.0 * x.size)]
 
 

@@ -13,24 +13,24 @@ import math
 import numpy as np
 
 from chainrule.errors import ShapeError
+from chainrule.kernels.channels import clear, parts_of, sum_of_parts
+from chainrule.kernels.copies import zero
+from chainrule.kernels.reductions import reduce, sum_parts
 from chainrule.native.kernel import (
     Call,
+    Epilogue,
     Int,
     Pointer,
     Real,
     Real1,
     Real2,
-    Span,
     blocks,
     kernel,
     real,
+    run_epilogue,
 )
-from chainrule.ops.channels import clear, parts_of, sum_of_parts
-from chainrule.ops.copying import zero
-from chainrule.ops.epilogue import Epilogue, arguments, finish
-from chainrule.ops.gemm import Scratch
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
-from chainrule.ops.reducing import reduce, sum_parts
+from chainrule.native.memory import Array, Scratch, Shape, View
+from chainrule.ops.record import Example, Sample, op
 
 TILE = 8192  # elements: in the first-level cache for the epilogue
 PART = 16384  # elements of a tile that is summed by column
@@ -39,7 +39,7 @@ PART = 16384  # elements of a tile that is summed by column
 @kernel
 def normalize_rows(
     tile: Int, y: Real1, mean: Real1, rstd: Real1, x: Real1, scale: Real1, shift: Real1, eps: Real, rows: Int,
-    place: Pointer, span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
+    place: Pointer, epilogue: Epilogue,
 ) -> None:  # fmt: skip
     """Rows tile·rows and on of y = (x - mean)·rstd·scale + shift; then the epilogue. `place` is y's address."""
     columns = scale.size
@@ -60,13 +60,13 @@ def normalize_rows(
             to[j] = (row[j] - centre) * inverse * scale[j] + shift[j]
         mean[i] = centre
         rstd[i] = inverse
-    finish(place, begin * columns, (end - begin) * columns, span, other, p0, p1, after, another, q0, q1)
+    run_epilogue(epilogue, place, begin * columns, (end - begin) * columns)
 
 
 @kernel
 def normalize_rows_gradient(
     tile: Int, dx: Real1, dy: Real1, x: Real1, scale: Real1, mean: Real1, rstd: Real1, rows: Int, add: Int,
-    place: Pointer, span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
+    place: Pointer, epilogue: Epilogue,
 ) -> None:  # fmt: skip
     """Rows tile·rows and on of dx (+)= rstd·(g - mean g - x̂·mean g·x̂) with g = dy·scale; then the epilogue."""
     columns = scale.size
@@ -90,7 +90,7 @@ def normalize_rows_gradient(
         else:
             for j in range(row.size):
                 to[j] = flow[j] * scale[j] * inverse - slope * (row[j] - centre) - offset
-    finish(place, begin * columns, (end - begin) * columns, span, other, p0, p1, after, another, q0, q1)
+    run_epilogue(epilogue, place, begin * columns, (end - begin) * columns)
 
 
 @kernel
@@ -178,7 +178,7 @@ def _(
     rows = max(1, TILE // scale.size)
     arrays = (y.flat(), mean, rstd, x.flat(), scale.flat(), shift.flat())
     return [
-        normalize_rows(blocks(mean.size, rows), *arrays, eps, rows, y, *arguments(epilogue), flops=8.0 * x.size),
+        normalize_rows(blocks(mean.size, rows), *arrays, eps, rows, y, epilogue, flops=8.0 * x.size),
     ]
 
 
@@ -200,7 +200,7 @@ def _(
         return []
     rows = max(1, TILE // scale.size)
     arrays = (dx.flat(), dy.flat(), x.flat(), scale.flat(), mean, rstd)
-    last = (rows, int(add), dx, *arguments(epilogue))
+    last = (rows, int(add), dx, epilogue)
     return [normalize_rows_gradient(blocks(mean.size, rows), *arrays, *last, flops=10.0 * x.size)]
 
 

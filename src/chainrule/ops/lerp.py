@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from chainrule.errors import ShapeError
 from chainrule.native.kernel import Real
-from chainrule.ops.record import Array, Example, Sample, op
+from chainrule.native.memory import Array
+from chainrule.ops.record import Example, Sample, op
 
 _PAIRS = [((2, 3), (2, 3)), ((3, 1), (1, 4)), ((1,), (1,)), ((), ()), ((0, 3), (0, 3)), ((129,), (129,))]
 

@@ -11,10 +11,10 @@ import math
 import numpy as np
 
 from chainrule.errors import OptionError, ShapeError
+from chainrule.kernels.losses import check, check_equal, gradient_calls, loss_calls, spread, total
 from chainrule.native.kernel import Call, Pointwise, Real
-from chainrule.ops.gemm import Scratch
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
-from chainrule.ops.totals import check, check_equal, gradient_calls, loss_calls, spread, total
+from chainrule.native.memory import Array, Scratch, Shape, View
+from chainrule.ops.record import Example, Sample, op
 
 _MEAN, _SUM = {"reduction": "mean"}, {"reduction": "sum"}
 

@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.native.kernel import Call
-from chainrule.ops.epilogue import Epilogue
-from chainrule.ops.gemm import Matrix, Scratch, batched, column_sums, product, rows
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
+from chainrule.kernels.products import Matrix, batched, column_sums, product, rows
+from chainrule.native.kernel import Call, Epilogue
+from chainrule.native.memory import Array, Scratch, Shape, View
+from chainrule.ops.record import Example, Sample, op
 
 
 def _matmul_flops(a: Shape, b: Shape) -> float:
@@ -60,8 +60,8 @@ def _(a: Shape, b: Shape) -> Shape:
 
 
 @matmul.lower
-def _(y: View, a: View, b: View, *, scratch: Scratch, one: View) -> list[Call]:
-    return batched(y, a, b, scratch, one)
+def _(y: View, a: View, b: View, *, scratch: Scratch) -> list[Call]:
+    return batched(y, a, b, scratch)
 
 
 @matmul.gradient("a", formula="da = dy·bᵀ")
@@ -70,8 +70,8 @@ def _(dy: Array, b: Array) -> Array:
 
 
 @matmul.lower("a")
-def _(da: View, dy: View, b: View, *, scratch: Scratch, one: View) -> list[Call]:
-    return batched(da, dy, b, scratch, one, turn_b=True)
+def _(da: View, dy: View, b: View, *, scratch: Scratch) -> list[Call]:
+    return batched(da, dy, b, scratch, turn_b=True)
 
 
 @matmul.gradient("b", formula="db = aᵀ·dy")
@@ -84,10 +84,10 @@ def _(dy: Array, a: Array, *, b_shape: Shape) -> Array:
 
 
 @matmul.lower("b")
-def _(db: View, dy: View, a: View, *, scratch: Scratch, one: View) -> list[Call]:
+def _(db: View, dy: View, a: View, *, scratch: Scratch) -> list[Call]:
     if len(db.shape) == 2:
         a, dy = rows(a), rows(dy)
-    return batched(db, a, dy, scratch, one, turn_a=True)
+    return batched(db, a, dy, scratch, turn_a=True)
 
 
 def _linear_flops(x: Shape, w: Shape, b: Shape | None) -> float:
@@ -143,9 +143,9 @@ def _(x: Shape, w: Shape, b: Shape | None) -> Shape:
 
 @linear.lower
 def _(
-    y: View, x: View, w: View, b: View | None, *, scratch: Scratch, one: View, epilogue: Epilogue = ()
+    y: View, x: View, w: View, b: View | None, *, scratch: Scratch, epilogue: Epilogue = ()
 ) -> list[Call]:  # fmt: skip
-    return product(rows(y), Matrix(rows(x)), Matrix(w), one, scratch, bias=b, epilogue=epilogue)
+    return product(rows(y), Matrix(rows(x)), Matrix(w), scratch, bias=b, epilogue=epilogue)
 
 
 @linear.gradient("x", formula="dx = dy·Wᵀ")
@@ -155,9 +155,9 @@ def _(dy: Array, w: Array) -> Array:
 
 @linear.lower("x")
 def _(
-    dx: View, dy: View, w: View, *, scratch: Scratch, one: View, epilogue: Epilogue = (), add: bool = False
+    dx: View, dy: View, w: View, *, scratch: Scratch, epilogue: Epilogue = (), add: bool = False
 ) -> list[Call]:  # fmt: skip
-    return product(rows(dx), Matrix(rows(dy)), Matrix(w, turned=True), one, scratch, add=add, epilogue=epilogue)
+    return product(rows(dx), Matrix(rows(dy)), Matrix(w, turned=True), scratch, add=add, epilogue=epilogue)
 
 
 @linear.gradient("w", formula="dW = xᵀ·dy")
@@ -169,9 +169,9 @@ def _(dy: Array, x: Array, *, w_shape: Shape) -> Array:
 
 @linear.lower("w")
 def _(
-    dw: View, dy: View, x: View, *, scratch: Scratch, one: View, add: bool = False, sums: View | None = None
+    dw: View, dy: View, x: View, *, scratch: Scratch, add: bool = False, sums: View | None = None
 ) -> list[Call]:  # fmt: skip
-    return product(dw, Matrix(rows(x), turned=True), Matrix(rows(dy)), one, scratch, add=add, sums=sums)
+    return product(dw, Matrix(rows(x), turned=True), Matrix(rows(dy)), scratch, add=add, sums=sums)
 
 
 @linear.gradient("b", formula="db = Σₙ dy")
@@ -180,5 +180,5 @@ def _(dy: Array, *, b_shape: Shape) -> Array:
 
 
 @linear.lower("b")
-def _(db: View, dy: View, *, scratch: Scratch, one: View, add: bool = False) -> list[Call]:
-    return column_sums(db, rows(dy), one, scratch, add=add)
+def _(db: View, dy: View, *, scratch: Scratch, add: bool = False) -> list[Call]:
+    return column_sums(db, rows(dy), scratch, add=add)

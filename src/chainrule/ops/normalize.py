@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.native.kernel import Call
+from chainrule.kernels.channels import lanes, scale_channels
+from chainrule.kernels.copies import zero
+from chainrule.kernels.reductions import reduce, sum_parts
+from chainrule.native.kernel import Call, Epilogue
+from chainrule.native.memory import Array, Scratch, Shape, View
 from chainrule.ops.batch_norm import (
     SHAPES,
     channel_gradients,
@@ -15,12 +19,7 @@ from chainrule.ops.batch_norm import (
     scale_table,
     sum_channels,
 )
-from chainrule.ops.channels import lanes, scale_channels
-from chainrule.ops.copying import zero
-from chainrule.ops.epilogue import Epilogue
-from chainrule.ops.gemm import Scratch
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
-from chainrule.ops.reducing import reduce, sum_parts
+from chainrule.ops.record import Example, Sample, op
 
 
 def _given(shape: Shape) -> tuple[Shape | Array, ...]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from chainrule.errors import OptionError, ShapeError
+from chainrule.kernels.copies import Walk, copy, strides, zero
 from chainrule.native.kernel import Call, Int, Real1, blocks, kernel
+from chainrule.native.memory import Array, Shape, View
 from chainrule.ops.convolution import Padding
-from chainrule.ops.copying import Walk, copy, strides, zero
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
+from chainrule.ops.record import Example, Sample, op
 
 TILE = 16384  # elements
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import OptionError, ShapeError
-from chainrule.native.kernel import Call
+from chainrule.kernels.pooling import Grid, Window, clipped, gather, scatter
+from chainrule.kernels.windows import Axis
+from chainrule.native.kernel import Call, Epilogue
+from chainrule.native.memory import Array, Shape, View
 from chainrule.ops.convolution import Padding, Pair
-from chainrule.ops.epilogue import Epilogue
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
-from chainrule.ops.sliding import Grid, Window, clipped, gather, scatter
-from chainrule.ops.taps import Axis
+from chainrule.ops.record import Example, Sample, op
 
 NONE = ((0, 0), (0, 0))
 

@@ -19,98 +19,19 @@ function that returns the kernel calls computing the rule on `View`s.
 A gradient may ask for that of another input of the same op, by the name `dw` for input w: it is computed first, also
 where nobody trains w. It may also ask for `x_shape` (keyword-only): the shape of input x. A lowering may ask, by
 keyword-only name, for the rule's attributes, `scratch` (number of elements -> View), `state` (the program's state
-words), `epilogue` (see `chainrule.ops.epilogue`), `add` (whether to add to what the output holds) and `sums` (where to
+words), `epilogue` (see `chainrule.native.kernel`), `add` (whether to add to what the output holds) and `sums` (where to
 put the next input's gradient too, if that is a sum of dy).
 """
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import inspect
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-Shape: TypeAlias = tuple[int, ...]
-Array: TypeAlias = NDArray[Any]
-
-
-@dataclass(eq=False)
-class Buffer:
-    """A piece of memory: an array of its own or, once memory is planned, a part of an arena, which is a buffer too."""
-
-    size: int  # elements
-    dtype: np.dtype[Any]
-    kind: str  # "arena", "parameter", "gradient", "state", "input", "constant", "output"
-    name: str = ""
-    own: Array | None = None  # one-dimensional
-    inside: Buffer | None = None  # the arena, from whose byte `place` on it lies
-    place: int = 0
-
-    @property
-    def bytes(self) -> int:
-        return self.size * self.dtype.itemsize
-
-    @property
-    def array(self) -> Array | None:
-        """The memory itself, one-dimensional; that of an arena is another one when the arena has grown."""
-        if self.inside is None or self.inside.own is None:
-            return self.own
-        return self.inside.own[self.place : self.place + self.bytes].view(self.dtype)
-
-    @functools.cached_property
-    def address(self) -> int:
-        """Where its own memory begins: kept, as many programs use the same weights and tables. Not for arenas."""
-        assert self.own is not None, f"buffer {self.name} ({self.kind}) has no memory of its own"
-        return address_of(self.own)
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """A contiguous array inside a buffer: what kernel calls take as operands."""
-
-    buffer: Buffer
-    shape: Shape
-    offset: int = 0  # elements from the buffer's start
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.buffer.dtype
-
-    def reshape(self, *shape: int) -> View:
-        """The same elements under another shape of the same size."""
-        return View(self.buffer, shape, self.offset)
-
-    def flat(self) -> View:
-        return View(self.buffer, (self.size,), self.offset)
-
-    def numpy(self) -> Array:
-        """The elements as a NumPy array that shares the buffer's memory."""
-        array = self.buffer.array
-        assert array is not None, f"buffer {self.buffer.name} has no memory yet"
-        return array[self.offset : self.offset + self.size].reshape(self.shape)
-
-
-def address_of(array: Array) -> int:
-    """Where an array's first element is; programs are short, and NumPy's own ways take microseconds."""
-    if array.flags.writeable and array.size:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
-def constant(array: Array) -> View:
-    """An array that a program only reads."""
-    return View(Buffer(array.size, array.dtype, "constant", "constant", array.reshape(-1)), array.shape)
+from chainrule.native.memory import Array, Shape
 
 
 @dataclass(eq=False)

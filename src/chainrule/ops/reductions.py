@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from chainrule.errors import ShapeError
+from chainrule.kernels.copies import Walk, copy, strides
+from chainrule.kernels.reductions import Axes, axes_of, max_parts, reduce, share_among_largest, sum_parts
 from chainrule.native.kernel import Call
-from chainrule.ops.copying import Walk, copy, strides
-from chainrule.ops.gemm import Scratch
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
-from chainrule.ops.reducing import Axes, axes_of, max_parts, reduce, share_among_largest, sum_parts
+from chainrule.native.memory import Array, Scratch, Shape, View
+from chainrule.ops.record import Example, Sample, op
 
 
 def _shape(name: str, x: Shape, axis: Axes, keepdims: bool, empty: bool = True) -> Shape:

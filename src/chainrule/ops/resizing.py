@@ -7,12 +7,12 @@ import math
 import numpy as np
 
 from chainrule.errors import OptionError, ShapeError
-from chainrule.native.kernel import Call
+from chainrule.kernels.pooling import Grid, Window, gather, scatter
+from chainrule.native.kernel import Call, Epilogue
+from chainrule.native.memory import Array, Shape, View
 from chainrule.ops.convolution import Pair
-from chainrule.ops.epilogue import Epilogue
 from chainrule.ops.pooling import check_images
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
-from chainrule.ops.sliding import Grid, Window, gather, scatter
+from chainrule.ops.record import Example, Sample, op
 
 
 def _flops(x: Shape) -> float:

@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from chainrule.errors import ShapeError
+from chainrule.kernels.copies import Walk, copy, strides, zero
+from chainrule.kernels.reductions import reduce, sum_parts
 from chainrule.native.kernel import Call
-from chainrule.ops.copying import Walk, copy, strides, zero
-from chainrule.ops.gemm import Scratch
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
-from chainrule.ops.reducing import reduce, sum_parts
+from chainrule.native.memory import Array, Scratch, Shape, View
+from chainrule.ops.record import Example, Sample, op
 
 Index: TypeAlias = tuple[slice | int, ...]
 
@@ -210,7 +210,7 @@ def _(x: Shape, *, index: Index) -> Shape:
 def _(y: View, x: View, *, index: Index) -> View | list[Call]:
     at = _walk(x.shape, index)
     if _without_gaps(y.shape, at.strides):
-        return View(x.buffer, y.shape, x.offset + at.offset)
+        return View(x.storage, y.shape, x.offset + at.offset)
     return copy(y, x, y.shape, at=at)
 
 

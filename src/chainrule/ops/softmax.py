@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ShapeError
+from chainrule.kernels.reductions import row_max
 from chainrule.native.kernel import Call, Int, Kernel, Real1, blocks, device, kernel
+from chainrule.native.memory import Array, Shape, View
 from chainrule.native.vecmath import exp, log
-from chainrule.ops.record import Array, Example, Sample, Shape, View, op
-from chainrule.ops.reducing import row_max
+from chainrule.ops.record import Example, Sample, op
 
 TILE = 4096  # elements
 

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.native.kernel import Float1, Int, Int1, Kernel, Real1, device, kernel, real
+from chainrule.native.memory import Array
 from chainrule.native.state import LARGE, LOOK, POSITION, STOP
-from chainrule.ops.record import Array
 
 TILE = 4096  # elements: p, g and two states of a tile take 64 KB in float32, and stay in the second-level cache
 LIMIT = 2.0**56  # of p, g and states in the kernels

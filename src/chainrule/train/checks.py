@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import DataError, DtypeError, LabelError, ShapeError
-from chainrule.ops.record import Array, Shape
+from chainrule.native.memory import Array, Shape
 
 
 def check_inputs(name: str, x: Any, dtype: np.dtype[Any]) -> Array:

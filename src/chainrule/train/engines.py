@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import OptionError
-from chainrule.ops.augmenting import Augment
-from chainrule.ops.record import Array
+from chainrule.kernels.augmentation import Augment
+from chainrule.native.memory import Array
 from chainrule.settings import choice
 
 ENGINES = ("compiled", "reference")

@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule import nn
 from chainrule.errors import DataError
-from chainrule.ops.record import Array
+from chainrule.native.memory import Array
 from chainrule.train import metrics
 
 CLASSES, BINARY, VALUES, CUSTOM = "classes", "binary", "values", "custom"

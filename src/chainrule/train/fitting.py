@@ -20,7 +20,7 @@ from chainrule.train.pace import Pace
 
 if TYPE_CHECKING:
     from chainrule.data.augmentation import Augmentation
-    from chainrule.ops.record import Array
+    from chainrule.native.memory import Array
     from chainrule.train.trainer import Trainer
 
 Floats = NDArray[np.float64]

@@ -17,9 +17,9 @@ from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Parameter, Tensor, wrap
 from chainrule.data.augmentation import Augmentation, Transformation
 from chainrule.errors import DtypeError, LabelError, NonFiniteError, OptionError, ShapeError
+from chainrule.native.memory import Array, Shape
 from chainrule.nn import Module
 from chainrule.nn.module import switched
-from chainrule.ops.record import Array, Shape
 from chainrule.optim.optimizers import Optimizer
 from chainrule.optim.schedules import Schedule, factors
 from chainrule.settings import flag, memory, number, whole

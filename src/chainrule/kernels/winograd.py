@@ -15,15 +15,24 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from chainrule.native.kernel import Call, Int, Pointer, Real, Span, advance, blocks, device, kernel
+from chainrule.kernels.panels import Windows, cost
+from chainrule.kernels.products import one
+from chainrule.kernels.reductions import reduce, sum_parts
+from chainrule.native.kernel import (
+    Call,
+    Epilogue,
+    Int,
+    Pointer,
+    advance,
+    blocks,
+    device,
+    kernel,
+    run_epilogue,
+)
 from chainrule.native.machine import processor
 from chainrule.native.matrix import panel
+from chainrule.native.memory import Scratch, View
 from chainrule.native.tiles import STEP, tile_flow, tile_input, tile_output, tile_weight, tile_weight_back
-from chainrule.ops.epilogue import Epilogue, arguments, finish
-from chainrule.ops.gemm import Scratch
-from chainrule.ops.panels import Windows, cost
-from chainrule.ops.record import View
-from chainrule.ops.reducing import reduce, sum_parts
 
 TILES = 16  # shares of a pass over the images
 PARTS = 8  # partial sums of a weight gradient
@@ -95,8 +104,7 @@ def winograd_weight(tile: Int, w: Pointer, inputs: Int, outputs: Int, u: Pointer
 def winograd(
     tile: Int, images: Int, batch: Int, band: Int, group: Int, lines: Int, x: Pointer, height: Int, wide: Int,
     inputs: Int, above: Int, before: Int, u: Pointer, y: Pointer, rows: Int, columns: Int, outputs: Int, width: Int,
-    bias: Pointer, add: Int, room: Pointer, v_plane: Int, u_plane: Int, m_plane: Int, span: Span, other: Pointer,
-    p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
+    bias: Pointer, add: Int, room: Pointer, v_plane: Int, u_plane: Int, m_plane: Int, epilogue: Epilogue,
 ) -> None:  # fmt: skip
     """Some images, or a band of rows of tiles of one: block by block, and in a block a panel of channels by another."""
     down, across = (rows + STEP - 1) // STEP, (columns + STEP - 1) // STEP
@@ -130,12 +138,12 @@ def winograd(
                             STEP * outputs, columns * outputs, outputs, 0, rows - top, 0, columns,
                             advance(bias, left), add,
                         )  # fmt: skip
-            if span:
+            if epilogue:
                 for i in range(n):
                     top = STEP * line
                     at = ((image + i) * rows + top) * columns * outputs
                     size = (min(rows, STEP * (line + deep)) - top) * columns * outputs
-                    finish(y, at, size, span, other, p0, p1, after, another, q0, q1)
+                    run_epilogue(epilogue, y, at, size)
 
 
 @kernel
@@ -243,13 +251,13 @@ def correlate_tiles(
         winograd(
             shares, images, batch, band, *block, x, w.down.size, w.across.size, w.inputs, w.down.before,
             w.across.before, u, y, w.down.out, w.across.out, w.outputs, width, bias, int(add), room, v_plane, u_plane,
-            m_plane, *arguments(epilogue), flops=2.0 * images * _count(w) * PRODUCTS * w.tap,
+            m_plane, epilogue, flops=2.0 * images * _count(w) * PRODUCTS * w.tap,
         ),
     ]  # fmt: skip
 
 
 def weigh_tiles(
-    dw: View, dy: View, x: View, w: Windows, scratch: Scratch, one: View, sums: View | None
+    dw: View, dy: View, x: View, w: Windows, scratch: Scratch, sums: View | None
 ) -> list[Call]:  # fmt: skip
     """The calls for the weight gradient, and `sums` for that of the bias; partial sums are added in their order."""
     images, width = x.shape[0], processor().panel(x.dtype)
@@ -265,7 +273,7 @@ def weigh_tiles(
     calls = [
         winograd_weigh(
             parts, images, batch, *block, x, w.down.size, w.across.size, w.inputs, w.down.before, w.across.before, dy,
-            w.down.out, w.across.out, w.outputs, width, partial, partial_sums, one, room, *planes,
+            w.down.out, w.across.out, w.outputs, width, partial, partial_sums, one(dw.dtype), room, *planes,
             flops=2.0 * images * _count(w) * PRODUCTS * w.tap,
         )
     ]  # fmt: skip

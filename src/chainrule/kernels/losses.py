@@ -27,8 +27,7 @@ from chainrule.native.kernel import (
     kernel,
     real,
 )
-from chainrule.ops.gemm import Scratch
-from chainrule.ops.record import Array, Shape, View
+from chainrule.native.memory import Array, Scratch, Shape, View
 
 TILE = 8192  # elements
 
@@ -146,7 +145,7 @@ def loss_gradient(
 
 def absent(like: View) -> View:
     """What stands for an optional array that was not given: no elements."""
-    return View(like.buffer, (0,), like.offset)
+    return View(like.storage, (0,), like.offset)
 
 
 def parts_of(y: View, denominator: View, tiles: int, scratch: Scratch) -> tuple[View, View]:
@@ -154,7 +153,7 @@ def parts_of(y: View, denominator: View, tiles: int, scratch: Scratch) -> tuple[
     if tiles == 1:
         return y.flat(), denominator.flat()
     parts = scratch(2 * tiles)
-    return View(parts.buffer, (tiles,), parts.offset), View(parts.buffer, (tiles,), parts.offset + tiles)
+    return View(parts.storage, (tiles,), parts.offset), View(parts.storage, (tiles,), parts.offset + tiles)
 
 
 def finished(y: View, denominator: View, parts: tuple[View, View], count: float) -> list[Call]:

@@ -9,11 +9,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.native.kernel import Call, Int, Pointer, Real, Real1, Real2, Span, blocks, device, kernel
-from chainrule.ops.epilogue import Epilogue, arguments, finish
-from chainrule.ops.gemm import Scratch
-from chainrule.ops.record import View
-from chainrule.ops.reducing import reduce, sum_parts
+from chainrule.kernels.reductions import reduce, sum_parts
+from chainrule.native.kernel import (
+    Call,
+    Epilogue,
+    Int,
+    Pointer,
+    Real1,
+    Real2,
+    blocks,
+    device,
+    kernel,
+    run_epilogue,
+)
+from chainrule.native.memory import Scratch, View
 
 LANES = 512  # elements of a row, about: 32 vectors of AVX-512, and a few such rows stay in the first-level cache
 FEW = 8  # rows of lanes that an array has at least: writing numbers out lane by lane must not cost more than the array
@@ -90,7 +99,7 @@ def spread(row: Real1, channels: Int) -> None:
 @kernel
 def scale_lanes(
     tile: Int, y: Real1, x: Real1, table: Real2, size: Int, add: Int, place: Pointer,
-    span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
+    epilogue: Epilogue,
 ) -> None:  # fmt: skip
     """y (+)= (x - centre)·factor + offset, the rows of the table; then the epilogue. `place` is y's address."""
     start = tile * size
@@ -105,7 +114,7 @@ def scale_lanes(
         else:
             for j in range(to.size):
                 to[j] = (run[j] - centre[j]) * factor[j] + offset[j]
-    finish(place, start, stop - start, span, other, p0, p1, after, another, q0, q1)
+    run_epilogue(epilogue, place, start, stop - start)
 
 
 def scale_channels(y: View, x: View, table: View, epilogue: Epilogue, add: bool = False) -> list[Call]:
@@ -113,13 +122,13 @@ def scale_channels(y: View, x: View, table: View, epilogue: Epilogue, add: bool 
     size = tile_size(table.shape[1], PASS)
     tiles = blocks(y.size, size)
     flops = 3.0 * y.size
-    return [scale_lanes(tiles, y.flat(), x.flat(), table, size, int(add), y, *arguments(epilogue), flops=flops)]
+    return [scale_lanes(tiles, y.flat(), x.flat(), table, size, int(add), y, epilogue, flops=flops)]
 
 
 @kernel
 def scaled_difference(
     tile: Int, dx: Real1, dy: Real1, x: Real1, table: Real2, size: Int, add: Int, place: Pointer,
-    span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
+    epilogue: Epilogue,
 ) -> None:  # fmt: skip
     """dx (+)= factor·dy - slope·(x - centre) - offset, the rows of the table; then the epilogue."""
     start = tile * size
@@ -135,14 +144,14 @@ def scaled_difference(
         else:
             for j in range(to.size):
                 to[j] = factor[j] * flow[j] - slope[j] * (run[j] - centre[j]) - offset[j]
-    finish(place, start, stop - start, span, other, p0, p1, after, another, q0, q1)
+    run_epilogue(epilogue, place, start, stop - start)
 
 
 def differ_channels(dx: View, dy: View, x: View, table: View, epilogue: Epilogue, add: bool) -> list[Call]:
     """The call for dx (+)= factor·dy - slope·(x - centre) - offset, a table of four rows, and the epilogue."""
     size = tile_size(table.shape[1], PASS)
     tiles = blocks(dx.size, size)
-    last: tuple[Any, ...] = (size, int(add), dx, *arguments(epilogue))
+    last: tuple[Any, ...] = (size, int(add), dx, epilogue)
     return [scaled_difference(tiles, dx.flat(), dy.flat(), x.flat(), table, *last, flops=5.0 * dx.size)]
 
 

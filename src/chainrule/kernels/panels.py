@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from chainrule.kernels.windows import Axis, Run
 from chainrule.native.machine import processor
-from chainrule.ops.taps import Axis, Run
 
 EACH, AS_ROWS, AS_OUTER = 0, 1, 2  # what the images of a tile are to a job: rounds of it, its rows, its outer loop
 ROWS_OF_B = 192  # 128 bytes each: so many stay in the first-level cache beside what is read of A

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from chainrule.engine.single import run_rule
-from chainrule.ops import convolving, winograd
+from chainrule.kernels import correlation, winograd
+from chainrule.kernels.winograd import suits, suits_weight
+from chainrule.native.memory import Storage, View
 from chainrule.ops.convolution import conv2d, windows_of
-from chainrule.ops.record import Buffer, View
-from chainrule.ops.winograd import suits, suits_weight
 
 SETTINGS: dict[str, Any] = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
 
@@ -40,7 +40,7 @@ def compute(known: dict[str, Any], name: str = "y", dtype: Any = np.float32, wor
 def plain(patch: pytest.MonkeyPatch) -> None:
     """Convolve without tiles."""
     for name in ("suits", "suits_weight"):
-        patch.setattr(convolving, name, lambda windows: False)
+        patch.setattr(correlation, name, lambda windows: False)
 
 
 @pytest.mark.parametrize(("x", "w", "changes", "by_tiles"), [
@@ -78,14 +78,14 @@ def test_an_input_gradient_is_chosen_by_its_own_tiles(size: int, border: int, fo
     """Without a border it has more of them than the forward pass, and most reach over the edge."""
 
     def view(*shape: int) -> View:
-        return View(Buffer(math.prod(shape), np.dtype(np.float32), "arena"), shape)
+        return View(Storage(math.prod(shape), np.dtype(np.float32), "arena"), shape)
 
     out = size + 2 * border - 2
     x, y, w = view(3, size, size, 64), view(3, out, out, 64), view(3, 3, 64, 64)
     windows = windows_of(x.shape, w.shape, (1, 1), ((border, border),) * 2, (1, 1), 1)
     for calls, by_tiles in (
-        (convolving.correlate(y, x, w, windows, view), forward),
-        (convolving.spread(x, y, w, windows, view), back),
+        (correlation.correlate(y, x, w, windows, view), forward),
+        (correlation.spread(x, y, w, windows, view), back),
     ):
         assert (winograd.winograd in [call.kernel for call in calls]) == by_tiles
 
@@ -95,7 +95,7 @@ def test_an_input_gradient_is_chosen_by_its_own_tiles(size: int, border: int, fo
 def test_blocks_of_every_size(monkeypatch: pytest.MonkeyPatch, cache: int, images: int, size: tuple[int, int]) -> None:
     known = arrays(images, size, 20, 35)
     for name in ("suits", "suits_weight"):
-        monkeypatch.setattr(convolving, name, lambda windows: True)
+        monkeypatch.setattr(correlation, name, lambda windows: True)
     monkeypatch.setattr(winograd, "CACHE", cache)
     found = {name: compute(known, name) for name in ("y", "x", "w")}
     plain(monkeypatch)

@@ -12,10 +12,9 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 from chainrule.errors import ShapeError
+from chainrule.kernels.copies import Walk, copy, strides
 from chainrule.native.kernel import Call, Int, Kernel, Real, Real1, blocks, device, kernel
-from chainrule.ops.copying import Walk, copy, strides
-from chainrule.ops.gemm import Scratch
-from chainrule.ops.record import Shape, View
+from chainrule.native.memory import Scratch, Shape, View
 
 Axes: TypeAlias = tuple[int, ...] | None
 

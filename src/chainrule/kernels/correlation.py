@@ -2,8 +2,9 @@
 
 Neighbouring output pixels are rows of a matrix product whose A is the image itself: from one row to the next it is a
 stride of pixels, and a row of a window is one stretch of memory. Where windows reach over the edge they are clipped,
-so padding is neither stored nor multiplied. Which panels there are follows from shapes alone: `chainrule.ops.panels`
-writes them into a table of integers. Forward pass, input gradient and weight gradient differ in their tables only.
+so padding is neither stored nor multiplied. Which panels there are follows from shapes alone:
+`chainrule.kernels.panels` writes them into a table of integers. Forward pass, input gradient and weight gradient differ
+in their tables only.
 """
 
 from __future__ import annotations
@@ -14,30 +15,29 @@ from typing import TypeAlias
 
 import numpy as np
 
+from chainrule.kernels.copies import zero
+from chainrule.kernels.panels import Job, Place, Windows, correlate_jobs, weight_jobs
+from chainrule.kernels.products import one
+from chainrule.kernels.reductions import reduce, sum_parts
+from chainrule.kernels.windows import Lattice
+from chainrule.kernels.winograd import correlate_tiles, suits, suits_weight, weigh_tiles
 from chainrule.native.kernel import (
     Call,
+    Epilogue,
     Int,
     Int1,
     Int2,
     Pointer,
-    Real,
     Real1,
-    Span,
     advance,
     blocks,
     device,
     kernel,
+    run_epilogue,
 )
 from chainrule.native.machine import processor
 from chainrule.native.matrix import lane_panel, panel, panel_ahead
-from chainrule.ops.copying import zero
-from chainrule.ops.epilogue import Epilogue, arguments, finish
-from chainrule.ops.gemm import Scratch
-from chainrule.ops.panels import Job, Place, Windows, correlate_jobs, weight_jobs
-from chainrule.ops.record import View, constant
-from chainrule.ops.reducing import reduce, sum_parts
-from chainrule.ops.taps import Lattice
-from chainrule.ops.winograd import correlate_tiles, suits, suits_weight, weigh_tiles
+from chainrule.native.memory import Scratch, View, constant
 
 Table: TypeAlias = tuple[View, View]  # the jobs, and where those of each part of an image begin
 
@@ -82,8 +82,7 @@ def run_job(
 def convolve(
     tile: Int, jobs: Int2, starts: Int1, images: Int, batch: Int, a: Pointer, a_image: Int, a_group: Int, b: Pointer,
     b_image: Int, c: Pointer, c_batch: Int, c_image: Int, groups: Int, columns: Int, width: Int, lanes: Int, bias:
-    Pointer, add: Int, sums: Pointer, one: Pointer, part_size: Int, span: Span, other: Pointer, p0: Real, p1: Real,
-    after: Span, another: Pointer, q0: Real, q1: Real,
+    Pointer, add: Int, sums: Pointer, one: Pointer, part_size: Int, epilogue: Epilogue,
 ) -> None:  # fmt: skip
     """One part of the table for `batch` images, a panel of columns after the other.
 
@@ -117,11 +116,11 @@ def convolve(
                             advance(bias, at), add + (1 if image > 0 and c_image == 0 else 0), stop - start, count,
                             lanes,
                         )  # fmt: skip
-    if span:
+    if epilogue:
         for image in range(count):
             at = c_first + image * c_image + part * part_size
             size = min(part_size, c_image - part * part_size)
-            finish(c, at, size, span, other, p0, p1, after, another, q0, q1)
+            run_epilogue(epilogue, c, at, size)
 
 
 @kernel
@@ -184,13 +183,13 @@ def _call(
         convolve(
             (starts.size - 1) * blocks(images, batch), jobs, starts, images, batch, a, a_image, a_group, b, 0,
             c, batch * c_image, c_image, groups, columns, processor().panel(c.dtype), lanes, bias, int(add),
-            None, None, band * c_image // height, *arguments(epilogue), flops=images * windows.flops,
+            None, None, band * c_image // height, epilogue, flops=images * windows.flops,
         )
     ]  # fmt: skip
 
 
 def weigh(
-    dw: View, dy: View, x: View, windows: Windows, scratch: Scratch, one: View, sums: View | None = None
+    dw: View, dy: View, x: View, windows: Windows, scratch: Scratch, sums: View | None = None
 ) -> list[Call]:
     """The calls for the weight gradient dw = Σ over pixels of x·dy, and `sums` for that of the bias.
 
@@ -199,7 +198,7 @@ def weigh(
     if not (dy.size and dw.size):
         return [*zero(dw), *(zero(sums) if sums else [])]
     if suits_weight(windows):
-        return weigh_tiles(dw, dy, x, windows, scratch, one, sums)
+        return weigh_tiles(dw, dy, x, windows, scratch, sums)
     images = x.shape[0]
     rows = windows.down.taps if _by_rows(windows, images, processor().panel(dw.dtype)) else 1
     batch = _batch(windows, images, rows)
@@ -212,7 +211,7 @@ def weigh(
         convolve(
             (starts.size - 1) * parts, jobs, starts, images, batch, x, x.size // images, a_group, dy,
             dy.size // images, partial, dw.size, 0, groups, columns, processor().panel(dw.dtype), lanes, None, 0,
-            partial_sums, one, 0, *arguments(()), flops=images * windows.flops,
+            partial_sums, one(dw.dtype), 0, (), flops=images * windows.flops,
         )
     ]  # fmt: skip
     for whole, part in ((dw, partial), (sums, partial_sums)):

@@ -6,19 +6,30 @@ cache: the activation after a linear, or the activation's gradient after the pro
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any
 
-from chainrule.native.kernel import Call, Int, Pointer, Real, Real1, Real2, Real3, Span, advance, blocks, kernel
+import numpy as np
+
+from chainrule.kernels.copies import zero
+from chainrule.native.kernel import (
+    Call,
+    Epilogue,
+    Int,
+    Pointer,
+    Real1,
+    Real2,
+    Real3,
+    advance,
+    blocks,
+    kernel,
+    run_epilogue,
+)
 from chainrule.native.machine import processor
 from chainrule.native.matrix import pack_transposed, panel
-from chainrule.ops.copying import zero
-from chainrule.ops.epilogue import Epilogue, arguments, finish
-from chainrule.ops.record import View
-
-Scratch: TypeAlias = Callable[[int], View]
+from chainrule.native.memory import Scratch, View, constant
 
 TILE_ROWS = 192  # so that A's part of a tile stays in the second-level cache
 DEPTH = 1024  # inner products longer than this are summed in parts, so that B's panel stays in the second-level cache
@@ -37,12 +48,12 @@ class Matrix:
 
     view: View
     turned: bool = False
-    spread: bool = False  # every element is the view's first
+    repeated: bool = False  # every element is the view's first
 
     @property
     def strides(self) -> tuple[int, int]:
         """Elements from one row to the next, and from one column to the next."""
-        if self.spread:
+        if self.repeated:
             return 0, 0
         columns = self.view.shape[1]
         return (1, columns) if self.turned else (columns, 1)
@@ -57,7 +68,7 @@ class Matrix:
 def gemm(
     tile: Int, m: Int, n: Int, k: Int, a: Pointer, a_row: Int, a_col: Int, b: Pointer, b_row: Int, b_panel: Int, width:
     Int, c: Pointer, bias: Pointer, add: Int, sums: Pointer, one: Pointer, rows: Int, columns: Int, depth: Int,
-    span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
+    epilogue: Epilogue,
 ) -> None:  # fmt: skip
     """One tile of C, `rows` x `columns`, panel by panel; `sums` gets the column sums of B (the gradient of a bias)."""
     across = (n + columns - 1) // columns
@@ -77,12 +88,12 @@ def gemm(
             )  # fmt: skip
         if sums and top == 0:
             panel(1, 1, k, one, 0, 0, 0, b_at, b_row, 0, advance(sums, start), n, add, 0, wide)
-    if span:
+    if epilogue:
         if right - left == n:
-            finish(c, top * n, height * n, span, other, p0, p1, after, another, q0, q1)
+            run_epilogue(epilogue, c, top * n, height * n)
         else:
             for row in range(top, top + height):
-                finish(c, row * n + left, right - left, span, other, p0, p1, after, another, q0, q1)
+                run_epilogue(epilogue, c, row * n + left, right - left)
 
 
 @kernel
@@ -104,7 +115,7 @@ def gemm_part(
 @kernel
 def add_parts(
     tile: Int, c: Real2, start: Pointer, parts: Real3, add: Int, bias: Real1, biased: Int, rows: Int,
-    span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
+    epilogue: Epilogue,
 ) -> None:  # fmt: skip
     """Some rows of C, which begins at `start`: (C or) bias and parts added in order, then the epilogue."""
     top, end = tile * rows, min(tile * rows + rows, c.shape[0])
@@ -118,7 +129,7 @@ def add_parts(
             for j in range(y.size):
                 y[j] += x[j]
     wide = c.shape[1]
-    finish(start, top * wide, (end - top) * wide, span, other, p0, p1, after, another, q0, q1)
+    run_epilogue(epilogue, start, top * wide, (end - top) * wide)
 
 
 @kernel
@@ -132,7 +143,6 @@ def product(
     c: View,
     a: Matrix,
     b: Matrix,
-    one: View,
     scratch: Scratch,
     *,
     bias: View | None = None,
@@ -140,15 +150,15 @@ def product(
     sums: View | None = None,
     epilogue: Epilogue = (),
 ) -> list[Call]:
-    """The calls for C (+)= A·B (+ bias), then sums = Σ rows of B and the epilogue. `one` is a view of the number 1."""
+    """The calls for C (+)= A·B (+ bias), then sums = Σ rows of B and the epilogue."""
     (m, k), (_, n) = a.shape, b.shape
     if m == 0 or n == 0:
-        return column_sums(sums, b.view, one, scratch) if sums else []
+        return column_sums(sums, b.view, scratch) if sums else []
     if k == 0:
-        return _empty_product(c, one, scratch, bias, add, sums, epilogue)
+        return _empty_product(c, scratch, bias, add, sums, epilogue)
     width = processor().panel(c.dtype)
     if k * n > PARTS * max(m * n, SMALL_B) and not (b.turned or sums):
-        return _by_parts(c, a, b.view, one, scratch, bias, add, epilogue)
+        return _by_parts(c, a, b.view, scratch, bias, add, epilogue)
     calls = []
     b_at, b_row, b_panel = b.view, n, width
     if b.turned:
@@ -160,31 +170,31 @@ def product(
     calls.append(
         gemm(
             blocks(m, height) * blocks(n, columns), m, n, k, a.view, a_row, a_col, b_at, b_row, b_panel, width,
-            c, bias, int(add), sums, one, height, columns, DEPTH, *arguments(epilogue), flops=2.0 * m * n * k,
+            c, bias, int(add), sums, one(c.dtype), height, columns, DEPTH, epilogue, flops=2.0 * m * n * k,
         )
     )  # fmt: skip
     return calls
 
 
 def _by_parts(
-    c: View, a: Matrix, b: View, one: View, scratch: Scratch, bias: View | None, add: bool, epilogue: Epilogue
+    c: View, a: Matrix, b: View, scratch: Scratch, bias: View | None, add: bool, epilogue: Epilogue
 ) -> list[Call]:  # fmt: skip
     """The same with the sum over the inner indices cut in parts, which a second call adds up."""
     (m, k), n = a.shape, b.shape[1]
     width, depth = processor().panel(c.dtype), min(blocks(k, PARTS), DEPTH)
     parts = scratch(blocks(k, depth) * m * n).reshape(blocks(k, depth), m, n)
     tiles, rows = parts.shape[0] * blocks(n, width), blocks(m, ENOUGH_TILES)
-    biased, bias = int(bias is not None), bias or one
+    biased, bias = int(bias is not None), bias or one(c.dtype)
     return [
         gemm_part(tiles, m, n, k, a.view, *a.strides, b, parts, width, depth, flops=2.0 * m * n * k),
         add_parts(
-            blocks(m, rows), c, c, parts, int(add), bias, biased, rows, *arguments(epilogue), flops=1.0 * parts.size
+            blocks(m, rows), c, c, parts, int(add), bias, biased, rows, epilogue, flops=1.0 * parts.size
         ),
     ]
 
 
 def _empty_product(
-    c: View, one: View, scratch: Scratch, bias: View | None, add: bool, sums: View | None, epilogue: Epilogue
+    c: View, scratch: Scratch, bias: View | None, add: bool, sums: View | None, epilogue: Epilogue
 ) -> list[Call]:
     """The same for a product over no terms: C (+)= bias or 0."""
     calls = zero(sums) if sums else []
@@ -196,23 +206,29 @@ def _empty_product(
         calls += zero(bias)
     return [
         *calls,
-        *product(c, _ones(one, m), Matrix(bias.reshape(1, n)), one, scratch, add=add, epilogue=epilogue),
+        *product(c, ones(m, 1, c.dtype), Matrix(bias.reshape(1, n)), scratch, add=add, epilogue=epilogue),
     ]
 
 
-def _ones(one: View, m: int) -> Matrix:
-    """A column of m ones, which is one number read with strides of zero."""
-    return Matrix(View(one.buffer, (m, 1), one.offset), spread=True)
+@functools.cache
+def one(dtype: np.dtype[Any]) -> View:
+    """The number 1."""
+    return constant(np.ones(1, dtype))
 
 
-def column_sums(sums: View, dy: View, one: View, scratch: Scratch, *, add: bool = False) -> list[Call]:
+def ones(rows: int, columns: int, dtype: np.dtype[Any]) -> Matrix:
+    """A matrix of ones, which is one number read with strides of 0."""
+    return Matrix(View(one(dtype).storage, (rows, columns)), repeated=True)
+
+
+def column_sums(sums: View, dy: View, scratch: Scratch, *, add: bool = False) -> list[Call]:
     """sums (+)= Σ rows of dy: the product of a row of ones with dy."""
-    row = Matrix(View(one.buffer, (1, dy.shape[0]), one.offset), spread=True)
-    return product(sums.reshape(1, dy.shape[1]), row, Matrix(dy), one, scratch, add=add)
+    row = ones(1, dy.shape[0], dy.dtype)
+    return product(sums.reshape(1, dy.shape[1]), row, Matrix(dy), scratch, add=add)
 
 
 def batched(
-    c: View, a: View, b: View, scratch: Scratch, one: View, *, turn_a: bool = False, turn_b: bool = False
+    c: View, a: View, b: View, scratch: Scratch, *, turn_a: bool = False, turn_b: bool = False
 ) -> list[Call]:  # fmt: skip
     """C = A·B for each of the leading axes; where B has none, the rows of all A are one matrix."""
     if len(b.shape) == 2 and not turn_a:
@@ -222,7 +238,7 @@ def batched(
     return [
         call
         for c_i, a_i, b_i in matrices
-        for call in product(c_i, Matrix(a_i, turned=turn_a), Matrix(b_i, turned=turn_b), one, scratch)
+        for call in product(c_i, Matrix(a_i, turned=turn_a), Matrix(b_i, turned=turn_b), scratch)
     ]
 
 
@@ -230,7 +246,7 @@ def _split(view: View, count: int) -> list[View]:
     """The matrices of a batch, one view each."""
     shape = view.shape[-2:]
     size = math.prod(shape)
-    return [View(view.buffer, shape, view.offset + i * size) for i in range(count)]
+    return [View(view.storage, shape, view.offset + i * size) for i in range(count)]
 
 
 def rows(view: View) -> View:

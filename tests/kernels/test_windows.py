@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from chainrule.ops.taps import Axis, window_axis
+from chainrule.kernels.windows import Axis, window_axis
 
 CASES = list(itertools.product((1, 2, 5, 8), (1, 2, 3, 5), (1, 2, 3, 4), (1, 2, 3), ((0, 0), (1, 0), (2, 3), (6, 6))))
 

@@ -3,7 +3,7 @@
 The engines take what `Augment` says: by its definition, or as a list of changes, a kind and a number each. A change
 draws from the four random words of the counter (sample's row, AUGMENT + place in the list, step) under the key seed.
 So an image depends neither on its batch nor on the number of workers. Whole-pixel changes equal the definition to the
-bit, those between pixels (`chainrule.ops.interpolating`) to the dtype's rounding.
+bit, those between pixels (`chainrule.kernels.interpolation`) to the dtype's rounding.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from chainrule.kernels.interpolation import crop, index, paint, room, rotate
 from chainrule.native.kernel import Call, Float1, Int, Int1, Int2, Real1, Real2, blocks, device, kernel
+from chainrule.native.memory import Array, Storage, View, constant
 from chainrule.native.philox import AUGMENT, LOW, philox_block
 from chainrule.native.state import POSITION, SEED, STEP
-from chainrule.ops.interpolating import crop, index, paint, room, rotate
-from chainrule.ops.record import Array, Buffer, View, constant
 
 KINDS = ("shift", "flip", "crop", "rotate", "cutout")
 SHIFT, FLIP, CROP, ROTATE, CUT_OUT = range(len(KINDS))
@@ -162,7 +162,7 @@ def gathering(augment: Augment, state: View, indices: View, source: View, target
     samples = max(1, TILE // max(1, size), blocks(n, MOST_TILES))
     tiles = blocks(n, samples)
     extra = room(height, width, channels) if CROP in kinds or ROTATE in kinds else 0
-    spare = View(Buffer(tiles * (size + extra), target.dtype, "arena", "spare"), (tiles, size + extra))
+    spare = View(Storage(tiles * (size + extra), target.dtype, "arena", "spare"), (tiles, size + extra))
     plan = constant(np.array(list(zip(kinds, places(kinds), strict=True)), np.int64))
     numbers = constant(np.array([change.number for change in augment.changes], np.float64))
     fill = constant(np.broadcast_to(augment.fill, (channels,)).astype(target.dtype))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from chainrule.native.kernel import Call, Int, Real, Real1, blocks, kernel
-from chainrule.ops.record import Shape, View
+from chainrule.native.memory import Shape, View
 
 TILE = 16384  # elements
 COLUMNS = 64  # of a tile that walks the source across its rows: their cache lines are met again in the next row

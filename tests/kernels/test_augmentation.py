@@ -12,8 +12,8 @@ from chainrule.autodiff.tensor import Parameter
 from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate, Shift, Transformation
 from chainrule.engine.compiled import CompiledEngine
 from chainrule.engine.team import Team
-from chainrule.ops.augmenting import formula
-from chainrule.ops.interpolating import cosine_sine
+from chainrule.kernels.augmentation import formula
+from chainrule.kernels.interpolation import cosine_sine
 from chainrule.ops.updates import UPDATES
 
 RNG = np.random.default_rng(0)

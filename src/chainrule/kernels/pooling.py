@@ -13,24 +13,23 @@ from typing import NamedTuple
 
 import numpy as np
 
+from chainrule.kernels.windows import Axis
 from chainrule.native.kernel import (
     Call,
+    Epilogue,
     Int,
     Int2,
     Pointer,
-    Real,
     Real1,
-    Span,
     advance,
     blocks,
     kernel,
     real,
+    run_epilogue,
 )
 from chainrule.native.machine import processor
+from chainrule.native.memory import Storage, View
 from chainrule.native.window import give, take
-from chainrule.ops.epilogue import Epilogue, arguments, finish
-from chainrule.ops.record import Buffer, View
-from chainrule.ops.taps import Axis
 
 TILE = 16384  # elements of the image: 64 KiB of float32, which stays in the second-level cache for the epilogue
 
@@ -68,7 +67,7 @@ def clipped(axis: Axis) -> list[Window]:
 def gather_windows(
     tile: Int, small: Pointer, place: Pointer, big: Pointer, rows: Int2, runs: Int2, count: Int, height: Int,
     across: Int, channels: Int, lanes: Int, row_step: Int, column_step: Int, taps_across: Int, items: Int,
-    span: Span, other: Pointer, p0: Real, p1: Real, after: Span, another: Pointer, q0: Real, q1: Real,
+    epilogue: Epilogue,
 ) -> None:  # fmt: skip
     """`items` rows of small: the largest of each window and its tap's number in `place`, or without place the mean."""
     out = rows.shape[0]
@@ -89,17 +88,16 @@ def gather_windows(
                     column_step, advance(small, to + c), channels, advance(place, to + c), tap, taps_across,
                     factor, 0, min(lanes, channels - c),
                 )  # fmt: skip
-    if span:
+    if epilogue:
         line = wide * channels
-        finish(small, first * line, (last - first) * line, span, other, p0, p1, after, another, q0, q1)
+        run_epilogue(epilogue, small, first * line, (last - first) * line)
 
 
 @kernel
 def scatter_windows(
     tile: Int, image: Real1, big: Pointer, small: Pointer, place: Pointer, rows: Int2, runs: Int2, count: Int,
     height: Int, across: Int, channels: Int, lanes: Int, row_step: Int, column_step: Int, taps_across: Int, apart: Int,
-    clear: Int, add: Int, band: Int, items: Int, span: Span, other: Pointer, p0: Real, p1: Real, after: Span,
-    another: Pointer, q0: Real, q1: Real,
+    clear: Int, add: Int, band: Int, items: Int, epilogue: Epilogue,
 ) -> None:  # fmt: skip
     """`items` bands of `band` rows of big, which `image` is too: what all windows that reach into them give."""
     out = rows.shape[0]
@@ -132,8 +130,8 @@ def scatter_windows(
                         column_step, advance(small, at + c), channels, advance(place, at + c), tap, taps_across,
                         factor, add, min(lanes, channels - c),
                     )  # fmt: skip
-        if span:
-            finish(big, start, size, span, other, p0, p1, after, another, q0, q1)
+        if epilogue:
+            run_epilogue(epilogue, big, start, size)
 
 
 def gather(small: View, big: View, grid: Grid, place: View | None = None, epilogue: Epilogue = ()) -> list[Call]:
@@ -146,7 +144,7 @@ def gather(small: View, big: View, grid: Grid, place: View | None = None, epilog
     return [
         gather_windows(
             blocks(count, items), small, place, big, *_tables(grid), count, height, across, channels,
-            processor().lanes(big.dtype), *_steps(big, grid), grid.across, items, *arguments(epilogue),
+            processor().lanes(big.dtype), *_steps(big, grid), grid.across, items, epilogue,
             flops=float(small.size * max(w.taps for w in grid.rows) * max(w.taps for w in grid.columns)),
         )
     ]  # fmt: skip
@@ -167,7 +165,7 @@ def scatter(big: View, small: View, grid: Grid, place: View | None = None, epilo
             blocks(count, items), big.flat(), big, small, place, *_tables(grid), count, height, across, channels,
             processor().lanes(big.dtype), *_steps(big, grid), grid.across, grid.dilation[0],
             int(any(times != {1} for times in met)), int(any(max(times) > 1 for times in met)), band, items,
-            *arguments(epilogue), flops=float(big.size),
+            epilogue, flops=float(big.size),
         )
     ]  # fmt: skip
 
@@ -204,4 +202,4 @@ def _tables(grid: Grid) -> tuple[View, View]:
 
 def _table(lines: list[list[int]], name: str) -> View:
     array = np.array(lines, np.int64)
-    return View(Buffer(array.size, array.dtype, "constant", name, array.ravel()), array.shape)
+    return View(Storage(array.size, array.dtype, "constant", name, array.ravel()), array.shape)
