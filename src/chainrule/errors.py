@@ -9,7 +9,7 @@
     ├── TraceError        a model that needs values while only shapes are known
     ├── GraphError        backward on a freed graph, or on an array changed in place
     ├── GradcheckError    a gradient that disagrees with finite differences
-    ├── NonFiniteError    a loss or gradient that is NaN or infinite
+    ├── NonFiniteError    a loss, gradient, output or metric that is NaN or infinite
     ├── FileError         a file that cannot be read or written
     └── NativeError       a kernel that cannot be compiled, cached or loaded
 
@@ -17,6 +17,8 @@ Each message names the place, what came, what was expected, and how to mend it.
 """
 
 from __future__ import annotations
+
+import math
 
 
 class ChainruleError(Exception):
@@ -56,11 +58,16 @@ class GradcheckError(ChainruleError, AssertionError):
 
 
 class NonFiniteError(ChainruleError, ArithmeticError):
-    """A loss or gradient that is NaN or infinite; `step` is the step it was found in."""
+    """What was computed is NaN or infinite: a loss, a gradient, an output, a metric. What was given is a DataError.
 
-    def __init__(self, message: str, step: int) -> None:
+    `step` is the training step it was found in; `row`, from 0, the first row it was found in, and `value` what it is.
+    """
+
+    def __init__(
+        self, message: str, step: int | None = None, row: int | None = None, value: float = math.nan
+    ) -> None:  # fmt: skip
         super().__init__(message)
-        self.step = step
+        self.step, self.row, self.value = step, row, value
 
 
 class FileError(ChainruleError, OSError):

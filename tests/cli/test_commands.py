@@ -227,3 +227,16 @@ def test_our_own_mistakes_are_one_line(chainrule: Command, monkeypatch: pytest.M
     monkeypatch.setenv("CHAINRULE_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):
         chainrule("train", "digits")
+
+
+def test_outputs_that_are_not_finite_name_the_row_of_the_table(
+    chainrule: Command, flowers: Path, tmp_path: Path
+) -> None:
+    run = train(chainrule, flowers, "--target", "kind", *FEW)
+    lines = flowers.read_text().splitlines()
+    (tmp_path / "far.csv").write_text("\n".join([*lines[:5], "-2.5e38,2.5e38,rose", *lines[5:]]) + "\n")
+    for command in (["evaluate", run, "far.csv"], ["predict", run, "far.csv", "--out", "p.csv"]):
+        outcome = chainrule(*command)
+        assert outcome.status == 1
+        assert re.match(r"chainrule: far.csv: row 5: the network's output or its loss is (inf|nan), as", outcome.err)
+    assert not (tmp_path / "p.csv").exists()

@@ -130,7 +130,7 @@ def test_the_reading_of_many_pictures_is_told(photos: Path) -> None:
 def test_a_killed_run_leaves_weights(chainrule: Command, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left after an epoch is what a run that is killed then leaves."""
     monkeypatch.setattr(training, "KEPT", 0.0)
-    monkeypatch.setattr(training, "keep", lambda job, out: {"test": None})
+    monkeypatch.setattr(training, "keep", lambda job, outputs, out: {"test": None})
     run = train(chainrule, photos, *QUICK)
     assert (run / "model.safetensors").exists()
     assert "the run has not ended, or was killed" in chainrule("info", run).out

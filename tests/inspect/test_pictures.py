@@ -11,7 +11,7 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.figure import Figure
 
-from chainrule.errors import ShapeError
+from chainrule.errors import DataError, NonFiniteError, ShapeError
 from chainrule.inspect.pictures import _caption, _cut, save_confusion, save_filters, save_samples, worst_mistakes
 
 RNG = np.random.default_rng(0)
@@ -93,3 +93,16 @@ def test_arrays_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match="expected"):
         save_samples(np.zeros((2, 1, 1, 1), np.uint8), np.eye(3), np.arange(3), "abc", path)
     assert not path.exists()
+
+
+def test_values_that_are_not_finite(tmp_path: Path) -> None:
+    pixels, nan = np.zeros((2, 4, 4, 1), np.uint8), np.array([[0.5, 0.5], [0.5, np.nan]])
+    with pytest.raises(NonFiniteError, match="probabilities: row 1, output 1 is nan"):
+        save_samples(pixels, nan, np.array([0, 1]), ("a", "b"), tmp_path / "p.png")
+    with pytest.raises(DataError, match="no counts"):
+        save_confusion(nan, ("a", "b"), tmp_path / "p.png")
+    weight = np.ones((3, 3, 1, 4))
+    weight[0, 0, 0, 2] = np.inf
+    with pytest.raises(NonFiniteError, match="filter 2 is not finite"):
+        save_filters(weight, tmp_path / "p.png")
+    assert not list(tmp_path.iterdir())

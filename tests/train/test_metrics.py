@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainrule.errors import DataError, LabelError, OptionError, ShapeError
+from chainrule.errors import DataError, DtypeError, LabelError, NonFiniteError, OptionError, ShapeError
 from chainrule.train import metrics
 
 LABELS = [0, 0, 1, 1, 2, 2]
@@ -105,6 +105,40 @@ def test_r2_is_the_mean_over_columns():
 def test_r2_of_constant_targets():
     assert metrics.r2([2.0, 2.0], [2.0, 2.0]) == 1
     assert metrics.r2([2.0, 3.0], [2.0, 2.0]) == 0
+    assert metrics.r2([3.0], [2.0]) == 0
+    assert metrics.r2([1e-170, 0.0], [0.0, 0.0]) == 0  # its square is 0
+    assert metrics.r2([0.2] * 3, [0.1] * 3) == 0  # whose mean is not 0.1 but for rounding
+    assert metrics.r2([1.0, 5.0, 3.0], [1.0, 1.0, 2.0], weight=[1, 1, 0]) == 0
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_squares_neither_overflow_nor_vanish(size):
+    outputs, targets = size * np.array([1.0, 2.0, 3.0]), size * np.array([1.0, 2.0, 4.0])
+    assert metrics.rmse(outputs, targets) == pytest.approx(size / math.sqrt(3))
+    assert metrics.mae(outputs, targets) == pytest.approx(size / 3)
+    assert metrics.r2(outputs, targets) == pytest.approx(1 - 1 / (14 / 3))
+
+
+def test_all_scores_equal():
+    assert metrics.accuracy(np.zeros((3, 2)), [0, 0, 1]) == pytest.approx(2 / 3)
+    assert metrics.top_k(np.zeros((3, 2)), [0, 0, 1], k=5) == 1
+    assert metrics.auc([0, 0, 0], [0, 1, 1]) == 0.5
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["accuracy", "top_k", "confusion_matrix", "precision", "recall", "f1"])
+def test_scores_that_are_not_finite_name_their_row_and_column(name, value):
+    scores = np.zeros((4, 3), np.float32)
+    scores[2, 1] = value
+    with pytest.raises(NonFiniteError, match=f": row 2, output 1 is {value}: "):
+        getattr(metrics, name)(scores, [0, 1, 2, 0])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["auc", "mae", "rmse", "r2"])
+def test_numbers_that_are_not_finite_name_their_row(name, value):
+    with pytest.raises(NonFiniteError, match=f"{name}: row 1 is {value}: "):
+        getattr(metrics, name)([0.0, value], [1.0, 1.0])
 
 
 @pytest.mark.parametrize(
@@ -117,7 +151,7 @@ def test_r2_of_constant_targets():
         (lambda: metrics.accuracy([0], [0], weight=[1, 2]), ShapeError, "2 values for 1 samples"),
         (lambda: metrics.accuracy([0], [0], weight=[-1]), DataError, "at least 0"),
         (lambda: metrics.top_k([0, 1], [0, 1]), ShapeError, r"expected \(n, C\)"),
-        (lambda: metrics.top_k([[0, 1]], [2]), LabelError, "2 classes"),
+        (lambda: metrics.top_k([[0, 1]], [2]), LabelError, "row 0 of the labels is 2, expected 0 to 1 for 2 classes"),
         (lambda: metrics.top_k([[0, 1]], [0], k=0), OptionError, "k is 0"),
         (lambda: metrics.confusion_matrix([0], [3], classes=2), LabelError, "expected 0 to 1"),
         (lambda: metrics.f1([0], [0], average="micro"), OptionError, "average is 'micro'"),
@@ -128,10 +162,19 @@ def test_r2_of_constant_targets():
         (lambda: metrics.accuracy([[1, 2], [3]], [0, 1]), DataError, "accuracy: rows have different lengths"),
         (lambda: metrics.auc([0.5, 0.5], [0, 2]), LabelError, "hold 2, expected 0 and 1"),
         (lambda: metrics.auc([0.5, 0.5], [1, 1]), DataError, "one sample of label 0"),
-        (lambda: metrics.auc([math.nan, 0.5], [0, 1]), DataError, "score 0 is NaN"),
+        (lambda: metrics.auc([math.nan, 0.5], [0, 1]), NonFiniteError, "auc: row 0 is nan"),
         (lambda: metrics.auc([0.5], [0, 1]), ShapeError, "expected"),
         (lambda: metrics.mae([[1.0]], [1.0]), ShapeError, "equal shapes"),
         (lambda: metrics.r2([], []), DataError, "no samples"),
+        (lambda: metrics.r2([[], []], [[], []]), DataError, "hold no values"),
+        (lambda: metrics.mae([[1], [1, 2]], [1, 2]), DataError, "mae: rows have different lengths"),
+        (lambda: metrics.mae(["a"], ["b"]), DtypeError, "mae: values of <U1"),
+        (lambda: metrics.rmse([0.0, 1.0], [1.0, math.nan]), DataError, "rmse: the target in row 1 is not finite"),
+        (lambda: metrics.mae([1e308], [-1e308]), NonFiniteError, "outputs minus targets: row 0"),
+        (lambda: metrics.mae([0.0], [1.0], weight=[math.inf]), DataError, "weights must be finite"),
+        (lambda: metrics.accuracy([0, math.nan], [0, 1]), NonFiniteError, "accuracy: row 1 is nan"),
+        (lambda: metrics.accuracy([0, 1], [0, math.nan]), LabelError, "whole numbers, row 1 is nan"),
+        (lambda: metrics.accuracy([[0.7], [0.2]], [1, 0]), LabelError, "row 0 of the labels is 1, expected 0 to 0"),
     ],
 )
 def test_mistakes(call, error, message):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import functions
-from chainrule.data.images import ImagePreparation
-from chainrule.data.recipe import Recipe
+from chainrule.data.images import ImagePreparation, Images
+from chainrule.data.recipe import Dataset, Recipe
+from chainrule.data.split import Rows
+from chainrule.errors import NonFiniteError
 from chainrule.train import metrics
 
 Array = NDArray[Any]
@@ -39,6 +43,24 @@ def measure(preparation: Recipe, outputs: Array, y: Array) -> dict[str, Any]:
         for i, name in enumerate(preparation.classes)
     ]
     return {"rows": len(y), "accuracy": metrics.accuracy(outputs, y), "classes": classes}
+
+
+@contextmanager
+def naming_rows(data: Dataset, rows: Rows | None = None) -> Iterator[None]:
+    """An output or loss that is not finite names its row in the data, of which only `rows` were used, or its file."""
+    try:
+        yield
+    except NonFiniteError as error:
+        if error.row is None:
+            raise
+        row = error.row if rows is None else int(rows[error.row])
+        where = data.files[row] if isinstance(data, Images) and data.files else f"{data.source}: row {row + 1}"
+        raise NonFiniteError(
+            f"{where}: the network's output or its loss is {error.value}, as values of this row are far from those of "
+            "the training: mend them, or leave the row out",
+            row=row,
+            value=error.value,
+        ) from None
 
 
 def _share(part: float, whole: float) -> float:

@@ -15,7 +15,7 @@ from chainrule.cli import specs
 from chainrule.cli.files import write_text
 from chainrule.cli.loading import read_more
 from chainrule.cli.report import console, error_console, layer_table, probability_table, result_table, value_table
-from chainrule.cli.results import HEADLINE, Array, measure, probabilities, rows_word
+from chainrule.cli.results import HEADLINE, Array, measure, naming_rows, probabilities, rows_word
 from chainrule.cli.run import Run, data_name
 from chainrule.cli.settings import Settings
 from chainrule.data.images import ImagePreparation, Images
@@ -45,7 +45,7 @@ def evaluate_run(
     if data is None and not own:
         raise DataError(f"{settings.data}: changed since {run.folder} was trained on it: name the data to evaluate on")
     whole = preparation.whole_rows(raw, with_target=True)
-    y = preparation.y(whole)
+    y, used, test = preparation.y(whole), whole, None
     out = console()
     for note in whole.notes:
         out.print(note)
@@ -55,9 +55,11 @@ def evaluate_run(
     elif own:
         test = held_out_rows(settings, preparation, whole, y)
         words = f"the {len(test):,} test {rows_word(preparation)} of {len(y):,}, the others were trained on"
-        what, whole, y = f"{data_name(settings.data)}: {words}", whole.take(test), y[test]
+        what, used, y = f"{data_name(settings.data)}: {words}", whole.take(test), y[test]
     trainer = restore(run, settings, preparation, threads)
-    results = measure(preparation, trainer.predict(preparation.x(whole)), y)
+    with naming_rows(whole, test):
+        outputs = trainer.predict(preparation.x(used))
+    results = measure(preparation, outputs, y)
     out.print(what)
     out.print(result_table(results))
     headline = HEADLINE[preparation.task]
@@ -81,7 +83,8 @@ def predict_data(
         raw = read_more(settings, preparation, data, resize=resize, broken=broken, labelled=False)
         whole = preparation.whole_rows(raw, with_target=False)
     trainer = restore(run, settings, preparation, threads)
-    outputs = trainer.predict(preparation.x(whole))
+    with naming_rows(whole):
+        outputs = trainer.predict(preparation.x(whole))
     files = whole.files if isinstance(whole, Images) else ()
     for note in whole.notes:
         error_console().print(note)  # not into the CSV

@@ -17,7 +17,7 @@ from chainrule.cli.files import Log, write_json
 from chainrule.cli.job import Job
 from chainrule.cli.loading import read_data
 from chainrule.cli.report import console, layer_table, result_table
-from chainrule.cli.results import HEADLINE, measure
+from chainrule.cli.results import HEADLINE, Array, measure, naming_rows
 from chainrule.cli.run import Run
 from chainrule.cli.settings import Settings
 from chainrule.data.augmentation import Augmentation
@@ -44,10 +44,11 @@ def train_network(settings: Settings, *, quiet: bool = False) -> None:
     job = Job(settings, preparation, parts, trainer, Run.create(settings, preparation, fingerprint))
     try:
         job.history = fit(job, augment, quiet=quiet)
+        outputs = predict_test(job)
     except ChainruleError as error:
         _keep_failed(job.run, trainer, error)
         raise
-    results = keep(job, out)
+    results = keep(job, outputs, out)
     _last_lines(preparation, results, job.run)
     if job.history.interrupted:
         raise KeyboardInterrupt
@@ -79,15 +80,16 @@ def fit(job: Job, augment: Augmentation | None, *, quiet: bool) -> History:
     if settings.patience is not None:
         callbacks.append(EarlyStopping(settings.patience))
     try:
-        return job.trainer.fit(
-            *parts.arrays(parts.split.train),
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            validation_data=parts.arrays(parts.split.validation) if len(parts.split.validation) else None,
-            augment=augment,
-            callbacks=callbacks,
-            verbose=0 if quiet else 1,
-        )
+        with naming_rows(parts.data, parts.split.validation):
+            return job.trainer.fit(
+                *parts.arrays(parts.split.train),
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
+                validation_data=parts.arrays(parts.split.validation) if len(parts.split.validation) else None,
+                augment=augment,
+                callbacks=callbacks,
+                verbose=0 if quiet else 1,
+            )
     finally:
         log.close()
 
@@ -128,17 +130,23 @@ class Keeper:
             self._when = time.monotonic()
 
 
-def keep(job: Job, out: Console) -> dict[str, Any]:
-    """Save the weights, test them, and write what came of the run."""
-    history, trainer = job.history, job.trainer
-    cr.save(trainer.model, job.run.model)
-    x, y = job.parts.arrays(job.test)
-    outputs = trainer.predict(x) if len(y) else None
+def predict_test(job: Job) -> Array | None:
+    """The outputs for the test rows, if there are any."""
+    if not len(job.test):
+        return None
+    with naming_rows(job.parts.data, job.test):
+        return job.trainer.predict(job.parts.arrays(job.test)[0])
+
+
+def keep(job: Job, outputs: Array | None, out: Console) -> dict[str, Any]:
+    """Save the weights and write what came of the run; `outputs` are those for the test rows."""
+    history = job.history
+    cr.save(job.trainer.model, job.run.model)
     results: dict[str, Any] = {
         "ended": "interrupted" if history.interrupted else history.stopped or "finished",
         "epochs": history.epochs,
         "seconds": round(sum(history["seconds"]), 3) if "seconds" in history else 0.0,
-        "test": None if outputs is None else measure(job.preparation, outputs, y),
+        "test": None if outputs is None else measure(job.preparation, outputs, job.parts.y[job.test]),
     }
     if history.interrupted:
         out.print("the weights of the last step are kept")

@@ -118,6 +118,10 @@ class Parts:
     y: Array
 
     @property
+    def data(self) -> Table:
+        return self.table
+
+    @property
     def notes(self) -> tuple[str, ...]:
         return self.table.notes
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chainrule.errors import ShapeError
+from chainrule.errors import DataError, NonFiniteError, ShapeError
+from chainrule.train.checks import check_outputs
 
 Array = NDArray[Any]
 
@@ -35,7 +36,7 @@ def save_samples(
 
     pixels (n, h, w, c); probabilities (n, C); labels (n,), places in `classes`; `files` names the images, by their
     files or otherwise. The worst mistake is the one whose true class got the least probability. Raises ImportError
-    without matplotlib, ShapeError for arrays that do not fit together.
+    without matplotlib, ShapeError for arrays that do not fit together, NonFiniteError for probabilities of NaN.
 
     >>> pixels = np.zeros((3, 8, 8, 1), np.uint8)
     >>> save_samples(pixels, np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), [0, 0, 1], ("cat", "dog"), "samples.png")
@@ -47,6 +48,7 @@ def save_samples(
             f"save_samples: pixels are {pixels.shape}, probabilities {probabilities.shape}, labels {labels.shape}, "
             "expected (n, h, w, c), (n, C) and (n,) with n > 0"
         )
+    check_outputs("save_samples: probabilities", probabilities, "leave such images out")
     worst = worst_mistakes(probabilities, labels)[: 2 * COLUMNS]
     others = _all_over(np.setdiff1d(np.arange(len(labels)), worst))
     parts = {name: rows for name, rows in (("worst mistakes", worst), ("some of the others", others)) if len(rows)}
@@ -83,7 +85,7 @@ def save_confusion(matrix: ArrayLike, classes: Sequence[Any], path: str | Path, 
     """Draw a confusion matrix (C, C) of counts, true classes down and predicted ones across, as PNG.
 
     Colours are shares of the true class, so that rare classes are seen too; more than 100 classes are numbered. Raises
-    ImportError without matplotlib, ShapeError for a matrix of another shape.
+    ImportError without matplotlib, ShapeError for a matrix of another shape, DataError for values that are no counts.
 
     >>> save_confusion([[40, 2], [5, 53]], ("cat", "dog"), "confusion.png")
     """
@@ -93,6 +95,10 @@ def save_confusion(matrix: ArrayLike, classes: Sequence[Any], path: str | Path, 
     n = len(classes)
     if counts.shape != (n, n) or not n:
         raise ShapeError(f"save_confusion: the matrix is {counts.shape}, expected ({n}, {n}) for {n} classes")
+    if not (np.isfinite(counts) & (counts >= 0)).all():
+        raise DataError(
+            "save_confusion: the matrix holds values that are no counts: they must be finite and at least 0"
+        )
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(16.0, max(4.5, 2.4 + 0.42 * n))
     cell = 72 * (side - 2.4) / n  # in points, as letters are
@@ -122,7 +128,7 @@ def save_filters(weight: Array, path: str | Path, title: str = "") -> None:
 
     Each filter is divided by its largest absolute value. Three channels are drawn as red, green and blue, half the
     brightness being 0; others as their mean over the channels, blue below 0 and red above. Raises ImportError without
-    matplotlib, ShapeError for another shape.
+    matplotlib, ShapeError for another shape, NonFiniteError for weights of NaN.
 
     >>> save_filters(nn.Conv2d(1, 16, 5).weight.data, "filters.png")
     """
@@ -131,6 +137,9 @@ def save_filters(weight: Array, path: str | Path, title: str = "") -> None:
     if weight.ndim != 4 or not weight.size:
         raise ShapeError(f"save_filters: the weight is {weight.shape}, expected (kh, kw, channels, outputs)")
     filters = np.moveaxis(weight[..., :MOST_FILTERS].astype(np.float64), -1, 0)
+    finite = np.isfinite(filters).reshape(len(filters), -1).all(axis=1)
+    if not finite.all():
+        raise NonFiniteError(f"save_filters: filter {int(np.argmin(finite))} is not finite: train with a smaller lr")
     coloured = filters.shape[-1] == 3
     if not coloured:
         filters = filters.mean(axis=-1, keepdims=True)

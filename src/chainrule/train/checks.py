@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import DataError, DtypeError, LabelError, ShapeError
+from chainrule.errors import DataError, DtypeError, LabelError, NonFiniteError, ShapeError
 from chainrule.native.memory import Array, Shape
 
 
@@ -98,6 +98,16 @@ def check_weight(name: str, weight: Any, samples: int, dtype: np.dtype[Any]) -> 
     if not array.any():
         raise DataError(f"{name}: every weight is 0, there is nothing to learn from")
     return array
+
+
+def check_outputs(place: str, outputs: Array, mend: str) -> None:
+    """Raise NonFiniteError, naming the first row and its column, where an output (n, ...) is NaN or infinite."""
+    if outputs.dtype.kind != "f" or np.isfinite(outputs).all():
+        return
+    row, *column = np.argwhere(~np.isfinite(outputs))[0].tolist()
+    value = float(outputs[row, *column])
+    where = f", output {', '.join(map(str, column))}" if column else ""
+    raise NonFiniteError(f"{place}: row {row}{where} is {value}: {mend}", row=row, value=value)
 
 
 def _array(name: str, values: Any, labels: bool = False) -> Array:

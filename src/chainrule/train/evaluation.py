@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from chainrule import nn
-from chainrule.errors import DataError
+from chainrule.autodiff.tape import no_grad
+from chainrule.autodiff.tensor import wrap
+from chainrule.errors import DataError, NonFiniteError
 from chainrule.native.memory import Array
 from chainrule.train import metrics
 
@@ -40,6 +44,34 @@ def measure(task: str, outputs: Array, targets: Array, weight: Array | None) -> 
     return {}
 
 
+def measure_loss(name: str, loss: Any, outputs: Array, targets: Array, weight: Array | None) -> float:
+    """The loss of finite outputs, without the rows of weight 0, which would make NaN of an infinite loss.
+
+    Where it is NaN or infinite, NonFiniteError names the first row whose loss is so by itself.
+    """
+
+    def of(rows: Any) -> float:
+        weights = None if weight is None else wrap(weight[rows])
+        return float(loss(wrap(outputs[rows]), wrap(targets[rows]), weights).item())
+
+    counted = slice(None) if weight is None or weight.all() else np.flatnonzero(weight)
+    with no_grad(), np.errstate(all="ignore"):
+        value = of(counted)
+        if math.isfinite(value):
+            return value
+        rows = np.arange(len(outputs))[counted]
+        row = next((int(i) for i in rows if not math.isfinite(of(slice(i, i + 1)))), None)
+    if row is None:
+        raise NonFiniteError(f'{name}: it is {value}, though that of each row alone is finite: use reduction="mean"')
+    raise NonFiniteError(
+        f"{name}: it is {value}, first in row {row}, whose outputs go from {outputs[row].min():.4g} to "
+        f"{outputs[row].max():.4g} and targets from {targets[row].min():.4g} to {targets[row].max():.4g}: leave such "
+        "rows out, scale inputs and targets, or train with a smaller lr",
+        row=row,
+        value=value,
+    )
+
+
 def _binary_accuracy(logits: Array, targets: Array, weight: Array | None) -> float:
     hits = ((logits > 0) == (targets > 0.5)).reshape(len(logits), -1)
     return float(np.average(hits.mean(axis=1), weights=weight))
@@ -60,7 +92,7 @@ Metric = Callable[[Array, Array], float]
 
 
 def measure_extra(extra: dict[str, Metric], outputs: Array, targets: Array) -> dict[str, float]:
-    """Metrics of the user's own; raises DataError for one that does not return a number."""
+    """Metrics of the user's own; raises DataError for one that does not return a number, warns of NaN and infinity."""
     result = {}
     for name, function in extra.items():
         value = function(outputs, targets)
@@ -68,4 +100,11 @@ def measure_extra(extra: dict[str, Metric], outputs: Array, targets: Array) -> d
             result[name] = float(value)
         except (TypeError, ValueError):
             raise DataError(f'metric "{name}": returned {value!r}, expected one number') from None
+        if not math.isfinite(result[name]):
+            warnings.warn(
+                f'metric "{name}": returned {result[name]}, which counts as no improvement: return a number, 0 for '
+                "example, where it is not defined",
+                RuntimeWarning,
+                stacklevel=2,
+            )
     return result

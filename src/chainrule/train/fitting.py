@@ -114,7 +114,8 @@ class Fitting:
         lasts = first + batches.steps * np.arange(1, epochs + 1) - 1
         metrics = {"loss": losses.tolist(), "lr": trainer.rates(lasts).tolist()}
         if self._validation is not None:
-            metrics |= {f"val_{name}": [value] for name, value in trainer.measure(self._validation).items()}
+            measured = trainer.measure(self._validation, "validation ")
+            metrics |= {f"val_{name}": [value] for name, value in measured.items()}
         seconds = time.perf_counter() - started
         self._epochs.measure(epochs, seconds)
         with self._interrupt.shield():  # all columns, and the trainer's count, or nothing

@@ -1,7 +1,10 @@
 """Metrics: what a trained network is worth, in NumPy and float64.
 
-Classification metrics take `outputs` as scores (n, C), whose largest is the prediction, or as predicted labels (n,),
-and integer `labels` (n,). Every metric takes optional `weight` (n,) of at least 0 per sample.
+Classification metrics take `outputs` as scores (n, C), of which the largest is the prediction (the first of equal
+ones), or as predicted labels (n,), and whole `labels` (n,). Every metric takes optional `weight` (n,) of at least 0 per
+sample. All raise NonFiniteError where an output is NaN or infinite, naming the row; ShapeError for shapes that do not
+fit together; LabelError, a DataError, for labels that are not classes; DataError for no samples, for targets that are
+not finite and for weights that are negative or all 0; DtypeError for text.
 """
 
 from __future__ import annotations
@@ -11,17 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chainrule.errors import DataError, LabelError, ShapeError
+from chainrule.errors import DataError, DtypeError, LabelError, ShapeError
 from chainrule.settings import choice, whole
+from chainrule.train.checks import check_outputs
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
+
+MEND = "leave such rows out, or mend what computed them"
 
 
 def accuracy(outputs: ArrayLike, labels: ArrayLike, weight: ArrayLike | None = None) -> float:
     """The share of samples predicted right. Formula: Σ w·[ŷ = y] / Σ w.
 
-    Raises ShapeError for lengths that differ, DataError for no samples.
     Example: accuracy([[0.1, 0.9], [0.8, 0.2]], [1, 1])   # 0.5
     """
     predicted, true = _labels("accuracy", outputs, labels)
@@ -31,18 +36,16 @@ def accuracy(outputs: ArrayLike, labels: ArrayLike, weight: ArrayLike | None = N
 def top_k(outputs: ArrayLike, labels: ArrayLike, k: int = 5, weight: ArrayLike | None = None) -> float:
     """The share of samples whose label is among the `k` largest scores; of equal scores the lower class comes first.
 
-    Raises ShapeError unless outputs are (n, C), OptionError for k < 1, LabelError for a label outside 0 .. C - 1.
+    It is 1 for k of at least C. Raises OptionError for k < 1, LabelError for a label outside 0 .. C - 1.
     Example: top_k([[0.1, 0.5, 0.4]], [2], k=2)   # 1.0
     """
     scores, true = _array("top_k", outputs), _array("top_k", labels)
     whole("top_k", "k", k)
     if scores.ndim != 2 or true.shape != scores.shape[:1]:
         raise ShapeError(f"top_k: scores are {scores.shape} and labels {true.shape}, expected (n, C) and (n,)")
+    check_outputs("top_k", scores, MEND)
     true = _whole("top_k", "labels", true)
-    if true.size and not (true.min() >= 0 and true.max() < scores.shape[1]):
-        raise LabelError(
-            f"top_k: labels go from {true.min()} to {true.max()}, the scores have {scores.shape[1]} classes"
-        )
+    _check_range("top_k", "labels", true, scores.shape[1])
     own = np.take_along_axis(scores, true[:, None], axis=1)
     lower = np.arange(scores.shape[1]) < true[:, None]
     ahead = (scores > own) | ((scores == own) & lower)
@@ -54,8 +57,8 @@ def confusion_matrix(
 ) -> Floats:
     """Counts (C, C): row = true class, column = predicted class. Formula: M[t, p] = Σ w·[y = t]·[ŷ = p].
 
-    C is `classes`, else the number of scores, else the largest label + 1. Raises LabelError for labels outside 0 .. C -
-    1.
+    C is `classes`, else the number of scores, else the largest label + 1. Raises LabelError for labels outside
+    0 .. C - 1.
     Example: confusion_matrix([0, 1, 1], [0, 0, 1])   # [[1, 1], [0, 1]]
     """
     scores = _array("confusion_matrix", outputs)
@@ -64,10 +67,7 @@ def confusion_matrix(
         most = max(int(predicted.max(initial=-1)), int(true.max(initial=-1))) + 1
         classes = scores.shape[1] if scores.ndim == 2 else most
     for name, values in (("predicted labels", predicted), ("labels", true)):
-        if values.size and not (values.min() >= 0 and values.max() < classes):
-            raise LabelError(
-                f"confusion_matrix: {name} go from {values.min()} to {values.max()}, expected 0 to {classes - 1}"
-            )
+        _check_range("confusion_matrix", name, values, classes)
     w = _weights("confusion_matrix", weight, true.size)
     flat = np.bincount(true * classes + predicted, weights=w, minlength=classes * classes)
     return flat.reshape(classes, classes).astype(np.float64)
@@ -108,18 +108,18 @@ def auc(scores: ArrayLike, labels: ArrayLike, weight: ArrayLike | None = None) -
     """The area under the ROC curve: how often a positive sample (label 1) scores above a negative one (label 0).
 
     Formula: P(s⁺ > s⁻) + P(s⁺ = s⁻) / 2, by ranks, so ties count half. scores and labels: (n,) or (n, 1).
-    Raises LabelError for labels other than 0 and 1, DataError where one of the two is missing or a score is NaN.
+    Raises LabelError for labels other than 0 and 1, DataError where one of the two is missing or has no weight: the
+    area is not defined then.
     Example: auc([0.1, 0.4, 0.4, 0.8], [0, 0, 1, 1])   # 0.875
     Source: Hanley and McNeil, Radiology 143, 1982.
     """
-    s, y = (np.asarray(values, dtype=np.float64) for values in (scores, labels))
+    s, y = _numbers("auc", scores), _numbers("auc", labels)
     if s.shape != y.shape or s.size != max(s.shape, default=1):
         raise ShapeError(f"auc: scores are {s.shape} and labels {y.shape}, expected (n,) and (n,)")
     s, y = s.ravel(), y.ravel()
     if not np.isin(y, (0.0, 1.0)).all():
         raise LabelError(f"auc: labels hold {y[~np.isin(y, (0.0, 1.0))][0]:g}, expected 0 and 1 only")
-    if np.isnan(s).any():
-        raise DataError(f"auc: score {int(np.argmax(np.isnan(s)))} is NaN")
+    check_outputs("auc", s, MEND)
     w = _weights("auc", weight, y.size)
     levels, place = np.unique(s, return_inverse=True)
     positive = np.bincount(place, weights=w * y, minlength=levels.size)
@@ -132,40 +132,48 @@ def auc(scores: ArrayLike, labels: ArrayLike, weight: ArrayLike | None = None) -
 
 def mae(outputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None = None) -> float:
     """Mean absolute error. Formula: Σ w·|ŷ - y| / Σ w, then the mean over columns. Shapes: equal, (n,) or (n, ...)."""
-    error, w = _errors("mae", outputs, targets, weight)
-    return float(np.mean(w @ np.abs(error) / w.sum()))
+    error, _, w, power = _errors("mae", outputs, targets, weight)
+    return float(np.ldexp(np.mean(w @ np.abs(error) / w.sum()), power))
 
 
 def rmse(outputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None = None) -> float:
     """Root mean squared error. Formula: √(Σ w·(ŷ - y)² / Σ w), the mean over columns inside the root."""
-    error, w = _errors("rmse", outputs, targets, weight)
-    return float(np.sqrt(np.mean(w @ error**2 / w.sum())))
+    error, _, w, power = _errors("rmse", outputs, targets, weight)
+    return float(np.ldexp(np.sqrt(np.mean(w @ error**2 / w.sum())), power))
 
 
 def r2(outputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None = None) -> float:
     """The share of the targets' variance explained. Formula: 1 - Σ w·(ŷ - y)² / Σ w·(y - ȳ)², the mean over columns.
 
-    A column of constant targets counts 1 where it is met exactly, else 0 (as scikit-learn has it).
+    It is at most 1, and below 0 for predictions worse than the mean ȳ. A column of constant targets, a single sample
+    too, has no variance to explain: it counts 1 if every prediction is exact and else 0, as scikit-learn has it.
     Example: r2([1.0, 2.0, 3.0], [1.0, 2.0, 4.0])   # 1 - 1 / (14 / 3)
     """
-    error, w = _errors("r2", outputs, targets, weight)
-    y = np.asarray(targets, dtype=np.float64).reshape(error.shape)
-    residual = w @ error**2
-    total = w @ (y - w @ y / w.sum()) ** 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        explained = np.where(total > 0, 1 - residual / total, np.where(residual > 0, 0.0, 1.0))
-    return float(np.mean(explained))
+    error, y, w, power = _errors("r2", outputs, targets, weight)
+    error, y, w = error[w > 0], y[w > 0], w[w > 0]
+    constant, exact = (y == y[0]).all(axis=0), (error == 0).all(axis=0)
+    y, own = _normal(y)
+    deviation, more = _normal(y - w @ y / w.sum())
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # of constant columns
+        unexplained = np.ldexp(w @ error**2 / (w @ deviation**2), 2 * (power - own - more))
+    return float(np.mean(np.where(constant, exact, 1 - unexplained)))
 
 
 def _labels(place: str, outputs: ArrayLike, labels: ArrayLike) -> tuple[Labels, Labels]:
+    """Predicted and true labels; both within the classes where `outputs` are scores."""
     scores, true = _array(place, outputs), _array(place, labels)
-    predicted = scores.argmax(axis=1) if scores.ndim == 2 and scores.shape[1] else scores
+    scored = scores.ndim == 2 and scores.shape[1] > 0
+    predicted = scores.argmax(axis=1) if scored else scores
     if predicted.ndim != 1 or predicted.shape != true.shape:
         raise ShapeError(
             f"{place}: outputs are {scores.shape} and labels {true.shape}, "
             "expected scores (n, C) or labels (n,), and labels (n,)"
         )
-    return _whole(place, "predicted labels", predicted), _whole(place, "labels", true)
+    check_outputs(place, scores, MEND)
+    predicted, true = _whole(place, "predicted labels", predicted), _whole(place, "labels", true)
+    if scored:
+        _check_range(place, "labels", true, scores.shape[1])
+    return predicted, true
 
 
 def _array(place: str, values: ArrayLike) -> NDArray[Any]:
@@ -175,11 +183,30 @@ def _array(place: str, values: ArrayLike) -> NDArray[Any]:
         raise DataError(f"{place}: rows have different lengths: pad or cut them to one length") from None
 
 
+def _numbers(place: str, values: ArrayLike) -> Floats:
+    array = _array(place, values)
+    if array.dtype.kind not in "biuf":
+        raise DtypeError(f"{place}: values of {array.dtype} cannot be measured: pass real numbers")
+    return array.astype(np.float64)
+
+
 def _whole(place: str, name: str, values: NDArray[Any]) -> Labels:
-    real = values.dtype.kind == "f"
-    if values.dtype.kind not in "biuf" or (real and not (np.isfinite(values) & (values == np.floor(values))).all()):
+    if values.dtype.kind not in "biuf":
         raise LabelError(f"{place}: {name} must be whole numbers, got {values.dtype} {values[:3]}: renumber them")
+    wrong = ~(np.isfinite(values) & (values == np.floor(values)))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise LabelError(f"{place}: {name} must be whole numbers, row {row} is {values[row]:g}: renumber them")
     return values.astype(np.int64)
+
+
+def _check_range(place: str, name: str, values: Labels, classes: int) -> None:
+    outside = (values < 0) | (values >= classes)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise LabelError(
+            f"{place}: row {row} of the {name} is {values[row]}, expected 0 to {classes - 1} for {classes} classes"
+        )
 
 
 def _averaged(
@@ -199,21 +226,41 @@ def _averaged(
     return float(values[positive]) if positive < len(values) else 0.0
 
 
-def _errors(place: str, outputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None) -> tuple[Floats, Floats]:
-    a, b = (np.asarray(values, dtype=np.float64) for values in (outputs, targets))
+def _errors(
+    place: str, outputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None
+) -> tuple[Floats, Floats, Floats, int]:
+    """Errors e (n, c), targets (n, c), weights, and k: the errors are e·2ᵏ, so that no square over- or underflows."""
+    a, b = _numbers(place, outputs), _numbers(place, targets)
     if a.shape != b.shape or a.ndim == 0:
         raise ShapeError(f"{place}: outputs are {a.shape} and targets {b.shape}, expected equal shapes (n, ...)")
-    return (a - b).reshape(len(a), -1) if a.size else np.empty((0, 1)), _weights(place, weight, len(a))
+    w = _weights(place, weight, len(a))
+    if not a.size:
+        raise DataError(f"{place}: outputs of shape {a.shape} hold no values: pass at least one column")
+    check_outputs(place, a, MEND)
+    if not np.isfinite(b).all():
+        row = int(np.argmin(np.isfinite(b).reshape(len(b), -1).all(axis=1)))
+        raise DataError(f"{place}: the target in row {row} is not finite: fill it in, or leave the row out")
+    with np.errstate(over="ignore"):
+        error = (a - b).reshape(len(a), -1)
+    check_outputs(f"{place} of outputs minus targets", error, "scale both")
+    error, power = _normal(error)
+    return error, b.reshape(error.shape), w, power
+
+
+def _normal(values: Floats) -> tuple[Floats, int]:
+    """Values v and k such that v·2ᵏ are those given, the largest v being between ½ and 1."""
+    power = int(np.frexp(np.abs(values).max())[1])
+    return np.ldexp(values, -power), power
 
 
 def _weights(place: str, weight: ArrayLike | None, n: int) -> Floats:
     if n == 0:
         raise DataError(f"{place}: there are no samples")
-    w = np.ones(n) if weight is None else np.asarray(weight, dtype=np.float64).ravel()
+    w = np.ones(n) if weight is None else _numbers(place, weight).ravel()
     if w.shape != (n,):
         raise ShapeError(f"{place}: weight has {w.size} values for {n} samples")
-    if not (np.all(w >= 0) and w.sum() > 0):
-        raise DataError(f"{place}: weights must be at least 0 and not all 0")
+    if not (np.all(w >= 0) and 0 < w.sum() < np.inf):
+        raise DataError(f"{place}: weights must be finite, at least 0 and not all 0")
     return w
 
 

@@ -25,7 +25,7 @@ from chainrule.optim.schedules import Schedule, factors
 from chainrule.settings import flag, memory, number, whole
 from chainrule.train import evaluation
 from chainrule.train.batches import Batches, Rows, all_rows
-from chainrule.train.checks import check_inputs, check_labels, check_targets, check_weight
+from chainrule.train.checks import check_inputs, check_labels, check_outputs, check_targets, check_weight
 from chainrule.train.engines import Engine, make_engine
 from chainrule.train.events import Events
 from chainrule.train.fitting import Data, Fitting, Plan
@@ -168,15 +168,27 @@ class Trainer:
             return self.engine.gradients(data.x, data.y, data.weight, self.steps)[1]
 
     def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
-        """The loss and the metrics of the task, without dropout.
+        """The loss and the metrics of the task, without dropout; `sample_weight` weighs both.
 
-        Class labels: accuracy. Binary targets: accuracy, AUC (NaN where all targets are alike). Quantities: MAE, R².
+        Class labels (CrossEntropyLoss): "accuracy", the share of rows whose largest output, the first of equal ones, is
+        that of the label. Yes or no (BCEWithLogitsLoss): "accuracy", where an output above 0 means yes and a target
+        above 0.5 is one, and "auc", the area under the ROC curve, ties counting half; both are means over the outputs.
+        An output whose targets are all alike has no area and is left out; without any other "auc" is NaN. Quantities
+        (MSELoss, L1Loss, HuberLoss): "mae", the mean absolute error, and "r2", 1 - Σ(ŷ - y)²/Σ(y - ȳ)², which is 1 at
+        best and below 0 for predictions worse than the mean; an output of constant targets counts 1 if every prediction
+        is exact, else 0. Both are means over the outputs. A loss of one's own: none. Then the `metrics` of the trainer,
+        which see every row alike; one that is not finite is kept, with a RuntimeWarning.
+
+        Raises NonFiniteError, naming the row, for an output or a loss that is NaN or infinite.
         """
         self._notice_changes()
         return self.measure(self._check(x, y, sample_weight))
 
     def predict(self, x: Any) -> Array:
-        """The model's outputs (n, ...) for x (n, ...), without dropout: logits for a classifier."""
+        """The model's outputs (n, ...) for x (n, ...), without dropout: logits for a classifier.
+
+        Raises NonFiniteError, naming the row, for one that is NaN or infinite.
+        """
         self._notice_changes()
         x = check_inputs("x", x, self._dtype)
         self._output_shape(x)
@@ -208,20 +220,19 @@ class Trainer:
             try:
                 losses[part] = self.engine.run(rows, coefficients[part], self.steps)
             except NonFiniteError as error:
-                self.steps = error.step  # the steps before it were done
+                if error.step is not None:
+                    self.steps = error.step  # the steps before it were done
                 raise
             done += len(rows)
             self.steps += len(rows)
         return losses
 
-    def measure(self, data: Data) -> dict[str, float]:
-        """The loss and metrics of data that has been checked."""
-        outputs = self._predict(data.x)
-        weight = None if data.weight is None else wrap(data.weight)
-        with no_grad(), np.errstate(all="ignore"):
-            loss = self.loss(wrap(outputs), wrap(data.y), weight)
+    def measure(self, data: Data, prefix: str = "") -> dict[str, float]:
+        """The loss and metrics of data that has been checked; `prefix` says in errors which data it is."""
+        outputs = self._predict(data.x, prefix)
+        loss = evaluation.measure_loss(prefix + "loss", self.loss, outputs, data.y, data.weight)
         measured = evaluation.measure(self._task, outputs, data.y, data.weight)
-        return {"loss": float(loss.item()), **measured, **evaluation.measure_extra(self.metrics, outputs, data.y)}
+        return {"loss": loss, **measured, **evaluation.measure_extra(self.metrics, outputs, data.y)}
 
     # --- inside
 
@@ -233,8 +244,11 @@ class Trainer:
         augmentation.check(data.x)
         return replace(data, augment=augmentation)
 
-    def _predict(self, x: Array) -> Array:
-        """Outputs of all rows, in calls of blocks that are over soon, so that Ctrl-C is answered."""
+    def _predict(self, x: Array, prefix: str = "") -> Array:
+        """Outputs of all rows, in calls of blocks that are over soon, so that Ctrl-C is answered.
+
+        Raises NonFiniteError where one is NaN or infinite.
+        """
         parts, done, pace = [], 0, Pace()
         with self._mode(False), np.errstate(all="ignore"):
             while done < len(x):
@@ -242,7 +256,9 @@ class Trainer:
                 parts.append(self.engine.predict(x[done : done + blocks * BLOCK]))
                 pace.measure(blocks, time.perf_counter() - started)
                 done += blocks * BLOCK
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        check_outputs(prefix + "outputs", outputs, "leave such rows out, scale the inputs, or train with a smaller lr")
+        return outputs
 
     def _check(self, x: Any, y: Any, weight: Any, prefix: str = "") -> Data:
         """The arrays of one data set in the form the engine takes; raises one clear error for each mistake."""

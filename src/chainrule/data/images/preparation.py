@@ -86,6 +86,10 @@ class ImageParts:
     y: NDArray[np.int64]
 
     @property
+    def data(self) -> Images:
+        return self.images
+
+    @property
     def notes(self) -> tuple[str, ...]:
         return self.images.notes
 
