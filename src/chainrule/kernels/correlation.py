@@ -188,9 +188,7 @@ def _call(
     ]  # fmt: skip
 
 
-def weigh(
-    dw: View, dy: View, x: View, windows: Windows, scratch: Scratch, sums: View | None = None
-) -> list[Call]:
+def weigh(dw: View, dy: View, x: View, windows: Windows, scratch: Scratch, sums: View | None = None) -> list[Call]:
     """The calls for the weight gradient dw = Σ over pixels of x·dy, and `sums` for that of the bias.
 
     Groups of images give partial sums, which are added in their order.

@@ -187,9 +187,7 @@ def _by_parts(
     biased, bias = int(bias is not None), bias or one(c.dtype)
     return [
         gemm_part(tiles, m, n, k, a.view, *a.strides, b, parts, width, depth, flops=2.0 * m * n * k),
-        add_parts(
-            blocks(m, rows), c, c, parts, int(add), bias, biased, rows, epilogue, flops=1.0 * parts.size
-        ),
+        add_parts(blocks(m, rows), c, c, parts, int(add), bias, biased, rows, epilogue, flops=1.0 * parts.size),
     ]
 
 

@@ -35,8 +35,6 @@ def _samples(**attributes: Any) -> list[Sample]:
     formula="y = max(x, 0)",
     pointwise=True,
     keeps_order=True,
-    samples=_samples(),
-    examples=[Example(([-2.0, 0.0, 3.0, 1e4],), [0.0, 0.0, 3.0, 1e4])],
 )
 def relu(x: Array) -> Array:
     """x where it is positive, else 0 (rectified linear unit)."""
@@ -62,12 +60,6 @@ def _(dy: Real, y: Real) -> Real:
     formula="y = x where x > 0, else slope·x",
     pointwise=True,
     flops=2,
-    samples=[
-        *_samples(slope=0.125),
-        Sample(((3,),), {"slope": 0.0}),
-        Sample(((3,),), {"slope": -1.0}, error=OptionError),
-    ],
-    examples=[Example(([-2.0, 0.0, 3.0, -1e4],), [-0.5, 0.0, 3.0, -2500.0], {"slope": 0.25})],
 )
 def leaky_relu(x: Array, *, slope: float) -> Array:
     """x where it is positive, else slope·x. Raises OptionError for a negative slope."""
@@ -102,15 +94,6 @@ def _(dy: Real, y: Real, slope: Real) -> Real:
     formula="y = x where x > 0, else alpha·(eˣ - 1)",
     pointwise=True,
     flops=20,
-    samples=[
-        *_samples(alpha=1.5),
-        Sample(((3,),), {"alpha": 1.0}),
-        Sample(((3,),), {"alpha": -1.0}, error=OptionError),
-    ],
-    examples=[
-        Example(([-1.0, 0.0, 3.0],), [math.expm1(-1.0), 0.0, 3.0], {"alpha": 1.0}),
-        Example(([-1e4, -1e-6, 1e4],), [-2.0, 2.0 * math.expm1(-1e-6), 1e4], {"alpha": 2.0}),
-    ],
 )
 def elu(x: Array, *, alpha: float) -> Array:
     """x where it is positive, else alpha·(eˣ - 1) (exponential linear unit). Raises OptionError for a negative alpha.
@@ -152,13 +135,6 @@ def _erf(x: Array) -> Array:
     formula="y = x·Φ(x), Φ(x) = (1 + erf(x/√2)) / 2",
     pointwise=True,
     flops=40,
-    samples=_samples(),
-    examples=[
-        Example(
-            ([0.0, 1.0, 1e4, -1e4],), [0.0, 0.8413447460685429, 1e4, 0.0]
-        ),  # Φ(1): Abramowitz and Stegun, table 26.1
-        Example(([-2.0],), [-math.erfc(math.sqrt(2.0))]),
-    ],
 )
 def gelu(x: Array) -> Array:
     """x times the probability that a standard normal number is below x (Gaussian error linear unit), in its exact form.
@@ -194,8 +170,6 @@ def _sigmoid(x: Array) -> Array:
     formula="y = x·σ(x), σ(x) = 1 / (1 + e⁻ˣ)",
     pointwise=True,
     flops=30,
-    samples=_samples(),
-    examples=[Example(([0.0, 1.0, -2.0, 1e4, -1e4],), [0.0, 1 / (1 + math.exp(-1)), -2 / (1 + math.exp(2)), 1e4, 0.0])],
 )
 def silu(x: Array) -> Array:
     """x times its sigmoid (sigmoid linear unit, also called swish).
@@ -226,10 +200,6 @@ def _(dy: Real, x: Real) -> Any:
     formula="y = 1 / (1 + e⁻ˣ)",
     pointwise=True,
     flops=25,
-    samples=_samples(),
-    examples=[
-        Example(([0.0, math.log(3.0), 1e4, -1e4, -20.0],), [0.5, 0.75, 1.0, 0.0, math.exp(-20) / (1 + math.exp(-20))])
-    ],
 )
 def sigmoid(x: Array) -> Array:
     """The logistic function: the probability whose log-odds are x."""
@@ -255,8 +225,6 @@ def _(dy: Real, y: Real) -> Real:
     formula="y = tanh x = (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)",
     pointwise=True,
     flops=25,
-    samples=_samples(),
-    examples=[Example(([0.0, math.log(2.0), 1e4, -1e4],), [0.0, 0.6, 1.0, -1.0])],
 )
 def tanh(x: Array) -> Array:
     """The hyperbolic tangent of x."""
@@ -282,11 +250,6 @@ def _(dy: Real, y: Real) -> Real:
     formula="y = log(1 + eˣ)",
     pointwise=True,
     flops=30,
-    samples=_samples(),
-    examples=[
-        Example(([0.0, 1.0, 1e4, -1e4],), [math.log(2.0), math.log1p(math.e), 1e4, 0.0]),
-        Example(([-20.0],), [math.log1p(math.exp(-20.0))]),
-    ],
 )
 def softplus(x: Array) -> Array:
     """A smooth form of max(x, 0); the form max(x, 0) + log(1 + e^-|x|) neither overflows nor loses small values."""
@@ -306,3 +269,59 @@ def _(dy: Array, y: Array) -> Array:
 @softplus.scalar("x")
 def _(dy: Real, y: Real) -> Any:
     return -dy * vexpm1(-y)
+
+
+relu.cases(samples=_samples(), examples=[Example(([-2.0, 0.0, 3.0, 1e4],), [0.0, 0.0, 3.0, 1e4])])
+
+leaky_relu.cases(
+    samples=[
+        *_samples(slope=0.125),
+        Sample(((3,),), {"slope": 0.0}),
+        Sample(((3,),), {"slope": -1.0}, error=OptionError),
+    ],
+    examples=[Example(([-2.0, 0.0, 3.0, -1e4],), [-0.5, 0.0, 3.0, -2500.0], {"slope": 0.25})],
+)
+
+elu.cases(
+    samples=[
+        *_samples(alpha=1.5),
+        Sample(((3,),), {"alpha": 1.0}),
+        Sample(((3,),), {"alpha": -1.0}, error=OptionError),
+    ],
+    examples=[
+        Example(([-1.0, 0.0, 3.0],), [math.expm1(-1.0), 0.0, 3.0], {"alpha": 1.0}),
+        Example(([-1e4, -1e-6, 1e4],), [-2.0, 2.0 * math.expm1(-1e-6), 1e4], {"alpha": 2.0}),
+    ],
+)
+
+gelu.cases(
+    samples=_samples(),
+    examples=[
+        Example(
+            ([0.0, 1.0, 1e4, -1e4],), [0.0, 0.8413447460685429, 1e4, 0.0]
+        ),  # Φ(1): Abramowitz and Stegun, table 26.1
+        Example(([-2.0],), [-math.erfc(math.sqrt(2.0))]),
+    ],
+)
+
+silu.cases(
+    samples=_samples(),
+    examples=[Example(([0.0, 1.0, -2.0, 1e4, -1e4],), [0.0, 1 / (1 + math.exp(-1)), -2 / (1 + math.exp(2)), 1e4, 0.0])],
+)
+
+sigmoid.cases(
+    samples=_samples(),
+    examples=[
+        Example(([0.0, math.log(3.0), 1e4, -1e4, -20.0],), [0.5, 0.75, 1.0, 0.0, math.exp(-20) / (1 + math.exp(-20))])
+    ],
+)
+
+tanh.cases(samples=_samples(), examples=[Example(([0.0, math.log(2.0), 1e4, -1e4],), [0.0, 0.6, 1.0, -1.0])])
+
+softplus.cases(
+    samples=_samples(),
+    examples=[
+        Example(([0.0, 1.0, 1e4, -1e4],), [math.log(2.0), math.log1p(math.e), 1e4, 0.0]),
+        Example(([-20.0],), [math.log1p(math.exp(-20.0))]),
+    ],
+)

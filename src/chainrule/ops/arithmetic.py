@@ -46,8 +46,6 @@ def _pairs(domain: Any = None) -> list[Sample]:
 @op(
     formula="y = a + b",
     pointwise=True,
-    samples=_pairs(),
-    examples=[Example(([[1.0], [2.0]], [10.0, 20.0]), [[11.0, 21.0], [12.0, 22.0]])],
 )
 def add(a: Array, b: Array) -> Array:
     """The sum of a and b, of shapes that broadcast."""
@@ -82,8 +80,6 @@ def _(db: View, dy: View) -> View:
 @op(
     formula="y = a - b",
     pointwise=True,
-    samples=_pairs(),
-    examples=[Example(([[1.0], [2.0]], [10.0, 20.0]), [[-9.0, -19.0], [-8.0, -18.0]])],
 )
 def subtract(a: Array, b: Array) -> Array:
     """The difference a - b, of shapes that broadcast."""
@@ -118,8 +114,6 @@ def _(dy: Real) -> Real:
 @op(
     formula="y = a·b",
     pointwise=True,
-    samples=_pairs(),
-    examples=[Example(([[1.0], [2.0]], [10.0, -20.0]), [[10.0, -20.0], [20.0, -40.0]])],
 )
 def multiply(a: Array, b: Array) -> Array:
     """The product of a and b, of shapes that broadcast."""
@@ -154,8 +148,6 @@ def _(dy: Real, a: Real) -> Real:
 @op(
     formula="y = a / b",
     pointwise=True,
-    samples=_pairs(_away_from_zero),
-    examples=[Example(([1.0, -3.0, 0.0], [4.0, 2.0, 5.0]), [0.25, -1.5, 0.0])],
 )
 def divide(a: Array, b: Array) -> Array:
     """The quotient a / b, of shapes that broadcast."""
@@ -187,7 +179,10 @@ def _(dy: Real, b: Real, y: Real) -> Real:
     return -dy * y / b
 
 
-@op(formula="y = -x", pointwise=True, samples=_unary(), examples=[Example(([1.0, -2.0],), [-1.0, 2.0])])
+@op(
+    formula="y = -x",
+    pointwise=True,
+)
 def negative(x: Array) -> Array:
     """The negative of x."""
     return -x
@@ -211,8 +206,6 @@ def _(dy: Real) -> Real:
 @op(
     formula="y = factor·x",
     pointwise=True,
-    samples=_unary(factor=-1.75),
-    examples=[Example(([1.0, -2.0],), [0.5, -1.0], {"factor": 0.5})],
 )
 def scale(x: Array, *, factor: float) -> Array:
     """x times a number."""
@@ -237,8 +230,6 @@ def _(dy: Real, factor: Real) -> Real:
 @op(
     formula="y = x + offset",
     pointwise=True,
-    samples=_unary(offset=0.375),
-    examples=[Example(([1.0, -2.0],), [4.0, 1.0], {"offset": 3.0})],
 )
 def shift(x: Array, *, offset: float) -> Array:
     """x plus a number."""
@@ -264,22 +255,6 @@ def _(dx: View, dy: View) -> View:
     formula="y = x^exponent",
     pointwise=True,
     flops=20,
-    samples=[
-        *_unary(exponent=2.0),
-        *_unary(exponent=3.0),
-        Sample(((2, 3),), {"exponent": 1.0}),
-        Sample(((2, 3),), {"exponent": 0.0}),
-        Sample((np.array([0.0, -1.5, 2.0]),), {"exponent": 2.0}),
-        Sample(((3, 5),), {"exponent": 0.5}, domain=_positive),
-        Sample(((3, 5),), {"exponent": -1.5}, domain=_positive),
-        Sample(((3, 5),), {"exponent": -1.0}, domain=_away_from_zero),
-    ],
-    examples=[
-        Example(([1.0, -2.0, 0.0],), [1.0, 4.0, 0.0], {"exponent": 2.0}),
-        Example(([4.0, 0.25],), [0.5, 2.0], {"exponent": -0.5}),
-        Example(([-2.0, 3.0],), [-8.0, 27.0], {"exponent": 3.0}),
-        Example(([0.0, 3.0],), [1.0, 1.0], {"exponent": 0.0}),
-    ],
 )
 def power(x: Array, *, exponent: float) -> Array:
     """x raised to a number; NaN where x is negative and the exponent is not whole."""
@@ -308,8 +283,6 @@ def _(dy: Real, x: Real, exponent: Real) -> Real:
     formula="y = eˣ",
     pointwise=True,
     flops=20,
-    samples=_unary(),
-    examples=[Example(([0.0, 1.0, -2.5],), [1.0, math.e, math.exp(-2.5)])],
 )
 def exp(x: Array) -> Array:
     """The exponential of x."""
@@ -335,8 +308,6 @@ def _(dy: Real, y: Real) -> Real:
     formula="y = log x",
     pointwise=True,
     flops=20,
-    samples=[Sample(s.shapes, domain=_positive) for s in _unary()],
-    examples=[Example(([1.0, math.e, 10.0],), [0.0, 1.0, math.log(10.0)])],
 )
 def log(x: Array) -> Array:
     """The natural logarithm of x: -∞ at 0, NaN below."""
@@ -362,8 +333,6 @@ def _(dy: Real, x: Real) -> Real:
     formula="y = √x",
     pointwise=True,
     flops=4,
-    samples=[Sample(s.shapes, domain=_positive) for s in _unary()],
-    examples=[Example(([0.0, 2.25, 2.0],), [0.0, 1.5, math.sqrt(2.0)])],
 )
 def sqrt(x: Array) -> Array:
     """The square root of x: NaN below 0."""
@@ -383,3 +352,51 @@ def _(dy: Array, y: Array) -> Array:
 @sqrt.scalar("x")
 def _(dy: Real, y: Real) -> Real:
     return dy / (2.0 * y)
+
+
+add.cases(samples=_pairs(), examples=[Example(([[1.0], [2.0]], [10.0, 20.0]), [[11.0, 21.0], [12.0, 22.0]])])
+
+subtract.cases(samples=_pairs(), examples=[Example(([[1.0], [2.0]], [10.0, 20.0]), [[-9.0, -19.0], [-8.0, -18.0]])])
+
+multiply.cases(samples=_pairs(), examples=[Example(([[1.0], [2.0]], [10.0, -20.0]), [[10.0, -20.0], [20.0, -40.0]])])
+
+divide.cases(
+    samples=_pairs(_away_from_zero), examples=[Example(([1.0, -3.0, 0.0], [4.0, 2.0, 5.0]), [0.25, -1.5, 0.0])]
+)
+
+negative.cases(samples=_unary(), examples=[Example(([1.0, -2.0],), [-1.0, 2.0])])
+
+scale.cases(samples=_unary(factor=-1.75), examples=[Example(([1.0, -2.0],), [0.5, -1.0], {"factor": 0.5})])
+
+shift.cases(samples=_unary(offset=0.375), examples=[Example(([1.0, -2.0],), [4.0, 1.0], {"offset": 3.0})])
+
+power.cases(
+    samples=[
+        *_unary(exponent=2.0),
+        *_unary(exponent=3.0),
+        Sample(((2, 3),), {"exponent": 1.0}),
+        Sample(((2, 3),), {"exponent": 0.0}),
+        Sample((np.array([0.0, -1.5, 2.0]),), {"exponent": 2.0}),
+        Sample(((3, 5),), {"exponent": 0.5}, domain=_positive),
+        Sample(((3, 5),), {"exponent": -1.5}, domain=_positive),
+        Sample(((3, 5),), {"exponent": -1.0}, domain=_away_from_zero),
+    ],
+    examples=[
+        Example(([1.0, -2.0, 0.0],), [1.0, 4.0, 0.0], {"exponent": 2.0}),
+        Example(([4.0, 0.25],), [0.5, 2.0], {"exponent": -0.5}),
+        Example(([-2.0, 3.0],), [-8.0, 27.0], {"exponent": 3.0}),
+        Example(([0.0, 3.0],), [1.0, 1.0], {"exponent": 0.0}),
+    ],
+)
+
+exp.cases(samples=_unary(), examples=[Example(([0.0, 1.0, -2.5],), [1.0, math.e, math.exp(-2.5)])])
+
+log.cases(
+    samples=[Sample(s.shapes, domain=_positive) for s in _unary()],
+    examples=[Example(([1.0, math.e, 10.0],), [0.0, 1.0, math.log(10.0)])],
+)
+
+sqrt.cases(
+    samples=[Sample(s.shapes, domain=_positive) for s in _unary()],
+    examples=[Example(([0.0, 2.25, 2.0],), [0.0, 1.5, math.sqrt(2.0)])],
+)

@@ -178,17 +178,6 @@ SHAPES: list[Shape] = [
     formula="y = scale·(x - mean)/√(variance + eps) + shift, mean and variance over all axes but the last",
     saves=("mean", "variance", "rstd"),
     flops=flops_of,
-    samples=[
-        *(Sample((s, s[-1:], s[-1:]), {"eps": 1e-3}) for s in SHAPES),
-        Sample(((4, 3), (4,), (3,)), {"eps": 1e-5}, error=ShapeError),
-        Sample(((4, 3), (3,), (1, 3)), {"eps": 1e-5}, error=ShapeError),
-        Sample(((), (1,), (1,)), {"eps": 1e-5}, error=ShapeError),
-    ],
-    examples=[
-        # Means 2 and 10, variances 1 and 9.
-        Example(([[1.0, 7.0], [3.0, 13.0]], [2.0, 3.0], [0.5, 0.0]), [[-1.5, -3.0], [2.5, 3.0]], {"eps": 0.0}),
-        Example(([[1.0], [3.0]], [2.0], [1.0]), [[0.0], [2.0]], {"eps": 3.0}),
-    ],
 )
 def batch_norm(x: Array, scale: Array, shift: Array, *, eps: float) -> tuple[Array, ...]:
     """x (..., c) with each channel brought to mean 0 and variance 1 over the batch, then scaled and shifted (c,).
@@ -302,3 +291,18 @@ def _(dy: Array) -> Array:
 @batch_norm.lower("shift")
 def _(dshift: View, dy: View, *, scratch: Scratch) -> list[Call]:
     return reduce(sum_parts, dshift, dy, tuple(range(len(dy.shape) - 1)), scratch)
+
+
+batch_norm.cases(
+    samples=[
+        *(Sample((s, s[-1:], s[-1:]), {"eps": 1e-3}) for s in SHAPES),
+        Sample(((4, 3), (4,), (3,)), {"eps": 1e-5}, error=ShapeError),
+        Sample(((4, 3), (3,), (1, 3)), {"eps": 1e-5}, error=ShapeError),
+        Sample(((), (1,), (1,)), {"eps": 1e-5}, error=ShapeError),
+    ],
+    examples=[
+        # Means 2 and 10, variances 1 and 9.
+        Example(([[1.0, 7.0], [3.0, 13.0]], [2.0, 3.0], [0.5, 0.0]), [[-1.5, -3.0], [2.5, 3.0]], {"eps": 0.0}),
+        Example(([[1.0], [3.0]], [2.0], [1.0]), [[0.0], [2.0]], {"eps": 3.0}),
+    ],
+)

@@ -49,29 +49,6 @@ _POSITIVE = np.array([2.0, 0.5, 1.0])
     formula="L = Σ w·(v·t·log(1 + e⁻ˣ) + (1 - t)·log(1 + eˣ)) / Σ w",
     saves=("denominator",),
     flops=lambda logits, *others: 4.0 * math.prod(logits),
-    samples=[
-        Sample(((4,), _TARGETS, None, None), {"reduction": "mean"}),
-        Sample(((4,), _TARGETS, _WEIGHTS, None), {"reduction": "mean"}),
-        Sample(((4,), _TARGETS, _WEIGHTS, np.array([3.0])), {"reduction": "sum"}),
-        Sample(((2, 3), _TABLE, None, None), {"reduction": "sum"}),
-        Sample(((2, 3), _TABLE, None, _POSITIVE), {"reduction": "mean"}),
-        Sample(((2, 3), _TABLE, np.array([0.5, 2.0]), _POSITIVE), {"reduction": "mean"}),
-        Sample(((4,), _TARGETS, None, None), {"reduction": "mean"}, domain=huge),
-        Sample(((1, 1), np.ones((1, 1)), None, None), {"reduction": "mean"}),
-        Sample(((0, 3), np.zeros((0, 3)), None, None), {"reduction": "sum"}),
-        Sample(((100, 90), np.tile(_TABLE, (50, 30)), None, None), {"reduction": "mean"}),
-        Sample(((4,), _TARGETS.reshape(4, 1), None, None), {"reduction": "mean"}, error=ShapeError),
-        Sample(((2, 3), _TABLE, None, np.ones(2)), {"reduction": "mean"}, error=ShapeError),
-        Sample(((2, 3), _TABLE, np.ones(3), None), {"reduction": "mean"}, error=ShapeError),
-        Sample(((0, 3), np.zeros((0, 3)), None, None), {"reduction": "mean"}, error=ShapeError),
-    ],
-    examples=[
-        Example(([0.0, math.log(3.0)], [1.0, 0.0], None, None), math.log(8.0) / 2.0, {"reduction": "mean"}),
-        Example(([0.0, math.log(3.0)], [1.0, 0.0], None, [2.0]), math.log(16.0), {"reduction": "sum"}),
-        Example(([0.0, math.log(3.0)], [1.0, 0.0], [1.0, 3.0], None), math.log(128.0) / 4.0, {"reduction": "mean"}),
-        Example(([-25.0, 25.0], [0.0, 1.0], None, None), math.log1p(math.exp(-25.0)), {"reduction": "mean"}),
-        Example(([1e4, 1e4, -1e4, -1e4], [0.0, 1.0, 0.0, 1.0], None, None), 5e3, {"reduction": "mean"}),
-    ],
 )
 def binary_cross_entropy(
     logits: Array,
@@ -154,3 +131,30 @@ def _per_element(positive_weights: View, logits: View, scratch: Scratch) -> tupl
     columns = logits.shape[-1]
     rows = logits.size // columns if columns else 0
     return positive, copy(positive, positive_weights, (rows, columns), at=Walk((0, step)))
+
+
+binary_cross_entropy.cases(
+    samples=[
+        Sample(((4,), _TARGETS, None, None), {"reduction": "mean"}),
+        Sample(((4,), _TARGETS, _WEIGHTS, None), {"reduction": "mean"}),
+        Sample(((4,), _TARGETS, _WEIGHTS, np.array([3.0])), {"reduction": "sum"}),
+        Sample(((2, 3), _TABLE, None, None), {"reduction": "sum"}),
+        Sample(((2, 3), _TABLE, None, _POSITIVE), {"reduction": "mean"}),
+        Sample(((2, 3), _TABLE, np.array([0.5, 2.0]), _POSITIVE), {"reduction": "mean"}),
+        Sample(((4,), _TARGETS, None, None), {"reduction": "mean"}, domain=huge),
+        Sample(((1, 1), np.ones((1, 1)), None, None), {"reduction": "mean"}),
+        Sample(((0, 3), np.zeros((0, 3)), None, None), {"reduction": "sum"}),
+        Sample(((100, 90), np.tile(_TABLE, (50, 30)), None, None), {"reduction": "mean"}),
+        Sample(((4,), _TARGETS.reshape(4, 1), None, None), {"reduction": "mean"}, error=ShapeError),
+        Sample(((2, 3), _TABLE, None, np.ones(2)), {"reduction": "mean"}, error=ShapeError),
+        Sample(((2, 3), _TABLE, np.ones(3), None), {"reduction": "mean"}, error=ShapeError),
+        Sample(((0, 3), np.zeros((0, 3)), None, None), {"reduction": "mean"}, error=ShapeError),
+    ],
+    examples=[
+        Example(([0.0, math.log(3.0)], [1.0, 0.0], None, None), math.log(8.0) / 2.0, {"reduction": "mean"}),
+        Example(([0.0, math.log(3.0)], [1.0, 0.0], None, [2.0]), math.log(16.0), {"reduction": "sum"}),
+        Example(([0.0, math.log(3.0)], [1.0, 0.0], [1.0, 3.0], None), math.log(128.0) / 4.0, {"reduction": "mean"}),
+        Example(([-25.0, 25.0], [0.0, 1.0], None, None), math.log1p(math.exp(-25.0)), {"reduction": "mean"}),
+        Example(([1e4, 1e4, -1e4, -1e4], [0.0, 1.0, 0.0, 1.0], None, None), 5e3, {"reduction": "mean"}),
+    ],
+)

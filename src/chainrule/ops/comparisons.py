@@ -6,7 +6,6 @@ all at the borders of `clip`. Comparisons return 0 or 1 in the dtype of the oper
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from chainrule.errors import ShapeError
 from chainrule.native.kernel import Real
 from chainrule.native.memory import Array
-from chainrule.ops.record import Example, Op, Sample, op
+from chainrule.ops.record import Example, Sample, op
 
 PAIRS = (
     *(Sample(s) for s in (((2, 3), (2, 3)), ((3, 1), (1, 4)), ((2, 3), ()), ((), ()), ((1,), (1,)), ((129,), (129,)))),
@@ -28,8 +27,6 @@ SHAPES = ((2, 3), (0, 3), (1,), (), (3, 1, 37))
 @op(
     formula="y = |x|",
     pointwise=True,
-    samples=[Sample((s,)) for s in SHAPES],
-    examples=[Example(([1.5, -2.0, 0.0],), [1.5, 2.0, 0.0])],
 )
 def absolute(x: Array) -> Array:
     """The distance of x from 0."""
@@ -54,8 +51,6 @@ def _(dy: Real, x: Real) -> Real:
 @op(
     formula="y = max(a, b)",
     pointwise=True,
-    samples=PAIRS,
-    examples=[Example(([[1.0], [3.0]], [2.0, -4.0]), [[2.0, 1.0], [3.0, 3.0]])],
 )
 def maximum(a: Array, b: Array) -> Array:
     """The larger of a and b, of shapes that broadcast; NaN where either is."""
@@ -91,8 +86,6 @@ def _(dy: Real, a: Real, b: Real) -> Real:
 @op(
     formula="y = min(a, b)",
     pointwise=True,
-    samples=PAIRS,
-    examples=[Example(([[1.0], [3.0]], [2.0, -4.0]), [[1.0, -4.0], [2.0, -4.0]])],
 )
 def minimum(a: Array, b: Array) -> Array:
     """The smaller of a and b, of shapes that broadcast; NaN where either is."""
@@ -129,12 +122,6 @@ def _(dy: Real, a: Real, b: Real) -> Real:
     formula="y = min(max(x, low), high)",
     pointwise=True,
     flops=2,
-    samples=[
-        *(Sample((s,), {"low": -0.5, "high": 0.75}) for s in SHAPES),
-        Sample(((2, 3),), {"low": -float("inf"), "high": 0.25}),
-        Sample(((2, 3),), {"low": 0.25, "high": float("inf")}),
-    ],
-    examples=[Example(([-3.0, -1.0, 0.5, 2.0, 7.0],), [-1.0, -1.0, 0.5, 2.0, 2.0], {"low": -1.0, "high": 2.0})],
 )
 def clip(x: Array, *, low: float, high: float) -> Array:
     """x kept between low and high, which may be infinite; high where low > high."""
@@ -164,16 +151,6 @@ CONDITION = np.array([[1.0, 0.0, -2.0], [0.0, 0.0, 1.0]])
 @op(
     formula="y = a where condition ≠ 0, else b",
     pointwise=True,
-    samples=[
-        Sample((CONDITION, (2, 3), (2, 3))),
-        Sample((CONDITION, (3,), (2, 1))),
-        Sample((CONDITION[:1], (2, 3), ())),
-        Sample((np.array(1.0), (), ())),
-        Sample((np.zeros((0, 3)), (0, 3), (3,))),
-        Sample((np.zeros(1), (1,), (1,))),
-        Sample((CONDITION, (2, 3), (3, 2)), error=ShapeError),
-    ],
-    examples=[Example(([1.0, 0.0], [5.0, 6.0], [7.0, 8.0]), [5.0, 8.0])],
 )
 def where(condition: Array, a: Array, b: Array) -> Array:
     """a where the condition holds (is not 0), else b; shapes broadcast. The condition has no gradient."""
@@ -205,18 +182,13 @@ def _(dy: Real, condition: Real) -> Real:
     return 0.0 if condition != 0.0 else dy
 
 
-def _comparison(sign: str, expected: list[float]) -> Callable[[Callable[..., Any]], Op]:
-    example = Example(([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]), expected)
-    return op(formula=f"y = [a {sign} b]", pointwise=True, samples=PAIRS, examples=[example])
-
-
 def _as_real(answer: Any, a: Array, b: Array) -> Array:
     """True and False as 1 and 0 of the operands' dtype."""
     numbers: Array = answer.astype(np.result_type(a, b))
     return numbers
 
 
-@_comparison(">", [0.0, 0.0, 1.0])
+@op(formula="y = [a > b]", pointwise=True)
 def greater(a: Array, b: Array) -> Array:
     """1 where a is larger than b, else 0; no gradient."""
     return _as_real(np.greater(a, b), a, b)
@@ -227,7 +199,7 @@ def _(a: Real, b: Real) -> Real:
     return 1.0 if a > b else 0.0
 
 
-@_comparison("≥", [0.0, 1.0, 1.0])
+@op(formula="y = [a ≥ b]", pointwise=True)
 def greater_equal(a: Array, b: Array) -> Array:
     """1 where a is at least b, else 0; no gradient."""
     return _as_real(np.greater_equal(a, b), a, b)
@@ -238,7 +210,7 @@ def _(a: Real, b: Real) -> Real:
     return 1.0 if a >= b else 0.0
 
 
-@_comparison("<", [1.0, 0.0, 0.0])
+@op(formula="y = [a < b]", pointwise=True)
 def less(a: Array, b: Array) -> Array:
     """1 where a is smaller than b, else 0; no gradient."""
     return _as_real(np.less(a, b), a, b)
@@ -249,7 +221,7 @@ def _(a: Real, b: Real) -> Real:
     return 1.0 if a < b else 0.0
 
 
-@_comparison("≤", [1.0, 1.0, 0.0])
+@op(formula="y = [a ≤ b]", pointwise=True)
 def less_equal(a: Array, b: Array) -> Array:
     """1 where a is at most b, else 0; no gradient."""
     return _as_real(np.less_equal(a, b), a, b)
@@ -260,7 +232,7 @@ def _(a: Real, b: Real) -> Real:
     return 1.0 if a <= b else 0.0
 
 
-@_comparison("=", [0.0, 1.0, 0.0])
+@op(formula="y = [a = b]", pointwise=True)
 def equal(a: Array, b: Array) -> Array:
     """1 where a equals b, else 0; no gradient."""
     return _as_real(np.equal(a, b), a, b)
@@ -269,3 +241,42 @@ def equal(a: Array, b: Array) -> Array:
 @equal.scalar
 def _(a: Real, b: Real) -> Real:
     return 1.0 if a == b else 0.0
+
+
+absolute.cases(samples=[Sample((s,)) for s in SHAPES], examples=[Example(([1.5, -2.0, 0.0],), [1.5, 2.0, 0.0])])
+
+maximum.cases(samples=PAIRS, examples=[Example(([[1.0], [3.0]], [2.0, -4.0]), [[2.0, 1.0], [3.0, 3.0]])])
+
+minimum.cases(samples=PAIRS, examples=[Example(([[1.0], [3.0]], [2.0, -4.0]), [[1.0, -4.0], [2.0, -4.0]])])
+
+clip.cases(
+    samples=[
+        *(Sample((s,), {"low": -0.5, "high": 0.75}) for s in SHAPES),
+        Sample(((2, 3),), {"low": -float("inf"), "high": 0.25}),
+        Sample(((2, 3),), {"low": 0.25, "high": float("inf")}),
+    ],
+    examples=[Example(([-3.0, -1.0, 0.5, 2.0, 7.0],), [-1.0, -1.0, 0.5, 2.0, 2.0], {"low": -1.0, "high": 2.0})],
+)
+
+where.cases(
+    samples=[
+        Sample((CONDITION, (2, 3), (2, 3))),
+        Sample((CONDITION, (3,), (2, 1))),
+        Sample((CONDITION[:1], (2, 3), ())),
+        Sample((np.array(1.0), (), ())),
+        Sample((np.zeros((0, 3)), (0, 3), (3,))),
+        Sample((np.zeros(1), (1,), (1,))),
+        Sample((CONDITION, (2, 3), (3, 2)), error=ShapeError),
+    ],
+    examples=[Example(([1.0, 0.0], [5.0, 6.0], [7.0, 8.0]), [5.0, 8.0])],
+)
+
+
+for _op, _expected in (
+    (greater, [0.0, 0.0, 1.0]),
+    (greater_equal, [0.0, 1.0, 1.0]),
+    (less, [1.0, 0.0, 0.0]),
+    (less_equal, [1.0, 1.0, 0.0]),
+    (equal, [0.0, 1.0, 0.0]),
+):
+    _op.cases(samples=PAIRS, examples=[Example(([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]), _expected)])

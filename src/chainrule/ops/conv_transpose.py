@@ -55,31 +55,6 @@ def windows_of(
 @op(
     formula="y = x spread by w, + b",
     flops=lambda x, w, b: 2.0 * math.prod(x) * math.prod(w[:3]),
-    samples=[
-        _sample((2, 4, 5, 3), (3, 3, 4, 3)),
-        _sample((2, 4, 5, 3), (3, 2, 4, 3), False, (2, 3)),
-        _sample((1, 1, 1, 1), (1, 1, 1, 1)),
-        _sample((0, 3, 3, 2), (3, 3, 2, 2)),
-        _sample((2, 4, 3, 2), (3, 3, 5, 2), stride=(2, 2), padding=_SAME, output_padding=(1, 1)),
-        _sample((2, 4, 3, 2), (2, 2, 3, 2), stride=(3, 3), output_padding=(1, 2)),
-        _sample((1, 3, 4, 2), (2, 3, 3, 2), False, (2, 1), ((1, 0), (2, 1)), (2, 0), (3, 2)),
-        _sample((2, 3, 4, 4), (3, 3, 3, 4), stride=(2, 2), padding=_SAME, groups=2),
-        _sample((2, 3, 4, 5), (3, 3, 1, 5), stride=(2, 1), padding=_SAME, groups=5),
-        _sample((2, 3, 3, 3), (3, 3, 2, 4), error=ShapeError),
-        _sample((2, 3, 3, 3), (3, 3, 2, 3), groups=2, error=ShapeError),
-        _sample((2, 1, 1, 3), (3, 3, 2, 3), padding=((2, 1), (1, 1)), error=ShapeError),
-        _sample((2, 3, 3, 3), (3, 3, 2, 3), stride=(2, 2), output_padding=(2, 0), error=ShapeError),
-        _sample((2, 3, 3, 3), (3, 3, 2, 3), output_padding=(-1, 0), error=ShapeError),
-        _sample((2, 3, 3), (3, 3, 2, 3), error=ShapeError),
-        Sample(((2, 3, 3, 3), (3, 3, 2, 3), (3,)), _sample((0,), (1, 1, 1, 1)).attributes, error=ShapeError),
-    ],
-    examples=[
-        Example(
-            (np.reshape([1.0, 2.0], (1, 1, 2, 1)), np.reshape([1.0, 10.0, 100.0], (1, 3, 1, 1)), [0.5]),
-            np.reshape([1.5, 10.5, 102.5, 20.5, 200.5], (1, 1, 5, 1)),
-            _sample((0,), (1, 1, 1, 1), stride=(1, 2)).attributes,
-        )
-    ],
 )
 def conv_transpose2d(
     x: Array, w: Array, b: Array | None = None, *,
@@ -178,3 +153,32 @@ def _(dy: Array) -> Array:
 @conv_transpose2d.lower("b")
 def _(db: View, dy: View, *, scratch: Scratch, add: bool = False) -> list[Call]:
     return column_sums(db, rows(dy), scratch, add=add)
+
+
+conv_transpose2d.cases(
+    samples=[
+        _sample((2, 4, 5, 3), (3, 3, 4, 3)),
+        _sample((2, 4, 5, 3), (3, 2, 4, 3), False, (2, 3)),
+        _sample((1, 1, 1, 1), (1, 1, 1, 1)),
+        _sample((0, 3, 3, 2), (3, 3, 2, 2)),
+        _sample((2, 4, 3, 2), (3, 3, 5, 2), stride=(2, 2), padding=_SAME, output_padding=(1, 1)),
+        _sample((2, 4, 3, 2), (2, 2, 3, 2), stride=(3, 3), output_padding=(1, 2)),
+        _sample((1, 3, 4, 2), (2, 3, 3, 2), False, (2, 1), ((1, 0), (2, 1)), (2, 0), (3, 2)),
+        _sample((2, 3, 4, 4), (3, 3, 3, 4), stride=(2, 2), padding=_SAME, groups=2),
+        _sample((2, 3, 4, 5), (3, 3, 1, 5), stride=(2, 1), padding=_SAME, groups=5),
+        _sample((2, 3, 3, 3), (3, 3, 2, 4), error=ShapeError),
+        _sample((2, 3, 3, 3), (3, 3, 2, 3), groups=2, error=ShapeError),
+        _sample((2, 1, 1, 3), (3, 3, 2, 3), padding=((2, 1), (1, 1)), error=ShapeError),
+        _sample((2, 3, 3, 3), (3, 3, 2, 3), stride=(2, 2), output_padding=(2, 0), error=ShapeError),
+        _sample((2, 3, 3, 3), (3, 3, 2, 3), output_padding=(-1, 0), error=ShapeError),
+        _sample((2, 3, 3), (3, 3, 2, 3), error=ShapeError),
+        Sample(((2, 3, 3, 3), (3, 3, 2, 3), (3,)), _sample((0,), (1, 1, 1, 1)).attributes, error=ShapeError),
+    ],
+    examples=[
+        Example(
+            (np.reshape([1.0, 2.0], (1, 1, 2, 1)), np.reshape([1.0, 10.0, 100.0], (1, 3, 1, 1)), [0.5]),
+            np.reshape([1.5, 10.5, 102.5, 20.5, 200.5], (1, 1, 5, 1)),
+            _sample((0,), (1, 1, 1, 1), stride=(1, 2)).attributes,
+        )
+    ],
+)

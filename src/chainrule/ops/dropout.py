@@ -82,22 +82,6 @@ def _with(p: float, **others: int) -> dict[str, Any]:
 
 @op(
     formula="y = x/(1 - p) with probability 1 - p, else 0",
-    samples=[
-        Sample(((3, 5),), _with(0.5)),
-        Sample(((9001,),), _with(0.1, number=3, seed=2**40 + 7, step=2**33 + 1)),
-        Sample(((2, 3),), _with(0.0)),
-        Sample(((2, 3),), _with(1.0)),
-        Sample(((1, 1),), _with(0.3)),
-        Sample(((0, 3),), _with(0.5)),
-        Sample(((),), _with(0.5)),
-        Sample(((2, 3),), _with(1.5), error=OptionError),
-        Sample(((2, 3),), _with(math.nan), error=OptionError),
-    ],
-    examples=[
-        # The published first block for counter 0 and key 0: 6627e8d5 e169c58d bc57ac4c 9b00dbd8, of 2³² each.
-        Example(([1.0, 2.0, 3.0, 4.0],), [0.0, 4.0, 6.0, 8.0], _with(0.5)),
-        Example(([1.0, 2.0, 3.0],), [0.0, 8.0, 0.0], _with(0.75)),
-    ],
 )
 def dropout(x: Array, *, p: float, number: int, seed: int, step: int) -> Array:
     """x with each element set to 0 with probability p, and the others divided by 1 - p (Srivastava et al. 2014).
@@ -167,20 +151,6 @@ def _channel_calls(y: View, x: View, state: View, p: float, number: int, scratch
 
 @op(
     formula="y = x/(1 - p) with probability 1 - p, else 0: one draw for each channel of a sample",
-    samples=[
-        Sample(((3, 5),), _with(0.5)),
-        Sample(((4, 6, 5, 7),), _with(0.3, number=3, seed=2**40 + 7, step=2**33 + 1)),
-        Sample(((200, 9, 3),), _with(0.1)),
-        Sample(((2, 3, 3),), _with(0.0)),
-        Sample(((1, 1),), _with(0.3)),
-        Sample(((0, 2, 3),), _with(0.5)),
-        Sample(((2, 3),), _with(-0.1), error=OptionError),
-        Sample(((3,),), _with(0.5), error=ShapeError),
-    ],
-    examples=[
-        # The words of `dropout`, for samples 0 and 1 with two channels each.
-        Example(([[[1.0, 2.0]] * 2, [[3.0, 4.0]] * 2],), [[[0.0, 4.0]] * 2, [[6.0, 8.0]] * 2], _with(0.5)),
-    ],
 )
 def dropout_channels(x: Array, *, p: float, number: int, seed: int, step: int) -> Array:
     """x (n, ..., c) with whole channels of samples set to 0 with probability p, the others divided by 1 - p.
@@ -213,3 +183,40 @@ def _(dy: Array, *, p: float, number: int, seed: int, step: int) -> Array:
 @dropout_channels.lower("x")
 def _(dx: View, dy: View, *, p: float, number: int, state: View, scratch: Scratch) -> list[Call]:
     return _channel_calls(dx, dy, state, p, number, scratch)
+
+
+dropout.cases(
+    samples=[
+        Sample(((3, 5),), _with(0.5)),
+        Sample(((9001,),), _with(0.1, number=3, seed=2**40 + 7, step=2**33 + 1)),
+        Sample(((2, 3),), _with(0.0)),
+        Sample(((2, 3),), _with(1.0)),
+        Sample(((1, 1),), _with(0.3)),
+        Sample(((0, 3),), _with(0.5)),
+        Sample(((),), _with(0.5)),
+        Sample(((2, 3),), _with(1.5), error=OptionError),
+        Sample(((2, 3),), _with(math.nan), error=OptionError),
+    ],
+    examples=[
+        # The published first block for counter 0 and key 0: 6627e8d5 e169c58d bc57ac4c 9b00dbd8, of 2³² each.
+        Example(([1.0, 2.0, 3.0, 4.0],), [0.0, 4.0, 6.0, 8.0], _with(0.5)),
+        Example(([1.0, 2.0, 3.0],), [0.0, 8.0, 0.0], _with(0.75)),
+    ],
+)
+
+dropout_channels.cases(
+    samples=[
+        Sample(((3, 5),), _with(0.5)),
+        Sample(((4, 6, 5, 7),), _with(0.3, number=3, seed=2**40 + 7, step=2**33 + 1)),
+        Sample(((200, 9, 3),), _with(0.1)),
+        Sample(((2, 3, 3),), _with(0.0)),
+        Sample(((1, 1),), _with(0.3)),
+        Sample(((0, 2, 3),), _with(0.5)),
+        Sample(((2, 3),), _with(-0.1), error=OptionError),
+        Sample(((3,),), _with(0.5), error=ShapeError),
+    ],
+    examples=[
+        # The words of `dropout`, for samples 0 and 1 with two channels each.
+        Example(([[[1.0, 2.0]] * 2, [[3.0, 4.0]] * 2],), [[[0.0, 4.0]] * 2, [[6.0, 8.0]] * 2], _with(0.5)),
+    ],
+)

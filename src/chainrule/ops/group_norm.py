@@ -202,28 +202,6 @@ def _with(groups: int, eps: float = 1e-3) -> dict[str, float]:
     formula="y = (x - mean)/√(variance + eps)·scale + shift, mean and variance of each group of a sample's channels",
     saves=("mean", "rstd"),
     flops=_flops,
-    samples=[
-        *(
-            Sample((shape, shape[-1:], shape[-1:]), _with(groups))
-            for shape, groups in [
-                ((4, 6), 2), ((2, 3, 3, 4), 2), ((2, 3, 3, 4), 4), ((3, 5, 4), 1), ((1, 1), 1), ((0, 3), 3),
-                ((2, 33, 40, 16), 4), ((5, 7, 600), 3), ((2000, 12), 3),
-            ]
-        ),
-        Sample(((4, 6), (6,), (6,)), _with(4), error=OptionError),
-        Sample(((4, 6), (6,), (6,)), _with(0), error=OptionError),
-        Sample(((4, 6), (3,), (6,)), _with(3), error=ShapeError),
-        Sample(((6,), (6,), (6,)), _with(3), error=ShapeError),
-        Sample(((2, 0, 6), (6,), (6,)), _with(3), error=ShapeError),
-    ],
-    examples=[
-        # Groups (1, 3) and (7, 13): means 2 and 10, variances 1 and 9.
-        Example(
-            ([[1.0, 3.0, 7.0, 13.0]], [2.0, 3.0, 1.0, 1.0], [0.5, 0.0, 0.0, 1.0]), [[-1.5, 3.0, -1.0, 2.0]],
-            _with(2, 0.0),
-        ),
-        Example(([[[1.0], [3.0]]], [1.0], [0.0]), [[[-0.5], [0.5]]], _with(1, 3.0)),
-    ],
 )  # fmt: skip
 def group_norm(x: Array, scale: Array, shift: Array, *, groups: int, eps: float) -> tuple[Array, Array, Array]:
     """x (n, ..., c) with each of `groups` groups of neighbouring channels of each sample brought to mean 0 and (biased)
@@ -329,3 +307,37 @@ def _(dy: Array) -> Array:
 @group_norm.lower("shift")
 def _(dshift: View, dy: View, *, scratch: Scratch) -> list[Call]:
     return reduce(sum_parts, dshift, dy, tuple(range(len(dy.shape) - 1)), scratch)
+
+
+group_norm.cases(
+    samples=[
+        *(
+            Sample((shape, shape[-1:], shape[-1:]), _with(groups))
+            for shape, groups in [
+                ((4, 6), 2),
+                ((2, 3, 3, 4), 2),
+                ((2, 3, 3, 4), 4),
+                ((3, 5, 4), 1),
+                ((1, 1), 1),
+                ((0, 3), 3),
+                ((2, 33, 40, 16), 4),
+                ((5, 7, 600), 3),
+                ((2000, 12), 3),
+            ]
+        ),
+        Sample(((4, 6), (6,), (6,)), _with(4), error=OptionError),
+        Sample(((4, 6), (6,), (6,)), _with(0), error=OptionError),
+        Sample(((4, 6), (3,), (6,)), _with(3), error=ShapeError),
+        Sample(((6,), (6,), (6,)), _with(3), error=ShapeError),
+        Sample(((2, 0, 6), (6,), (6,)), _with(3), error=ShapeError),
+    ],
+    examples=[
+        # Groups (1, 3) and (7, 13): means 2 and 10, variances 1 and 9.
+        Example(
+            ([[1.0, 3.0, 7.0, 13.0]], [2.0, 3.0, 1.0, 1.0], [0.5, 0.0, 0.0, 1.0]),
+            [[-1.5, 3.0, -1.0, 2.0]],
+            _with(2, 0.0),
+        ),
+        Example(([[[1.0], [3.0]]], [1.0], [0.0]), [[[-0.5], [0.5]]], _with(1, 3.0)),
+    ],
+)

@@ -123,25 +123,6 @@ def _flops(x: Shape, *others: Shape) -> float:
     formula="y = (x - mean)/√(variance + eps)·scale + shift, mean and variance of each row",
     saves=("mean", "rstd"),
     flops=_flops,
-    samples=[
-        *(
-            Sample((shape, row, row), {"eps": 1e-3})
-            for shape, row in [
-                ((4, 5), (5,)), ((2, 3, 4), (4,)), ((2, 3, 4), (3, 4)), ((3, 4), (3, 4)), ((1,), (1,)), ((0, 3), (3,)),
-                ((700, 31), (31,)), ((3, 5000), (5000,)), ((2, 50, 17, 4), (17, 4)),
-            ]
-        ),
-        Sample(((4, 3), (4,), (4,)), {"eps": 1e-5}, error=ShapeError),
-        Sample(((4, 3), (3,), (1, 3)), {"eps": 1e-5}, error=ShapeError),
-        Sample(((3,), (4, 3), (4, 3)), {"eps": 1e-5}, error=ShapeError),
-        Sample(((4, 3), (), ()), {"eps": 1e-5}, error=ShapeError),
-        Sample(((4, 0), (0,), (0,)), {"eps": 1e-5}, error=ShapeError),
-    ],
-    examples=[
-        # Means 2 and 10, variances 1 and 9.
-        Example(([[1.0, 3.0], [7.0, 13.0]], [2.0, 3.0], [0.5, 0.0]), [[-1.5, 3.0], [-1.5, 3.0]], {"eps": 0.0}),
-        Example(([[1.0, 3.0]], [1.0, 1.0], [0.0, 0.0]), [[-0.5, 0.5]], {"eps": 3.0}),
-    ],
 )  # fmt: skip
 def layer_norm(x: Array, scale: Array, shift: Array, *, eps: float) -> tuple[Array, Array, Array]:
     """x with each row, of the axes of scale and shift, brought to mean 0 and (biased) variance 1; then scaled, shifted.
@@ -236,3 +217,33 @@ def _(dy: Array, *, shift_shape: Shape) -> Array:
 @layer_norm.lower("shift")
 def _(dshift: View, dy: View, *, scratch: Scratch) -> list[Call]:
     return reduce(sum_parts, dshift, dy, tuple(range(len(dy.shape) - len(dshift.shape))), scratch)
+
+
+layer_norm.cases(
+    samples=[
+        *(
+            Sample((shape, row, row), {"eps": 1e-3})
+            for shape, row in [
+                ((4, 5), (5,)),
+                ((2, 3, 4), (4,)),
+                ((2, 3, 4), (3, 4)),
+                ((3, 4), (3, 4)),
+                ((1,), (1,)),
+                ((0, 3), (3,)),
+                ((700, 31), (31,)),
+                ((3, 5000), (5000,)),
+                ((2, 50, 17, 4), (17, 4)),
+            ]
+        ),
+        Sample(((4, 3), (4,), (4,)), {"eps": 1e-5}, error=ShapeError),
+        Sample(((4, 3), (3,), (1, 3)), {"eps": 1e-5}, error=ShapeError),
+        Sample(((3,), (4, 3), (4, 3)), {"eps": 1e-5}, error=ShapeError),
+        Sample(((4, 3), (), ()), {"eps": 1e-5}, error=ShapeError),
+        Sample(((4, 0), (0,), (0,)), {"eps": 1e-5}, error=ShapeError),
+    ],
+    examples=[
+        # Means 2 and 10, variances 1 and 9.
+        Example(([[1.0, 3.0], [7.0, 13.0]], [2.0, 3.0], [0.5, 0.0]), [[-1.5, 3.0], [-1.5, 3.0]], {"eps": 0.0}),
+        Example(([[1.0, 3.0]], [1.0, 1.0], [0.0, 0.0]), [[-0.5, 0.5]], {"eps": 3.0}),
+    ],
+)

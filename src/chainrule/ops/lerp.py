@@ -14,12 +14,6 @@ _PAIRS = [((2, 3), (2, 3)), ((3, 1), (1, 4)), ((1,), (1,)), ((), ()), ((0, 3), (
     formula="y = a + weight·(b - a)",
     pointwise=True,
     flops=3,
-    samples=[
-        *(Sample(shapes, {"weight": 0.1}) for shapes in _PAIRS),
-        Sample(((5,), (5,)), {"weight": 1.0}),
-        Sample(((2, 3), (3, 2)), {"weight": 0.5}, error=ShapeError),
-    ],
-    examples=[Example(([1.0, 2.0], [5.0, -2.0]), [2.0, 1.0], {"weight": 0.25})],
 )
 def lerp(a: Array, b: Array, *, weight: float) -> Array:
     """The point between a and b, of shapes that broadcast, that lies `weight` of the way from a."""
@@ -52,3 +46,13 @@ def _(dy: Array, *, weight: float) -> Array:
 @lerp.scalar("b")
 def _(dy: Real, weight: Real) -> Real:
     return dy * weight
+
+
+lerp.cases(
+    samples=[
+        *(Sample(shapes, {"weight": 0.1}) for shapes in _PAIRS),
+        Sample(((5,), (5,)), {"weight": 1.0}),
+        Sample(((2, 3), (3, 2)), {"weight": 0.5}, error=ShapeError),
+    ],
+    examples=[Example(([1.0, 2.0], [5.0, -2.0]), [2.0, 1.0], {"weight": 0.25})],
+)

@@ -73,12 +73,6 @@ _SQUARED_SLOPE = Pointwise("mean_squared_slope", _squared_slope, arrays=2, numbe
     formula="L = Σ w·(x - t)² / Σ w",
     saves=("denominator",),
     flops=_flops,
-    samples=_samples(),
-    examples=[
-        Example(([1.0, 2.0, 4.0], [1.0, 0.0, 1.0], None), 13.0 / 3.0, _MEAN),
-        Example(([1.0, 2.0, 4.0], [1.0, 0.0, 1.0], [1.0, 3.0, 0.0]), 3.0, _MEAN),
-        Example(([[1.0, 2.0], [4.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]], [1.0, 3.0]), 31.0, _SUM),
-    ],
 )
 def mean_squared(
     prediction: Array, target: Array, weight: Array | None = None, *, reduction: str
@@ -141,11 +135,6 @@ _SIGN = Pointwise("mean_absolute_slope", _sign, arrays=2, numbers=0)
     formula="L = Σ w·|x - t| / Σ w",
     saves=("denominator",),
     flops=_flops,
-    samples=_samples(),
-    examples=[
-        Example(([1.0, 2.0, 4.0], [1.0, 0.0, 5.0], None), 1.0, _MEAN),
-        Example(([1.0, 2.0, 4.0], [1.0, 0.0, 5.0], [1.0, 3.0, 4.0]), 10.0, _SUM),
-    ],
 )
 def mean_absolute(
     prediction: Array, target: Array, weight: Array | None = None, *, reduction: str
@@ -209,15 +198,6 @@ _HUBER_SLOPE = Pointwise("huber_slope", _huber_slope, arrays=2, numbers=1)
     formula="L = Σ w·h / Σ w, h = ½(x - t)² where |x - t| ≤ δ, else δ(|x - t| - ½δ)",
     saves=("denominator",),
     flops=_flops,
-    samples=[
-        *_samples(delta=0.7),
-        Sample(((4,), (4,), None), {**_MEAN, "delta": 0.0}, error=OptionError),
-        Sample(((4,), (4,), None), {**_MEAN, "delta": math.nan}, error=OptionError),
-    ],
-    examples=[
-        Example(([1.0, 2.0, 4.0], [0.5, 0.0, 9.0], None), (0.125 + 1.5 + 4.5) / 3.0, {**_MEAN, "delta": 1.0}),
-        Example(([1.0, 2.0], [0.0, 0.0], [2.0, 1.0]), 3.0, {**_SUM, "delta": 4.0}),
-    ],
 )
 def huber(
     prediction: Array, target: Array, weight: Array | None = None, *, delta: float, reduction: str
@@ -266,3 +246,33 @@ def _(
     dt: View, dy: View, prediction: View, target: View, weight: View | None, denominator: View, *, delta: float
 ) -> list[Call]:
     return gradient_calls(_HUBER_SLOPE, dt, dy, denominator, (target, prediction), weight, delta)
+
+
+mean_squared.cases(
+    samples=_samples(),
+    examples=[
+        Example(([1.0, 2.0, 4.0], [1.0, 0.0, 1.0], None), 13.0 / 3.0, _MEAN),
+        Example(([1.0, 2.0, 4.0], [1.0, 0.0, 1.0], [1.0, 3.0, 0.0]), 3.0, _MEAN),
+        Example(([[1.0, 2.0], [4.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]], [1.0, 3.0]), 31.0, _SUM),
+    ],
+)
+
+mean_absolute.cases(
+    samples=_samples(),
+    examples=[
+        Example(([1.0, 2.0, 4.0], [1.0, 0.0, 5.0], None), 1.0, _MEAN),
+        Example(([1.0, 2.0, 4.0], [1.0, 0.0, 5.0], [1.0, 3.0, 4.0]), 10.0, _SUM),
+    ],
+)
+
+huber.cases(
+    samples=[
+        *_samples(delta=0.7),
+        Sample(((4,), (4,), None), {**_MEAN, "delta": 0.0}, error=OptionError),
+        Sample(((4,), (4,), None), {**_MEAN, "delta": math.nan}, error=OptionError),
+    ],
+    examples=[
+        Example(([1.0, 2.0, 4.0], [0.5, 0.0, 9.0], None), (0.125 + 1.5 + 4.5) / 3.0, {**_MEAN, "delta": 1.0}),
+        Example(([1.0, 2.0], [0.0, 0.0], [2.0, 1.0]), 3.0, {**_SUM, "delta": 4.0}),
+    ],
+)

@@ -20,20 +20,6 @@ def _matmul_flops(a: Shape, b: Shape) -> float:
 @op(
     formula="y = a·b",
     flops=_matmul_flops,
-    samples=[
-        Sample(((3, 4), (4, 5))),
-        Sample(((1, 1), (1, 1))),
-        Sample(((0, 4), (4, 5))),
-        Sample(((3, 0), (0, 5))),
-        Sample(((17, 33), (33, 20))),
-        Sample(((2, 3, 4), (4, 5))),
-        Sample(((2, 3, 4), (2, 4, 5))),
-        Sample(((2, 2, 3, 4), (2, 2, 4, 5))),
-        Sample(((3, 4), (5, 4)), error=ShapeError),
-        Sample(((2, 3, 4), (3, 4, 5)), error=ShapeError),
-        Sample(((4,), (4, 5)), error=ShapeError),
-    ],
-    examples=[Example(([[1.0, 2.0], [3.0, 4.0]], [[5.0], [6.0]]), [[17.0], [39.0]])],
 )
 def matmul(a: Array, b: Array) -> Array:
     """The matrix product of a (..., m, k) and b (k, n), or b (..., k, n) with the leading axes of a.
@@ -98,24 +84,6 @@ def _linear_flops(x: Shape, w: Shape, b: Shape | None) -> float:
     formula="y = x·W + b",
     weights=("w", "b"),
     flops=_linear_flops,
-    samples=[
-        Sample(((3, 4), (4, 5), (5,))),
-        Sample(((3, 4), (4, 5), None)),
-        Sample(((1, 1), (1, 1), (1,))),
-        Sample(((0, 4), (4, 5), (5,))),
-        Sample(((3, 0), (0, 5), (5,))),
-        Sample(((3, 0), (0, 5), None)),
-        Sample(((33, 30), (30, 64), (64,))),
-        Sample(((3, 9001), (9001, 6), (6,))),  # summed in parts
-        Sample(((3, 1210), (1210, 40), None)),
-        Sample(((4,), (4, 5), (5,))),
-        Sample(((2, 3, 4), (4, 5), (5,))),
-        Sample(((3, 4), (5, 4), (4,)), error=ShapeError),
-        Sample(((3, 4), (4, 5), (4,)), error=ShapeError),
-        Sample(((3, 4), (2, 4, 5), None), error=ShapeError),
-        Sample(((), (4, 5), (5,)), error=ShapeError),
-    ],
-    examples=[Example(([[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]], [0.5, -0.5]), [[13.5, 15.5]])],
 )
 def linear(x: Array, w: Array, b: Array | None = None) -> Array:
     """A layer's weighted sums of x (..., i), weights w (i, o) and bias b (o,) or None, giving y (..., o).
@@ -182,3 +150,42 @@ def _(dy: Array, *, b_shape: Shape) -> Array:
 @linear.lower("b")
 def _(db: View, dy: View, *, scratch: Scratch, add: bool = False) -> list[Call]:
     return column_sums(db, rows(dy), scratch, add=add)
+
+
+matmul.cases(
+    samples=[
+        Sample(((3, 4), (4, 5))),
+        Sample(((1, 1), (1, 1))),
+        Sample(((0, 4), (4, 5))),
+        Sample(((3, 0), (0, 5))),
+        Sample(((17, 33), (33, 20))),
+        Sample(((2, 3, 4), (4, 5))),
+        Sample(((2, 3, 4), (2, 4, 5))),
+        Sample(((2, 2, 3, 4), (2, 2, 4, 5))),
+        Sample(((3, 4), (5, 4)), error=ShapeError),
+        Sample(((2, 3, 4), (3, 4, 5)), error=ShapeError),
+        Sample(((4,), (4, 5)), error=ShapeError),
+    ],
+    examples=[Example(([[1.0, 2.0], [3.0, 4.0]], [[5.0], [6.0]]), [[17.0], [39.0]])],
+)
+
+linear.cases(
+    samples=[
+        Sample(((3, 4), (4, 5), (5,))),
+        Sample(((3, 4), (4, 5), None)),
+        Sample(((1, 1), (1, 1), (1,))),
+        Sample(((0, 4), (4, 5), (5,))),
+        Sample(((3, 0), (0, 5), (5,))),
+        Sample(((3, 0), (0, 5), None)),
+        Sample(((33, 30), (30, 64), (64,))),
+        Sample(((3, 9001), (9001, 6), (6,))),  # summed in parts
+        Sample(((3, 1210), (1210, 40), None)),
+        Sample(((4,), (4, 5), (5,))),
+        Sample(((2, 3, 4), (4, 5), (5,))),
+        Sample(((3, 4), (5, 4), (4,)), error=ShapeError),
+        Sample(((3, 4), (4, 5), (4,)), error=ShapeError),
+        Sample(((3, 4), (2, 4, 5), None), error=ShapeError),
+        Sample(((), (4, 5), (5,)), error=ShapeError),
+    ],
+    examples=[Example(([[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]], [0.5, -0.5]), [[13.5, 15.5]])],
+)

@@ -33,16 +33,6 @@ def _given(shape: Shape) -> tuple[Shape | Array, ...]:
     formula="y = scale·(x - mean)/√(variance + eps) + shift",
     offsets=("shift", "mean"),
     flops=flops_of,
-    samples=[
-        *(Sample(_given(s), {"eps": 1e-3}) for s in SHAPES),
-        Sample(((4, 3), (3,), (3,), (4,), (3,)), {"eps": 1e-5}, error=ShapeError),
-        Sample(((4, 3), (3,), (3,), (3,), (1, 3)), {"eps": 1e-5}, error=ShapeError),
-        Sample(((), (1,), (1,), (1,), (1,)), {"eps": 1e-5}, error=ShapeError),
-    ],
-    examples=[
-        Example(([[1.0], [3.0]], [2.0], [0.5], [2.0], [1.0]), [[-1.5], [2.5]], {"eps": 0.0}),
-        Example(([[7.0, 1.0]], [3.0, 2.0], [0.0, 1.0], [10.0, 3.0], [8.0, 3.0]), [[-3.0, -1.0]], {"eps": 1.0}),
-    ],
 )
 def normalize(x: Array, scale: Array, shift: Array, mean: Array, variance: Array, *, eps: float) -> Array:
     """x (..., c) normalized by a mean and a variance per channel that are given, then scaled and shifted (c,).
@@ -122,3 +112,17 @@ def _(dy: Array) -> Array:
 @normalize.lower("shift")
 def _(dshift: View, dy: View, *, scratch: Scratch) -> list[Call]:
     return reduce(sum_parts, dshift, dy, tuple(range(len(dy.shape) - 1)), scratch)
+
+
+normalize.cases(
+    samples=[
+        *(Sample(_given(s), {"eps": 1e-3}) for s in SHAPES),
+        Sample(((4, 3), (3,), (3,), (4,), (3,)), {"eps": 1e-5}, error=ShapeError),
+        Sample(((4, 3), (3,), (3,), (3,), (1, 3)), {"eps": 1e-5}, error=ShapeError),
+        Sample(((), (1,), (1,), (1,), (1,)), {"eps": 1e-5}, error=ShapeError),
+    ],
+    examples=[
+        Example(([[1.0], [3.0]], [2.0], [0.5], [2.0], [1.0]), [[-1.5], [2.5]], {"eps": 0.0}),
+        Example(([[7.0, 1.0]], [3.0, 2.0], [0.0, 1.0], [10.0, 3.0], [8.0, 3.0]), [[-3.0, -1.0]], {"eps": 1.0}),
+    ],
+)

@@ -42,7 +42,8 @@ def with_number(pair: Op, number: str, samples: Sequence[Sample], examples: Sequ
     definition.__name__ = f"{pair.name}_number" if is_last else f"number_{pair.name}"
     definition.__doc__ = f"{pair.__doc__} Here {number} is a number."
     formula = pair.forward.formula
-    made = op(formula=formula, pointwise=True, flops=pair.flops, samples=samples, examples=examples)(definition)
+    made = op(formula=formula, pointwise=True, flops=pair.flops)(definition)
+    made.cases(samples=samples, examples=examples)
     if is_last and pair.forward.scalar is not None:
         made.scalar(pair.forward.scalar)
     for name, rule in pair.gradients.items():

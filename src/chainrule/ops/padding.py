@@ -41,19 +41,6 @@ def pad_rows(
 @op(
     formula="y = x between zeros",
     flops=0.0,
-    samples=[
-        Sample(((2, 3, 4, 5),), {"padding": ((1, 1), (2, 2))}),
-        Sample(((2, 3, 4, 5),), {"padding": ((0, 2), (1, 0))}),
-        Sample(((1, 1, 1, 1),), {"padding": ((0, 0), (0, 0))}),
-        Sample(((0, 3, 4, 5),), {"padding": ((1, 1), (1, 1))}),
-        Sample(((1, 0, 2, 1),), {"padding": ((1, 1), (0, 0))}),
-        Sample(((3, 28, 28, 16),), {"padding": ((2, 2), (2, 2))}),
-        Sample(((2, 3, 4, 5),), {"padding": ((1, -1), (0, 0))}, error=OptionError),
-        Sample(((2, 3, 4),), {"padding": ((1, 1), (1, 1))}, error=ShapeError),
-    ],
-    examples=[
-        Example(([[[[1.0], [2.0]]]],), [[[[0.0], [1.0], [2.0]], [[0.0], [0.0], [0.0]]]], {"padding": ((0, 1), (1, 0))})
-    ],
 )
 def zero_pad2d(x: Array, *, padding: Padding) -> Array:
     """Images x (n, h, w, c) with padding ((top, bottom), (left, right)) rows and columns of zeros around them.
@@ -100,3 +87,20 @@ def _(dy: Array, *, padding: Padding, x_shape: Shape) -> Array:
 def _(dx: View, dy: View, *, padding: Padding, x_shape: Shape) -> list[Call]:
     steps = strides(dy.shape)
     return copy(dx, dy, x_shape, at=Walk(steps, padding[0][0] * steps[1] + padding[1][0] * steps[2]))
+
+
+zero_pad2d.cases(
+    samples=[
+        Sample(((2, 3, 4, 5),), {"padding": ((1, 1), (2, 2))}),
+        Sample(((2, 3, 4, 5),), {"padding": ((0, 2), (1, 0))}),
+        Sample(((1, 1, 1, 1),), {"padding": ((0, 0), (0, 0))}),
+        Sample(((0, 3, 4, 5),), {"padding": ((1, 1), (1, 1))}),
+        Sample(((1, 0, 2, 1),), {"padding": ((1, 1), (0, 0))}),
+        Sample(((3, 28, 28, 16),), {"padding": ((2, 2), (2, 2))}),
+        Sample(((2, 3, 4, 5),), {"padding": ((1, -1), (0, 0))}, error=OptionError),
+        Sample(((2, 3, 4),), {"padding": ((1, 1), (1, 1))}, error=ShapeError),
+    ],
+    examples=[
+        Example(([[[[1.0], [2.0]]]],), [[[[0.0], [1.0], [2.0]], [[0.0], [0.0], [0.0]]]], {"padding": ((0, 1), (1, 0))})
+    ],
+)

@@ -130,33 +130,6 @@ _IMAGE = [[[[1.0], [5.0], [2.0]], [[4.0], [3.0], [6.0]], [[9.0], [7.0], [8.0]]]]
     saves=("place",),
     chooses=True,
     flops=_flops,
-    samples=[
-        Sample(((2, 4, 6, 3),), _TWO, _halves),
-        Sample(((1, 1, 1, 1),), _max((1, 1), (1, 1)), _halves),
-        Sample(((0, 4, 4, 2),), _TWO, _halves),
-        Sample(((2, 5, 7, 18),), _TWO, _halves),
-        Sample(((2, 5, 7, 18),), _max((2, 2), (2, 2), ceil_mode=True), _halves),
-        Sample(((2, 7, 6, 5),), _max((3, 3), (2, 2), _ONES), _halves),
-        Sample(((2, 7, 6, 5),), _max((3, 3), (2, 2), _ONES, ceil_mode=True), _halves),
-        Sample(((1, 6, 5, 33),), _max((3, 2), (1, 1)), _halves),
-        Sample(((1, 9, 8, 2),), _max((3, 2), (2, 3), ((1, 1), (0, 0)), (2, 3)), _halves),
-        Sample(((2, 3, 9, 4),), _max((1, 4), (3, 1), ((0, 0), (0, 2))), _halves),
-        Sample(((3, 40, 40, 16),), _max((3, 3), (1, 1), _ONES), _halves),
-        Sample(((40, 8, 8, 16),), _TWO, _halves),
-        Sample(((2, 2, 2, 3),), _max((3, 3), (2, 2)), error=ShapeError),
-        Sample(((2, 1, 1, 3),), _max((2, 2), (1, 1), ((2, 2), (2, 2)), (3, 3)), error=ShapeError),
-        Sample(((4, 4, 3),), _TWO, error=ShapeError),
-        Sample(((2, 4, 4, 0),), _TWO, error=ShapeError),
-        Sample(((2, 4, 4, 3),), _max((0, 2), (2, 2)), error=OptionError),
-        Sample(((2, 4, 4, 3),), _max((2, 2), (0, 1)), error=OptionError),
-        Sample(((2, 4, 4, 3),), _max((2, 2), (2, 2), ((2, 0), (0, 0))), error=OptionError),
-    ],
-    examples=[
-        Example((_IMAGE,), [[[[5.0], [6.0]], [[9.0], [8.0]]]], _max((2, 2), (1, 1))),
-        Example((_IMAGE,), [[[[5.0], [6.0]], [[9.0], [8.0]]]], _max((2, 2), (2, 2), ceil_mode=True)),
-        Example((_IMAGE,), [[[[9.0]]]], _max((2, 2), (2, 2), dilation=(2, 2))),
-        Example(([[[[math.nan], [5.0], [2.0]]]],), [[[[math.nan], [5.0]]]], _max((1, 2), (1, 1))),
-    ],
 )
 def max_pool2d(
     x: Array, *, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, ceil_mode: bool
@@ -225,28 +198,6 @@ def _max_grid(axes: tuple[Axis, Axis]) -> Grid:
 @op(
     formula="y[a, b] = mean x[a·s + i - p, b·s + j - p] over i, j",
     flops=_flops,
-    samples=[
-        Sample(((2, 4, 6, 3),), _avg((2, 2), (2, 2))),
-        Sample(((1, 1, 1, 1),), _avg((1, 1), (1, 1))),
-        Sample(((0, 4, 4, 2),), _avg((2, 2), (2, 2))),
-        Sample(((2, 5, 7, 18),), _avg((2, 2), (2, 2))),
-        Sample(((2, 5, 7, 18),), _avg((2, 2), (2, 2), ceil_mode=True)),
-        Sample(((2, 7, 6, 5),), _avg((3, 3), (2, 2), _ONES)),
-        Sample(((2, 7, 6, 5),), _avg((3, 3), (2, 2), _ONES, ceil_mode=True)),
-        Sample(((2, 6, 7, 5),), _avg((3, 3), (2, 2), _ONES, True, False)),
-        Sample(((1, 6, 5, 33),), _avg((3, 2), (1, 1), ((1, 1), (0, 0)), False, False)),
-        Sample(((3, 40, 40, 16),), _avg((3, 3), (1, 1), _ONES)),
-        Sample(((40, 8, 8, 16),), _avg((2, 2), (2, 2))),
-        Sample(((2, 2, 2, 3),), _avg((3, 3), (2, 2)), error=ShapeError),
-        Sample(((4, 4),), _avg((2, 2), (2, 2)), error=ShapeError),
-        Sample(((2, 0, 4, 3),), _avg((2, 2), (2, 2)), error=ShapeError),
-        Sample(((2, 4, 4, 3),), _avg((2, 2), (2, 2), ((0, 0), (0, -1))), error=OptionError),
-    ],
-    examples=[
-        Example((_IMAGE,), [[[[3.25], [4.0]], [[5.75], [6.0]]]], _avg((2, 2), (1, 1))),
-        Example((_IMAGE,), [[[[0.25], [1.75]], [[3.25], [6.0]]]], _avg((2, 2), (2, 2), _ONES)),
-        Example((_IMAGE,), [[[[1.0], [3.5]], [[6.5], [6.0]]]], _avg((2, 2), (2, 2), _ONES, False, False)),
-    ],
 )
 def avg_pool2d(
     x: Array, *, kernel: Pair, stride: Pair, padding: Padding, ceil_mode: bool, count_include_pad: bool
@@ -333,21 +284,6 @@ def _windows_of(name: str, x: Shape, size: Pair) -> tuple[list[Window], list[Win
 @op(
     formula="y[a, b] = mean x[a·h/oh ... (a + 1)·h/oh, b·w/ow ... (b + 1)·w/ow]",
     flops=_flops,
-    samples=[
-        Sample(((2, 4, 6, 3),), {"size": (2, 3)}),
-        Sample(((1, 1, 1, 1),), {"size": (1, 1)}),
-        Sample(((0, 4, 4, 2),), {"size": (2, 2)}),
-        Sample(((2, 7, 5, 17),), {"size": (3, 4)}),
-        Sample(((2, 3, 2, 4),), {"size": (5, 4)}),
-        Sample(((2, 8, 8, 32),), {"size": (1, 1)}),
-        Sample(((2, 4, 4, 3),), {"size": (0, 1)}, error=OptionError),
-        Sample(((2, 4),), {"size": (1, 1)}, error=ShapeError),
-        Sample(((2, 4, 0, 3),), {"size": (1, 1)}, error=ShapeError),
-    ],
-    examples=[
-        Example((_IMAGE,), [[[[5.0]]]], {"size": (1, 1)}),
-        Example((_IMAGE,), [[[[3.25], [4.0]], [[5.75], [6.0]]]], {"size": (2, 2)}),
-    ],
 )
 def adaptive_avg_pool2d(x: Array, *, size: Pair) -> Array:
     """The mean of each of size[0] x size[1] windows that cover x (n, h, w, c), giving y (n, *size, c).
@@ -386,3 +322,77 @@ def _(dy: Array, *, size: Pair, x_shape: Shape) -> Array:
 @adaptive_avg_pool2d.lower("x")
 def _(dx: View, dy: View, *, size: Pair, x_shape: Shape, epilogue: Epilogue = ()) -> list[Call]:
     return scatter(dx, dy, Grid(*_windows_of("adaptive_avg_pool2d", x_shape, size)), epilogue=epilogue)
+
+
+max_pool2d.cases(
+    samples=[
+        Sample(((2, 4, 6, 3),), _TWO, _halves),
+        Sample(((1, 1, 1, 1),), _max((1, 1), (1, 1)), _halves),
+        Sample(((0, 4, 4, 2),), _TWO, _halves),
+        Sample(((2, 5, 7, 18),), _TWO, _halves),
+        Sample(((2, 5, 7, 18),), _max((2, 2), (2, 2), ceil_mode=True), _halves),
+        Sample(((2, 7, 6, 5),), _max((3, 3), (2, 2), _ONES), _halves),
+        Sample(((2, 7, 6, 5),), _max((3, 3), (2, 2), _ONES, ceil_mode=True), _halves),
+        Sample(((1, 6, 5, 33),), _max((3, 2), (1, 1)), _halves),
+        Sample(((1, 9, 8, 2),), _max((3, 2), (2, 3), ((1, 1), (0, 0)), (2, 3)), _halves),
+        Sample(((2, 3, 9, 4),), _max((1, 4), (3, 1), ((0, 0), (0, 2))), _halves),
+        Sample(((3, 40, 40, 16),), _max((3, 3), (1, 1), _ONES), _halves),
+        Sample(((40, 8, 8, 16),), _TWO, _halves),
+        Sample(((2, 2, 2, 3),), _max((3, 3), (2, 2)), error=ShapeError),
+        Sample(((2, 1, 1, 3),), _max((2, 2), (1, 1), ((2, 2), (2, 2)), (3, 3)), error=ShapeError),
+        Sample(((4, 4, 3),), _TWO, error=ShapeError),
+        Sample(((2, 4, 4, 0),), _TWO, error=ShapeError),
+        Sample(((2, 4, 4, 3),), _max((0, 2), (2, 2)), error=OptionError),
+        Sample(((2, 4, 4, 3),), _max((2, 2), (0, 1)), error=OptionError),
+        Sample(((2, 4, 4, 3),), _max((2, 2), (2, 2), ((2, 0), (0, 0))), error=OptionError),
+    ],
+    examples=[
+        Example((_IMAGE,), [[[[5.0], [6.0]], [[9.0], [8.0]]]], _max((2, 2), (1, 1))),
+        Example((_IMAGE,), [[[[5.0], [6.0]], [[9.0], [8.0]]]], _max((2, 2), (2, 2), ceil_mode=True)),
+        Example((_IMAGE,), [[[[9.0]]]], _max((2, 2), (2, 2), dilation=(2, 2))),
+        Example(([[[[math.nan], [5.0], [2.0]]]],), [[[[math.nan], [5.0]]]], _max((1, 2), (1, 1))),
+    ],
+)
+
+avg_pool2d.cases(
+    samples=[
+        Sample(((2, 4, 6, 3),), _avg((2, 2), (2, 2))),
+        Sample(((1, 1, 1, 1),), _avg((1, 1), (1, 1))),
+        Sample(((0, 4, 4, 2),), _avg((2, 2), (2, 2))),
+        Sample(((2, 5, 7, 18),), _avg((2, 2), (2, 2))),
+        Sample(((2, 5, 7, 18),), _avg((2, 2), (2, 2), ceil_mode=True)),
+        Sample(((2, 7, 6, 5),), _avg((3, 3), (2, 2), _ONES)),
+        Sample(((2, 7, 6, 5),), _avg((3, 3), (2, 2), _ONES, ceil_mode=True)),
+        Sample(((2, 6, 7, 5),), _avg((3, 3), (2, 2), _ONES, True, False)),
+        Sample(((1, 6, 5, 33),), _avg((3, 2), (1, 1), ((1, 1), (0, 0)), False, False)),
+        Sample(((3, 40, 40, 16),), _avg((3, 3), (1, 1), _ONES)),
+        Sample(((40, 8, 8, 16),), _avg((2, 2), (2, 2))),
+        Sample(((2, 2, 2, 3),), _avg((3, 3), (2, 2)), error=ShapeError),
+        Sample(((4, 4),), _avg((2, 2), (2, 2)), error=ShapeError),
+        Sample(((2, 0, 4, 3),), _avg((2, 2), (2, 2)), error=ShapeError),
+        Sample(((2, 4, 4, 3),), _avg((2, 2), (2, 2), ((0, 0), (0, -1))), error=OptionError),
+    ],
+    examples=[
+        Example((_IMAGE,), [[[[3.25], [4.0]], [[5.75], [6.0]]]], _avg((2, 2), (1, 1))),
+        Example((_IMAGE,), [[[[0.25], [1.75]], [[3.25], [6.0]]]], _avg((2, 2), (2, 2), _ONES)),
+        Example((_IMAGE,), [[[[1.0], [3.5]], [[6.5], [6.0]]]], _avg((2, 2), (2, 2), _ONES, False, False)),
+    ],
+)
+
+adaptive_avg_pool2d.cases(
+    samples=[
+        Sample(((2, 4, 6, 3),), {"size": (2, 3)}),
+        Sample(((1, 1, 1, 1),), {"size": (1, 1)}),
+        Sample(((0, 4, 4, 2),), {"size": (2, 2)}),
+        Sample(((2, 7, 5, 17),), {"size": (3, 4)}),
+        Sample(((2, 3, 2, 4),), {"size": (5, 4)}),
+        Sample(((2, 8, 8, 32),), {"size": (1, 1)}),
+        Sample(((2, 4, 4, 3),), {"size": (0, 1)}, error=OptionError),
+        Sample(((2, 4),), {"size": (1, 1)}, error=ShapeError),
+        Sample(((2, 4, 0, 3),), {"size": (1, 1)}, error=ShapeError),
+    ],
+    examples=[
+        Example((_IMAGE,), [[[[5.0]]]], {"size": (1, 1)}),
+        Example((_IMAGE,), [[[[3.25], [4.0]], [[5.75], [6.0]]]], {"size": (2, 2)}),
+    ],
+)

@@ -16,6 +16,8 @@ function that returns the kernel calls computing the rule on `View`s.
     @linear.lower                                            # or @linear.lower("x") for the gradient of x
     def _(y, x, w, b): return [gemm(...)]                    # the output's view first, then the rule's operands
 
+    linear.cases(samples=[...], examples=[...])              # what it is tested on
+
 A gradient may ask for that of another input of the same op, by the name `dw` for input w: it is computed first, also
 where nobody trains w. It may also ask for `x_shape` (keyword-only): the shape of input x. A lowering may ask, by
 keyword-only name, for the rule's attributes, `scratch` (number of elements -> View), `state` (the program's state
@@ -90,8 +92,6 @@ class Op:
         pointwise: bool,
         saves: tuple[str, ...],
         flops: Callable[..., float] | float,
-        samples: Sequence[Sample],
-        examples: Sequence[Example],
         weights: tuple[str, ...],
         offsets: tuple[str, ...],
         keeps_order: bool,
@@ -106,8 +106,8 @@ class Op:
         self.pointwise = pointwise
         self.saves = saves
         self.flops = flops
-        self.samples = tuple(samples)
-        self.examples = tuple(examples)
+        self.samples: tuple[Sample, ...] = ()
+        self.examples: tuple[Example, ...] = ()
         self.weights, self.offsets = weights, offsets
         self.keeps_order, self.chooses = keeps_order, chooses
         self.gradients: dict[str, Rule] = {}
@@ -168,6 +168,10 @@ class Op:
         """Decorator, bare or with an input's name: the kernel calls that compute the rule on views."""
         return self._attach("lowering", of)
 
+    def cases(self, *, samples: Sequence[Sample], examples: Sequence[Example]) -> None:
+        """What the table-driven test checks the op on; stands at the end of the op's file."""
+        self.samples, self.examples = tuple(samples), tuple(examples)
+
     def _attach(self, field_name: str, of: Callable[..., Any] | str) -> Callable[..., Any]:
         if not isinstance(of, str):
             setattr(self.forward, field_name, of)
@@ -190,8 +194,6 @@ def op(
     pointwise: bool = False,
     saves: tuple[str, ...] = (),
     flops: Callable[..., float] | float = 1.0,
-    samples: Sequence[Sample] = (),
-    examples: Sequence[Example] = (),
     weights: tuple[str, ...] = (),
     offsets: tuple[str, ...] = (),
     keeps_order: bool = False,
@@ -209,9 +211,7 @@ def op(
     """
 
     def make(definition: Callable[..., Any]) -> Op:
-        record = Op(
-            definition, formula, pointwise, saves, flops, samples, examples, weights, offsets, keeps_order, chooses
-        )
+        record = Op(definition, formula, pointwise, saves, flops, weights, offsets, keeps_order, chooses)
         if record.name in OPS:
             raise TypeError(f"op {record.name} is defined twice")
         OPS[record.name] = record

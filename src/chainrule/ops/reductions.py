@@ -69,12 +69,6 @@ _LONG = [
 @op(
     formula="y = Σ x",
     flops=_flops,
-    samples=_samples(Sample(((0, 3),), {"axis": (0,), "keepdims": False}), *_LONG),
-    examples=[
-        Example(([[1.0, 2.0], [3.0, 4.0]],), 10.0, {"axis": None, "keepdims": False}),
-        Example(([[1.0, 2.0], [3.0, 4.0]],), [[3.0], [7.0]], {"axis": (1,), "keepdims": True}),
-        Example((np.ones((0, 2)),), [0.0, 0.0], {"axis": (0,), "keepdims": False}),
-    ],
 )
 def sum(x: Array, *, axis: Axes, keepdims: bool) -> Array:
     """The sum of x over the axes `axis`, or all for None; `keepdims` leaves them with size 1. An empty sum is 0."""
@@ -104,11 +98,6 @@ def _(dx: View, dy: View, *, axis: Axes, x_shape: Shape) -> list[Call]:
 @op(
     formula="y = 1/n Σ x",
     flops=_flops,
-    samples=_samples(Sample(((0, 3),), {"axis": (0,), "keepdims": False}, error=ShapeError), *_LONG),
-    examples=[
-        Example(([[1.0, 2.0], [3.0, 4.0]],), 2.5, {"axis": None, "keepdims": False}),
-        Example(([[1.0, 2.0], [3.0, 4.0]],), [2.0, 3.0], {"axis": (0,), "keepdims": False}),
-    ],
 )
 def mean(x: Array, *, axis: Axes, keepdims: bool) -> Array:
     """The mean of x over the axes `axis`, or all for None. Raises ShapeError where there is nothing to average."""
@@ -145,16 +134,6 @@ def _halves(x: Array) -> Array:
 @op(
     formula="y = max x",
     flops=_flops,
-    samples=[
-        *(Sample(s.shapes, s.attributes, _halves, s.error) for s in _samples(*_LONG)),
-        Sample((np.array([[1.0, 2.0, 2.0], [3.0, -1.0, 3.0]]),), {"axis": (1,), "keepdims": False}),
-        Sample(((0, 3),), {"axis": (0,), "keepdims": False}, error=ShapeError),
-    ],
-    examples=[
-        Example(([[1.0, 5.0], [3.0, 4.0]],), 5.0, {"axis": None, "keepdims": False}),
-        Example(([[1.0, 5.0], [3.0, 4.0]],), [[5.0], [4.0]], {"axis": (1,), "keepdims": True}),
-        Example(([1.0, float("nan"), 2.0],), float("nan"), {"axis": None, "keepdims": False}),
-    ],
 )
 def max(x: Array, *, axis: Axes, keepdims: bool) -> Array:
     """The largest of x over the axes `axis`, or all for None; NaN if any is. Raises ShapeError for no elements."""
@@ -183,3 +162,34 @@ def _(dy: Array, x: Array, y: Array, *, axis: Axes) -> Array:
 @max.lower("x")
 def _(dx: View, dy: View, x: View, y: View, *, axis: Axes, scratch: Scratch) -> list[Call]:
     return share_among_largest(dx, dy, x, y, axes_of("max", axis, x.shape), scratch)
+
+
+sum.cases(
+    samples=_samples(Sample(((0, 3),), {"axis": (0,), "keepdims": False}), *_LONG),
+    examples=[
+        Example(([[1.0, 2.0], [3.0, 4.0]],), 10.0, {"axis": None, "keepdims": False}),
+        Example(([[1.0, 2.0], [3.0, 4.0]],), [[3.0], [7.0]], {"axis": (1,), "keepdims": True}),
+        Example((np.ones((0, 2)),), [0.0, 0.0], {"axis": (0,), "keepdims": False}),
+    ],
+)
+
+mean.cases(
+    samples=_samples(Sample(((0, 3),), {"axis": (0,), "keepdims": False}, error=ShapeError), *_LONG),
+    examples=[
+        Example(([[1.0, 2.0], [3.0, 4.0]],), 2.5, {"axis": None, "keepdims": False}),
+        Example(([[1.0, 2.0], [3.0, 4.0]],), [2.0, 3.0], {"axis": (0,), "keepdims": False}),
+    ],
+)
+
+max.cases(
+    samples=[
+        *(Sample(s.shapes, s.attributes, _halves, s.error) for s in _samples(*_LONG)),
+        Sample((np.array([[1.0, 2.0, 2.0], [3.0, -1.0, 3.0]]),), {"axis": (1,), "keepdims": False}),
+        Sample(((0, 3),), {"axis": (0,), "keepdims": False}, error=ShapeError),
+    ],
+    examples=[
+        Example(([[1.0, 5.0], [3.0, 4.0]],), 5.0, {"axis": None, "keepdims": False}),
+        Example(([[1.0, 5.0], [3.0, 4.0]],), [[5.0], [4.0]], {"axis": (1,), "keepdims": True}),
+        Example(([1.0, float("nan"), 2.0],), float("nan"), {"axis": None, "keepdims": False}),
+    ],
+)

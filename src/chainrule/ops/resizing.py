@@ -22,21 +22,6 @@ def _flops(x: Shape) -> float:
 @op(
     formula="y[a, b] = x[a/s, b/s], rounded down",
     flops=_flops,
-    samples=[
-        Sample(((2, 3, 4, 5),), {"scale": (2, 2)}),
-        Sample(((2, 3, 4, 17),), {"scale": (1, 3)}),
-        Sample(((1, 1, 1, 1),), {"scale": (1, 1)}),
-        Sample(((0, 3, 4, 5),), {"scale": (2, 2)}),
-        Sample(((3, 16, 16, 32),), {"scale": (2, 2)}),
-        Sample(((2, 3, 4, 5),), {"scale": (0, 2)}, error=OptionError),
-        Sample(((2, 3, 4),), {"scale": (2, 2)}, error=ShapeError),
-        Sample(((2, 0, 4, 1),), {"scale": (2, 2)}, error=ShapeError),
-    ],
-    examples=[
-        Example(
-            ([[[[1.0], [2.0]]]],), [[[[1.0], [1.0], [2.0], [2.0]], [[1.0], [1.0], [2.0], [2.0]]]], {"scale": (2, 2)}
-        )
-    ],
 )
 def upsample_nearest(x: Array, *, scale: Pair) -> Array:
     """Every pixel of x (n, h, w, c) repeated scale[0] times down and scale[1] times across.
@@ -74,3 +59,22 @@ def _grid(x: Shape, scale: Pair) -> Grid:
     """The pixels of y that each pixel of x becomes: a window of which the sum is taken."""
     rows, columns = ([Window(a * s, 0, s, 1) for a in range(n)] for n, s in zip(x[1:3], scale, strict=True))
     return Grid(rows, columns)
+
+
+upsample_nearest.cases(
+    samples=[
+        Sample(((2, 3, 4, 5),), {"scale": (2, 2)}),
+        Sample(((2, 3, 4, 17),), {"scale": (1, 3)}),
+        Sample(((1, 1, 1, 1),), {"scale": (1, 1)}),
+        Sample(((0, 3, 4, 5),), {"scale": (2, 2)}),
+        Sample(((3, 16, 16, 32),), {"scale": (2, 2)}),
+        Sample(((2, 3, 4, 5),), {"scale": (0, 2)}, error=OptionError),
+        Sample(((2, 3, 4),), {"scale": (2, 2)}, error=ShapeError),
+        Sample(((2, 0, 4, 1),), {"scale": (2, 2)}, error=ShapeError),
+    ],
+    examples=[
+        Example(
+            ([[[[1.0], [2.0]]]],), [[[[1.0], [1.0], [2.0], [2.0]], [[1.0], [1.0], [2.0], [2.0]]]], {"scale": (2, 2)}
+        )
+    ],
+)

@@ -21,16 +21,6 @@ Index: TypeAlias = tuple[slice | int, ...]
 @op(
     formula="y = x in another shape",
     flops=0.0,
-    samples=[
-        Sample(((2, 6),), {"shape": (3, 4)}),
-        Sample(((2, 3, 4),), {"shape": (24,)}),
-        Sample(((1,),), {"shape": ()}),
-        Sample(((0, 3),), {"shape": (3, 0)}),
-        Sample(((2, 3),), {"shape": (2, 3)}),
-        Sample(((2, 3),), {"shape": (4, 2)}, error=ShapeError),
-        Sample(((2, 3),), {"shape": (-1, 3)}, error=ShapeError),
-    ],
-    examples=[Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], {"shape": (3, 2)})],
 )
 def reshape(x: Array, *, shape: Shape) -> Array:
     """The elements of x, last axis fastest, under `shape`; no copy. Raises ShapeError unless the sizes agree."""
@@ -64,20 +54,6 @@ def _(dx: View, dy: View, *, x_shape: Shape) -> View:
 @op(
     formula="y[iₐ, iᵦ, ...] = x[i₀, i₁, ...]",
     flops=0.0,
-    samples=[
-        Sample(((3, 4),), {"axes": (1, 0)}),
-        Sample(((70, 65),), {"axes": (1, 0)}),
-        Sample(((2, 3, 4),), {"axes": (2, 0, 1)}),
-        Sample(((2, 3, 4),), {"axes": (0, 1, 2)}),
-        Sample(((2, 3, 2, 3, 2, 2),), {"axes": (5, 3, 1, 4, 2, 0)}),
-        Sample(((1, 3),), {"axes": (1, 0)}),
-        Sample(((0, 3),), {"axes": (1, 0)}),
-        Sample(((),), {"axes": ()}),
-        Sample(((2, 3),), {"axes": (0, 0)}, error=ShapeError),
-        Sample(((2, 3),), {"axes": (0,)}, error=ShapeError),
-        Sample(((2, 3),), {"axes": (-1, 0)}, error=ShapeError),
-    ],
-    examples=[Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],), [[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]], {"axes": (1, 0)})],
 )
 def transpose(x: Array, *, axes: tuple[int, ...]) -> Array:
     """x with its axes in another order: axis i of y is axis axes[i] of x. Raises ShapeError unless each comes once."""
@@ -116,20 +92,6 @@ def _transpose(y: View, x: View, axes: tuple[int, ...]) -> View | list[Call]:
 @op(
     formula="y = x, repeated along axes of size 1",
     flops=0.0,
-    samples=[
-        Sample(((4,),), {"shape": (3, 4)}),
-        Sample(((3, 1),), {"shape": (3, 4)}),
-        Sample(((1, 3, 1),), {"shape": (2, 3, 4)}),
-        Sample(((3, 1, 2, 1),), {"shape": (2, 3, 4, 2, 3)}),
-        Sample(((),), {"shape": (2, 3)}),
-        Sample(((3,),), {"shape": (1, 3)}),
-        Sample(((1, 3),), {"shape": (0, 3)}),
-        Sample(((0, 3),), {"shape": (2, 0, 3)}),
-        Sample(((7,),), {"shape": (1100, 7)}),
-        Sample(((3,),), {"shape": (3, 4)}, error=ShapeError),
-        Sample(((2, 3),), {"shape": (3,)}, error=ShapeError),
-    ],
-    examples=[Example(([[1.0], [2.0]],), [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]], {"shape": (2, 3)})],
 )
 def broadcast(x: Array, *, shape: Shape) -> Array:
     """x stretched to `shape` by NumPy's rule: axes of size 1 repeat, missing ones come first. Raises ShapeError."""
@@ -176,22 +138,6 @@ def _stretched(x: Shape, shape: Shape) -> tuple[int, ...]:
 @op(
     formula="y = x[index]",
     flops=0.0,
-    samples=[
-        Sample(((5, 6),), {"index": (slice(1, 4), slice(None, None, 2))}),
-        Sample(((5, 6),), {"index": (slice(None), slice(2, 4))}),
-        Sample(((5, 6),), {"index": (slice(1, 3),)}),
-        Sample(((5, 6),), {"index": (-1, 2)}),
-        Sample(((5, 6),), {"index": (slice(None), 0)}),
-        Sample(((5, 6),), {"index": (slice(None, None, -2), slice(4, 0, -1))}),
-        Sample(((5, 6),), {"index": (slice(3, 3), slice(None))}),
-        Sample(((2, 3, 4),), {"index": (1, slice(0, 2), slice(1, None, 2))}),
-        Sample(((0, 3),), {"index": (slice(None), 1)}),
-        Sample(((),), {"index": ()}),
-        Sample(((2, 3),), {"index": (2,)}, error=ShapeError),
-        Sample(((2, 3),), {"index": (0, 0, 0)}, error=ShapeError),
-        Sample(((2, 3),), {"index": (None, 0)}, error=ShapeError),
-    ],
-    examples=[Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],), [4.0, 6.0], {"index": (1, slice(None, None, 2))})],
 )
 def slice_(x: Array, *, index: Index) -> Array:
     """Part of x: `index` holds for each of the first axes a slice, or a position that removes the axis.
@@ -260,20 +206,6 @@ def _without_gaps(shape: Shape, steps: tuple[int, ...]) -> bool:
 @op(
     formula="y = a, then b, along an axis",
     flops=0.0,
-    samples=[
-        Sample(((2, 3), (4, 3)), {"axis": 0}),
-        Sample(((2, 3), (2, 1)), {"axis": 1}),
-        Sample(((2, 3, 2), (2, 2, 2)), {"axis": -2}),
-        Sample(((0, 3), (2, 3)), {"axis": 0}),
-        Sample(((0, 3), (0, 2)), {"axis": 1}),
-        Sample(((1,), (1,)), {"axis": 0}),
-        Sample(((40, 300), (40, 500)), {"axis": 1}),
-        Sample(((2, 3), (2, 4)), {"axis": 0}, error=ShapeError),
-        Sample(((2, 3), (3,)), {"axis": 0}, error=ShapeError),
-        Sample(((2, 3), (2, 3)), {"axis": 2}, error=ShapeError),
-        Sample(((), ()), {"axis": 0}, error=ShapeError),
-    ],
-    examples=[Example(([[1.0], [2.0]], [[3.0], [4.0]]), [[1.0, 3.0], [2.0, 4.0]], {"axis": 1})],
 )
 def concatenate(a: Array, b: Array, *, axis: int) -> Array:
     """b after a along `axis`; more arrays are joined two by two. Raises ShapeError unless their other sizes agree."""
@@ -317,3 +249,87 @@ def _(dy: Array, *, axis: int, b_shape: Shape) -> Array:
 def _(db: View, dy: View, *, axis: int, b_shape: Shape) -> list[Call]:
     start = (dy.shape[axis] - b_shape[axis]) * strides(dy.shape)[axis]
     return copy(db, dy, b_shape, at=Walk(strides(dy.shape), start))
+
+
+reshape.cases(
+    samples=[
+        Sample(((2, 6),), {"shape": (3, 4)}),
+        Sample(((2, 3, 4),), {"shape": (24,)}),
+        Sample(((1,),), {"shape": ()}),
+        Sample(((0, 3),), {"shape": (3, 0)}),
+        Sample(((2, 3),), {"shape": (2, 3)}),
+        Sample(((2, 3),), {"shape": (4, 2)}, error=ShapeError),
+        Sample(((2, 3),), {"shape": (-1, 3)}, error=ShapeError),
+    ],
+    examples=[Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], {"shape": (3, 2)})],
+)
+
+transpose.cases(
+    samples=[
+        Sample(((3, 4),), {"axes": (1, 0)}),
+        Sample(((70, 65),), {"axes": (1, 0)}),
+        Sample(((2, 3, 4),), {"axes": (2, 0, 1)}),
+        Sample(((2, 3, 4),), {"axes": (0, 1, 2)}),
+        Sample(((2, 3, 2, 3, 2, 2),), {"axes": (5, 3, 1, 4, 2, 0)}),
+        Sample(((1, 3),), {"axes": (1, 0)}),
+        Sample(((0, 3),), {"axes": (1, 0)}),
+        Sample(((),), {"axes": ()}),
+        Sample(((2, 3),), {"axes": (0, 0)}, error=ShapeError),
+        Sample(((2, 3),), {"axes": (0,)}, error=ShapeError),
+        Sample(((2, 3),), {"axes": (-1, 0)}, error=ShapeError),
+    ],
+    examples=[Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],), [[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]], {"axes": (1, 0)})],
+)
+
+broadcast.cases(
+    samples=[
+        Sample(((4,),), {"shape": (3, 4)}),
+        Sample(((3, 1),), {"shape": (3, 4)}),
+        Sample(((1, 3, 1),), {"shape": (2, 3, 4)}),
+        Sample(((3, 1, 2, 1),), {"shape": (2, 3, 4, 2, 3)}),
+        Sample(((),), {"shape": (2, 3)}),
+        Sample(((3,),), {"shape": (1, 3)}),
+        Sample(((1, 3),), {"shape": (0, 3)}),
+        Sample(((0, 3),), {"shape": (2, 0, 3)}),
+        Sample(((7,),), {"shape": (1100, 7)}),
+        Sample(((3,),), {"shape": (3, 4)}, error=ShapeError),
+        Sample(((2, 3),), {"shape": (3,)}, error=ShapeError),
+    ],
+    examples=[Example(([[1.0], [2.0]],), [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]], {"shape": (2, 3)})],
+)
+
+slice_.cases(
+    samples=[
+        Sample(((5, 6),), {"index": (slice(1, 4), slice(None, None, 2))}),
+        Sample(((5, 6),), {"index": (slice(None), slice(2, 4))}),
+        Sample(((5, 6),), {"index": (slice(1, 3),)}),
+        Sample(((5, 6),), {"index": (-1, 2)}),
+        Sample(((5, 6),), {"index": (slice(None), 0)}),
+        Sample(((5, 6),), {"index": (slice(None, None, -2), slice(4, 0, -1))}),
+        Sample(((5, 6),), {"index": (slice(3, 3), slice(None))}),
+        Sample(((2, 3, 4),), {"index": (1, slice(0, 2), slice(1, None, 2))}),
+        Sample(((0, 3),), {"index": (slice(None), 1)}),
+        Sample(((),), {"index": ()}),
+        Sample(((2, 3),), {"index": (2,)}, error=ShapeError),
+        Sample(((2, 3),), {"index": (0, 0, 0)}, error=ShapeError),
+        Sample(((2, 3),), {"index": (None, 0)}, error=ShapeError),
+    ],
+    examples=[Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],), [4.0, 6.0], {"index": (1, slice(None, None, 2))})],
+)
+
+concatenate.cases(
+    samples=[
+        Sample(((2, 3), (4, 3)), {"axis": 0}),
+        Sample(((2, 3), (2, 1)), {"axis": 1}),
+        Sample(((2, 3, 2), (2, 2, 2)), {"axis": -2}),
+        Sample(((0, 3), (2, 3)), {"axis": 0}),
+        Sample(((0, 3), (0, 2)), {"axis": 1}),
+        Sample(((1,), (1,)), {"axis": 0}),
+        Sample(((40, 300), (40, 500)), {"axis": 1}),
+        Sample(((2, 3), (2, 4)), {"axis": 0}, error=ShapeError),
+        Sample(((2, 3), (3,)), {"axis": 0}, error=ShapeError),
+        Sample(((2, 3), (2, 3)), {"axis": 2}, error=ShapeError),
+        Sample(((), ()), {"axis": 0}, error=ShapeError),
+    ],
+    examples=[Example(([[1.0], [2.0]], [[3.0], [4.0]]), [[1.0, 3.0], [2.0, 4.0]], {"axis": 1})],
+)

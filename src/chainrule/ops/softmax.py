@@ -138,11 +138,6 @@ def _flops(x: Shape) -> float:
 @op(
     formula="yⱼ = exp xⱼ / Σₖ exp xₖ",
     flops=_flops,
-    samples=_SAMPLES,
-    examples=[
-        Example(([_LOGS],), [[0.25, 0.75]]),
-        Example(([[1e4, 1e4], [-1e4, 1e4]],), [[0.5, 0.5], [0.0, 1.0]]),
-    ],
 )
 def softmax(x: Array) -> Array:
     """Probabilities of scores x (..., c) over the last axis. Raises ShapeError where there are no scores."""
@@ -175,11 +170,6 @@ def _(dx: View, dy: View, y: View) -> list[Call]:
 @op(
     formula="yⱼ = xⱼ - log Σₖ exp xₖ",
     flops=_flops,
-    samples=_SAMPLES,
-    examples=[
-        Example(([_LOGS],), [[-math.log(4.0), math.log(0.75)]]),
-        Example(([[1e4, 1e4], [-1e4, 1e4]],), [[-math.log(2.0), -math.log(2.0)], [-2e4, 0.0]]),
-    ],
 )
 def log_softmax(x: Array) -> Array:
     """Logarithms of the probabilities of scores x (..., c). Raises ShapeError where there are no scores."""
@@ -207,3 +197,20 @@ def _(dy: Array, y: Array) -> Array:
 @log_softmax.lower("x")
 def _(dx: View, dy: View, y: View) -> list[Call]:
     return _rows(log_softmax_gradient, dx, dy, y)
+
+
+softmax.cases(
+    samples=_SAMPLES,
+    examples=[
+        Example(([_LOGS],), [[0.25, 0.75]]),
+        Example(([[1e4, 1e4], [-1e4, 1e4]],), [[0.5, 0.5], [0.0, 1.0]]),
+    ],
+)
+
+log_softmax.cases(
+    samples=_SAMPLES,
+    examples=[
+        Example(([_LOGS],), [[-math.log(4.0), math.log(0.75)]]),
+        Example(([[1e4, 1e4], [-1e4, 1e4]],), [[-math.log(2.0), -math.log(2.0)], [-2e4, 0.0]]),
+    ],
+)
