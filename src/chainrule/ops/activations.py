@@ -31,11 +31,7 @@ def _samples(**attributes: Any) -> list[Sample]:
     return [Sample((shape,), attributes) for shape in ((2, 3), (0, 3), (1,), (), (3, 1, 37), FAR)]
 
 
-@op(
-    formula="y = max(x, 0)",
-    pointwise=True,
-    keeps_order=True,
-)
+@op(formula="y = max(x, 0)", pointwise=True, keeps_order=True)
 def relu(x: Array) -> Array:
     """x where it is positive, else 0 (rectified linear unit)."""
     return np.maximum(x, 0)
@@ -56,11 +52,7 @@ def _(dy: Real, y: Real) -> Real:
     return dy if y > 0.0 else 0.0
 
 
-@op(
-    formula="y = x where x > 0, else slope·x",
-    pointwise=True,
-    flops=2,
-)
+@op(formula="y = x where x > 0, else slope·x", pointwise=True, flops=2)
 def leaky_relu(x: Array, *, slope: float) -> Array:
     """x where it is positive, else slope·x. Raises OptionError for a negative slope."""
     return np.where(x > 0, x, x * slope)
@@ -90,11 +82,7 @@ def _(dy: Real, y: Real, slope: Real) -> Real:
     return dy if y > 0.0 else dy * slope
 
 
-@op(
-    formula="y = x where x > 0, else alpha·(eˣ - 1)",
-    pointwise=True,
-    flops=20,
-)
+@op(formula="y = x where x > 0, else alpha·(eˣ - 1)", pointwise=True, flops=20)
 def elu(x: Array, *, alpha: float) -> Array:
     """x where it is positive, else alpha·(eˣ - 1) (exponential linear unit). Raises OptionError for a negative alpha.
 
@@ -131,11 +119,7 @@ def _erf(x: Array) -> Array:
     return y
 
 
-@op(
-    formula="y = x·Φ(x), Φ(x) = (1 + erf(x/√2)) / 2",
-    pointwise=True,
-    flops=40,
-)
+@op(formula="y = x·Φ(x), Φ(x) = (1 + erf(x/√2)) / 2", pointwise=True, flops=40)
 def gelu(x: Array) -> Array:
     """x times the probability that a standard normal number is below x (Gaussian error linear unit), in its exact form.
 
@@ -166,11 +150,7 @@ def _sigmoid(x: Array) -> Array:
     return y
 
 
-@op(
-    formula="y = x·σ(x), σ(x) = 1 / (1 + e⁻ˣ)",
-    pointwise=True,
-    flops=30,
-)
+@op(formula="y = x·σ(x), σ(x) = 1 / (1 + e⁻ˣ)", pointwise=True, flops=30)
 def silu(x: Array) -> Array:
     """x times its sigmoid (sigmoid linear unit, also called swish).
 
@@ -196,11 +176,7 @@ def _(dy: Real, x: Real) -> Any:
     return dy * (s * (1.0 + x * (1.0 - s)))
 
 
-@op(
-    formula="y = 1 / (1 + e⁻ˣ)",
-    pointwise=True,
-    flops=25,
-)
+@op(formula="y = 1 / (1 + e⁻ˣ)", pointwise=True, flops=25)
 def sigmoid(x: Array) -> Array:
     """The logistic function: the probability whose log-odds are x."""
     return _sigmoid(x)
@@ -221,11 +197,7 @@ def _(dy: Real, y: Real) -> Real:
     return dy * (y * (1.0 - y))
 
 
-@op(
-    formula="y = tanh x = (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)",
-    pointwise=True,
-    flops=25,
-)
+@op(formula="y = tanh x = (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)", pointwise=True, flops=25)
 def tanh(x: Array) -> Array:
     """The hyperbolic tangent of x."""
     return np.tanh(x)
@@ -246,11 +218,7 @@ def _(dy: Real, y: Real) -> Real:
     return dy * (1.0 - y * y)
 
 
-@op(
-    formula="y = log(1 + eˣ)",
-    pointwise=True,
-    flops=30,
-)
+@op(formula="y = log(1 + eˣ)", pointwise=True, flops=30)
 def softplus(x: Array) -> Array:
     """A smooth form of max(x, 0); the form max(x, 0) + log(1 + e^-|x|) neither overflows nor loses small values."""
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
@@ -272,7 +240,6 @@ def _(dy: Real, y: Real) -> Any:
 
 
 relu.cases(samples=_samples(), examples=[Example(([-2.0, 0.0, 3.0, 1e4],), [0.0, 0.0, 3.0, 1e4])])
-
 leaky_relu.cases(
     samples=[
         *_samples(slope=0.125),
@@ -317,7 +284,6 @@ sigmoid.cases(
 )
 
 tanh.cases(samples=_samples(), examples=[Example(([0.0, math.log(2.0), 1e4, -1e4],), [0.0, 0.6, 1.0, -1.0])])
-
 softplus.cases(
     samples=_samples(),
     examples=[

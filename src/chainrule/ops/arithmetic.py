@@ -43,10 +43,7 @@ def _pairs(domain: Any = None) -> list[Sample]:
     ]
 
 
-@op(
-    formula="y = a + b",
-    pointwise=True,
-)
+@op(formula="y = a + b", pointwise=True)
 def add(a: Array, b: Array) -> Array:
     """The sum of a and b, of shapes that broadcast."""
     return a + b
@@ -77,10 +74,7 @@ def _(db: View, dy: View) -> View:
     return dy
 
 
-@op(
-    formula="y = a - b",
-    pointwise=True,
-)
+@op(formula="y = a - b", pointwise=True)
 def subtract(a: Array, b: Array) -> Array:
     """The difference a - b, of shapes that broadcast."""
     return a - b
@@ -111,10 +105,7 @@ def _(dy: Real) -> Real:
     return -dy
 
 
-@op(
-    formula="y = a·b",
-    pointwise=True,
-)
+@op(formula="y = a·b", pointwise=True)
 def multiply(a: Array, b: Array) -> Array:
     """The product of a and b, of shapes that broadcast."""
     return a * b
@@ -145,10 +136,7 @@ def _(dy: Real, a: Real) -> Real:
     return dy * a
 
 
-@op(
-    formula="y = a / b",
-    pointwise=True,
-)
+@op(formula="y = a / b", pointwise=True)
 def divide(a: Array, b: Array) -> Array:
     """The quotient a / b, of shapes that broadcast."""
     return a / b
@@ -179,10 +167,7 @@ def _(dy: Real, b: Real, y: Real) -> Real:
     return -dy * y / b
 
 
-@op(
-    formula="y = -x",
-    pointwise=True,
-)
+@op(formula="y = -x", pointwise=True)
 def negative(x: Array) -> Array:
     """The negative of x."""
     return -x
@@ -203,10 +188,7 @@ def _(dy: Real) -> Real:
     return -dy
 
 
-@op(
-    formula="y = factor·x",
-    pointwise=True,
-)
+@op(formula="y = factor·x", pointwise=True)
 def scale(x: Array, *, factor: float) -> Array:
     """x times a number."""
     return x * factor
@@ -227,10 +209,7 @@ def _(dy: Real, factor: Real) -> Real:
     return dy * factor
 
 
-@op(
-    formula="y = x + offset",
-    pointwise=True,
-)
+@op(formula="y = x + offset", pointwise=True)
 def shift(x: Array, *, offset: float) -> Array:
     """x plus a number."""
     return x + offset
@@ -251,11 +230,7 @@ def _(dx: View, dy: View) -> View:
     return dy
 
 
-@op(
-    formula="y = x^exponent",
-    pointwise=True,
-    flops=20,
-)
+@op(formula="y = x^exponent", pointwise=True, flops=20)
 def power(x: Array, *, exponent: float) -> Array:
     """x raised to a number; NaN where x is negative and the exponent is not whole."""
     return np.power(x, exponent)
@@ -279,11 +254,7 @@ def _(dy: Real, x: Real, exponent: Real) -> Real:
     return dy * 0.0 if exponent == 0.0 else dy * (exponent * x ** (exponent - 1.0))
 
 
-@op(
-    formula="y = eˣ",
-    pointwise=True,
-    flops=20,
-)
+@op(formula="y = eˣ", pointwise=True, flops=20)
 def exp(x: Array) -> Array:
     """The exponential of x."""
     return np.exp(x)
@@ -304,11 +275,7 @@ def _(dy: Real, y: Real) -> Real:
     return dy * y
 
 
-@op(
-    formula="y = log x",
-    pointwise=True,
-    flops=20,
-)
+@op(formula="y = log x", pointwise=True, flops=20)
 def log(x: Array) -> Array:
     """The natural logarithm of x: -∞ at 0, NaN below."""
     return np.log(x)
@@ -329,11 +296,7 @@ def _(dy: Real, x: Real) -> Real:
     return dy / x
 
 
-@op(
-    formula="y = √x",
-    pointwise=True,
-    flops=4,
-)
+@op(formula="y = √x", pointwise=True, flops=4)
 def sqrt(x: Array) -> Array:
     """The square root of x: NaN below 0."""
     return np.sqrt(x)
@@ -355,21 +318,15 @@ def _(dy: Real, y: Real) -> Real:
 
 
 add.cases(samples=_pairs(), examples=[Example(([[1.0], [2.0]], [10.0, 20.0]), [[11.0, 21.0], [12.0, 22.0]])])
-
 subtract.cases(samples=_pairs(), examples=[Example(([[1.0], [2.0]], [10.0, 20.0]), [[-9.0, -19.0], [-8.0, -18.0]])])
-
 multiply.cases(samples=_pairs(), examples=[Example(([[1.0], [2.0]], [10.0, -20.0]), [[10.0, -20.0], [20.0, -40.0]])])
-
 divide.cases(
     samples=_pairs(_away_from_zero), examples=[Example(([1.0, -3.0, 0.0], [4.0, 2.0, 5.0]), [0.25, -1.5, 0.0])]
 )
 
 negative.cases(samples=_unary(), examples=[Example(([1.0, -2.0],), [-1.0, 2.0])])
-
 scale.cases(samples=_unary(factor=-1.75), examples=[Example(([1.0, -2.0],), [0.5, -1.0], {"factor": 0.5})])
-
 shift.cases(samples=_unary(offset=0.375), examples=[Example(([1.0, -2.0],), [4.0, 1.0], {"offset": 3.0})])
-
 power.cases(
     samples=[
         *_unary(exponent=2.0),
@@ -390,7 +347,6 @@ power.cases(
 )
 
 exp.cases(samples=_unary(), examples=[Example(([0.0, 1.0, -2.5],), [1.0, math.e, math.exp(-2.5)])])
-
 log.cases(
     samples=[Sample(s.shapes, domain=_positive) for s in _unary()],
     examples=[Example(([1.0, math.e, 10.0],), [0.0, 1.0, math.log(10.0)])],

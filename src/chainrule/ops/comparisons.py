@@ -24,10 +24,7 @@ PAIRS = (
 SHAPES = ((2, 3), (0, 3), (1,), (), (3, 1, 37))
 
 
-@op(
-    formula="y = |x|",
-    pointwise=True,
-)
+@op(formula="y = |x|", pointwise=True)
 def absolute(x: Array) -> Array:
     """The distance of x from 0."""
     return np.abs(x)
@@ -48,10 +45,7 @@ def _(dy: Real, x: Real) -> Real:
     return dy if x > 0.0 else (-dy if x < 0.0 else 0.0)
 
 
-@op(
-    formula="y = max(a, b)",
-    pointwise=True,
-)
+@op(formula="y = max(a, b)", pointwise=True)
 def maximum(a: Array, b: Array) -> Array:
     """The larger of a and b, of shapes that broadcast; NaN where either is."""
     return np.maximum(a, b)
@@ -83,10 +77,7 @@ def _(dy: Real, a: Real, b: Real) -> Real:
     return 0.5 * dy if a == b else (0.0 if b < a else dy)
 
 
-@op(
-    formula="y = min(a, b)",
-    pointwise=True,
-)
+@op(formula="y = min(a, b)", pointwise=True)
 def minimum(a: Array, b: Array) -> Array:
     """The smaller of a and b, of shapes that broadcast; NaN where either is."""
     return np.minimum(a, b)
@@ -118,11 +109,7 @@ def _(dy: Real, a: Real, b: Real) -> Real:
     return 0.5 * dy if a == b else (0.0 if b > a else dy)
 
 
-@op(
-    formula="y = min(max(x, low), high)",
-    pointwise=True,
-    flops=2,
-)
+@op(formula="y = min(max(x, low), high)", pointwise=True, flops=2)
 def clip(x: Array, *, low: float, high: float) -> Array:
     """x kept between low and high, which may be infinite; high where low > high."""
     return np.minimum(np.maximum(x, low), high)
@@ -148,10 +135,7 @@ def _(dy: Real, x: Real, low: Real, high: Real) -> Real:
 CONDITION = np.array([[1.0, 0.0, -2.0], [0.0, 0.0, 1.0]])
 
 
-@op(
-    formula="y = a where condition ≠ 0, else b",
-    pointwise=True,
-)
+@op(formula="y = a where condition ≠ 0, else b", pointwise=True)
 def where(condition: Array, a: Array, b: Array) -> Array:
     """a where the condition holds (is not 0), else b; shapes broadcast. The condition has no gradient."""
     return np.where(condition != 0, a, b)
@@ -244,11 +228,8 @@ def _(a: Real, b: Real) -> Real:
 
 
 absolute.cases(samples=[Sample((s,)) for s in SHAPES], examples=[Example(([1.5, -2.0, 0.0],), [1.5, 2.0, 0.0])])
-
 maximum.cases(samples=PAIRS, examples=[Example(([[1.0], [3.0]], [2.0, -4.0]), [[2.0, 1.0], [3.0, 3.0]])])
-
 minimum.cases(samples=PAIRS, examples=[Example(([[1.0], [3.0]], [2.0, -4.0]), [[1.0, -4.0], [2.0, -4.0]])])
-
 clip.cases(
     samples=[
         *(Sample((s,), {"low": -0.5, "high": 0.75}) for s in SHAPES),

@@ -52,10 +52,7 @@ def windows_of(
     return Windows(down, across, w[2] * groups, w[3], groups)
 
 
-@op(
-    formula="y = x spread by w, + b",
-    flops=lambda x, w, b: 2.0 * math.prod(x) * math.prod(w[:3]),
-)
+@op(formula="y = x spread by w, + b", flops=lambda x, w, b: 2.0 * math.prod(x) * math.prod(w[:3]))
 def conv_transpose2d(
     x: Array, w: Array, b: Array | None = None, *,
     stride: Pair, padding: Padding, output_padding: Pair, dilation: Pair, groups: int,

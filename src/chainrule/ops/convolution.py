@@ -65,11 +65,7 @@ def by_group(product: Callable[[Array, Array], Array], a: Array, b: Array, group
     return np.concatenate([product(*pair) for pair in pairs], -1)
 
 
-@op(
-    formula="y = x ⋆ w + b",
-    weights=("w", "b"),
-    flops=lambda x, w, b: 2.0 * math.prod(x) * math.prod(w[:2]) * w[3],
-)
+@op(formula="y = x ⋆ w + b", weights=("w", "b"), flops=lambda x, w, b: 2.0 * math.prod(x) * math.prod(w[:2]) * w[3])
 def conv2d(
     x: Array, w: Array, b: Array | None = None, *, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:

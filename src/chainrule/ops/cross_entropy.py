@@ -118,11 +118,7 @@ def huge(x: Array) -> Array:
     return np.round(x) * 1e4
 
 
-@op(
-    formula="L = Σ w·(log Σₖ exp xₖ - x_label) / Σ w",
-    saves=("probabilities", "denominator"),
-    flops=_flops,
-)
+@op(formula="L = Σ w·(log Σₖ exp xₖ - x_label) / Σ w", saves=("probabilities", "denominator"), flops=_flops)
 def cross_entropy(
     logits: Array,
     labels: Array,

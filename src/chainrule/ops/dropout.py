@@ -80,9 +80,7 @@ def _with(p: float, **others: int) -> dict[str, Any]:
     return {"p": p, "number": 0, "seed": 0, "step": 0, **others}
 
 
-@op(
-    formula="y = x/(1 - p) with probability 1 - p, else 0",
-)
+@op(formula="y = x/(1 - p) with probability 1 - p, else 0")
 def dropout(x: Array, *, p: float, number: int, seed: int, step: int) -> Array:
     """x with each element set to 0 with probability p, and the others divided by 1 - p (Srivastava et al. 2014).
 
@@ -149,9 +147,7 @@ def _channel_calls(y: View, x: View, state: View, p: float, number: int, scratch
     ]
 
 
-@op(
-    formula="y = x/(1 - p) with probability 1 - p, else 0: one draw for each channel of a sample",
-)
+@op(formula="y = x/(1 - p) with probability 1 - p, else 0: one draw for each channel of a sample")
 def dropout_channels(x: Array, *, p: float, number: int, seed: int, step: int) -> Array:
     """x (n, ..., c) with whole channels of samples set to 0 with probability p, the others divided by 1 - p.
 

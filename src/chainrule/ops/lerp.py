@@ -10,11 +10,7 @@ from chainrule.ops.record import Example, Sample, op
 _PAIRS = [((2, 3), (2, 3)), ((3, 1), (1, 4)), ((1,), (1,)), ((), ()), ((0, 3), (0, 3)), ((129,), (129,))]
 
 
-@op(
-    formula="y = a + weight·(b - a)",
-    pointwise=True,
-    flops=3,
-)
+@op(formula="y = a + weight·(b - a)", pointwise=True, flops=3)
 def lerp(a: Array, b: Array, *, weight: float) -> Array:
     """The point between a and b, of shapes that broadcast, that lies `weight` of the way from a."""
     y: Array = a + a.dtype.type(weight) * (b - a)

@@ -69,11 +69,7 @@ _SQUARED = Pointwise("mean_squared_element", _squared, arrays=2, numbers=0)
 _SQUARED_SLOPE = Pointwise("mean_squared_slope", _squared_slope, arrays=2, numbers=0)
 
 
-@op(
-    formula="L = Σ w·(x - t)² / Σ w",
-    saves=("denominator",),
-    flops=_flops,
-)
+@op(formula="L = Σ w·(x - t)² / Σ w", saves=("denominator",), flops=_flops)
 def mean_squared(
     prediction: Array, target: Array, weight: Array | None = None, *, reduction: str
 ) -> tuple[Array, Array]:
@@ -131,11 +127,7 @@ _ABSOLUTE = Pointwise("mean_absolute_element", _absolute, arrays=2, numbers=0)
 _SIGN = Pointwise("mean_absolute_slope", _sign, arrays=2, numbers=0)
 
 
-@op(
-    formula="L = Σ w·|x - t| / Σ w",
-    saves=("denominator",),
-    flops=_flops,
-)
+@op(formula="L = Σ w·|x - t| / Σ w", saves=("denominator",), flops=_flops)
 def mean_absolute(
     prediction: Array, target: Array, weight: Array | None = None, *, reduction: str
 ) -> tuple[Array, Array]:

@@ -17,10 +17,7 @@ def _matmul_flops(a: Shape, b: Shape) -> float:
     return 2.0 * math.prod(a) * b[-1]
 
 
-@op(
-    formula="y = a·b",
-    flops=_matmul_flops,
-)
+@op(formula="y = a·b", flops=_matmul_flops)
 def matmul(a: Array, b: Array) -> Array:
     """The matrix product of a (..., m, k) and b (k, n), or b (..., k, n) with the leading axes of a.
 
@@ -80,11 +77,7 @@ def _linear_flops(x: Shape, w: Shape, b: Shape | None) -> float:
     return 2.0 * math.prod(x) * w[1]
 
 
-@op(
-    formula="y = x·W + b",
-    weights=("w", "b"),
-    flops=_linear_flops,
-)
+@op(formula="y = x·W + b", weights=("w", "b"), flops=_linear_flops)
 def linear(x: Array, w: Array, b: Array | None = None) -> Array:
     """A layer's weighted sums of x (..., i), weights w (i, o) and bias b (o,) or None, giving y (..., o).
 

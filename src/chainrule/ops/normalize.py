@@ -29,11 +29,7 @@ def _given(shape: Shape) -> tuple[Shape | Array, ...]:
     return shape, by_channel, by_channel, by_channel, variance
 
 
-@op(
-    formula="y = scale·(x - mean)/√(variance + eps) + shift",
-    offsets=("shift", "mean"),
-    flops=flops_of,
-)
+@op(formula="y = scale·(x - mean)/√(variance + eps) + shift", offsets=("shift", "mean"), flops=flops_of)
 def normalize(x: Array, scale: Array, shift: Array, mean: Array, variance: Array, *, eps: float) -> Array:
     """x (..., c) normalized by a mean and a variance per channel that are given, then scaled and shifted (c,).
 

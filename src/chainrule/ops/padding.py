@@ -38,10 +38,7 @@ def pad_rows(
             after[i] = 0.0
 
 
-@op(
-    formula="y = x between zeros",
-    flops=0.0,
-)
+@op(formula="y = x between zeros", flops=0.0)
 def zero_pad2d(x: Array, *, padding: Padding) -> Array:
     """Images x (n, h, w, c) with padding ((top, bottom), (left, right)) rows and columns of zeros around them.
 

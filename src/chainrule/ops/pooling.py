@@ -125,12 +125,7 @@ _ONES = ((1, 1), (1, 1))
 _IMAGE = [[[[1.0], [5.0], [2.0]], [[4.0], [3.0], [6.0]], [[9.0], [7.0], [8.0]]]]  # 3 x 3 pixels of one channel
 
 
-@op(
-    formula="y[a, b] = max x[a·s + i·d - p, b·s + j·d - p] over i, j",
-    saves=("place",),
-    chooses=True,
-    flops=_flops,
-)
+@op(formula="y[a, b] = max x[a·s + i·d - p, b·s + j·d - p] over i, j", saves=("place",), chooses=True, flops=_flops)
 def max_pool2d(
     x: Array, *, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, ceil_mode: bool
 ) -> tuple[Array, Array]:
@@ -195,10 +190,7 @@ def _max_grid(axes: tuple[Axis, Axis]) -> Grid:
     return Grid(clipped(rows), clipped(columns), (rows.dilation, columns.dilation), columns.taps)
 
 
-@op(
-    formula="y[a, b] = mean x[a·s + i - p, b·s + j - p] over i, j",
-    flops=_flops,
-)
+@op(formula="y[a, b] = mean x[a·s + i - p, b·s + j - p] over i, j", flops=_flops)
 def avg_pool2d(
     x: Array, *, kernel: Pair, stride: Pair, padding: Padding, ceil_mode: bool, count_include_pad: bool
 ) -> Array:
@@ -281,10 +273,7 @@ def _windows_of(name: str, x: Shape, size: Pair) -> tuple[list[Window], list[Win
     return [Window(a, 0, b - a, b - a) for a, b in rows], [Window(a, 0, b - a, b - a) for a, b in columns]
 
 
-@op(
-    formula="y[a, b] = mean x[a·h/oh ... (a + 1)·h/oh, b·w/ow ... (b + 1)·w/ow]",
-    flops=_flops,
-)
+@op(formula="y[a, b] = mean x[a·h/oh ... (a + 1)·h/oh, b·w/ow ... (b + 1)·w/ow]", flops=_flops)
 def adaptive_avg_pool2d(x: Array, *, size: Pair) -> Array:
     """The mean of each of size[0] x size[1] windows that cover x (n, h, w, c), giving y (n, *size, c).
 

@@ -66,10 +66,7 @@ _LONG = [
 ]
 
 
-@op(
-    formula="y = Σ x",
-    flops=_flops,
-)
+@op(formula="y = Σ x", flops=_flops)
 def sum(x: Array, *, axis: Axes, keepdims: bool) -> Array:
     """The sum of x over the axes `axis`, or all for None; `keepdims` leaves them with size 1. An empty sum is 0."""
     return np.asarray(np.sum(x, axis=axis, keepdims=keepdims))
@@ -95,10 +92,7 @@ def _(dx: View, dy: View, *, axis: Axes, x_shape: Shape) -> list[Call]:
     return _spread("sum", dx, dy, axis, 1.0)
 
 
-@op(
-    formula="y = 1/n Σ x",
-    flops=_flops,
-)
+@op(formula="y = 1/n Σ x", flops=_flops)
 def mean(x: Array, *, axis: Axes, keepdims: bool) -> Array:
     """The mean of x over the axes `axis`, or all for None. Raises ShapeError where there is nothing to average."""
     return np.asarray(np.mean(x, axis=axis, keepdims=keepdims))
@@ -131,10 +125,7 @@ def _halves(x: Array) -> Array:
     return np.argsort(np.argsort(x, axis=None)).reshape(x.shape) / 2.0
 
 
-@op(
-    formula="y = max x",
-    flops=_flops,
-)
+@op(formula="y = max x", flops=_flops)
 def max(x: Array, *, axis: Axes, keepdims: bool) -> Array:
     """The largest of x over the axes `axis`, or all for None; NaN if any is. Raises ShapeError for no elements."""
     return np.asarray(np.max(x, axis=axis, keepdims=keepdims))

@@ -19,10 +19,7 @@ def _flops(x: Shape) -> float:
     return float(math.prod(x))
 
 
-@op(
-    formula="y[a, b] = x[a/s, b/s], rounded down",
-    flops=_flops,
-)
+@op(formula="y[a, b] = x[a/s, b/s], rounded down", flops=_flops)
 def upsample_nearest(x: Array, *, scale: Pair) -> Array:
     """Every pixel of x (n, h, w, c) repeated scale[0] times down and scale[1] times across.
 

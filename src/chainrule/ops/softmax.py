@@ -135,10 +135,7 @@ def _flops(x: Shape) -> float:
     return 5.0 * math.prod(x)
 
 
-@op(
-    formula="yⱼ = exp xⱼ / Σₖ exp xₖ",
-    flops=_flops,
-)
+@op(formula="yⱼ = exp xⱼ / Σₖ exp xₖ", flops=_flops)
 def softmax(x: Array) -> Array:
     """Probabilities of scores x (..., c) over the last axis. Raises ShapeError where there are no scores."""
     p = np.exp(x - x.max(axis=-1, keepdims=True))
@@ -167,10 +164,7 @@ def _(dx: View, dy: View, y: View) -> list[Call]:
     return _rows(softmax_gradient, dx, dy, y)
 
 
-@op(
-    formula="yⱼ = xⱼ - log Σₖ exp xₖ",
-    flops=_flops,
-)
+@op(formula="yⱼ = xⱼ - log Σₖ exp xₖ", flops=_flops)
 def log_softmax(x: Array) -> Array:
     """Logarithms of the probabilities of scores x (..., c). Raises ShapeError where there are no scores."""
     shifted = x - x.max(axis=-1, keepdims=True)
