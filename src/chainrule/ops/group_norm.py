@@ -198,7 +198,11 @@ def _with(groups: int, eps: float = 1e-3) -> dict[str, float]:
     return {"groups": groups, "eps": eps}
 
 
-@op(formula="y = (x - mean)/√(variance + eps)·scale + shift, mean and variance of each group of a sample's channels", saves=("mean", "rstd"), flops=_flops)  # fmt: skip
+@op(
+    formula="y = (x - mean)/√(variance + eps)·scale + shift, mean and variance of each group of a sample's channels",
+    saves=("mean", "rstd"),
+    flops=_flops,
+)
 def group_norm(x: Array, scale: Array, shift: Array, *, groups: int, eps: float) -> tuple[Array, Array, Array]:
     """x (n, ..., c) with each of `groups` groups of neighbouring channels of each sample brought to mean 0 and (biased)
     variance 1 over all its places; then scaled and shifted by channel (c,).

@@ -119,7 +119,11 @@ def _flops(x: Shape, *others: Shape) -> float:
     return 8.0 * math.prod(x)
 
 
-@op(formula="y = (x - mean)/√(variance + eps)·scale + shift, mean and variance of each row", saves=("mean", "rstd"), flops=_flops)  # fmt: skip
+@op(
+    formula="y = (x - mean)/√(variance + eps)·scale + shift, mean and variance of each row",
+    saves=("mean", "rstd"),
+    flops=_flops,
+)
 def layer_norm(x: Array, scale: Array, shift: Array, *, eps: float) -> tuple[Array, Array, Array]:
     """x with each row, of the axes of scale and shift, brought to mean 0 and (biased) variance 1; then scaled, shifted.
 
