@@ -78,8 +78,8 @@ def starts(rounds: int) -> dict[str, dict[str, Any]]:
 
 def digits_settings() -> dict[str, Any]:
     """What `chainrule train digits` does where nothing else is said, for the rival to do the same."""
+    from chainrule.cli.factory import hidden_sizes, learning_rate
     from chainrule.cli.settings import MLP, Settings
-    from chainrule.cli.specs import hidden_sizes, learning_rate
 
     settings = Settings(data="digits")
     told = {"hidden": hidden_sizes(settings.model or MLP), "lr": learning_rate(settings)}

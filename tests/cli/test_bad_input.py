@@ -153,7 +153,7 @@ def test_arguments(chainrule: Command, folder: Path, case: str) -> None:
 
 
 def test_a_file_without_read_permission(chainrule: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    importlib.import_module("chainrule.cli.training")  # before rights are given up: it may lie in a private folder
+    importlib.import_module("chainrule.cli.loading")  # before rights are given up: it may lie in a private folder
 
     folder = Path(tempfile.mkdtemp())  # not below pytest's own folder, which others may not enter at all
     user = os.geteuid()
@@ -173,7 +173,7 @@ def test_a_file_without_read_permission(chainrule: Command, monkeypatch: pytest.
 
 
 def test_a_folder_without_write_permission(chainrule: Command) -> None:
-    importlib.import_module("chainrule.cli.training")  # before rights are given up: it may lie in a private folder
+    importlib.import_module("chainrule.cli.loading")  # before rights are given up: it may lie in a private folder
 
     folder = Path(tempfile.mkdtemp())
     user = os.geteuid()

@@ -62,9 +62,9 @@ def test_evaluate_counts_rows_never_trained_on(chainrule: Command, flowers: Path
     results = json.loads((run / "results.json").read_text())
     for data in ([], [flowers]):
         outcome = chainrule("evaluate", run, *data)
-        assert "flowers: the 18 test rows of 90, the others were trained on" in outcome.lines
+        assert "flowers: the 18 test rows of 90; the others were used in training" in outcome.lines
         assert outcome.lines[-1] == f"accuracy: {results['test']['accuracy']:.4f}"
-    every = "flowers: 90 rows, those it was trained on among them"
+    every = "flowers: 90 rows, including those it was trained on"
     assert every in chainrule("evaluate", run, "--all-rows").lines
     untested = train(chainrule, flowers, "--target", "kind", "test_size=0", *QUICK)
     assert every in chainrule("evaluate", untested).lines

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chainrule.cli.files import Log
+from chainrule.cli.run import Log
 from chainrule.errors import FileError
 
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from tests.cli.outcome import Command, train
 from tests.data.images.test_idx import write_pair
 
-from chainrule.cli import training
-from chainrule.cli.reading_bar import reading_bar
+from chainrule.cli.loading import reading_bar
+from chainrule.cli.train import fit
 from chainrule.data.images import Reading, read_images
 
 Image = pytest.importorskip("PIL.Image")
@@ -45,9 +45,12 @@ def test_a_folder_all_the_way(chainrule: Command, photos: Path, tmp_path: Path) 
         "across",
     ]
     evaluated = chainrule("evaluate", "latest")
-    assert "photos: the 16 test images of 80, the others were trained on" in evaluated.lines
+    assert "photos: the 16 test images of 80; the others were used in training" in evaluated.lines
     assert evaluated.lines[-1] == "accuracy: 1.0000"
-    assert "photos: 80 images, those it was trained on" in chainrule("evaluate", "latest", photos, "--all-rows").out
+    assert (
+        "photos: 80 images, including those it was trained on"
+        in chainrule("evaluate", "latest", photos, "--all-rows").out
+    )
     assert "Flatten" in chainrule("info", "latest").out
 
 
@@ -109,7 +112,7 @@ def test_several_pictures(chainrule: Command, photos: Path) -> None:
     for command in ("predict", "evaluate"):
         assert f"{command}: broken is 'maybe'" in chainrule(command, "latest", first, "--broken", "maybe").err
     mixed = chainrule("predict", "latest", first, photos)
-    assert (mixed.status, "each must be a picture file" in mixed.err) == (2, True)
+    assert (mixed.status, "several must all be pictures" in mixed.err) == (2, True)
 
 
 def test_the_reading_of_many_pictures_is_told(photos: Path) -> None:
@@ -129,14 +132,14 @@ def test_the_reading_of_many_pictures_is_told(photos: Path) -> None:
 
 def test_a_killed_run_leaves_weights(chainrule: Command, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left after an epoch is what a run that is killed then leaves."""
-    monkeypatch.setattr(training, "KEPT", 0.0)
-    monkeypatch.setattr(training, "keep", lambda job, outputs, out: {"test": None})
+    monkeypatch.setattr("chainrule.cli.train.KEPT", 0.0)
+    monkeypatch.setattr("chainrule.cli.train.run_job", lambda job, quiet: {"test": fit(job, quiet=quiet) and None})
     run = train(chainrule, photos, *QUICK)
     assert (run / "model.safetensors").exists()
-    assert "the run has not ended, or was killed" in chainrule("info", run).out
+    assert "the run is still training, or was killed" in chainrule("info", run).out
     predicted = chainrule("predict", run, photos / "down" / "0.png")
     assert "prediction: down" in predicted.out
-    assert "its weights are those of an epoch before its last" in predicted.err
+    assert "the weights are those last saved" in predicted.err
 
 
 def test_broken_pictures(chainrule: Command, photos: Path) -> None:

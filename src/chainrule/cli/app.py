@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from chainrule.cli.evaluate import evaluate
-from chainrule.cli.help import Command, Group
 from chainrule.cli.info import info
 from chainrule.cli.predict import predict
 from chainrule.cli.train import train
 from chainrule.cli.warmup import warmup
+
+
+class Command(TyperCommand):
+    """A command whose help shows no Python types."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return hide_types(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """`chainrule` itself, likewise."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return hide_types(super().get_params(ctx))
+
+
+def hide_types(parameters: list[Any]) -> list[Any]:
+    """Change the parameters so that `--help` shows their metavar alone; returns them.
+
+    typer adds a Python type, such as <list[str]>, to whatever has no metavar, and to every argument, and has no setting
+    against it. `tests/cli/test_commands.py` reads the help, so it notices when typer changes.
+    """
+    for parameter in parameters:
+        if isinstance(parameter, TyperArgument):
+            parameter.display_type_rich = lambda ctx: None  # type: ignore[method-assign]
+        elif isinstance(parameter, TyperOption) and parameter.is_flag:
+            parameter.metavar = ""
+    return parameters
+
 
 app = typer.Typer(
     name="chainrule",
@@ -41,5 +70,5 @@ def options(
 ) -> None:
     """Train neural networks by backpropagation on the CPU.
 
-    Try [bold]chainrule train digits[/bold], then [bold]chainrule info latest[/bold].
+    Start with [bold]chainrule train digits[/bold], then [bold]chainrule info latest[/bold].
     """

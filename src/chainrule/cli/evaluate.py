@@ -1,4 +1,4 @@
-"""`chainrule evaluate`: how good is a trained network on a table or on images?"""
+"""`chainrule evaluate`: the metrics of a trained network on a table or on images."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from typing import Annotated
 
 import typer
 
-from chainrule.cli.options import Broken, Resize, Runs, Threads, broken_choice, thread_count
+from chainrule.cli.options import RUN, Broken, Resize, Runs, Threads, broken_choice, thread_count
 
 
 def evaluate(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or latest")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN)],
     data: Annotated[
         str | None,
         typer.Argument(
-            metavar="DATA", help="A table with the target column, or labelled images; the run's own otherwise"
+            metavar="DATA", help="A table with the target column, or labelled images; by default the run's own data"
         ),
     ] = None,
     all_rows: Annotated[
-        bool, typer.Option("--all-rows", help="Of the run's own data, use the rows it was trained on too")
+        bool, typer.Option("--all-rows", help="On the run's own data, include the rows it was trained on")
     ] = False,
     resize: Resize = False,
     broken: Broken = None,
     runs: Runs = "runs",
     threads: Threads = None,
 ) -> None:
-    """Measure a trained network on a table or on images.
+    """Evaluate a trained network on a table or on images.
 
-    On the data it was trained on, only the test rows count.
+    On the data it was trained on, only the test rows are used.
 
     Examples:
 
@@ -39,6 +39,36 @@ def evaluate(
     """
     workers, broken = thread_count("evaluate", threads), broken_choice("evaluate", broken)
 
-    from chainrule.cli.trained import evaluate_run
+    from chainrule.cli.loading import naming_rows, read_more
+    from chainrule.cli.report import console, headline, measure, result_table, rows_word
+    from chainrule.cli.run import Run, data_name
+    from chainrule.errors import DataError
 
-    evaluate_run(run, data, runs=runs, all_rows=all_rows, resize=resize, broken=broken, threads=workers)
+    found = Run.find(run, runs)
+    settings, (preparation, trained_on) = found.read_settings(), found.read_data()
+    whole, fingerprint = read_more(found, [data or settings.data], resize=resize, broken=broken, with_target=True)
+    own = fingerprint == trained_on
+    if data is None and not own:
+        raise DataError(
+            f"{settings.data}: changed since {found.folder} was trained on it: name the data to evaluate on"
+        )
+    y, used, test, word = preparation.y(whole), whole, None, rows_word(preparation)
+    what = f"{data_name(data or settings.data)}: {len(y):,} {word}"
+    if own and (all_rows or settings.test_size == 0):
+        what += ", including those it was trained on"
+    elif own:
+        sizes = {"validation": settings.val_size, "test": settings.test_size}
+        test = preparation.split(whole, y, **sizes, seed=settings.seed).test
+        what = (
+            f"{data_name(settings.data)}: the {len(test):,} test {word} of {len(y):,}; the others were used in training"
+        )
+        used, y = whole.take(test), y[test]
+    trainer = found.trainer(workers)
+    with naming_rows(whole, test):
+        outputs = trainer.predict(preparation.x(used))
+    results = measure(preparation, outputs, y)
+    out = console()
+    for line in (*whole.notes, what):
+        out.print(line)
+    out.print(result_table(results))
+    out.print(headline(preparation, results))

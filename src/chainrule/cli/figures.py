@@ -7,8 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from chainrule.cli.job import Job
-from chainrule.cli.results import Array, probabilities, rows_word
+from chainrule.cli.report import Array, probabilities, rows_word
+from chainrule.cli.run import data_name
+from chainrule.cli.train import Job
 from chainrule.data.images import ImageParts
 from chainrule.files import write_whole
 from chainrule.train import metrics
@@ -19,7 +20,7 @@ Draw = Callable[[Path], None]
 def draw(job: Job, outputs: Array | None, out: Console) -> None:
     """Draw a run's figures; `outputs` are those of the test part, if any. Without matplotlib, tell how to get it."""
     figures: dict[Path, Draw] = {}
-    if job.history.epochs:
+    if job.trainer.history.epochs:
         figures[job.run.plot] = lambda path: _losses(job, path)
     if outputs is not None and job.preparation.classes:
         figures[job.run.confusion] = lambda path: _confusion(job, outputs, path)
@@ -38,6 +39,10 @@ def draw(job: Job, outputs: Array | None, out: Console) -> None:
             return
 
 
+def _title(job: Job) -> str:
+    return f"{data_name(job.settings.data)} {job.settings.model}"
+
+
 def first_filters(job: Job) -> Array | None:
     """The weights (kh, kw, c, o) of the layer that sees the images; a linear layer's as pictures of whole images."""
     height, width, channels = job.preparation.input_shape
@@ -52,14 +57,14 @@ def first_filters(job: Job) -> Array | None:
 def _losses(job: Job, path: Path) -> None:
     from chainrule.inspect.plots import save_losses
 
-    save_losses(job.history, path, job.title)
+    save_losses(job.trainer.history, path, _title(job))
 
 
 def _confusion(job: Job, outputs: Array, path: Path) -> None:
     from chainrule.inspect.pictures import save_confusion
 
     y, classes = job.parts.y[job.test], job.preparation.classes
-    title = f"{job.title}: {len(y):,} test {rows_word(job.preparation)}"
+    title = f"{_title(job)}: {len(y):,} test {rows_word(job.preparation)}"
     save_confusion(metrics.confusion_matrix(outputs, y, classes=len(classes)), classes, path, title)
 
 
@@ -69,7 +74,9 @@ def _samples(job: Job, outputs: Array, path: Path) -> None:
     assert isinstance(job.parts, ImageParts)
     images, y = job.parts.images.take(job.test), job.parts.y[job.test]
     names = images.files or [f"image {row:,}" for row in job.test]  # its place in the data, from 0
-    save_samples(images.pixels, probabilities(outputs), y, job.preparation.classes, path, title=job.title, files=names)
+    save_samples(
+        images.pixels, probabilities(outputs), y, job.preparation.classes, path, title=_title(job), files=names
+    )
 
 
 def _filters(job: Job, filters: Array, path: Path) -> None:
@@ -77,4 +84,4 @@ def _filters(job: Job, filters: Array, path: Path) -> None:
 
     height, width, _, count = filters.shape
     shown = f", the first {MOST_FILTERS}" if count > MOST_FILTERS else ""
-    save_filters(filters, path, f"{job.title}: {count:,} filters of {height} x {width} in the first layer{shown}")
+    save_filters(filters, path, f"{_title(job)}: {count:,} filters of {height} x {width} in the first layer{shown}")

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from chainrule.cli import specs
-from chainrule.cli.reading_bar import reading_bar
-from chainrule.cli.results import rows_word
-from chainrule.cli.run import data_name
+from chainrule.cli import factory
+from chainrule.cli.report import rows_word
+from chainrule.cli.run import Run, data_name
 from chainrule.cli.settings import Settings
 from chainrule.data.images import ImagePreparation, Images, Reading, prepare_images, read_pictures
+from chainrule.data.images.dataset import Told
 from chainrule.data.images.picture import is_picture
 from chainrule.data.preparation import prepare
 from chainrule.data.recipe import Dataset, Prepared, Recipe
 from chainrule.data.sources import default_target, load_data, load_table
+from chainrule.data.split import Rows
 from chainrule.data.tables import Table
-from chainrule.errors import OptionError
+from chainrule.errors import DataError, NonFiniteError, OptionError
 
 LARGE = 128 * 128  # pixels: a step of small_cnn on 32 colour images takes 230 MB, and four times that at twice the side
 LARGE_IMAGES = "images of this size take much memory and time: --image-size 64 makes them smaller"
@@ -55,7 +58,7 @@ def read_data(settings: Settings, out: Console) -> tuple[Settings, Recipe, Prepa
         out.print(line)
     sizes = [len(rows) for rows in (parts.split.train, parts.split.validation, parts.split.test)]
     out.print("{} to train on {:,}, to validate {:,}, to test {:,}".format(rows_word(preparation), *sizes))
-    model, said = specs.choose_network(settings, preparation.input_shape)
+    model, said = factory.choose_network(settings, preparation.input_shape)
     if said is not None:
         out.print(said)
     settings = dataclasses.replace(
@@ -63,33 +66,44 @@ def read_data(settings: Settings, out: Console) -> tuple[Settings, Recipe, Prepa
         model=model,
         target=target,
         task=preparation.task,
-        loss=specs.loss_name(settings, preparation.task),
-        lr=specs.learning_rate(settings),
-        momentum=specs.momentum(settings),
+        loss=factory.loss_name(settings, preparation.task),
+        lr=factory.learning_rate(settings),
+        momentum=factory.momentum(settings),
     )
     return settings, preparation, parts, fingerprint
 
 
 def read_more(
-    settings: Settings, preparation: Recipe, sources: Sequence[str], *, resize: bool, broken: str | None, labelled: bool
-) -> Dataset:
-    """Data for a run that was trained before, in the form of what it was trained on; several sources are pictures."""
+    run: Run, sources: Sequence[str], *, resize: bool, broken: str | None, with_target: bool
+) -> tuple[Dataset, str]:
+    """Data for a trained run, in the form of its training data, without the rows it cannot use; and the data's hash.
+
+    Several sources must be pictures.
+    """
+    settings, (preparation, _) = run.read_settings(), run.read_data()
     pictures = isinstance(preparation, ImagePreparation)
     if len(sources) > 1 and not (pictures and all(is_picture(Path(source)) for source in sources)):
-        raise OptionError(f"data: {len(sources)} were named, of which each must be a picture file: name one")
+        raise OptionError(
+            f"data: {len(sources)} paths were given: several must all be pictures; give one table or folder"
+        )
+    try:
+        data = _read_alike(settings, preparation, sources, resize=resize, broken=broken, labelled=with_target)
+        return preparation.whole_rows(data, with_target=with_target), data.fingerprint()
+    except DataError as error:  # "latest" may be another run than one thinks
+        what = "images" if pictures else "a table"
+        raise DataError(f"{error} (read for {run.folder}, which was trained on {what})") from None
+
+
+def _read_alike(
+    settings: Settings, preparation: Recipe, sources: Sequence[str], *, resize: bool, broken: str | None, labelled: bool
+) -> Dataset:
+    """A table, or images in the form of the training images."""
     if not isinstance(preparation, ImagePreparation):
         return load_table(sources[0])
     height, width, channels = preparation.input_shape
+    resize, broken = resize or settings.image_size is not None, broken or settings.broken
     with reading_bar() as told:
-        options = Reading(
-            height,
-            width,
-            channels,
-            resize or settings.image_size is not None,
-            broken or settings.broken,
-            labelled,
-            told,
-        )
+        options = Reading(height, width, channels, resize, broken, labelled, told)
         if len(sources) > 1:
             return read_pictures([Path(source) for source in sources], options)
         return load_data(sources[0], options, images=True, data_dir=settings.data_dir)
@@ -98,7 +112,7 @@ def read_more(
 def _load(settings: Settings, *, quiet: bool) -> Dataset:
     """The data, as images where it is images or the network takes nothing else."""
     height, width = settings.height_and_width or (None, None)
-    images = True if specs.takes_images(settings.model) else None
+    images = True if factory.takes_images(settings.model) else None
     if images is None and settings.target is not None and settings.data.endswith(".npz"):
         images = False  # somebody who names a column means a table
     with reading_bar(quiet=quiet) as told:
@@ -114,7 +128,7 @@ def _check_options(settings: Settings, data: Dataset) -> None:
     else:
         senseless = {"image_size": settings.image_size, "augment": settings.augment, "data_dir": settings.data_dir}
         what = "it is for images, and this is a table: leave it out"
-        if specs.takes_images(settings.model):
+        if factory.takes_images(settings.model):
             raise OptionError(f"model: {settings.model} takes images, {settings.data} is a table: use mlp:64,64")
     for name, value in senseless.items():
         if value:
@@ -139,3 +153,41 @@ def _image_lines(settings: Settings, images: Images, preparation: ImagePreparati
     large = [LARGE_IMAGES] if settings.image_size is None and height * width > LARGE else []
     line = f"{data_name(settings.data)}: {images.rows:,} images of {size}, {len(preparation.classes)} classes"
     return [line, *own, *large]
+
+
+@contextmanager
+def naming_rows(data: Dataset, rows: Rows | None = None) -> Iterator[None]:
+    """Name the row, or the picture's file, in an error about an output that is not finite.
+
+    `rows` are those of the data that are being used; all of them by default.
+    """
+    try:
+        yield
+    except NonFiniteError as error:
+        if error.row is None:
+            raise
+        row = error.row if rows is None else int(rows[error.row])
+        where = data.files[row] if isinstance(data, Images) and data.files else f"{data.source}: row {row + 1}"
+        raise NonFiniteError(
+            f"{where}: the network's output or its loss is {error.value}, as the row's values are far from those of "
+            "the training data: correct them, or remove the row",
+            row=row,
+            value=error.value,
+        ) from None
+
+
+@contextmanager
+def reading_bar(*, quiet: bool = False, console: Console | None = None) -> Iterator[Told | None]:
+    """Context with what to tell of the reading; None, and no bar, when `quiet` and where no terminal is."""
+    console = console or Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", visible=False)  # until there are pictures: it may be a table
+
+        def tell(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total, visible=True)
+
+        yield tell

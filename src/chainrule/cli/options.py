@@ -11,6 +11,7 @@ import typer
 from chainrule.cli.settings import BROKEN, FIELDS, parse
 from chainrule.settings import choice, whole
 
+RUN = "A run's folder, or latest"
 # Options are texts: their checks, not typer's, say what came and what was expected.
 Threads: TypeAlias = Annotated[
     str | None, typer.Option("--threads", metavar="N", help=FIELDS["threads"].metadata["help"])

@@ -1,19 +1,27 @@
-"""What the commands print: tables of layers, settings and results."""
+"""What the commands measure and print: metrics, and tables of layers, settings and results."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from chainrule import nn
+from chainrule import functions, nn
+from chainrule.data.images import ImagePreparation
+from chainrule.data.recipe import Recipe
+
+Array = NDArray[Any]
+HEADLINE = {"classify": "accuracy", "regress": "r2"}  # the main metric of a task
+MOST_CLASSES = 10  # printed for one picture
 
 
 def console(*, quiet: bool = False) -> Console:
-    """Standard output; only the last lines are printed when `quiet`."""
+    """Standard output; prints nothing when `quiet`."""
     return Console(highlight=False, soft_wrap=True, quiet=quiet, markup=False)
 
 
@@ -22,8 +30,60 @@ def error_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
+def measure(preparation: Recipe, outputs: Array, y: Array) -> dict[str, Any]:
+    """The metrics of a task: accuracy and each class's precision, recall and F1; or MAE, RMSE and R² in units of y."""
+    from chainrule.train import metrics
+
+    if preparation.quantity is not None:
+        predicted, true = preparation.quantity.undo(outputs), preparation.quantity.undo(y)
+        return {
+            "rows": len(true),
+            "mae": metrics.mae(predicted, true),
+            "rmse": metrics.rmse(predicted, true),
+            "r2": metrics.r2(predicted, true),
+        }
+    matrix = metrics.confusion_matrix(outputs, y, classes=len(preparation.classes))
+    hits, predicted, true = np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1)
+    classes = [
+        {
+            "class": name,
+            "precision": _ratio(hits[i], predicted[i]),
+            "recall": _ratio(hits[i], true[i]),
+            "f1": _ratio(2 * hits[i], predicted[i] + true[i]),
+            "rows": int(true[i]),
+        }
+        for i, name in enumerate(preparation.classes)
+    ]
+    return {"rows": len(y), "accuracy": metrics.accuracy(outputs, y), "classes": classes}
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole else 0.0
+
+
+def probabilities(logits: Array) -> NDArray[np.float64]:
+    """Softmax of a classifier's outputs (n, C)."""
+    return np.asarray(functions.softmax(logits.astype(np.float64)).data)
+
+
+def rows_word(preparation: Recipe) -> str:
+    """What a data set's rows are called."""
+    return "images" if isinstance(preparation, ImagePreparation) else "rows"
+
+
+def headline(preparation: Recipe, results: dict[str, Any]) -> str:
+    """`"accuracy: 0.9750"`."""
+    metric = HEADLINE[preparation.task]
+    return f"{metric}: {results[metric]:.4f}"
+
+
+def count(number: int, noun: str) -> str:
+    """`"1 epoch"`, `"2 epochs"`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def layer_table(model: nn.Module, inputs: tuple[int, ...]) -> Table:
-    """A row for each layer: its output's shape, with n for the rows, and its number of parameters."""
+    """A row for each layer: its output's shape, with n for the batch, and its number of parameters."""
     table = _table("layer", "output shape", "parameters")
     rows = nn.summary(model, (1, *inputs))
     for row in rows:
@@ -34,33 +94,33 @@ def layer_table(model: nn.Module, inputs: tuple[int, ...]) -> Table:
     return table
 
 
-def result_table(results: dict[str, Any], what: str = "test") -> Table:
+def result_table(results: dict[str, Any]) -> Table:
     """A row for each class, or for each metric of a quantity."""
     if "classes" not in results:
-        table = _table(what, "value")
-        for name, label in (("mae", "MAE"), ("rmse", "RMSE"), ("r2", "R²")):
-            table.add_row(label, f"{results[name]:.6g}")
+        table = _table("metric", "value")
+        for key, name in (("mae", "MAE"), ("rmse", "RMSE"), ("r2", "R²")):
+            table.add_row(name, f"{results[key]:.6g}")
         table.add_row("rows", f"{results['rows']:,}")
         return table
     classes = results["classes"]
     table = _table("class", "precision", "recall", "F1", "rows")
     for row in classes:
-        shares = [f"{row[name]:.4f}" for name in ("precision", "recall", "f1")]
+        shares = [f"{row[key]:.4f}" for key in ("precision", "recall", "f1")]
         table.add_row(str(row["class"]), *shares, f"{row['rows']:,}")
     present = [row for row in classes if row["rows"]] or classes
-    means = [sum(row[name] for row in present) / len(present) for name in ("precision", "recall", "f1")]
+    means = [sum(row[key] for row in present) / len(present) for key in ("precision", "recall", "f1")]
     table.add_section()
     table.add_row("mean", *(f"{mean:.4f}" for mean in means), f"{results['rows']:,}")
     return table
 
 
-def probability_table(classes: Sequence[Any], shares: Sequence[float], most: int = 10) -> Table:
-    """A row for each of the likeliest classes, the first one first."""
+def probability_table(classes: Sequence[Any], shares: Sequence[float]) -> Table:
+    """A row for each of the most likely classes, the first one first."""
     table = _table("class", "probability")
-    for share, name in sorted(zip(shares, classes, strict=True), key=lambda pair: -pair[0])[:most]:
+    for share, name in sorted(zip(shares, classes, strict=True), key=lambda pair: -pair[0])[:MOST_CLASSES]:
         table.add_row(str(name), f"{share:.4f}")
-    if len(classes) > most:
-        table.add_row(f"{len(classes) - most} others", "")
+    if len(classes) > MOST_CLASSES:
+        table.add_row(f"{len(classes) - MOST_CLASSES} others", "")
     return table
 
 

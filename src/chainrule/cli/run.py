@@ -13,23 +13,30 @@ filters.png          the weights of the first layer as pictures                 
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import json
+import math
+import os
 import re
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chainrule.cli.files import write_json, write_text
+import chainrule as cr
+from chainrule.cli import factory
 from chainrule.cli.settings import Settings, read_config
 from chainrule.data.images.named import NAMED
 from chainrule.data.names import suggestion
 from chainrule.data.recipe import Recipe, read_recipe
 from chainrule.data.sources import BUNDLED
 from chainrule.errors import DataError, FileError
-from chainrule.files import writing
+from chainrule.files import write_whole, writing
 
 LATEST = "latest"
+UNFINISHED = "the run is still training, or was killed"
 
 
 class Run:
@@ -99,6 +106,32 @@ class Run:
         """How the run ended; empty when it has not, or was killed."""
         return read_json(self.results) if self.results.exists() else {}
 
+    def write_results(self, results: dict[str, Any]) -> None:
+        write_json(self.results, results)
+
+    def trainer(self, threads: int | None) -> cr.Trainer:
+        """The run's network, in a trainer to predict with; a note on stderr if it is not fully trained."""
+        from chainrule.cli.report import count, error_console
+
+        settings, (preparation, _), results = self.read_settings(), self.read_data(), self.read_results()
+        if not results:
+            error_console().print(f"{self.folder}: {UNFINISHED}: the weights are those last saved")
+        elif results["ended"].startswith("failed"):
+            when = f"after {count(results['epochs'], 'epoch')}" if results["epochs"] else "in its first epoch"
+            error_console().print(f"{self.folder}: the run failed {when}: the weights are from that point")
+        settings = settings if threads is None else dataclasses.replace(settings, threads=threads)
+        return factory.build_trainer(cr.load(self.model), settings, preparation)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all; raises FileError."""
+    write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, whole or not at all; raises FileError."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
 
 def read_json(path: Path) -> dict[str, Any]:
     try:
@@ -162,3 +195,29 @@ def _latest(out: Path) -> Run:
     raise FileError(
         f"{LATEST}: there are no runs in {out}/ that have learnt: make one with `chainrule train`, or name its folder"
     )
+
+
+class Log:
+    """A file of one JSON object a line, each written at once and whole; NaN and infinities become null."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with writing(path):
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        self._size = 0
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Append a line; on a full disk what was written of it is taken back and FileError raised."""
+        plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+        line = (json.dumps(plain) + "\n").encode()
+        with writing(self.path):
+            try:
+                if os.write(self._file, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                os.ftruncate(self._file, self._size)
+                raise
+        self._size += len(line)
+
+    def close(self) -> None:
+        os.close(self._file)

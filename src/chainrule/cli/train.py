@@ -1,14 +1,33 @@
-"""`chainrule train`: from a table or images to a trained network in a folder of its own."""
+"""`chainrule train`: from a table or images to a trained network in a folder of its own.
+
+In order: settings, data, network, run folder, training, test, results and figures. Nothing is written before all
+settings are known to be good.
+"""
 
 from __future__ import annotations
 
+import math
+import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import chainrule as cr
 from chainrule.cli.options import takes_settings
-from chainrule.cli.settings import resolve
+from chainrule.cli.settings import Settings, resolve
+from chainrule.errors import ChainruleError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from chainrule.cli.run import Log, Run
+    from chainrule.data.augmentation import Augmentation
+    from chainrule.data.recipe import Prepared, Recipe
+    from chainrule.train.history import History
+
+KEPT = 10.0  # seconds between two saves of the weights
 
 
 @takes_settings
@@ -17,20 +36,21 @@ def train(
         str | None,
         typer.Argument(
             metavar="DATA",
-            help="A set by name (digits, fashion-mnist, mnist), a .csv, .tsv, .parquet, .npz or IDX file, or a folder "
-            "of class/name.png",
+            help="A bundled or well-known data set (digits, fashion-mnist, mnist), a .csv, .tsv, .parquet, .npz or IDX "
+            "file, or a folder of class/name.png",
         ),
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="key=value", help="Settings by name, as in lr=0.01")
+        list[str] | None, typer.Argument(metavar="key=value", help="Settings by name, such as lr=0.01")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="Settings in a YAML file; other options win")
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Read settings from a YAML file; options override them"),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the last lines only")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the test result and the run folder")] = False,
     **options: Any,
 ) -> None:
-    """Train a network on a table or on images, test it, and keep it.
+    """Train a network on a table or on images, test it, and save it.
 
     Examples:
 
@@ -50,6 +70,150 @@ def train(
         data = None
     settings = resolve(config, {"data": data, **options}, words)
 
-    from chainrule.cli.training import train_network  # loads the library: not for --help or a wrong option
+    from chainrule.cli.report import console, headline
 
-    train_network(settings, quiet=quiet)
+    job = prepare_job(settings, console(quiet=quiet))
+    results = run_job(job, quiet=quiet)
+    if results["test"]:
+        console().print(f"test {headline(job.preparation, results['test'])}")
+    console().print(f"run: {job.run.folder}")
+    if job.trainer.history.interrupted:
+        raise KeyboardInterrupt
+
+
+@dataclass
+class Job:
+    """All that a training run works with."""
+
+    settings: Settings
+    preparation: Recipe
+    parts: Prepared
+    augment: Augmentation | None
+    trainer: cr.Trainer
+    run: Run
+
+    @property
+    def test(self) -> Any:
+        """The test rows; none if the run was stopped before its first step, as there is nothing to measure."""
+        rows = self.parts.split.test
+        return rows if self.trainer.steps else rows[:0]
+
+
+def prepare_job(settings: Settings, out: Console) -> Job:
+    """Read the data, build the network, and make the run's folder; OptionError or DataError before it exists."""
+    from chainrule.cli import factory
+    from chainrule.cli.loading import read_data
+    from chainrule.cli.report import layer_table
+    from chainrule.cli.run import Run
+
+    factory.check(settings)
+    settings, preparation, parts, fingerprint = read_data(settings, out)
+    cr.seed(settings.seed)
+    model = factory.build_model(settings, preparation.input_shape, preparation.outputs)
+    steps = -(-len(parts.split.train) // settings.batch_size)
+    trainer = factory.build_trainer(model, settings, preparation, steps_per_epoch=steps)
+    augment = factory.build_augmentation(settings, preparation)
+    out.print(layer_table(model, preparation.input_shape))
+    return Job(settings, preparation, parts, augment, trainer, Run.create(settings, preparation, fingerprint))
+
+
+def run_job(job: Job, *, quiet: bool) -> dict[str, Any]:
+    """Train, also until Ctrl-C, then save the weights, test them, and write the results and figures."""
+    from chainrule.cli.figures import draw
+    from chainrule.cli.loading import naming_rows
+    from chainrule.cli.report import console, measure, result_table
+
+    try:
+        history = fit(job, quiet=quiet)
+        cr.save(job.trainer.model, job.run.model)
+        x, y = job.parts.arrays(job.test)
+        with naming_rows(job.parts.data, job.test):
+            outputs = job.trainer.predict(x) if len(y) else None
+        measured = None if outputs is None else measure(job.preparation, outputs, y)
+    except ChainruleError as error:
+        _keep_failed(job, error)
+        raise
+    results: dict[str, Any] = {
+        "ended": "interrupted" if history.interrupted else history.stopped or "finished",
+        "epochs": history.epochs,
+        "seconds": round(sum(history["seconds"]), 3) if "seconds" in history else 0.0,
+        "test": measured,
+    }
+    job.run.write_results(results)
+    out = console(quiet=quiet)
+    if history.interrupted:
+        out.print("interrupted: the weights after the last step are saved")
+    if measured:
+        out.print(result_table(measured))
+    draw(job, outputs, out)
+    return results
+
+
+def fit(job: Job, *, quiet: bool) -> History:
+    """Train, writing each epoch's metrics as it ends."""
+    from chainrule.cli.loading import naming_rows
+    from chainrule.cli.run import Log
+    from chainrule.train import EarlyStopping
+
+    settings, parts = job.settings, job.parts
+    log = EpochLog(Log(job.run.metrics))
+    callbacks: list[Any] = [log, Saver(job.run)]
+    if settings.patience is not None:
+        callbacks.append(EarlyStopping(settings.patience))
+    try:
+        with naming_rows(parts.data, parts.split.validation):
+            return job.trainer.fit(
+                *parts.arrays(parts.split.train),
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
+                validation_data=parts.arrays(parts.split.validation) if len(parts.split.validation) else None,
+                augment=job.augment,
+                callbacks=callbacks,
+                verbose=0 if quiet else 1,
+            )
+    finally:
+        log.close()
+
+
+class EpochLog:
+    """Writes a line for each epoch."""
+
+    def __init__(self, log: Log) -> None:
+        self._log, self._written = log, 0
+
+    def on_epoch_end(self, epoch: int, history: History) -> None:
+        self._log.write({"epoch": epoch + 1, **history.last})
+        self._written = history.epochs
+
+    def on_fit_end(self, history: History) -> None:
+        if history.epochs > self._written:  # Ctrl-C came between an epoch's end and its event
+            self._log.write({"epoch": history.epochs, **history.last})
+
+    def close(self) -> None:
+        self._log.close()
+
+
+class Saver:
+    """Saves the weights after the first epoch, then every KEPT seconds at most, so that a killed run leaves a model."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._when = run, -math.inf
+        self._trainer: cr.Trainer | None = None
+
+    def on_fit_begin(self, trainer: cr.Trainer) -> None:
+        self._trainer = trainer
+
+    def on_epoch_end(self, epoch: int, history: History) -> None:
+        if time.monotonic() - self._when >= KEPT:
+            assert self._trainer is not None
+            cr.save(self._trainer.model, self._run.model)
+            self._when = time.monotonic()
+
+
+def _keep_failed(job: Job, error: ChainruleError) -> None:
+    """After an error in training: the last good weights and the reason, as far as they can be written."""
+    try:
+        cr.save(job.trainer.model, job.run.model)
+        job.run.write_results({"ended": f"failed: {error}", "epochs": job.trainer.history.epochs, "test": None})
+    except ChainruleError as second:
+        error.add_note(str(second))  # the first error is the one to report

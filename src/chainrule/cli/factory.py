@@ -12,8 +12,11 @@ from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate
 from chainrule.data.images import ImagePreparation
 from chainrule.data.names import nearest, suggestion
 from chainrule.data.recipe import Recipe
+from chainrule.data.scaling import Scaling
 from chainrule.data.sources import BUNDLED
 from chainrule.errors import OptionError, ShapeError
+from chainrule.train import Trainer, metrics
+from chainrule.train.evaluation import Metric
 
 DEFAULT_LR = {"sgd": 0.05, "rmsprop": 1e-3, "adagrad": 1e-2, "adam": 1e-3, "adamw": 1e-3}
 MOMENTUM = 0.9  # of sgd
@@ -50,7 +53,7 @@ def choose_network(settings: Settings, inputs: tuple[int, ...]) -> tuple[str, st
     return model, f"network {in_python(model)}, the default for {why}: choose another with --model, as in {other}"
 
 
-def that_apply(settings: Settings, *, images: bool) -> dict[str, Any]:
+def relevant_settings(settings: Settings, *, images: bool) -> dict[str, Any]:
     """The settings of a run on images or a table, but those without a value, or foreign to its data or network."""
     foreign = {"target", "drop", "missing"} if images else {"image_size", "broken", "data_dir", "augment"}
     if settings.model in OF_IMAGES or settings.model == "linear":
@@ -176,6 +179,29 @@ def build_optimizer(settings: Settings) -> Any:
     if value is not None:
         options["momentum"] = value
     return kinds[settings.optimizer](lr=learning_rate(settings), **options)
+
+
+def build_trainer(model: nn.Module, settings: Settings, preparation: Recipe, steps_per_epoch: int = 1) -> Trainer:
+    """The trainer of a run; its MAE is in the target's own units."""
+    return Trainer(
+        model,
+        loss=build_loss(loss_name(settings, preparation.task)),
+        optimizer=build_optimizer(settings),
+        schedule=build_schedule(settings, steps_per_epoch),
+        clip_norm=settings.clip_norm,
+        seed=settings.seed,
+        threads=settings.threads,
+        memory_limit=settings.memory_limit,
+        engine=settings.engine,
+        metrics=_own_units(preparation.quantity),
+    )
+
+
+def _own_units(quantity: Scaling | None) -> dict[str, Metric]:
+    """The metrics of a scaled quantity that depend on its unit, in the unit of the data."""
+    if quantity is None:
+        return {}
+    return {"mae": lambda outputs, targets: metrics.mae(quantity.undo(outputs), quantity.undo(targets))}
 
 
 def build_schedule(settings: Settings, steps_per_epoch: int) -> Any:
