@@ -29,6 +29,27 @@ def task_of(loss: Any) -> str:
     return next((task for types, task in kinds if isinstance(loss, types)), CUSTOM)
 
 
+def sums(loss: Any) -> bool:
+    """Whether the loss of several rows is the sum of theirs; else it is their mean, as is a loss of one's own."""
+    return task_of(loss) != CUSTOM and loss.reduction == "sum"
+
+
+def divisors(loss: Any, y: Array, weight: Array | None, dtype: np.dtype[Any]) -> Array | None:
+    """What each row adds to the divisor of a mean loss: its weight, times that of its class; None where all are 1."""
+    if not isinstance(loss, nn.CrossEntropyLoss) or loss.weight is None or sums(loss):
+        return weight
+    by_label = loss.weight.astype(dtype).take(y, mode="clip")  # a label too many is an error of the loss itself
+    by_row: Array = by_label.reshape(len(y), -1).mean(axis=1)
+    return by_row if weight is None else by_row * weight
+
+
+def add_nothing(loss: Any, weight: Array | None, divisor: Array | None) -> Array:
+    """Which rows change neither a mean loss nor its divisor, as a mask; smoothing lets a class of weight 0 do so."""
+    smooth = isinstance(loss, nn.CrossEntropyLoss) and loss.label_smoothing > 0
+    by = weight if smooth else divisor
+    return np.zeros(1, np.bool_) if by is None else by == 0
+
+
 def measure(task: str, outputs: Array, targets: Array, weight: Array | None) -> dict[str, float]:
     """The metrics of a task: accuracy; accuracy and AUC; MAE and R²; none for CUSTOM."""
     if task == CLASSES:

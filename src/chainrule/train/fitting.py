@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.errors import DataError
 from chainrule.optim.plateau import Watcher, watcher
 from chainrule.train.batches import Batches, Rows
 from chainrule.train.early_stopping import monitored
+from chainrule.train.evaluation import sums
 from chainrule.train.events import Events
 from chainrule.train.history import History
 from chainrule.train.interrupt import Interrupt
@@ -33,14 +35,16 @@ class Data:
     x: Array
     y: Array
     weight: Array | None
+    divisor: Array | None = None  # what each row adds to the divisor of a mean loss, where that is not 1
     augment: Augmentation | None = None
 
-    def counted(self) -> Data:
-        """Without the samples of weight 0: a batch of them alone would have no mean loss."""
-        if self.weight is None or self.weight.all():
+    def without(self, rows: Array) -> Data:
+        """Without the rows of a mask."""
+        if not rows.any():
             return self
-        rows = np.flatnonzero(self.weight)
-        return replace(self, x=self.x[rows], y=self.y[rows], weight=self.weight[rows])
+        kept = np.flatnonzero(~rows)
+        parts = {name: getattr(self, name) for name in ("x", "y", "weight", "divisor")}
+        return replace(self, **{name: array[kept] for name, array in parts.items() if array is not None})
 
 
 @dataclass(frozen=True)
@@ -123,26 +127,35 @@ class Fitting:
             trainer.epochs += epochs
 
     def _train(self, epochs: int) -> Floats:
-        """The steps of some epochs; returns each epoch's mean loss over its samples."""
+        """The steps of some epochs; returns each one's loss: the mean of its batches' by their divisors, or the sum."""
         batches = self._plan.batches
         full, rest = batches.rows(self._trainer.epochs, epochs)
+        divisors = self._divisors(full, rest)
         if epochs == 1:
             parts = [self._run_steps(full)] + ([self._run_steps(rest)] if batches.left else [])
             losses = np.concatenate(parts)
         else:
             losses = self._run_stretch(batches.in_order(full, rest), Pace())
-        shares = self._shares(full, rest)
         by_epoch = losses.reshape(epochs, batches.steps)
-        return np.asarray((by_epoch * shares).sum(axis=1) / shares.sum(axis=-1))
+        if sums(self._trainer.loss):
+            return np.asarray(by_epoch.sum(axis=1))
+        return np.asarray((by_epoch * divisors).sum(axis=1) / divisors.sum(axis=-1))
 
-    def _shares(self, full: Rows, rest: Rows) -> Floats:
-        """How much each batch counts in the mean loss of its epoch: its samples, or their weights; never all 0."""
-        batches, weight = self._plan.batches, self._data.weight
-        if weight is None:
+    def _divisors(self, full: Rows, rest: Rows) -> Floats:
+        """What the mean loss of each batch is divided by, but for a factor; DataError where that is 0."""
+        batches, each = self._plan.batches, self._data.divisor
+        if each is None:
             return np.array([batches.size] * batches.full + [batches.left] * (batches.left > 0), dtype=np.float64)
-        sums = weight[full].sum(axis=1, dtype=np.float64).reshape(len(rest), batches.full)
-        last = weight[rest].sum(axis=1, dtype=np.float64)[:, None]
-        return np.concatenate([sums, last], axis=1) if batches.left else sums
+        divisors: Floats = each[full].sum(axis=1, dtype=np.float64).reshape(len(rest), batches.full)
+        if batches.left:
+            divisors = np.concatenate([divisors, each[rest].sum(axis=1, dtype=np.float64)[:, None]], axis=1)
+        if not divisors.all():
+            epoch, batch = np.argwhere(divisors == 0)[0]
+            raise DataError(
+                f"fit: batch {batch} of epoch {self._trainer.epochs + epoch} holds rows of classes of weight 0 alone, "
+                "so its mean loss would be divided by 0: give these classes a weight above 0, or leave their rows out"
+            )
+        return divisors
 
     def _run_steps(self, rows: Rows) -> Floats:
         """One step for each row of `rows`, in stretches; returns the losses."""

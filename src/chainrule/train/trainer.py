@@ -16,7 +16,7 @@ from chainrule.autodiff.random import checked_seed
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Parameter, Tensor, wrap
 from chainrule.data.augmentation import Augmentation, Transformation
-from chainrule.errors import DtypeError, LabelError, NonFiniteError, OptionError, ShapeError
+from chainrule.errors import DataError, DtypeError, LabelError, NonFiniteError, OptionError, ShapeError
 from chainrule.native.memory import Array, Shape
 from chainrule.nn import Module
 from chainrule.nn.module import switched
@@ -124,6 +124,10 @@ class Trainer:
     ) -> History:
         """Train for `epochs` passes over x (n, ...) and y; returns each metric's value for each epoch.
 
+        "loss" is that of the epoch's rows as the loss defines it, each batch's taken before its update: the mean of the
+        batches' losses by what each is divided by, its rows, their weights, or those of their classes; the sum for
+        reduction="sum". That of a loss of one's own is the mean by rows or their `sample_weight`. Rows that add nothing
+        by a weight of 0, their own or that of their class, are left out, so that no batch's mean is divided by 0.
         `validation_data` is (x, y) or (x, y, sample_weight), measured after each epoch as "val_...". `augment` changes
         the images of x (n, h, w, c) anew in each step, as `chainrule.data.augmentation` says. `callbacks` hear events
         (`chainrule.train.events`). `verbose`: 0 silent, 1 progress on stderr, None (the default) progress on a terminal
@@ -141,7 +145,8 @@ class Trainer:
         progress = make_progress(verbose)
         events = Events([*callbacks, *([progress] if progress else [])])
         self._notice_changes()
-        data = self._augmented(self._check(x, y, sample_weight).counted(), augment)
+        data = self._check(x, y, sample_weight)
+        data = self._augmented(data.without(evaluation.add_nothing(self.loss, data.weight, data.divisor)), augment)
         validation = self._check_validation(validation_data)
         samples = len(data.x)
         batches = Batches(samples, min(batch_size, samples), self.seed, shuffle)
@@ -273,7 +278,13 @@ class Trainer:
                 y = self._numbers_or_labels(y, outputs, weights)
         else:
             y = check_targets(target, y, len(x), outputs, self._dtype, unit=self._task == evaluation.BINARY)
-        return Data(x, y, weights)
+        divisor = evaluation.divisors(self.loss, y, weights, self._dtype)
+        if divisor is not None and not divisor.any():
+            raise DataError(
+                f"{target}: every row is of a class of weight 0, the mean loss would be divided by 0: give one of "
+                "these classes a weight above 0"
+            )
+        return Data(x, y, weights, divisor)
 
     def _numbers_or_labels(self, y: Array, outputs: Shape, weight: Array | None) -> Array:
         """Whole-number targets of a loss of the user's own: real numbers where it takes them, else as they are.
