@@ -31,16 +31,17 @@ def pin(threads: int) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
-def environment(extra: dict[str, str]) -> dict[str, str]:
-    """Our environment with the repository importable and `extra` on top."""
-    paths = [str(ROOT), str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+def environment(extra: dict[str, str], root: Path = ROOT) -> dict[str, str]:
+    """Our environment with the repository at `root` importable and `extra` on top."""
+    paths = [str(root), str(root / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **extra}
 
 
 class Child:
-    """One peer in one variant on the workload saved in `data`, ready to be told `check` and `run`."""
+    """One peer in one variant on the workload saved in `data`, ready to be told `check` and `run`; from another
+    checkout where `root` names one."""
 
-    def __init__(self, peer: str, variant: Variant, data: Path, log: Path) -> None:
+    def __init__(self, peer: str, variant: Variant, data: Path, log: Path, root: Path = ROOT) -> None:
         self.peer, self.variant, self.log = peer, variant, log
         command = [interpreter(peer), "-m", "benchmarks.worker", PEERS[peer].module, str(data)]
         with log.open("w") as words:
@@ -50,8 +51,8 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=words,
                 text=True,
-                cwd=ROOT,
-                env=environment(variant.environment),
+                cwd=root,
+                env=environment(variant.environment, root),
             )
         self.ready = self._answer()
 
