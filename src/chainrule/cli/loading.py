@@ -149,7 +149,8 @@ def _image_lines(settings: Settings, images: Images, preparation: ImagePreparati
     kinds = {1: "grey", 3: "RGB", 4: "RGBA"}
     order = "" if height == width else " (height x width)"
     size = f"{height} x {width} pixels{order}, {kinds.get(channels, f'{channels} channels')}"
-    own = [f"the test part is always the last {images.test:,} images"] if images.test and settings.test_size > 0 else []
+    last = images.test and settings.test_size > 0 and not images.files  # the parts of a folder are told by their names
+    own = [f"the test part is always the last {images.test:,} images"] if last else []
     large = [LARGE_IMAGES] if settings.image_size is None and height * width > LARGE else []
     line = f"{data_name(settings.data)}: {images.rows:,} images of {size}, {len(preparation.classes)} classes"
     return [line, *own, *large]

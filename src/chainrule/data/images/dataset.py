@@ -22,6 +22,7 @@ class Images:
     source: str
     pixels: Pixels  # (n, h, w, c)
     targets: NDArray[Any] | None = None  # (n,): names as objects, or whole numbers as int64; None: nothing is known
+    validation: int = 0  # so many before the test part are the data's own validation part
     test: int = 0  # so many at the end are the data's own test part
     names: tuple[str, ...] = ()  # of the classes, where targets are their numbers
     files: tuple[str, ...] = ()  # of the pictures, in a folder
@@ -32,18 +33,20 @@ class Images:
         return len(self.pixels)
 
     def take(self, rows: NDArray[np.int64]) -> Images:
-        """These images, in this order; none of them are a test part."""
+        """These images, in this order; none of them are a part of their own."""
         return replace(
             self,
             pixels=self.pixels[rows],
             targets=None if self.targets is None else self.targets[rows],
+            validation=0,
             test=0,
             files=tuple(self.files[row] for row in rows) if self.files else (),
         )
 
     def fingerprint(self) -> str:
         """A hash of pixels and targets, by which a run knows the data it was trained on."""
-        digest = hashlib.sha256(f"images {self.pixels.shape} {self.test}".encode())
+        parts = f"{self.validation}+{self.test}" if self.validation else self.test
+        digest = hashlib.sha256(f"images {self.pixels.shape} {parts}".encode())
         digest.update(np.ascontiguousarray(self.pixels).data)
         if self.targets is not None:
             digest.update("\0".join(map(str, self.targets)).encode())

@@ -1,35 +1,27 @@
-"""Folders of pictures: class/name.png, or with a test part train/class/name.png and test/class/name.png."""
+"""Folders of pictures: class/name.png, or with parts train/class/name.png, val/class/name.png, test/class/name.png."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.images.dataset import Images, Reading
-from chainrule.data.images.picture import SUFFIXES, BadPictureError, Form, is_picture, look, read_picture
+from chainrule.data.images.kinds import files_in, passed_over, pictures_in, shown
+from chainrule.data.images.layout import TEST, TRAIN, VALIDATION, find_layout
+from chainrule.data.images.picture import BadPictureError, Form, look, read_picture
 from chainrule.data.images.pixels import MOST_BYTES, Pixels, size_text
 from chainrule.data.reading import reading
 from chainrule.errors import DataError
 
-PARTS = ("train", "test")
+PARTS = (TRAIN, VALIDATION, TEST)
 NAMED = 5  # broken files that are named one by one
 
 
-@dataclass(frozen=True)
-class Found:
-    """Pictures of a folder: their paths, and the number of each one's class."""
-
-    paths: list[Path]
-    places: list[int]
-
-
 def read_folder(folder: Path, options: Reading) -> Images:
-    """The pictures of a folder in the order of class and path, whatever the file system's own order is.
+    """The pictures of a folder in the order of part, class and path, whatever the file system's own order is.
 
     Without `options.labelled` every picture anywhere in the folder is taken, and classes are not looked at. Raises
     FileError when a file cannot be read; DataError for a folder without pictures, a class without one, a picture of
@@ -37,87 +29,51 @@ def read_folder(folder: Path, options: Reading) -> Images:
     """
     with reading(folder):
         if not options.labelled:
-            names: tuple[str, ...] = ()
-            train, test = Found(_pictures(folder), []), Found([], [])
-        else:
-            names, train, test = _classes(folder)
-    paths = train.paths + test.paths
-    pixels, bad = _read(str(folder), paths, options)
-    keep = np.array([path not in bad for path in paths])
-    targets = np.array(train.places + test.places, np.int64)[keep] if options.labelled else None
-    _no_class_lost(folder, names, train, bad)
+            return _read_all(folder, options)
+        layout = find_layout(folder)
+        shown_as = {path: place for part in PARTS for path, place in layout.of(part)}
+        rest = passed_over(str(folder), (path for path in files_in(folder) if path not in shown_as))
+    pixels, bad = _read(str(folder), list(shown_as), options)
+    good = [path for path in shown_as if path not in bad]
+    sizes = {part: sum(path not in bad for path, _ in layout.of(part)) for part in PARTS}
+    _no_class_lost(folder, list(layout.train), {shown_as[path] for path in good[: sizes[TRAIN]]})
     return Images(
         str(folder),
         pixels,
-        targets,
-        test=int(keep[len(train.paths) :].sum()),
-        names=names,
-        files=tuple(_shown(path.relative_to(folder)) for path in paths if path not in bad),
-        notes=_notes(str(folder), bad, len(paths)),
+        np.array([shown_as[path] for path in good], np.int64),
+        validation=sizes[VALIDATION],
+        test=sizes[TEST],
+        names=tuple(layout.train),
+        files=_names(folder, good),
+        notes=(*layout.notes, *_notes(str(folder), bad, len(shown_as)), *rest),
     )
+
+
+def _read_all(folder: Path, options: Reading) -> Images:
+    """Every picture in a folder, of which nothing is known."""
+    paths = pictures_in(folder)
+    rest = passed_over(str(folder), set(files_in(folder)).difference(paths))
+    pixels, bad = _read(str(folder), paths, options)
+    files = _names(folder, [path for path in paths if path not in bad])
+    return Images(str(folder), pixels, files=files, notes=(*_notes(str(folder), bad, len(paths)), *rest))
+
+
+def _names(folder: Path, paths: list[Path]) -> tuple[str, ...]:
+    return tuple(shown(path.relative_to(folder).as_posix()) for path in paths)
 
 
 def read_pictures(paths: list[Path], options: Reading) -> Images:
     """Pictures in files, in the order given; of what they show nothing is known. Raises as `read_folder` does."""
     source = str(paths[0]) if len(paths) == 1 else f"{len(paths):,} files"
     pixels, bad = _read(source, paths, options)
-    files = tuple(_shown(path) for path in paths if path not in bad)
+    files = tuple(shown(path.as_posix()) for path in paths if path not in bad)
     return Images(source, pixels, files=files, notes=_notes(source, bad, len(paths)))
-
-
-def _classes(folder: Path) -> tuple[tuple[str, ...], Found, Found]:
-    """The names of the classes, and the pictures to train and to test on."""
-    inside = _folders(folder)
-    names = [path.name for path in inside]
-    if sorted(names) == sorted(PARTS):
-        train, test = (_by_class(folder / part) for part in PARTS)
-        unknown = sorted(set(test) - set(train))
-        if unknown:
-            raise DataError(f"{folder}: test has a class that train has not, {unknown[0]}: add pictures of it to train")
-    else:
-        train, test = _by_class(folder), {}
-    return tuple(train), _found(train, tuple(train)), _found(test, tuple(train))
-
-
-def _by_class(folder: Path) -> dict[str, list[Path]]:
-    """Class -> its pictures."""
-    inside = _folders(folder)
-    if not inside:
-        loose = sum(1 for path in folder.iterdir() if is_picture(path))
-        pictures = f"{loose:,} picture{'s' if loose != 1 else ''}"
-        what = f"{pictures} but no folder for each class" if loose else "neither pictures nor folders"
-        raise DataError(f"{folder}: holds {what}: expected class/name.png, one folder for each class")
-    classes = {_shown(path.relative_to(folder)): _pictures(path) for path in inside}
-    empty = [name for name, pictures in classes.items() if not pictures]
-    if len(empty) == len(classes):
-        raise DataError(f"{folder}: its folders hold no pictures ({', '.join(SUFFIXES)}): expected class/name.png")
-    if empty:
-        raise DataError(f"{folder / empty[0]}: holds no pictures: add some of this class, or take the folder away")
-    return classes
-
-
-def _found(classes: dict[str, list[Path]], names: tuple[str, ...]) -> Found:
-    pairs = [(path, names.index(name)) for name, pictures in classes.items() for path in pictures]
-    return Found([path for path, _ in pairs], [place for _, place in pairs])
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder and those inside it, sorted; pipes and other odd things are no files."""
-    paths = []
-    for place, inside, files in os.walk(folder):
-        inside[:] = [name for name in inside if not name.startswith(".")]
-        paths += [Path(place, name) for name in files if not name.startswith(".")]
-    return sorted(path for path in paths if is_picture(path) and path.is_file())
 
 
 def _read(source: str, paths: list[Path], options: Reading) -> tuple[Pixels, dict[Path, str]]:
     """The pixels of all pictures but the bad ones, and what is wrong with each of these."""
     if not paths:
-        raise DataError(f"{source}: holds no pictures ({', '.join(SUFFIXES)})")
+        raise DataError(f"{source}: holds no pictures that are read here: convert them to PNG or JPEG")
     bad: dict[Path, str] = {}
     form = _common_form(source, paths, options, bad)
     good = [path for path in paths if path not in bad]
@@ -179,9 +135,8 @@ def _leave_out(path: Path, error: BadPictureError, options: Reading, bad: dict[P
     bad[path] = str(error)
 
 
-def _no_class_lost(folder: Path, names: tuple[str, ...], train: Found, bad: dict[Path, str]) -> None:
-    left = {place for path, place in zip(train.paths, train.places, strict=False) if path not in bad}
-    lost = [name for place, name in enumerate(names) if place not in left]
+def _no_class_lost(folder: Path, names: list[str], places: set[int]) -> None:
+    lost = [name for place, name in enumerate(names) if place not in places]
     if lost:
         raise DataError(f"{folder / lost[0]}: none of its pictures can be read: mend them, or take the folder away")
 
@@ -192,8 +147,3 @@ def _notes(source: str, bad: dict[Path, str], total: int) -> tuple[str, ...]:
     more = [f"... and {len(bad) - NAMED:,} more"] if len(bad) > NAMED else []
     said = list(bad.values())[:NAMED]
     return (*said, *more, f"{source}: {len(bad):,} of {total:,} pictures {'is' if len(bad) == 1 else 'are'} left out")
-
-
-def _shown(path: Path) -> str:
-    """A path as text that can be printed and written: bytes that are no characters are spelt out."""
-    return path.as_posix().encode("utf-8", "backslashreplace").decode()

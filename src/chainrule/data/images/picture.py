@@ -18,8 +18,13 @@ from chainrule.errors import ChainruleError, DataError, FileError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # all that is ever decoded, whatever a file's name says
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+# All that is ever decoded, whatever a file's name says; none of these starts another program, or takes all for its own.
+COMMON = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+FORMATS = (*COMMON, "JPEG2000", "AVIF", "HEIF", "ICO", "PCX", "SGI", "SUN", "QOI", "DDS", "PSD", "XBM", "FITS")
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+)
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
 MOST_PIXELS = 64_000_000  # of one picture: 256 MB decoded, and twice that while it is converted
 GREY = ("1", "L", "LA", "La", "I", "F")  # modes of one channel, and those that begin with I;
@@ -47,8 +52,16 @@ class Form:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether the name says so."""
-    return path.suffix.lower() in SUFFIXES
+    """Whether the name of a file says so, or else how it begins."""
+    return path.suffix.lower() in SUFFIXES or _begins_as_picture(path)
+
+
+def _begins_as_picture(path: Path) -> bool:
+    try:
+        look(path)
+    except (BadPictureError, FileError):  # no picture, or nobody can tell
+        return False
+    return True
 
 
 def look(path: Path) -> Form:
@@ -125,7 +138,7 @@ def _opened(path: Path) -> Iterator[Image]:
         warnings.simplefilter("ignore")  # of damaged metadata, which does not matter here
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+            with path.open("rb") as file, Image.open(file, formats=_formats(Image)) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise BadPictureError(_too_large(path))
                 yield image
@@ -134,12 +147,20 @@ def _opened(path: Path) -> Iterator[Image]:
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise BadPictureError(_too_large(path)) from None
         except Image.UnidentifiedImageError:
-            known = ", ".join(FORMATS)
-            raise BadPictureError(f"{path}: not a picture of a kind that is read here ({known}): convert it") from None
+            known = ", ".join(COMMON)
+            raise BadPictureError(
+                f"{path}: not a picture of a kind that is read here ({known} and some more): convert it"
+            ) from None
         except (*DAMAGE, struct.error, RuntimeError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise FileError(f"{path}: cannot be read ({error.strerror}): check the name and its rights") from None
             raise BadPictureError(f"{path}: damaged or cut short ({error}): mend it, or take it away") from None
+
+
+def _formats(Image: Any) -> list[str]:
+    """Those of FORMATS that this Pillow knows."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _too_large(path: Path) -> str:

@@ -103,7 +103,8 @@ def prepare_images(
 ) -> tuple[ImagePreparation, ImageParts]:
     """Find the classes, split the images, and measure the channels of the training ones.
 
-    The data's own test part is the test part, unless `test` is 0; the fractions are then of the others. Raises
+    The data's own validation and test parts are taken as they are, unless `validation` or `test` is 0; the fractions
+    are of the others. Raises
     DataError for one class or too few images, OptionError for fractions without meaning.
     """
     if images.targets is None:
@@ -119,9 +120,13 @@ def prepare_images(
 
 def split_images(images: Images, y: Rows, *, validation: float, test: float, seed: int) -> Split:
     """The parts of images of classes y (n,); see `prepare_images`."""
-    if not images.test:
-        return split_rows(images.rows, validation=validation, test=test, seed=seed, classes=y)
-    own = images.rows - images.test
-    split = split_rows(own, validation=validation, test=0.0, seed=seed, classes=y[:own])
-    tested = np.arange(own, images.rows if test > 0 else own)
-    return Split(split.train, split.validation, tested)
+    own = images.rows - images.validation - images.test
+    drawn = (0.0 if images.validation else validation, 0.0 if images.test else test)
+    split = split_rows(own, validation=drawn[0], test=drawn[1], seed=seed, classes=y[:own])
+    given = np.arange(own, images.rows)
+    validated, tested = given[: images.validation], given[images.validation :]
+    return Split(
+        split.train,
+        validated if images.validation and validation > 0 else split.validation,
+        tested if images.test and test > 0 else split.test,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def holds_images(source: str) -> bool:
         return False
     if path.suffix.lower() == ".npz":
         return path.is_file() and archive_holds_images(path)
-    return path.is_dir() or is_picture(path) or looks_like_idx(path)
+    return path.is_dir() or looks_like_idx(path) or is_picture(path)
 
 
 def read_images(source: str, options: Reading | None = None, data_dir: str | None = None) -> Images:
@@ -54,7 +55,7 @@ def read_images(source: str, options: Reading | None = None, data_dir: str | Non
     _, height, width, channels = images.pixels.shape
     form = Form(options.height or height, options.width or width, options.channels or channels)
     pixels = conform(source, images.pixels, form, resize=options.resize)
-    return Images(source, pixels, images.targets, images.test, images.names, images.files, images.notes)
+    return dataclasses.replace(images, source=source, pixels=pixels)
 
 
 def _read_arrays(source: str, options: Reading, data_dir: str | None) -> Images:
@@ -71,17 +72,17 @@ def _read_arrays(source: str, options: Reading, data_dir: str | None) -> Images:
         return read_idx_folder(path, labelled=options.labelled)
     if path.suffix.lower() == ".npz":
         return read_archive(path, labelled=options.labelled)
-    if is_picture(path):
-        return _read_one(path, options)
     if looks_like_idx(path):
         return read_idx_pair(path, labelled=options.labelled)
+    if is_picture(path):
+        return _read_one(path, options)
     raise DataError(f"{source}: holds no images that can be read here: expected {READ}")
 
 
 def _read_one(path: Path, options: Reading) -> Images:
     """One picture, of which nothing is known."""
     if options.labelled:
-        raise DataError(f"{path}: one picture, whose class nobody told: expected {READ}")
+        raise DataError(f"{path}: one picture, without a label: expected {READ}")
     form = look(path)
     height, width = (options.height or form.height, options.width or form.width)
     form = Form(height, width, options.channels or form.channels)

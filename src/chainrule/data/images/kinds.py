@@ -1,0 +1,76 @@
+"""Which files of a folder are pictures: those whose names say so, and those that begin as pictures do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from chainrule.data.images.picture import is_picture
+
+# Pictures that Pillow cannot read, or not everywhere; where it can, the file is read.
+VECTORS = (".svg", ".svgz", ".eps", ".ai", ".pdf", ".wmf", ".emf")
+RAW = (".raw", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".orf", ".rw2", ".raf", ".pef", ".srw")
+PHONES = (".heic", ".heics", ".heif", ".hif", ".avif", ".avifs", ".jxl", ".jxr", ".jp2", ".j2k", ".jpx")
+SCIENCE = (".dcm", ".nii", ".fits", ".czi", ".nd2", ".lsm", ".exr", ".hdr", ".xcf", ".psd")
+LIKE_PICTURES = (*VECTORS, *RAW, *PHONES, *SCIENCE)
+LEFT_BY_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
+NAMED = 3  # files that are named one by one
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """The files of a folder and of those inside it. Hidden ones, pipes and links to nowhere are none of them."""
+    for place, inside, names in os.walk(folder):
+        inside[:] = [name for name in inside if not name.startswith(".")]
+        yield from _visible(Path(place, name) for name in names)
+
+
+def files_beside(folder: Path) -> Iterator[Path]:
+    """The files of a folder, without those of the folders inside it."""
+    return _visible(folder.iterdir())
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders inside a folder, sorted; links to folders are folders."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures in a folder and those inside it, sorted."""
+    return sorted(filter(is_picture, files_in(folder)))
+
+
+def has_pictures(folder: Path) -> bool:
+    return any(map(is_picture, files_in(folder)))
+
+
+def passed_over(source: str, paths: Iterable[Path]) -> tuple[str, ...]:
+    """A line for each sort of files among `paths`, which are not read."""
+    paths = set(paths)
+    pictures = {path for path in paths if is_picture(path)}
+    unreadable = {path for path in paths if path.suffix.lower() in LIKE_PICTURES} - pictures
+    others = paths - pictures - unreadable
+    return (
+        *_line(source, pictures, "picture{s} outside the folders of the classes", ""),
+        *_line(source, unreadable, "picture{s} of a kind that is not read here", ": convert them to PNG"),
+        *_line(source, others, "file{s} that {are} no picture{s}", ""),
+    )
+
+
+def _line(source: str, paths: set[Path], what: str, mend: str) -> tuple[str, ...]:
+    if not paths:
+        return ()
+    count = f"{len(paths):,} {what.format(s='s', are='are') if len(paths) > 1 else what.format(s='', are='is')}"
+    names = ", ".join(shown(path.name) for path in sorted(paths)[:NAMED])
+    more = f" and {len(paths) - NAMED:,} more" if len(paths) > NAMED else ""
+    return (f"{source}: passed over {count} ({names}{more}){mend}",)
+
+
+def shown(path: str) -> str:
+    """A path as text that can be printed and written: bytes that are no characters are spelt out."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _visible(paths: Iterable[Path]) -> Iterator[Path]:
+    hidden = (path for path in paths if not path.name.startswith(".") and path.name.lower() not in LEFT_BY_SYSTEMS)
+    return (path for path in hidden if path.is_file())
