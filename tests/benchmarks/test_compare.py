@@ -26,7 +26,7 @@ def test_peers_are_trained_in_turn(result: dict) -> None:
     for peer in ("chainrule", "chainrule_step"):
         found = result["peers"][peer]
         assert len(found["seconds_per_step"]) == 2
-        assert all(0 < seconds < 1 for seconds in found["seconds_per_step"])
+        assert all(seconds > 0 for seconds in found["seconds_per_step"])
         assert found["peak_rss"] > 10 * 2**20
 
 

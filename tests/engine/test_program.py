@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests import patience
 
 import chainrule as cr
 from chainrule import models, nn, optim
@@ -193,7 +194,7 @@ def test_two_trainings_in_two_threads_do_not_disturb_each_other() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(patience.SECONDS)
     for losses in found.values():
         np.testing.assert_array_equal(losses, alone)
     assert len(found) == 3
@@ -222,7 +223,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), same)
 """
     answer = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program],
-        capture_output=True, text=True, timeout=120, env=dict(os.environ),
+        capture_output=True, text=True, timeout=patience.SECONDS, env=dict(os.environ),
     )  # fmt: skip
     assert answer.stdout.split() == ["7", "True"], answer.stderr
 
@@ -242,7 +243,7 @@ print(engine.program.interpreted, *(float(x).hex() for x in losses))
     for disable in ("0", "1"):
         environment = os.environ | {"NUMBA_DISABLE_JIT": disable}
         answer = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, env=environment
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=patience.SECONDS, env=environment
         )
         assert answer.returncode == 0, answer.stderr
         interpreted, *losses = answer.stdout.split()

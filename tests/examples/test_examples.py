@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import patience
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NUMBER = r"([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
@@ -22,7 +23,9 @@ def run(tmp_path):
 
     def start(name, *options):
         command = [sys.executable, str(EXAMPLES / name), "--quick", *options]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=patience.SECONDS, check=False
+        )
         assert done.returncode == 0, done.stderr
         picture = Path(re.search(r"^picture: (.+)$", done.stdout, flags=re.M).group(1))
         assert picture.parent == tmp_path.resolve()

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import patience
 
 PROGRAM = """
 import sys
@@ -28,7 +29,9 @@ GONE = os.strerror(errno.ENOENT)
 
 def run(cache: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"CHAINRULE_CACHE": str(cache)} | variables
-    return subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, timeout=patience.SECONDS
+    )
 
 
 def test_compiled_once_then_loaded_without_numba(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import patience
 from tests.native.jobs import NativeJob
 
 from chainrule.errors import OptionError
@@ -21,7 +22,7 @@ from chainrule.native.workers import default_workers, run_together
 
 
 def test_every_worker_runs_once_at_the_same_time() -> None:
-    meeting = threading.Barrier(4, timeout=20)
+    meeting = threading.Barrier(4, timeout=patience.SECONDS)
     seen: list[int] = []
 
     def job(worker: int) -> None:
@@ -34,14 +35,14 @@ def test_every_worker_runs_once_at_the_same_time() -> None:
 
 
 def test_two_callers_have_teams_of_their_own() -> None:
-    meeting = threading.Barrier(4, timeout=20)
+    meeting = threading.Barrier(4, timeout=patience.SECONDS)
     callers = [
         threading.Thread(target=run_together, args=(lambda _: meeting.wait(), 2, meeting.abort)) for _ in range(2)
     ]
     for caller in callers:
         caller.start()
     for caller in callers:
-        caller.join(20)
+        caller.join(patience.SECONDS)
     assert not meeting.broken
 
 
@@ -61,7 +62,7 @@ def test_an_error_in_the_caller_aborts_the_others() -> None:
     def job(worker: int) -> None:
         if worker == 0:
             raise KeyboardInterrupt
-        assert release.wait(20)
+        assert release.wait(patience.SECONDS)
 
     with pytest.raises(KeyboardInterrupt):
         run_together(job, 3, abort=release.set)
@@ -118,7 +119,7 @@ def test_ctrl_c_leaves_nobody_running_or_lost(native: bool, linger: int, monkeyp
                 stop.set()  # as the end of a program, where no one is interrupted
                 return
             running.append(worker)
-            assert stop.wait(20)
+            assert stop.wait(patience.SECONDS)
             running.remove(worker)
 
         form = NativeJob(lambda worker, *_, job=job: job(worker), 3)
@@ -137,7 +138,7 @@ def test_a_forked_child_starts_its_own_workers() -> None:
 import os, threading
 from chainrule.native.workers import run_together
 def team():
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(2)
     run_together(lambda _: meeting.wait(), 2, meeting.abort)
 team()
 child = os.fork()
@@ -146,7 +147,9 @@ if child == 0:
     os._exit(7)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    answer = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60)
+    answer = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=patience.SECONDS
+    )
     assert answer.stdout.strip() == "7", answer.stderr
 
 

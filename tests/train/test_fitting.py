@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
-import time
 
 import numpy as np
 import pytest
+from tests import patience
 
 import chainrule as cr
 from chainrule import nn, optim
@@ -143,7 +142,7 @@ def test_ctrl_c_from_an_observer_ends_the_run_in_good_order():
 
     def press(epoch, history):
         if epoch == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
     run = trainer()
@@ -184,8 +183,7 @@ def test_ctrl_c_between_the_columns_of_an_epoch_waits_for_the_last(monkeypatch):
 
 
 def press():
-    os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(0.01)
+    signal.raise_signal(signal.SIGINT)
 
 
 def press_inside(shield, then=lambda: None):
@@ -235,8 +233,7 @@ def test_handlers_of_the_program_are_left_alone():
     before = signal.signal(signal.SIGINT, lambda *a: heard.append(1))
     try:
         with Interrupt() as interrupt, interrupt.shield():
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.01)
+            press()
         assert heard == [1]
     finally:
         signal.signal(signal.SIGINT, before)
@@ -286,9 +283,8 @@ def interrupted_run(engine, samples):
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "ready\n"
-        time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=patience.SECONDS)
     finally:
         process.kill()
         process.wait()

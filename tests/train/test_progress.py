@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 from rich.console import Console
+from tests import patience
 
 import chainrule as cr
 from chainrule import nn, optim
@@ -155,4 +156,4 @@ t = cr.Trainer(nn.Linear(2, 1), nn.MSELoss(), optim.SGD(), engine="reference")
 t.fit(np.ones((4, 2)), np.ones((4, 1)), epochs=2, verbose=1)
 assert not {"rich", "typer", "matplotlib", "numba"} & set(sys.modules), sorted(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, stderr=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=patience.SECONDS, stderr=subprocess.DEVNULL)
