@@ -27,8 +27,8 @@ from benchmarks.children import pin
 from benchmarks.peers.chainrule_network import describe
 from benchmarks.workloads import Workload, save
 from chainrule import Trainer, nn, optim, seed
+from chainrule.data import Parts, Preparation, prepare_images, read_images
 from chainrule.data.augmentation import Augmentation, Flip, Rotate, Shift, Transformation
-from chainrule.data.images import ImageParts, ImagePreparation, prepare_images, read_images
 from chainrule.models import lenet5, small_cnn
 
 WARMUP = 0.2  # of the steps, in which the learning rate rises
@@ -119,13 +119,13 @@ def begun(record: dict[str, Any], name: str, task: Task, options: argparse.Names
     return found
 
 
-def read(task: Task, options: argparse.Namespace) -> tuple[ImagePreparation, ImageParts]:
+def read(task: Task, options: argparse.Namespace) -> tuple[Preparation, Parts]:
     """The images, those to measure on set aside."""
     images = read_images(task.data, data_dir=options.data_dir if task.data == "fashion-mnist" else None)
     return prepare_images(images, validation=0.1 if options.choose else 0.0)
 
 
-def train(task: Task, preparation: ImagePreparation, parts: ImageParts, number: int, epochs: int) -> dict[str, Any]:
+def train(task: Task, preparation: Preparation, parts: Parts, number: int, epochs: int) -> dict[str, Any]:
     """Accuracies of one seed after all epochs, and the seconds of each epoch with everything it needs."""
     seed(number)
     x, y = parts.arrays(parts.split.train)
@@ -150,7 +150,7 @@ def train(task: Task, preparation: ImagePreparation, parts: ImageParts, number: 
     return {**measured, "loss": test["loss"], "train_losses": losses, "epoch_seconds": seconds}
 
 
-def timing(name: str, task: Task, parts: ImageParts, options: argparse.Namespace) -> dict[str, Any]:
+def timing(name: str, task: Task, parts: Parts, options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of an epoch of ours and of torch's best setting, both without augmentation, and that setting."""
     rows, layers = TIMED_BATCHES * task.batch, describe(task.model())
     x, y = parts.arrays(parts.split.train[:rows])

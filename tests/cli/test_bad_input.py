@@ -266,13 +266,13 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "record of something else": (
         "data.json",
         lambda p: p.write_text("{}"),
-        "data.json: not the record of a run's data",
+        "data.json: no record of data that this version can read",
     ),
     "record cut": ("data.json", lambda p: p.write_text(p.read_text()[:-9]), "data.json: damaged"),
     "feature lost": (
         "data.json",
         lambda p: p.write_text(re.sub(r',\s*"height"', "", p.read_text())),
-        "not the record of a run's data",
+        "no record of data that this version can read",
     ),
 }
 
@@ -307,7 +307,7 @@ def test_tables_that_do_not_fit_a_run(chainrule: Command, flowers: Path, tmp_pat
     outcome = chainrule("evaluate", "latest", "new.csv")
     check(
         outcome,
-        'column "kind", row 91: orchid is not one of the classes: known are iris, rose, tulip',
+        'column "kind", row 91: "orchid" is not one of the classes: known are iris, rose, tulip',
         tmp_path,
         before,
     )

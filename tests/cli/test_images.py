@@ -33,9 +33,9 @@ def test_a_folder_all_the_way(chainrule: Command, photos: Path, tmp_path: Path) 
     assert run.name.endswith("-photos")
     assert {p.name for p in run.glob("*.png")} == FIGURES
     record = json.loads((run / "data.json").read_text())["preparation"]
-    assert record["classes"] == ["across", "down"]
-    assert record["input_shape"] == [8, 8, 1]
-    assert record["inputs"]["mean"][0] == pytest.approx(120, abs=5)
+    assert record["target"]["names"] == ["across", "down"]
+    assert record["inputs"]["shape"] == [8, 8, 1]
+    assert record["inputs"]["scaling"]["mean"][0] == pytest.approx(120, abs=5)
 
     predicted = chainrule("predict", "latest", photos / "down" / "0.png")
     assert predicted.status == 0, predicted.err
@@ -76,7 +76,7 @@ def test_pictures_of_other_sizes(chainrule: Command, photos: Path, tmp_path: Pat
     run = train(chainrule, photos, "--image-size", "8", *QUICK)
     assert "image_size: '8'" in (run / "config.yaml").read_text()
     record = json.loads((run / "data.json").read_text())["preparation"]
-    assert record["input_shape"] == [8, 8, 3]  # one picture has colours
+    assert record["inputs"]["shape"] == [8, 8, 3]  # one picture has colours
     assert "prediction: down" in chainrule("predict", run, photos / "down" / "large.png").out  # as in training
 
 
@@ -231,7 +231,7 @@ def bomb(folder: Path) -> None:
 
 MISTAKES = {
     "empty folder": (Path.mkdir, [], "holds neither pictures nor folders: expected class/name.png"),
-    "one class": (one_class, [], "all images show one class, only"),
+    "one class": (one_class, [], "holds one class only, only"),
     "bomb": (bomb, [], "bomb.png: has more than 64,000,000 pixels"),
     "nothing but bombs": (bomb, ["--broken", "skip"], "none of the 2 pictures can be read"),
     "target": (one_class, ["--target", "y"], "target: images have classes and no columns"),

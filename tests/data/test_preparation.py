@@ -33,7 +33,7 @@ def test_scaled_by_the_training_rows_only() -> None:
     np.testing.assert_allclose(train.mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(train.std(0), 1, atol=1e-5)
     raw = table().columns["a"][parts.split.train]
-    assert preparation.inputs.mean[0] == pytest.approx(raw.mean(), rel=1e-12)
+    assert preparation.inputs.scaling.mean[0] == pytest.approx(raw.mean(), rel=1e-12)
 
 
 def test_constant_columns_are_centred() -> None:
@@ -77,17 +77,17 @@ def test_missing_values() -> None:
         prepare(holes, "y")
     preparation, parts = prepare(holes, "y", missing="mean")
     assert not np.any(parts.x[3::4, 0])  # the mean, scaled
-    assert preparation.inputs.mean[0] == pytest.approx(np.nanmean(holes.columns["a"][parts.split.train]))
+    assert preparation.inputs.scaling.mean[0] == pytest.approx(np.nanmean(holes.columns["a"][parts.split.train]))
     _, parts = prepare(holes, "y", missing="drop")
-    assert parts.table.rows == 30
-    assert parts.table.notes == ("t.csv: 10 of 40 rows miss some value and are left out",)
+    assert parts.data.rows == 30
+    assert parts.data.notes == ("t.csv: 10 of 40 rows miss some value and are left out",)
 
 
 def test_a_missing_target_is_not_filled() -> None:
     holes = table(y=[0.0, 1.0, float("nan")])
     with pytest.raises(DataError, match='column "y" misses 13 of 40 values, first in row 3: --missing drop leaves'):
         prepare(holes, "y", missing="mean")
-    assert prepare(holes, "y", missing="drop")[1].table.rows == 27
+    assert prepare(holes, "y", missing="drop")[1].data.rows == 27
 
 
 def test_truth_values_are_numbers() -> None:
@@ -101,15 +101,15 @@ def test_truth_values_are_numbers() -> None:
 def test_later_tables_are_treated_alike() -> None:
     preparation, parts = prepare(table(t=["no", "yes"]), "t", missing="mean")
     again = Preparation.from_dict(json.loads(json.dumps(preparation.to_dict())))
-    assert again.x(parts.table).tobytes() == parts.x.tobytes()
-    assert again.y(parts.table).tobytes() == parts.y.tobytes()
-    shuffled = Table("u.csv", dict(reversed(parts.table.columns.items())))
+    assert again.x(parts.data).tobytes() == parts.x.tobytes()
+    assert again.y(parts.data).tobytes() == parts.y.tobytes()
+    shuffled = Table("u.csv", dict(reversed(parts.data.columns.items())))
     assert again.x(shuffled).tobytes() == parts.x.tobytes()
 
 
 def test_later_tables_may_lack_the_target_but_not_a_feature() -> None:
     preparation, parts = prepare(table(), "y")
-    columns = dict(parts.table.columns)
+    columns = dict(parts.data.columns)
     del columns["y"]
     assert preparation.whole_rows(Table("u.csv", columns), with_target=False).rows == N
     with pytest.raises(DataError, match=r'u\.csv: there is no column "y"'):
@@ -141,7 +141,7 @@ def test_mistakes_in_later_tables_name_no_option_of_training(values: list[Any], 
 def test_a_class_never_seen_is_named(values: list[Any]) -> None:
     preparation, _ = prepare(table(t=["no", "yes"] if isinstance(values[0], str) else [0.0, 1.0]), "t")
     wrong = table(t=values)
-    with pytest.raises(LabelError, match=r'column "t", row 2: (maybe|7) is not one of the classes'):
+    with pytest.raises(LabelError, match=r'column "t", row 2: "(maybe|7)" is not one of the classes'):
         preparation.y(wrong)
 
 
@@ -151,7 +151,7 @@ def test_classes_of_text_may_look_like_numbers() -> None:
     preparation, _ = prepare(table(t=["1234567", "x"]), "t")
     np.testing.assert_array_equal(preparation.y(table(t=[1234567.0])), 0)
     preparation, _ = prepare(table(t=[1.0, 2.0]), "t")
-    with pytest.raises(LabelError, match="holds text, the classes are 1, 2"):
+    with pytest.raises(LabelError, match='row 2: "x" is not one of the classes: known are 1, 2'):
         preparation.y(table(t=["1", "x"]))
 
 
@@ -251,5 +251,5 @@ def test_real_tables(data_folder: Path) -> None:
     shapes = {"letter": ("lettr", 16, 26), "magic": ("class", 10, 2), "satimage": ("classes", 36, 6)}
     for name, (target, features, classes) in shapes.items():
         preparation, parts = prepare(load_table(str(data_folder / "tabular" / f"{name}.csv.gz")), target)
-        assert (len(preparation.features), len(preparation.classes)) == (features, classes)
+        assert (preparation.input_shape[0], len(preparation.classes)) == (features, classes)
         assert np.isfinite(parts.x).all()

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainrule.data.tables import CHUNK, Table, read_table
+from chainrule.data.tables import Table, read_table
+from chainrule.data.tables.text import CHUNK
 from chainrule.errors import ChainruleError, DataError, FileError
 
 

@@ -9,9 +9,8 @@ from typing import Any
 from chainrule import models, nn, optim
 from chainrule.cli.settings import CNN, LEAST, MLP, OF_IMAGES, SCHEDULES, Settings, in_python
 from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate, Shift, Transformation
-from chainrule.data.images import ImagePreparation
 from chainrule.data.names import nearest, suggestion
-from chainrule.data.recipe import Recipe
+from chainrule.data.preparation import Preparation
 from chainrule.data.scaling import Scaling
 from chainrule.data.sources import BUNDLED
 from chainrule.errors import OptionError, ShapeError
@@ -181,7 +180,7 @@ def build_optimizer(settings: Settings) -> Any:
     return kinds[settings.optimizer](lr=learning_rate(settings), **options)
 
 
-def build_trainer(model: nn.Module, settings: Settings, preparation: Recipe, steps_per_epoch: int = 1) -> Trainer:
+def build_trainer(model: nn.Module, settings: Settings, preparation: Preparation, steps_per_epoch: int = 1) -> Trainer:
     """The trainer of a run; its MAE is in the target's own units."""
     return Trainer(
         model,
@@ -240,9 +239,9 @@ def _schedule(settings: Settings, steps_per_epoch: int, steps: int) -> Any:
     return None
 
 
-def build_augmentation(settings: Settings, preparation: Recipe) -> Augmentation | None:
+def build_augmentation(settings: Settings, preparation: Preparation) -> Augmentation | None:
     """What happens to the training images, with black for pixels from outside."""
-    if settings.augment is None or not isinstance(preparation, ImagePreparation):
+    if settings.augment is None or preparation.kind != "images":
         return None
     return Augmentation(transformations(settings), preparation.black())
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from chainrule.cli.report import Array, probabilities, rows_word
 from chainrule.cli.run import data_name
 from chainrule.cli.train import Job
-from chainrule.data.images import ImageParts
+from chainrule.data.images import Images
 from chainrule.files import write_whole
 from chainrule.train import metrics
 
@@ -24,7 +24,7 @@ def draw(job: Job, outputs: Array | None, out: Console) -> None:
         figures[job.run.plot] = lambda path: _losses(job, path)
     if outputs is not None and job.preparation.classes:
         figures[job.run.confusion] = lambda path: _confusion(job, outputs, path)
-    if isinstance(job.parts, ImageParts) and job.trainer.steps:
+    if isinstance(job.parts.data, Images) and job.trainer.steps:
         if outputs is not None:
             figures[job.run.samples] = lambda path: _samples(job, outputs, path)
         filters = first_filters(job)
@@ -71,8 +71,8 @@ def _confusion(job: Job, outputs: Array, path: Path) -> None:
 def _samples(job: Job, outputs: Array, path: Path) -> None:
     from chainrule.inspect.pictures import save_samples
 
-    assert isinstance(job.parts, ImageParts)
-    images, y = job.parts.images.take(job.test), job.parts.y[job.test]
+    assert isinstance(job.parts.data, Images)
+    images, y = job.parts.data.take(job.test), job.parts.y[job.test]
     names = images.files or [f"image {row:,}" for row in job.test]  # its place in the data, from 0
     save_samples(
         images.pixels, probabilities(outputs), y, job.preparation.classes, path, title=_title(job), files=names

@@ -25,7 +25,6 @@ def info(
     from chainrule.cli.factory import relevant_settings
     from chainrule.cli.report import console, count, headline, layer_table, result_table, value_table
     from chainrule.cli.run import UNFINISHED, Run
-    from chainrule.data.images import ImagePreparation
 
     found = Run.find(run, runs)
     settings, (preparation, _) = found.read_settings(), found.read_data()
@@ -33,7 +32,7 @@ def info(
     out = console()
     out.print(f"run: {found.folder}")
     out.print(layer_table(cr.load(found.model), preparation.input_shape))
-    images = isinstance(preparation, ImagePreparation)
+    images = preparation.kind == "images"
     out.print(value_table(relevant_settings(settings, images=images), "setting", "value"))
     if not results:
         out.print(UNFINISHED)

@@ -14,11 +14,11 @@ from chainrule.cli import factory
 from chainrule.cli.report import rows_word
 from chainrule.cli.run import Run, data_name
 from chainrule.cli.settings import Settings
-from chainrule.data.images import ImagePreparation, Images, Reading, prepare_images, read_pictures
+from chainrule.data.dataset import Dataset
+from chainrule.data.images import Images, Reading, read_pictures
 from chainrule.data.images.dataset import Told
 from chainrule.data.images.picture import is_picture
-from chainrule.data.preparation import prepare
-from chainrule.data.recipe import Dataset, Prepared, Recipe
+from chainrule.data.preparation import Parts, Preparation, prepare, prepare_images
 from chainrule.data.sources import default_target, load_data, load_table
 from chainrule.data.split import Rows
 from chainrule.data.tables import Table
@@ -28,13 +28,11 @@ LARGE = 128 * 128  # pixels: a step of small_cnn on 32 colour images takes 230 M
 LARGE_IMAGES = "images of this size take much memory and time: --image-size 64 makes them smaller"
 
 
-def read_data(settings: Settings, out: Console) -> tuple[Settings, Recipe, Prepared, str]:
+def read_data(settings: Settings, out: Console) -> tuple[Settings, Preparation, Parts, str]:
     """Read the data, split and scale it; returns the settings with the choices made, and the data's hash."""
     data = _load(settings, quiet=out.quiet)
     _check_options(settings, data)
     fingerprint = data.fingerprint()
-    preparation: Recipe
-    parts: Prepared
     if isinstance(data, Images):
         preparation, parts = prepare_images(
             data, validation=settings.val_size, test=settings.test_size, seed=settings.seed
@@ -53,7 +51,7 @@ def read_data(settings: Settings, out: Console) -> tuple[Settings, Recipe, Prepa
             test=settings.test_size,
             seed=settings.seed,
         )
-        lines = _table_lines(settings, target, preparation, parts.table.rows)
+        lines = _table_lines(settings, target, preparation, parts.data.rows)
     for line in (*parts.notes, *lines):
         out.print(line)
     sizes = [len(rows) for rows in (parts.split.train, parts.split.validation, parts.split.test)]
@@ -81,7 +79,7 @@ def read_more(
     Several sources must be pictures.
     """
     settings, (preparation, _) = run.read_settings(), run.read_data()
-    pictures = isinstance(preparation, ImagePreparation)
+    pictures = preparation.kind == "images"
     if len(sources) > 1 and not (pictures and all(is_picture(Path(source)) for source in sources)):
         raise OptionError(
             f"data: {len(sources)} paths were given: several must all be pictures; give one table or folder"
@@ -95,10 +93,16 @@ def read_more(
 
 
 def _read_alike(
-    settings: Settings, preparation: Recipe, sources: Sequence[str], *, resize: bool, broken: str | None, labelled: bool
+    settings: Settings,
+    preparation: Preparation,
+    sources: Sequence[str],
+    *,
+    resize: bool,
+    broken: str | None,
+    labelled: bool,
 ) -> Dataset:
     """A table, or images in the form of the training images."""
-    if not isinstance(preparation, ImagePreparation):
+    if preparation.kind != "images":
         return load_table(sources[0])
     height, width, channels = preparation.input_shape
     resize, broken = resize or settings.image_size is not None, broken or settings.broken
@@ -135,7 +139,7 @@ def _check_options(settings: Settings, data: Dataset) -> None:
             raise OptionError(f"{name}: {what}")
 
 
-def _table_lines(settings: Settings, target: str, preparation: Recipe, rows: int) -> list[str]:
+def _table_lines(settings: Settings, target: str, preparation: Preparation, rows: int) -> list[str]:
     guessed = "" if settings.task else f" (guessed: --task {preparation.task})"
     kind = f"{len(preparation.classes)} classes" if preparation.classes else "a quantity"
     return [
@@ -144,7 +148,7 @@ def _table_lines(settings: Settings, target: str, preparation: Recipe, rows: int
     ]
 
 
-def _image_lines(settings: Settings, images: Images, preparation: ImagePreparation) -> list[str]:
+def _image_lines(settings: Settings, images: Images, preparation: Preparation) -> list[str]:
     height, width, channels = preparation.input_shape
     kinds = {1: "grey", 3: "RGB", 4: "RGBA"}
     order = "" if height == width else " (height x width)"

@@ -15,7 +15,7 @@ from chainrule.cli.options import RUN, Broken, Resize, Runs, Threads, broken_cho
 
 if TYPE_CHECKING:
     from chainrule.cli.report import Array
-    from chainrule.data.recipe import Recipe
+    from chainrule.data.preparation import Preparation
 
 
 def predict(
@@ -75,7 +75,7 @@ def predict(
         sys.stdout.write(to_csv(preparation, outputs, files))
 
 
-def to_csv(preparation: Recipe, outputs: Array, files: Sequence[str] = ()) -> str:
+def to_csv(preparation: Preparation, outputs: Array, files: Sequence[str] = ()) -> str:
     """A line for each row of outputs: the class and the probability of each, or the quantity in its own units.
 
     The names of picture `files` come first, where there are any.

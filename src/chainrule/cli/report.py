@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chainrule import functions, nn
-from chainrule.data.images import ImagePreparation
-from chainrule.data.recipe import Recipe
+from chainrule.data.preparation import Preparation
 
 Array = NDArray[Any]
 HEADLINE = {"classify": "accuracy", "regress": "r2"}  # the main metric of a task
@@ -30,7 +29,7 @@ def error_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
-def measure(preparation: Recipe, outputs: Array, y: Array) -> dict[str, Any]:
+def measure(preparation: Preparation, outputs: Array, y: Array) -> dict[str, Any]:
     """The metrics of a task: accuracy and each class's precision, recall and F1; or MAE, RMSE and R² in units of y."""
     from chainrule.train import metrics
 
@@ -66,12 +65,12 @@ def probabilities(logits: Array) -> NDArray[np.float64]:
     return np.asarray(functions.softmax(logits.astype(np.float64)).data)
 
 
-def rows_word(preparation: Recipe) -> str:
+def rows_word(preparation: Preparation) -> str:
     """What a data set's rows are called."""
-    return "images" if isinstance(preparation, ImagePreparation) else "rows"
+    return "images" if preparation.kind == "images" else "rows"
 
 
-def headline(preparation: Recipe, results: dict[str, Any]) -> str:
+def headline(preparation: Preparation, results: dict[str, Any]) -> str:
     """`"accuracy: 0.9750"`."""
     metric = HEADLINE[preparation.task]
     return f"{metric}: {results[metric]:.4f}"

@@ -30,7 +30,7 @@ from chainrule.cli import factory
 from chainrule.cli.settings import Settings, read_config
 from chainrule.data.images.named import NAMED
 from chainrule.data.names import suggestion
-from chainrule.data.recipe import Recipe, read_recipe
+from chainrule.data.preparation import Preparation
 from chainrule.data.sources import BUNDLED
 from chainrule.errors import DataError, FileError
 from chainrule.files import write_whole, writing
@@ -55,7 +55,7 @@ class Run:
         self.filters = folder / "filters.png"
 
     @classmethod
-    def create(cls, settings: Settings, preparation: Recipe, fingerprint: str) -> Run:
+    def create(cls, settings: Settings, preparation: Preparation, fingerprint: str) -> Run:
         """A new folder with the run's config and data record; FileError, and no folder, when it cannot be written."""
         folder = _new_folder(Path(settings.out), settings.name or data_name(settings.data))
         run = cls(folder)
@@ -94,13 +94,13 @@ class Run:
     def read_settings(self) -> Settings:
         return Settings(**read_config(self.config))
 
-    def read_data(self) -> tuple[Recipe, str]:
+    def read_data(self) -> tuple[Preparation, str]:
         """How its tables or images are made ready, and the hash of the one it was trained on."""
         record = read_json(self.data)
         try:
-            return read_recipe(record["preparation"]), record["fingerprint"]
+            return Preparation.from_dict(record["preparation"]), record["fingerprint"]
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise DataError(f"{self.data}: not the record of a run's data: train again") from None
+            raise DataError(f"{self.data}: no record of data that this version can read: train again") from None
 
     def read_results(self) -> dict[str, Any]:
         """How the run ended; empty when it has not, or was killed."""

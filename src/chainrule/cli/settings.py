@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from chainrule.data.gaps import POLICIES
 from chainrule.data.names import nearest, suggestion
+from chainrule.data.tables.gaps import POLICIES
 from chainrule.data.target import TASKS
 from chainrule.errors import FileError, OptionError
 from chainrule.settings import choice, memory, number, whole

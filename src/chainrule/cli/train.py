@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from chainrule.cli.run import Log, Run
     from chainrule.data.augmentation import Augmentation
-    from chainrule.data.recipe import Prepared, Recipe
+    from chainrule.data.preparation import Parts, Preparation
     from chainrule.train.history import History
 
 KEPT = 10.0  # seconds between two saves of the weights
@@ -86,8 +86,8 @@ class Job:
     """All that a training run works with."""
 
     settings: Settings
-    preparation: Recipe
-    parts: Prepared
+    preparation: Preparation
+    parts: Parts
     augment: Augmentation | None
     trainer: cr.Trainer
     run: Run

@@ -2,8 +2,8 @@
 
 from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate, Shift
 from chainrule.data.digits import digits_table, load_digits
-from chainrule.data.images import ImageParts, ImagePreparation, Images, Reading, prepare_images, read_idx, read_images
-from chainrule.data.preparation import Parts, Preparation, prepare
+from chainrule.data.images import Images, Reading, read_idx, read_images
+from chainrule.data.preparation import Parts, Preparation, prepare, prepare_images
 from chainrule.data.scaling import Scaling
 from chainrule.data.sources import load_table
 from chainrule.data.split import Split, split_rows
@@ -14,8 +14,6 @@ __all__ = [
     "Crop",
     "CutOut",
     "Flip",
-    "ImageParts",
-    "ImagePreparation",
     "Images",
     "Parts",
     "Preparation",

@@ -1,133 +1,125 @@
-"""Table -> arrays to train on, and the record by which later tables are treated the same way."""
+"""Data -> arrays to train on, and the record by which later data is treated the same way."""
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.gaps import POLICIES, leave_out_gaps, missing, refuse_gaps
+from chainrule.data.dataset import Dataset
+from chainrule.data.images.dataset import Images
+from chainrule.data.images.inputs import ImageInputs, image_inputs
 from chainrule.data.names import suggestion
 from chainrule.data.scaling import Scaling
 from chainrule.data.split import Rows, Split, split_rows
-from chainrule.data.tables import Table
-from chainrule.data.target import (
-    Class,
-    check_task,
-    class_numbers,
-    find_classes,
-    guess_task,
-    holds_text,
-    numbers,
-)
-from chainrule.errors import DataError, OptionError
+from chainrule.data.tables.gaps import POLICIES
+from chainrule.data.tables.inputs import TableInputs, choose_features, mend_gaps, table_inputs
+from chainrule.data.tables.numbers import numbers
+from chainrule.data.tables.table import Table
+from chainrule.data.target import Class, Classes, Quantity, Target, check_task, guess_task, read_target
+from chainrule.errors import OptionError
 
 Array = NDArray[Any]
+Inputs: TypeAlias = TableInputs | ImageInputs
+INPUTS: dict[str, type[TableInputs] | type[ImageInputs]] = {kind.kind: kind for kind in (TableInputs, ImageInputs)}
 AS_CLASSES = "use --task classify, or another --target"
-LIKE_TRAINING = "write it as a number, as in the table of the training"
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """How a table becomes arrays: which columns, which classes, which scaling, what of missing values."""
+    """How data becomes arrays: `inputs` makes x, `target` makes y."""
 
-    task: str  # "classify" or "regress"
-    target: str
-    features: tuple[str, ...]
-    missing: str  # "refuse", "mean" or "drop"
-    inputs: Scaling
-    classes: tuple[Class, ...] = ()  # for "classify"
-    quantity: Scaling | None = None  # for "regress"
+    inputs: Inputs
+    target: Target
+
+    @property
+    def kind(self) -> str:
+        """Of data: "table" or "images"."""
+        return self.inputs.kind
+
+    @property
+    def task(self) -> str:
+        """ "classify" or "regress"."""
+        return self.target.task
+
+    @property
+    def classes(self) -> tuple[Class, ...]:
+        """What the outputs stand for; none for a quantity."""
+        return self.target.names if isinstance(self.target, Classes) else ()
+
+    @property
+    def quantity(self) -> Scaling | None:
+        """How the output is scaled; None for classes."""
+        return self.target.scaling if isinstance(self.target, Quantity) else None
 
     @property
     def outputs(self) -> int:
         """How many numbers a network for this task puts out."""
-        return len(self.classes) if self.task == "classify" else 1
+        return self.target.outputs
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one row of x."""
-        return (len(self.features),)
+        return self.inputs.shape
 
-    def x(self, table: Table) -> NDArray[np.float32]:
-        """The features of `table`, scaled: (n, f) float32. A missing value becomes its column's mean, which is 0."""
-        raw = raw_features(table, self.features)
-        return np.nan_to_num(_scaled(table, self.features, self.inputs, raw), nan=0.0)
+    def black(self) -> tuple[float, ...]:
+        """What a black pixel of images is to the network, for each channel."""
+        if not isinstance(self.inputs, ImageInputs):
+            raise OptionError(f"black: there are no pixels in a {self.kind}: leave augmentation to images")
+        return self.inputs.black()
 
-    def y(self, table: Table) -> Array:
-        """The targets of `table`: classes (n,) int64, or scaled quantities (n, 1) float32."""
-        if self.quantity is None:
-            return class_numbers(table, self.target, self.classes)
-        raw = numbers(table, self.target, LIKE_TRAINING)[:, None]
-        return _scaled(table, (self.target,), self.quantity, raw)
+    def x(self, data: Any) -> NDArray[np.float32]:
+        """The inputs of `data`: (n, *input_shape)."""
+        return self.inputs.x(data)
 
-    def whole_rows(self, table: Table, with_target: bool) -> Table:
-        """The table this preparation can use: rows with missing values refused or left out, as it was in training.
+    def y(self, data: Any) -> Array:
+        """The targets of `data`: places of classes (n,) int64, or scaled quantities (n, 1) float32."""
+        return self.target.y(data)
 
-        Raises DataError that names the first missing value and how to mend it.
-        """
-        target = (self.target,) if with_target else ()
-        if self.missing == "drop" and with_target:
-            return leave_out_gaps(table, (*self.features, self.target))
-        names = target if self.missing == "mean" else (*self.features, *target)
-        refuse_gaps(table, names, "fill them in, or leave such rows out")
-        return table
+    def whole_rows(self, data: Any, with_target: bool) -> Any:
+        """The rows of `data` this preparation can use: missing values are refused or left out, as in training."""
+        return self.inputs.whole_rows(data, self.target.column if with_target else None)
 
-    def split(self, table: Table, y: Array, *, validation: float, test: float, seed: int) -> Split:
-        """The parts of a table with targets y (n, ...), by class where there are classes."""
+    def split(self, data: Dataset, y: Array, *, validation: float, test: float, seed: int) -> Split:
+        """The parts of data with targets y (n, ...), by class where there are classes."""
         classes = y if self.classes else None
-        return split_rows(table.rows, validation=validation, test=test, seed=seed, classes=classes)
+        return split_data(data, classes, validation=validation, test=test, seed=seed)
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "task": self.task,
-            "target": self.target,
-            "features": list(self.features),
-            "missing": self.missing,
-            "classes": list(self.classes),
-            "inputs": self.inputs.to_dict(),
-            "quantity": self.quantity.to_dict() if self.quantity else None,
-        }
+        return {"inputs": self.inputs.to_dict(), "target": self.target.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Preparation:
         """What `to_dict` wrote; KeyError, TypeError or ValueError for anything else."""
-        if len(values["features"]) != len(values["inputs"]["mean"]):
-            raise ValueError("as many features as means were expected")
-        return cls(
-            task=values["task"],
-            target=values["target"],
-            features=tuple(values["features"]),
-            missing=values["missing"],
-            inputs=Scaling.from_dict(values["inputs"]),
-            classes=tuple(values["classes"]),
-            quantity=Scaling.from_dict(values["quantity"]) if values["quantity"] else None,
-        )
+        inputs = INPUTS[values["inputs"]["kind"]].from_dict(values["inputs"])
+        return cls(inputs, read_target(values["target"]))
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A table made ready: its whole rows, their split, and the arrays of all of them."""
+    """Data made ready: its whole rows, their split, their targets, and the inputs of any of them when asked."""
 
-    table: Table
+    data: Any  # a Table or Images
+    preparation: Preparation
     split: Split
-    x: NDArray[np.float32]
     y: Array
 
     @property
-    def data(self) -> Table:
-        return self.table
+    def notes(self) -> tuple[str, ...]:
+        notes: tuple[str, ...] = self.data.notes
+        return notes
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        return self.table.notes
+    def x(self) -> NDArray[np.float32]:
+        """The inputs of all rows, made anew each time."""
+        return self.preparation.x(self.data)
 
     def arrays(self, rows: Rows) -> tuple[NDArray[np.float32], Array]:
         """x and y of some rows."""
-        return self.x[rows], self.y[rows]
+        return self.preparation.x(self.data.take(rows)), self.y[rows]
 
 
 def prepare(
@@ -135,13 +127,13 @@ def prepare(
     target: str,
     *,
     task: str | None = None,
-    drop: tuple[str, ...] = (),
+    drop: Sequence[str] = (),
     missing: str = "refuse",
     validation: float = 0.1,
     test: float = 0.2,
     seed: int = 0,
 ) -> tuple[Preparation, Parts]:
-    """Choose columns, split rows, scale by the training rows.
+    """Choose columns of a table, split its rows, scale by the training rows.
 
     `task` None is guessed from the target. `missing` is "refuse" (an error), "mean" (of the training rows) or "drop"
     (such rows are left out). Raises DataError, LabelError or OptionError. Example: `prepare(digits_table(), "digit")`.
@@ -149,80 +141,54 @@ def prepare(
     if missing not in POLICIES:
         raise OptionError(f'missing: "{missing}" is unknown: {suggestion(missing, POLICIES)}')
     table.column(target)
-    features = _features(table, target, drop)
-    _refuse_text(table, features)
-    _refuse_empty(table, features, np.ones(table.rows, dtype=np.bool_), "row")
-    table = _mend_gaps(table, features, target, missing)
+    features = choose_features(table, target, drop)
+    table = mend_gaps(table, features, target, missing)
     task = task or guess_task(table, target)
     check_task(task)
-    classes = find_classes(table, target) if task == "classify" else ()
-    y: Array = numbers(table, target, AS_CLASSES) if task == "regress" else class_numbers(table, target, classes)
-    split = split_rows(table.rows, validation=validation, test=test, seed=seed, classes=y if classes else None)
-    _refuse_empty(table, features, split.train, "training row")
-    inputs = Scaling.of(raw_features(table, features)[split.train])
-    quantity = None if classes else Scaling.of(y[split.train])
-    preparation = Preparation(task, target, features, missing, inputs, classes, quantity)
-    return preparation, Parts(table, split, preparation.x(table), preparation.y(table))
+    if task == "classify":
+        goal: Target = Classes.of(table.labels(target), target)
+        classes = goal.y(table)
+    else:
+        raw, classes = numbers(table, target, AS_CLASSES), None
+    split = split_data(table, classes, validation=validation, test=test, seed=seed)
+    if classes is None:
+        goal = Quantity.of(raw[split.train], target)
+    preparation = Preparation(table_inputs(table, features, missing, split.train), goal)
+    return preparation, Parts(table, preparation, split, preparation.y(table))
 
 
-def raw_features(table: Table, features: tuple[str, ...]) -> NDArray[np.float64]:
-    """The columns `features` side by side: (n, f), NaN where missing; DataError for text."""
-    return np.column_stack([numbers(table, name, LIKE_TRAINING) for name in features])
+def prepare_images(
+    images: Images, *, validation: float = 0.1, test: float = 0.2, seed: int = 0
+) -> tuple[Preparation, Parts]:
+    """Find the classes, split the images, and measure the channels of the training ones.
+
+    The data's own validation and test parts are taken as they are, see `split_data`. Raises DataError
+    for one class or too few images, OptionError for fractions without meaning.
+    """
+    target = Classes.of(images.labels())
+    y = target.y(images)
+    split = split_data(images, y, validation=validation, test=test, seed=seed)
+    preparation = Preparation(image_inputs(images, split.train), target)
+    return preparation, Parts(images, preparation, split, y)
 
 
-def _scaled(table: Table, names: tuple[str, ...], scaling: Scaling, raw: NDArray[np.float64]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # refused below
-        x = scaling.apply(raw)
-    far = np.isinf(x)
-    if far.any():
-        row, column = np.argwhere(far)[0]
-        raise DataError(
-            f'{table.source}: column "{names[column]}", row {row + 1}: {raw[row, column]:g} is too far from the values '
-            f"of the training, which lie around {scaling.mean.ravel()[column]:g}: mend it, or leave the row out"
-        )
-    return x
+def split_data(data: Dataset, classes: Array | None, *, validation: float, test: float, seed: int) -> Split:
+    """The parts of data, by class (n,) where there are classes.
 
-
-def _mend_gaps(table: Table, features: tuple[str, ...], target: str, policy: str) -> Table:
-    """The table to train on: gaps refused, their rows left out, or kept to be filled; a target is never filled."""
-    if policy == "drop":
-        return leave_out_gaps(table, (*features, target))
-    if policy == "refuse":
-        refuse_gaps(table, features, "--missing drop leaves such rows out, --missing mean fills them")
-    refuse_gaps(table, (target,), "--missing drop leaves such rows out")
-    return table
-
-
-def _features(table: Table, target: str, drop: tuple[str, ...]) -> tuple[str, ...]:
-    for name in drop:
-        table.column(name)
-    if target in drop:
-        raise OptionError(f'drop: "{target}" is the target: leave it in, or choose another --target')
-    features = tuple(name for name in table.columns if name != target and name not in drop)
-    if not features:
-        raise DataError(
-            f'{table.source}: no column is left beside the target "{target}": some are needed to predict from'
-        )
-    return features
-
-
-def _refuse_text(table: Table, features: tuple[str, ...]) -> None:
-    """DataError for the first column of text, naming all of them as they are to be left out."""
-    text = [name for name in features if holds_text(table.column(name))]
-    if text:
-        which = "the columns of text" if len(text) > 1 else "the column"
-        numbers(table, text[0], f"write it as a number, or leave {which} out with --drop {_listed(text)}")
-
-
-def _refuse_empty(table: Table, features: tuple[str, ...], rows: Array, what: str) -> None:
-    """DataError for columns without a value in any of `rows`."""
-    empty = [name for name in features if missing(table.column(name)[rows]).all()]
-    if empty:
-        raise DataError(
-            f'{table.source}: column "{empty[0]}" has no value in any {what}: leave it out with --drop {_listed(empty)}'
-        )
-
-
-def _listed(names: list[str]) -> str:
-    """Names as a shell takes them after an option."""
-    return shlex.quote(",".join(names))
+    The data's own validation and test parts are taken as they are, unless `validation` or `test` is 0; the fractions
+    are of the other rows.
+    """
+    rest = data.rows - data.validation - data.test
+    split = split_rows(
+        rest,
+        validation=0.0 if data.validation else validation,
+        test=0.0 if data.test else test,
+        seed=seed,
+        classes=None if classes is None else classes[:rest],
+    )
+    given = np.arange(rest, data.rows)
+    return Split(
+        split.train,
+        given[: data.validation] if data.validation and validation > 0 else split.validation,
+        given[data.validation :] if data.test and test > 0 else split.test,
+    )

@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from chainrule.data.dataset import Dataset
 from chainrule.data.digits import digits_table
 from chainrule.data.images.dataset import Reading
 from chainrule.data.images.named import NAMED
 from chainrule.data.images.source import holds_images, read_images
 from chainrule.data.names import nearest
-from chainrule.data.recipe import Dataset
 from chainrule.data.tables import FORMATS, Table, read_table
 from chainrule.errors import DataError
 

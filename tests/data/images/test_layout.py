@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chainrule.data.images import Images, Reading, prepare_images, read_images
+from chainrule.data import Images, Reading, prepare_images, read_images
 from chainrule.errors import DataError
 
 Image = pytest.importorskip("PIL.Image")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from tests.data.images.test_idx import IMAGES, LABELS, write_pair
 
-from chainrule.data.images import named, prepare_images, read_images
+from chainrule.data import prepare_images, read_images
+from chainrule.data.images import named
 from chainrule.errors import FileError
 
 

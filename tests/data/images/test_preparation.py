@@ -7,9 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from chainrule.data.images import ImagePreparation, Images, prepare_images
+from chainrule.data import Images, Preparation, prepare_images
 from chainrule.data.images.pixels import channel_scaling, normalize
-from chainrule.data.recipe import read_recipe
 from chainrule.errors import DataError, LabelError
 
 RNG = np.random.default_rng(0)
@@ -24,8 +23,8 @@ def test_statistics_are_those_of_the_training_part() -> None:
     data = images()
     preparation, parts = prepare_images(data, seed=3)
     train = data.pixels[parts.split.train].astype(np.float64)
-    np.testing.assert_allclose(preparation.inputs.mean, train.mean(axis=(0, 1, 2)))
-    np.testing.assert_allclose(preparation.inputs.deviation, train.std(axis=(0, 1, 2)))
+    np.testing.assert_allclose(preparation.inputs.scaling.mean, train.mean(axis=(0, 1, 2)))
+    np.testing.assert_allclose(preparation.inputs.scaling.deviation, train.std(axis=(0, 1, 2)))
     x, y = parts.arrays(parts.split.train)
     assert x.dtype == np.float32
     np.testing.assert_allclose(x.mean(axis=(0, 1, 2)), 0, atol=1e-6)
@@ -68,14 +67,14 @@ def test_parts() -> None:
 
 def test_a_record_says_the_same() -> None:
     preparation, _ = prepare_images(images())
-    again = read_recipe(json.loads(json.dumps(preparation.to_dict())))
-    assert isinstance(again, ImagePreparation)
+    again = Preparation.from_dict(json.loads(json.dumps(preparation.to_dict())))
     assert again.to_dict() == preparation.to_dict()
     data = images()
     np.testing.assert_array_equal(again.x(data), preparation.x(data))
-    broken = preparation.to_dict() | {"input_shape": [4, 5, 1]}
+    broken = preparation.to_dict()
+    broken["inputs"]["shape"] = [4, 5, 1]
     with pytest.raises(ValueError, match="as many means"):
-        read_recipe(broken)
+        Preparation.from_dict(broken)
 
 
 def labelled(*targets: object, names: tuple[str, ...] = ()) -> Images:
@@ -87,9 +86,9 @@ def labelled(*targets: object, names: tuple[str, ...] = ()) -> Images:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (labelled(3, 3, 3), "all images show one class, 3"),
-        (labelled(0, 0, names=("cat", "dog")), "all images show one class, cat"),
-        (labelled(0, 1, 2, 3, 4), "5 different labels of 5 images are too many"),
+        (labelled(3, 3, 3), "set holds one class only, 3"),
+        (labelled(0, 0, names=("cat", "dog")), "set holds one class only, cat"),
+        (labelled(0, 1, 2, 3, 4), "5 different labels in 5 rows, too many"),
         (labelled(0, 1, 7, names=("cat", "dog")), "labels go from 0 to 7, expected 0 to 1"),
         (Images("set", np.zeros((2, 1, 1, 1), np.uint8)), "what the images show is not known"),
         (labelled(0, 1), "too few for a validation part"),

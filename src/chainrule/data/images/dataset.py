@@ -10,7 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.dataset import Labels
 from chainrule.data.images.pixels import Pixels
+from chainrule.errors import DataError, LabelError
 
 Told: TypeAlias = Callable[[str, int, int], None]  # (what is being done, pictures done, of so many)
 
@@ -51,6 +53,18 @@ class Images:
         if self.targets is not None:
             digest.update("\0".join(map(str, self.targets)).encode())
         return digest.hexdigest()[:16]
+
+    def labels(self, column: str | None = None) -> Labels:
+        """What the images show; DataError where that is not known, LabelError for numbers that name no class."""
+        if self.targets is None:
+            raise DataError(f"{self.source}: what the images show is not known: expected labels, or class/name.png")
+        if not self.names:
+            numbered = self.targets.dtype != object
+            return Labels(self.source, np.array([str(t) for t in self.targets], dtype=object), (), numbered)
+        low, high = int(self.targets.min()), int(self.targets.max())
+        if not 0 <= low <= high < len(self.names):
+            raise LabelError(f"{self.source}: labels go from {low} to {high}, expected 0 to {len(self.names) - 1}")
+        return Labels(self.source, np.array(self.names, dtype=object)[self.targets], self.names)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.tables import Column, Table, is_text
+from chainrule.data.tables.table import Column, Table, is_text
 from chainrule.errors import DataError
 
 POLICIES = ("refuse", "mean", "drop")  # what to do with missing values

@@ -1,0 +1,6 @@
+"""CSV, Parquet and NPZ files -> columns of numbers or text."""
+
+from chainrule.data.tables.files import FORMATS, read_table
+from chainrule.data.tables.table import Column, Table
+
+__all__ = ["FORMATS", "Column", "Table", "read_table"]

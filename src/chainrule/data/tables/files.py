@@ -1,0 +1,47 @@
+"""Tables in files, by their suffix: CSV and TSV (also gzipped), Parquet, NPZ."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from chainrule.data.reading import reading
+from chainrule.data.tables.binary import read_npz, read_parquet
+from chainrule.data.tables.table import Table
+from chainrule.data.tables.text import read_text
+from chainrule.errors import DataError
+
+FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".npz")
+
+
+def read_table(path: str | Path) -> Table:
+    """Read a table by its suffix: .csv, .tsv (each also with .gz), .parquet, .npz.
+
+    Raises FileError when the file cannot be read and DataError when it holds no table. A CSV or TSV has a header line;
+    commas, semicolons and tabs are told apart. Example: `read_table("iris.csv").columns["petal_width"]`.
+    """
+    path = Path(path)
+    name = path.name.lower()
+    with _reading(path):
+        if name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
+            return read_text(path)
+        if name.endswith((".parquet", ".pq")):
+            return read_parquet(path)
+        if name.endswith(".npz"):
+            return read_npz(path)
+        path.stat()
+    raise DataError(f"{path}: the suffix names no known table format: known are {', '.join(FORMATS)}")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what the system and the parsers raise into one error that names the file."""
+    with reading(path):
+        try:
+            yield
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: byte {error.start} is not UTF-8 text: save the table as UTF-8") from None
+        except csv.Error as error:
+            raise DataError(f"{path}: not a readable table ({error}): save it again as plain CSV") from None

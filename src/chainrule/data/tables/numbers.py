@@ -1,0 +1,71 @@
+"""Columns as numbers to compute with."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.scaling import Scaling
+from chainrule.data.tables.table import Column, Table, is_text
+from chainrule.errors import DataError
+
+LARGEST = 1e150  # of a value: its square, and a sum of many, are still numbers
+TRUTHS = {"true": 1.0, "false": 0.0, "": np.nan}  # what pandas and others write for a column of truth values
+LIKE_TRAINING = "write it as a number, as in the table of the training"
+
+
+def numbers(table: Table, name: str, mend: str) -> NDArray[np.float64]:
+    """The column `name` as finite numbers, NaN where missing, 1 and 0 for true and false.
+
+    DataError names the first row that is none of these, and ends in `mend`.
+    """
+    column = table.column(name)
+    if is_text(column):
+        truths = _truths(column)
+        if truths is not None:
+            return truths
+        row = next((i for i, cell in enumerate(column) if cell and not _is_number(cell)), 0)
+        if "," in column[row] and _is_number(column[row].replace(",", "")):
+            mend = "write decimals with a point, and thousands without a comma"
+        raise DataError(
+            f'{table.source}: column "{name}", row {row + 1}: "{column[row]}" is text where a number belongs: {mend}'
+        )
+    wrong = np.abs(column) > LARGEST
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        what = "not a finite number" if np.isinf(column[row]) else f"too large, {LARGEST:g} is the most"
+        raise DataError(f'{table.source}: column "{name}", row {row + 1}: {column[row]:g} is {what}: mend it')
+    return column
+
+
+def scaled(table: Table, names: tuple[str, ...], scaling: Scaling, raw: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The values `raw` (n, c) of the columns `names`, scaled; DataError for one that is too large then."""
+    with np.errstate(over="ignore"):  # refused below
+        x = scaling.apply(raw)
+    far = np.isinf(x)
+    if far.any():
+        row, column = np.argwhere(far)[0]
+        raise DataError(
+            f'{table.source}: column "{names[column]}", row {row + 1}: {raw[row, column]:g} is too far from the values '
+            f"of the training, which lie around {scaling.mean.ravel()[column]:g}: mend it, or leave the row out"
+        )
+    return x
+
+
+def holds_text(column: Column) -> bool:
+    """Whether the column holds something else than numbers and truth values."""
+    return is_text(column) and _truths(column) is None
+
+
+def _truths(column: Column) -> NDArray[np.float64] | None:
+    if not all(cell.lower() in TRUTHS for cell in column):
+        return None
+    return np.array([TRUTHS[cell.lower()] for cell in column], dtype=np.float64)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,73 @@
+"""A table in memory: columns of numbers or text.
+
+A column is float64 with NaN where a value is missing, or text with "" where one is missing. Rows are counted from 1 in
+messages, the header left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.dataset import Labels
+from chainrule.data.names import suggestion
+from chainrule.errors import DataError, LabelError
+
+Column: TypeAlias = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one length, under the name of their file."""
+
+    source: str
+    columns: dict[str, Column]
+    notes: tuple[str, ...] = ()  # what reading it changed, for the user
+    validation: ClassVar[int] = 0  # a table has no parts of its own
+    test: ClassVar[int] = 0
+
+    @property
+    def rows(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def column(self, name: str) -> Column:
+        """The column `name`; DataError with the nearest name when there is none."""
+        if name not in self.columns:
+            raise DataError(f'{self.source}: there is no column "{name}": {suggestion(name, self.columns)}')
+        return self.columns[name]
+
+    def take(self, rows: NDArray[Any]) -> Table:
+        """These rows, by number or by mask."""
+        return replace(self, columns={name: column[rows] for name, column in self.columns.items()})
+
+    def fingerprint(self) -> str:
+        """A hash of names and values, by which a run knows the data it was trained on."""
+        digest = hashlib.sha256()
+        for name, column in self.columns.items():
+            digest.update(name.encode() + b"\0")
+            digest.update("\0".join(column).encode() if is_text(column) else np.ascontiguousarray(column).tobytes())
+        return digest.hexdigest()[:16]
+
+    def labels(self, column: str | None) -> Labels:
+        """The values of a column as labels: text, or whole numbers; LabelError for numbers such as 2.5."""
+        assert column is not None, "a table has labels in one of its columns"
+        values, where = self.column(column), f'{self.source}: column "{column}"'
+        if is_text(values):
+            return Labels(where, values)
+        wrong = (values != np.round(values)) & ~np.isnan(values)
+        wrong |= np.isinf(values)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise LabelError(
+                f"{where}, row {row + 1}: {values[row]:g} is no class: classes are whole numbers or text; a quantity "
+                "is predicted with --task regress"
+            )
+        return Labels(where, np.array(["" if np.isnan(v) else str(int(v)) for v in values], dtype=object))
+
+
+def is_text(column: Column) -> bool:
+    return column.dtype == object
