@@ -79,6 +79,11 @@ def test_phases_and_fusion_are_printed() -> None:
     assert "linear.b" not in found
     assert "y = x·W + b; y = max(x, 0)" in text
     assert "relu(16×8)" in text
+    assert "x(16×5) 0.weight(5×8) relu(16×8) 0.bias(8)" in text
+    assert "relu(16×8) d(linear#2)(16×3) d(1.weight)(8×3) d(1.bias)(3)" in text
+    updates = [line for line in text.splitlines() if "parameters(" in line]
+    assert all(f"parameters({engine.blocks.size}) gradients({engine.blocks.size})" in line for line in updates)
+    assert updates
     assert "arena" in text.splitlines()[-1]
 
 
@@ -94,7 +99,7 @@ def test_a_table_is_as_wide_as_there_is_room() -> None:
         assert max(map(len, table)) == width
         assert any("…" in line for line in table)
     assert "linear.x + relu.x [gemm]" in engine.program.table(110)  # formulas and operands are cut first
-    assert " linear.x + …  dx = dy·Wᵀ;…  parameters(…  " in engine.program.table(1)  # what is left at least
+    assert " linear.x + …  dx = dy·Wᵀ;…  2.weight(8×…  " in engine.program.table(1)  # what is left at least
 
 
 def test_the_table_of_a_network_for_images_fits_a_terminal() -> None:

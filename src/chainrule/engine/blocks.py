@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from chainrule.autodiff.tensor import Tensor
 from chainrule.engine.checks import check_dtype
-from chainrule.engine.memory import ALIGNMENT, allocate_storage
+from chainrule.engine.memory import ALIGNMENT, allocate
 from chainrule.errors import DtypeError, OptionError
-from chainrule.native.memory import Array, View
+from chainrule.native.memory import Array, Kind, Storage, View
+
+
+@dataclass(eq=False)
+class Block(Storage):
+    """Something of every parameter, one after the other, each from its offset."""
+
+    offsets: Mapping[str, int] = field(default_factory=dict)
+
+    def owner(self, view: View) -> str | None:
+        """The parameter to which all of a view belongs; None if it belongs to several."""
+        touched = [name for name, start in self.offsets.items() if start < view.offset + max(view.size, 1)]
+        return touched[-1] if touched and self.offsets[touched[-1]] <= view.offset else None
 
 
 class Blocks:
@@ -32,11 +45,15 @@ class Blocks:
             self.offsets[name] = size
             size += -(-tensor.size // step) * step
         self.size = max(size, step)
-        self.parameters = allocate_storage(self.size, self.dtype, "parameter", "parameters")
-        self.gradients = allocate_storage(self.size, self.dtype, "gradient", "gradients")
-        self.states = {name: allocate_storage(self.size, self.dtype, "optimizer state", name) for name in states}
+        self.parameters = self._block("parameter", "parameters")
+        self.gradients = self._block("gradient", "gradients")
+        self.states = {name: self._block("optimizer state", name) for name in states}
         self.arrays = {name: self.parameter(name).numpy() for name in tensors}
         self.adopt()
+
+    def _block(self, kind: Kind, name: str) -> Block:
+        memory = allocate(self.size * self.dtype.itemsize).view(self.dtype)
+        return Block(self.size, self.dtype, kind, name, memory, offsets=self.offsets)
 
     @property
     def bytes(self) -> int:

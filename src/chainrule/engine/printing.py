@@ -8,7 +8,9 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from chainrule.engine.blocks import Block
 from chainrule.native.kernel import Call
+from chainrule.native.memory import View
 
 if TYPE_CHECKING:
     from chainrule.engine.program import Instruction, Program
@@ -106,8 +108,17 @@ def _operands(call: Call) -> str:
     """The arrays of a call by name and shape, where they are the step's own."""
     shown = []
     for view in call.views():
-        if view.storage.kind not in ("state", "constant", "data"):
-            text = f"{view.storage.name}({'×'.join(map(str, view.shape))})"
+        if view.size and view.storage.kind not in ("state", "constant", "data"):
+            text = f"{_name(view)}({'×'.join(map(str, view.shape))})"
             if text not in shown:
                 shown.append(text)
     return " ".join(shown)
+
+
+def _name(view: View) -> str:
+    """What an operand is called: a parameter by its path, its gradient and optimizer states after it."""
+    storage = view.storage
+    owner = storage.owner(view) if isinstance(storage, Block) else None
+    if owner is None or storage.kind == "parameter":
+        return owner or storage.name
+    return f"d({owner})" if storage.kind == "gradient" else f"{storage.name}({owner})"
