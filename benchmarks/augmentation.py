@@ -19,6 +19,7 @@ from chainrule.autodiff.tensor import Parameter
 from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate, Shift, Transformation
 from chainrule.engine.compiled import CompiledEngine
 from chainrule.engine.program import Program
+from chainrule.engine.setup import Setup
 from chainrule.models import small_cnn
 from chainrule.ops.updates import UPDATES
 
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
 def gathers(x: np.ndarray, indices: np.ndarray, changes: Iterable[Transformation]) -> Callable[[], float]:
     """Runs the batch phase alone; returns seconds a batch."""
     w = {"w": Parameter(np.ones(1, np.float32))}
-    engine = CompiledEngine(lambda x: x, lambda y, _, __: (w["w"] * 1.0).sum(), w, UPDATES["sgd"], workers=1)
+    engine = CompiledEngine(Setup(lambda x: x, lambda y, _, __: (w["w"] * 1.0).sum(), w, UPDATES["sgd"], workers=1))
     engine.bind(x, np.zeros((len(x), 1), np.float32), None, Augmentation(changes))
     engine.run(indices[:1], np.zeros((1, 2)), 0)
     batch = Program(engine.program.instructions[:2], engine.blocks.dtype, engine.state, 1)

@@ -13,6 +13,7 @@ from chainrule.autodiff import functions as fn
 from chainrule.autodiff.tensor import Parameter, Tensor
 from chainrule.engine.compiled import CompiledEngine
 from chainrule.engine.reference import ReferenceEngine
+from chainrule.engine.setup import Setup
 from chainrule.engine.team import Team
 from chainrule.errors import DtypeError, GraphError, NonFiniteError, OptionError, ShapeError, TraceError
 from chainrule.ops.updates import UPDATES
@@ -76,7 +77,7 @@ MODELS = [plain, relu, gelu, reused, reshaped, masked]
 
 def build(engine: Any, model: Model, dtype: str, loss: Any, update: str = "adam", **options: Any) -> Any:
     p = parameters(dtype, w=(5, 8), b=(8,), s=(8, 8), v=(8, 3), c=(3,))
-    made = engine(lambda x: model(p, x), loss, p, UPDATES[update], seed=11, **options)
+    made = engine(Setup(lambda x: model(p, x), loss, p, UPDATES[update], seed=11, **options))
     return made, p
 
 
@@ -169,7 +170,8 @@ def test_one_worker_equals_many_to_the_bit() -> None:
                 h = fn.dropout(fn.relu(h), 0.3, training=True) if i < 2 else h
             return h
 
-        engine = CompiledEngine(forward, cross_entropy, p, UPDATES["adam"], seed=4, clip_norm=1.0, workers=workers)
+        setup = Setup(forward, cross_entropy, p, UPDATES["adam"], seed=4, clip_norm=1.0, workers=workers)
+        engine = CompiledEngine(setup)
         engine.bind(x, y)
         rows, c = indices(200, 96, 256), coefficients("adam", 200, 1e-3)
         first = engine.run(rows[:1], c[:1], 0)
@@ -239,7 +241,7 @@ def test_stops_before_the_update_of_a_loss_that_is_not_finite(workers: int) -> N
 def test_a_gradient_that_is_not_finite_stops_before_the_update() -> None:
     p = parameters("float32", w=(1, 1))
     p["w"].data = np.zeros((1, 1), "f4")
-    engine = CompiledEngine(lambda x: fn.sqrt(x @ p["w"]), mean_squared, p, UPDATES["sgd"])
+    engine = CompiledEngine(Setup(lambda x: fn.sqrt(x @ p["w"]), mean_squared, p, UPDATES["sgd"]))
     engine.bind(np.ones((4, 1), "f4"), np.ones((4, 1), "f4"))
     with pytest.raises(NonFiniteError, match='step 0: the gradient of "w" is -inf'):
         engine.run(np.zeros((3, 2), np.int64), coefficients("sgd", 3), 0)
@@ -250,7 +252,7 @@ def test_weights_that_are_not_finite_from_the_start_are_told_by_the_loss() -> No
     p = parameters("float32", w=(5, 3))
     p["w"].data[0, 0] = np.nan
     for engine in (ReferenceEngine, CompiledEngine):
-        made = engine(lambda x: x @ p["w"], mean_squared, p, UPDATES["sgd"])
+        made = engine(Setup(lambda x: x @ p["w"], mean_squared, p, UPDATES["sgd"]))
         made.bind(*data("float32", mean_squared))
         with pytest.raises(NonFiniteError, match="step 0: the loss is nan"):
             made.run(indices(3, 4), coefficients("sgd", 3), 0)
@@ -258,7 +260,7 @@ def test_weights_that_are_not_finite_from_the_start_are_told_by_the_loss() -> No
 
 def test_control_flow_on_values_says_to_use_the_reference_engine() -> None:
     p = parameters("float32", w=(5, 3))
-    engine = CompiledEngine(lambda x: x @ p["w"] if x.sum() > 0 else x, mean_squared, p, UPDATES["sgd"])
+    engine = CompiledEngine(Setup(lambda x: x @ p["w"] if x.sum() > 0 else x, mean_squared, p, UPDATES["sgd"]))
     with pytest.raises(TraceError, match='engine="reference"'):
         engine.gradients(*data("float32", mean_squared))
 
@@ -267,13 +269,13 @@ def test_misuse_is_refused() -> None:
     p = parameters("float32", w=(5, 3))
     x, _ = data("float32", mean_squared)
     with pytest.raises(OptionError, match="threads = 0"):
-        CompiledEngine(lambda x: x @ p["w"], mean_squared, p, UPDATES["sgd"], workers=0)
+        CompiledEngine(Setup(lambda x: x @ p["w"], mean_squared, p, UPDATES["sgd"], workers=0))
     with pytest.raises(OptionError, match="no parameters"):
-        CompiledEngine(lambda x: x, mean_squared, {}, UPDATES["sgd"])
+        CompiledEngine(Setup(lambda x: x, mean_squared, {}, UPDATES["sgd"]))
     with pytest.raises(ShapeError, match="first axis"):
-        CompiledEngine(lambda x: (x @ p["w"]).sum(), mean_squared, p, UPDATES["sgd"]).predict(x)
+        CompiledEngine(Setup(lambda x: (x @ p["w"]).sum(), mean_squared, p, UPDATES["sgd"])).predict(x)
     with pytest.raises(OptionError, match="no program yet"):
-        _ = CompiledEngine(lambda x: x @ p["w"], mean_squared, p, UPDATES["sgd"]).program
+        _ = CompiledEngine(Setup(lambda x: x @ p["w"], mean_squared, p, UPDATES["sgd"])).program
 
 
 @pytest.mark.parametrize("engine", [ReferenceEngine, CompiledEngine])
@@ -286,7 +288,7 @@ def test_a_loss_that_cannot_be_trained_on_is_refused_alike(engine: Any) -> None:
         (lambda o, t, w: mean_squared(o.detach(), t, w), GraphError, "depends on no parameter"),
     ):
         with pytest.raises(error, match=message):
-            engine(lambda x: x @ p["w"], loss, p, UPDATES["sgd"]).gradients(x, y)
+            engine(Setup(lambda x: x @ p["w"], loss, p, UPDATES["sgd"])).gradients(x, y)
 
 
 @pytest.mark.parametrize("engine", [ReferenceEngine, CompiledEngine])

@@ -11,6 +11,7 @@ from chainrule.autodiff import functions as fn
 from chainrule.autodiff.tensor import Parameter
 from chainrule.engine.compiled import CompiledEngine
 from chainrule.engine.reference import ReferenceEngine
+from chainrule.engine.setup import Setup
 from chainrule.errors import NonFiniteError
 from chainrule.native.state import LARGE
 from chainrule.ops.updates import UPDATES
@@ -25,7 +26,7 @@ class Run:
     def __init__(self, engine: Any, update: str, start: float, gradients: Any, width: int = 2, **options: Any) -> None:
         self.update = UPDATES[update]
         self.parameters = {name: Parameter(np.full((8, width), start, "f4")) for name in ("v", "w")}
-        self.engine = engine(self.forward, lambda o, t, _: o.sum(), self.parameters, self.update, **options)
+        self.engine = engine(Setup(self.forward, lambda o, t, _: o.sum(), self.parameters, self.update, **options))
         x = np.repeat(np.array(gradients, "f4")[:, None], 8, axis=1)
         self.engine.bind(x, np.zeros((len(x), 1), "f4"))
         self.rows = np.arange(len(x))[:, None]

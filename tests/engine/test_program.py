@@ -19,6 +19,7 @@ from chainrule.autodiff import functions as fn
 from chainrule.autodiff.tensor import Parameter, Tensor
 from chainrule.engine.compiled import CompiledEngine
 from chainrule.engine.memory import ALIGNMENT, empty_arena, lifetimes, plan
+from chainrule.engine.setup import Setup
 from chainrule.native import objects
 from chainrule.native.kernel import Pointer, kernel
 from chainrule.native.memory import Storage, View
@@ -52,7 +53,7 @@ def network(sizes: tuple[int, ...], **options: Any) -> CompiledEngine:
             x = fn.relu(x) if i < len(sizes) - 2 else x
         return x
 
-    return CompiledEngine(forward, mean_squared, p, UPDATES["sgd"], **options)
+    return CompiledEngine(Setup(forward, mean_squared, p, UPDATES["sgd"], **options))
 
 
 def train(engine: CompiledEngine, sizes: tuple[int, ...], batch: int, steps: int = 1) -> Any:
@@ -140,7 +141,7 @@ def test_a_program_is_printed_as_wide_as_the_terminal(monkeypatch: pytest.Monkey
 
 def test_a_weight_used_twice_accumulates_in_its_product() -> None:
     w, rng = Parameter(np.eye(4, dtype="f4")), np.random.default_rng(0)
-    engine = CompiledEngine(lambda x: fn.linear(fn.linear(x, w), w), mean_squared, {"w": w}, UPDATES["sgd"])
+    engine = CompiledEngine(Setup(lambda x: fn.linear(fn.linear(x, w), w), mean_squared, {"w": w}, UPDATES["sgd"]))
     engine.gradients(rng.normal(size=(6, 4)).astype("f4"), rng.normal(size=(6, 4)).astype("f4"))
     assert "add" not in names(engine)
     assert "dW = xᵀ·dy; added" in engine.program.table()

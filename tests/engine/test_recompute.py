@@ -12,6 +12,7 @@ from chainrule import nn, optim
 from chainrule.autodiff import functions as fn
 from chainrule.autodiff.tensor import Parameter, Tensor
 from chainrule.engine.compiled import CompiledEngine
+from chainrule.engine.setup import Setup
 from chainrule.errors import OptionError
 from chainrule.ops.updates import UPDATES
 
@@ -33,9 +34,8 @@ def deep(activation: Any) -> tuple[dict[str, Parameter], Any]:
 
 def train(activation: Any, memory_limit: int | None) -> tuple[Any, dict[str, np.ndarray[Any, Any]]]:
     parameters, forward = deep(activation)
-    engine = CompiledEngine(
-        forward, lambda y, t, w: fn.mean_squared(y, t, w), parameters, UPDATES["sgd"], memory_limit=memory_limit
-    )
+    setup = Setup(forward, fn.mean_squared, parameters, UPDATES["sgd"], memory_limit=memory_limit)
+    engine = CompiledEngine(setup)
     x = np.random.default_rng(4).normal(size=(BATCH, WIDTH)).astype(np.float32)
     engine.bind(x, x[:, ::-1])
     rows = np.tile(np.arange(BATCH), (5, 1))

@@ -8,6 +8,7 @@ import pytest
 from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Parameter
 from chainrule.engine.reference import ReferenceEngine, clip
+from chainrule.engine.setup import Setup
 from chainrule.errors import DtypeError, NonFiniteError, OptionError, ShapeError
 from chainrule.ops.updates import adam, sgd
 
@@ -22,7 +23,7 @@ def squares(output, target, weight):
     return (error.mean() if weight is None else (error * weight.reshape(-1, 1)).mean()) * 0.5
 
 
-class Setup:
+class Trained:
     """A linear model on one engine."""
 
     def __init__(self, update=sgd, loss=squares, forward=None, **settings):
@@ -30,9 +31,8 @@ class Setup:
         self.w, self.b = Parameter(rng.normal(size=(3, 1))), Parameter(np.zeros(1))
         self.unused = Parameter(np.ones(2))
         parameters = {"w": self.w, "b": self.b, "unused": self.unused}
-        self.engine = ReferenceEngine(
-            forward or (lambda x: functions.linear(x, self.w, self.b)), loss, parameters, update, **settings
-        )
+        forward = forward or (lambda x: functions.linear(x, self.w, self.b))
+        self.engine = ReferenceEngine(Setup(forward, loss, parameters, update, **settings))
         self.engine.bind(X, Y)
 
     def values(self):
@@ -44,58 +44,58 @@ def row(steps, lr=0.1, decay=0.0):
 
 
 def test_steps_of_gradient_descent_by_hand():
-    setup = Setup()
-    w, b = setup.w.data.copy(), setup.b.data.copy()
-    losses = setup.engine.run(ROWS, row(3), 0)
+    trained = Trained()
+    w, b = trained.w.data.copy(), trained.b.data.copy()
+    losses = trained.engine.run(ROWS, row(3), 0)
     for rows, loss in zip(ROWS, losses, strict=True):
         error = X[rows] @ w + b - Y[rows]
         assert loss == pytest.approx(0.5 * np.mean(error**2), rel=1e-12)
         w, b = w - 0.1 * X[rows].T @ error / 4, b - 0.1 * error.mean(axis=0)
-    np.testing.assert_allclose(setup.w.data, w, rtol=1e-12)
-    np.testing.assert_allclose(setup.b.data, b, rtol=1e-12)
-    np.testing.assert_array_equal(setup.unused.data, [1, 1])
+    np.testing.assert_allclose(trained.w.data, w, rtol=1e-12)
+    np.testing.assert_allclose(trained.b.data, b, rtol=1e-12)
+    np.testing.assert_array_equal(trained.unused.data, [1, 1])
 
 
 def test_parameters_are_views_of_one_block_and_assigned_ones_are_taken_over():
-    setup = Setup()
-    assert setup.engine.block.size == 6
-    assert all(p.data.base is setup.engine.block for p in (setup.w, setup.b, setup.unused))
-    setup.w.data = np.full((3, 1), 2.0)
-    loss, gradients = setup.engine.gradients(X, Y)
+    trained = Trained()
+    assert trained.engine.block.size == 6
+    assert all(p.data.base is trained.engine.block for p in (trained.w, trained.b, trained.unused))
+    trained.w.data = np.full((3, 1), 2.0)
+    loss, gradients = trained.engine.gradients(X, Y)
     assert loss == pytest.approx(0.5 * np.mean((X @ np.full((3, 1), 2.0) - Y) ** 2))
-    assert setup.w.data.base is setup.engine.block
+    assert trained.w.data.base is trained.engine.block
     assert list(gradients) == ["w", "b", "unused"]
     np.testing.assert_array_equal(gradients["unused"], [0, 0])
 
 
 def test_gradients_change_nothing():
-    setup = Setup()
-    before = setup.values()
-    first, second = setup.engine.gradients(X, Y)[1], setup.engine.gradients(X, Y)[1]
+    trained = Trained()
+    before = trained.values()
+    first, second = trained.engine.gradients(X, Y)[1], trained.engine.gradients(X, Y)[1]
     np.testing.assert_array_equal(first["w"], second["w"])
     np.testing.assert_allclose(first["w"], X.T @ (X @ before[0] - Y) / 12, rtol=1e-12)
-    for old, new in zip(before, setup.values(), strict=True):
+    for old, new in zip(before, trained.values(), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
 def test_weights_reach_the_loss_by_row():
-    setup = Setup()
+    trained = Trained()
     weight = np.arange(12.0)
-    setup.engine.bind(X, Y, weight)
-    loss = setup.engine.run(np.array([[5, 2]]), row(1, lr=0.0), 0)[0]
-    error = (X @ setup.w.data - Y)[[5, 2], 0]
+    trained.engine.bind(X, Y, weight)
+    loss = trained.engine.run(np.array([[5, 2]]), row(1, lr=0.0), 0)[0]
+    error = (X @ trained.w.data - Y)[[5, 2], 0]
     assert loss == pytest.approx(0.5 * np.mean(weight[[5, 2]] * error**2))
 
 
 def test_predict_and_loss():
-    setup = Setup()
-    np.testing.assert_allclose(setup.engine.predict(X), X @ setup.w.data)
-    assert setup.engine.loss(X, Y) == pytest.approx(setup.engine.gradients(X, Y)[0])
-    assert setup.engine.loss(X, Y, np.ones(12)) == pytest.approx(setup.engine.loss(X, Y))
+    trained = Trained()
+    np.testing.assert_allclose(trained.engine.predict(X), X @ trained.w.data)
+    assert trained.engine.loss(X, Y) == pytest.approx(trained.engine.gradients(X, Y)[0])
+    assert trained.engine.loss(X, Y, np.ones(12)) == pytest.approx(trained.engine.loss(X, Y))
 
 
 def test_state_is_kept_between_runs():
-    together, apart = Setup(adam), Setup(adam)
+    together, apart = Trained(adam), Trained(adam)
     steps = np.arange(1, 4)
     c = np.stack([[0.1, 0.9, 0.99, 1e-8, 0, 1 - 0.9**t, 1 - 0.99**t] for t in steps])
     together.engine.run(ROWS, c, 0)
@@ -107,34 +107,34 @@ def test_state_is_kept_between_runs():
 
 @pytest.mark.parametrize("update", [sgd, adam])
 def test_a_loss_that_is_not_finite_stops_before_its_update(update):
-    setup = Setup(update)
+    trained = Trained(update)
     c = row(3) if update is sgd else np.tile([0.1, 0.9, 0.99, 1e-8, 0, 0.1, 0.01], (3, 1))
     x = X.copy()
     x[ROWS[2, 1]] = np.nan
-    setup.engine.bind(x, Y)
+    trained.engine.bind(x, Y)
     with pytest.raises(NonFiniteError, match="step 12: the loss is nan") as caught:
-        setup.engine.run(ROWS, c, 10)
+        trained.engine.run(ROWS, c, 10)
     assert caught.value.step == 12
-    other = Setup(update)
+    other = Trained(update)
     other.engine.run(ROWS[:2], c[:2], 10)
-    np.testing.assert_array_equal(setup.engine.block, other.engine.block)
-    np.testing.assert_array_equal(setup.engine.states, other.engine.states)
+    np.testing.assert_array_equal(trained.engine.block, other.engine.block)
+    np.testing.assert_array_equal(trained.engine.states, other.engine.states)
 
 
 def test_a_gradient_that_is_not_finite_is_named():
-    setup = Setup(loss=lambda output, target, weight: (output * 0.0).sqrt().sum())
-    before = setup.values()
+    trained = Trained(loss=lambda output, target, weight: (output * 0.0).sqrt().sum())
+    before = trained.values()
     with pytest.raises(NonFiniteError, match='step 0: the gradient of "w" is nan'):
-        setup.engine.run(ROWS, row(3), 0)
-    np.testing.assert_array_equal(setup.w.data, before[0])
+        trained.engine.run(ROWS, row(3), 0)
+    np.testing.assert_array_equal(trained.w.data, before[0])
 
 
 def test_an_update_that_leaves_the_numbers_is_not_made():
-    setup = Setup()
-    before = setup.values()
+    trained = Trained()
+    before = trained.values()
     with pytest.raises(NonFiniteError, match=r'step 0: the updated "w" is -?inf'):
-        setup.engine.run(ROWS, row(3, lr=1e308, decay=1e308), 0)
-    np.testing.assert_array_equal(setup.w.data, before[0])
+        trained.engine.run(ROWS, row(3, lr=1e308, decay=1e308), 0)
+    np.testing.assert_array_equal(trained.w.data, before[0])
 
 
 def test_clipping_by_norm_and_by_value():
@@ -153,37 +153,37 @@ def test_clipping_by_norm_survives_squares_beyond_float32():
 
 
 def test_the_engine_clips_what_it_updates_with():
-    setup = Setup(clip_norm=0.1)
-    before = setup.engine.block.copy()
-    setup.engine.run(ROWS[:1], row(1, lr=1.0), 0)
-    assert np.linalg.norm(setup.engine.block - before) == pytest.approx(0.1, rel=1e-4)
+    trained = Trained(clip_norm=0.1)
+    before = trained.engine.block.copy()
+    trained.engine.run(ROWS[:1], row(1, lr=1.0), 0)
+    assert np.linalg.norm(trained.engine.block - before) == pytest.approx(0.1, rel=1e-4)
 
 
 def test_dropout_draws_by_step_and_seed():
     def forward(x):
-        return functions.dropout(x, 0.5).sum(axis=1, keepdims=True) * setup.w[:1]
+        return functions.dropout(x, 0.5).sum(axis=1, keepdims=True) * trained.w[:1]
 
     outcomes = {}
     for seed, step in ((0, 0), (0, 1), (1, 0)):
-        setup = Setup(forward=forward, seed=seed)
-        outcomes[seed, step] = setup.engine.gradients(X, Y, step=step)[0]
-        assert setup.engine.gradients(X, Y, step=step)[0] == outcomes[seed, step]
-        assert setup.engine.run(np.arange(12)[None], row(1), step)[0] == outcomes[seed, step]
+        trained = Trained(forward=forward, seed=seed)
+        outcomes[seed, step] = trained.engine.gradients(X, Y, step=step)[0]
+        assert trained.engine.gradients(X, Y, step=step)[0] == outcomes[seed, step]
+        assert trained.engine.run(np.arange(12)[None], row(1), step)[0] == outcomes[seed, step]
     assert len(set(outcomes.values())) == 3
 
 
 def test_a_loss_that_is_no_single_number_is_refused():
-    setup = Setup(loss=lambda output, target, weight: output - target)
+    trained = Trained(loss=lambda output, target, weight: output - target)
     with pytest.raises(ShapeError, match=r"loss: its value has shape \(12, 1\), expected one number"):
-        setup.engine.gradients(X, Y)
+        trained.engine.gradients(X, Y)
 
 
 def test_parameters_of_two_dtypes_are_refused():
     parameters = {"a": Parameter(np.zeros(1, np.float32)), "b": Parameter(np.zeros(1, np.float64))}
     with pytest.raises(DtypeError, match="several dtypes"):
-        ReferenceEngine(lambda x: x, squares, parameters, sgd)
+        ReferenceEngine(Setup(lambda x: x, squares, parameters, sgd))
 
 
 def test_there_is_no_program():
     with pytest.raises(OptionError, match='use engine="compiled"'):
-        _ = Setup().engine.program
+        _ = Trained().engine.program

@@ -11,6 +11,7 @@ import pytest
 from chainrule.autodiff.tensor import Parameter
 from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate, Shift, Transformation
 from chainrule.engine.compiled import CompiledEngine
+from chainrule.engine.setup import Setup
 from chainrule.engine.team import Team
 from chainrule.kernels.augmentation import formula
 from chainrule.kernels.interpolation import cosine_sine
@@ -42,7 +43,8 @@ SHAPES = [(28, 28, 1), (7, 9, 3), (5, 4, 2), (6, 3, 17), (1, 1, 1), (1, 6, 3), (
 def build(x: Any, changes: Sequence[Transformation], batch: int, seed: int = 5, workers: int = 1) -> Any:
     """An engine whose gradient of "w" is the batch that the step saw."""
     p = {"w": Parameter(np.ones((batch, *x.shape[1:]), x.dtype))}
-    engine = CompiledEngine(lambda x: x * p["w"], lambda y, *_: y.sum(), p, UPDATES["sgd"], seed=seed, workers=workers)
+    setup = Setup(lambda x: x * p["w"], lambda y, *_: y.sum(), p, UPDATES["sgd"], seed=seed, workers=workers)
+    engine = CompiledEngine(setup)
     engine.bind(x, np.zeros((len(x), 1), x.dtype), None, augmentation(x, changes))
     return engine
 

@@ -87,8 +87,8 @@ class Builder:
         homes |= {v: View(Storage(v.size, v.dtype, "arena", v.name), v.shape) for v in graph.inputs.values()}
         homes |= {v: self.engine.buffers.view(v.source) for v in graph.buffers if v.source is not None}
         again: Sequence[Value] = ()
-        if self.engine.memory_limit is not None and self.kind != "predict":
-            again = self._fitting(graph, homes, self.engine.memory_limit)
+        if self.engine.setup.memory_limit is not None and self.kind != "predict":
+            again = self._fitting(graph, homes, self.engine.setup.memory_limit)
             graph = recomputing(graph, again)
         self._batch(graph, homes)
         lowering = Lowering(graph, self.dtype, homes, self.engine.state)
@@ -135,11 +135,11 @@ class Builder:
     def _trace(self) -> Graph:
         symbols = {role: symbol((self.batch, *a.shape[1:]), a.dtype, role) for role, a in self.data.items()}
         with tracing() as tape:
-            output = self.engine.forward(symbols["x"])
+            output = self.engine.setup.model(symbols["x"])
             forward_nodes = len(tape.nodes)
             loss = None
             if self.kind != "predict":
-                loss = check_loss(self.engine.loss_function(output, symbols["y"], symbols.get("weight")))
+                loss = check_loss(self.engine.setup.loss(output, symbols["y"], symbols.get("weight")))
         if self.kind == "predict" and (not output.shape or output.shape[0] != self.batch):
             raise ShapeError(
                 f"the model's output has shape {output.shape}: its first axis must be the {self.batch} samples"
@@ -163,7 +163,7 @@ class Builder:
         """Begin the step and gather its batch."""
         state = self.engine.state
         coefficients = View(Storage(16, np.dtype(np.float64), "data", "coefficients", np.zeros(16)), (16,))
-        columns = len(self.engine.update.columns) if self.kind == "train" else 0
+        columns = len(self.engine.setup.update.columns) if self.kind == "train" else 0
         self._add(book.begin(1, state, coefficients, columns, self.row), "batch", "begin", "step = step + 1")
         indices = View(Storage(1, np.dtype(np.int64), "data", "indices", np.zeros(1, np.int64)), (1, 1))
         for role, value in graph.inputs.items():
@@ -181,19 +181,20 @@ class Builder:
         whole = (owned.size,)
         gradient, parameter = View(owned.gradients, whole), View(owned.parameters, whole)
         tiles, size = blocks(owned.size, book.CHECK_TILE), book.CHECK_TILE
-        if engine.clip_value is not None or engine.clip_norm is not None:
+        if engine.setup.clip_value is not None or engine.setup.clip_norm is not None:
             call = book.check(tiles, engine.state, gradient, size, flops=2.0 * owned.size)
             self._add(call, "update", "check", "stop unless g is finite", stops=True)
-        if engine.clip_value is not None:
-            call = book.clip_by_value(tiles, gradient, engine.clip_value, size, flops=2.0 * owned.size)
+        if engine.setup.clip_value is not None:
+            call = book.clip_by_value(tiles, gradient, engine.setup.clip_value, size, flops=2.0 * owned.size)
             self._add(call, "update", "clip_by_value", "g = min(max(g, -c), c)")
-        if engine.clip_norm is not None:
+        if engine.setup.clip_norm is not None:
             partial = View(allocate_storage(tiles, np.dtype(np.float64), "state", "squares"), (tiles,))
             call = book.squares(tiles, gradient, partial, size, flops=2.0 * owned.size)
             self._add(call, "update", "squares", "Σg² of each tile")
-            call = book.clip_by_norm(tiles, gradient, partial, engine.clip_norm, size, flops=1.0 * owned.size)
+            call = book.clip_by_norm(tiles, gradient, partial, engine.setup.clip_norm, size, flops=1.0 * owned.size)
             self._add(call, "update", "clip_by_norm", "g = g·min(1, c/‖g‖)")
-        update, row = engine.update, View(self.row.storage, (len(engine.update.columns),))
+        update = engine.setup.update
+        row = View(self.row.storage, (len(update.columns),))
         states = [View(owned.states[name], whole) for name in update.states]
         several, divisors = owned.size > TILE or bool(lowering.graph.assigned), update.divisors
         if several:  # else the update's kernel checks for itself

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -18,48 +18,32 @@ from chainrule.engine.checks import check_finite
 from chainrule.engine.memory import allocate_storage, empty_arena
 from chainrule.engine.moving import moved
 from chainrule.engine.program import Program
+from chainrule.engine.setup import Setup
 from chainrule.errors import OptionError
 from chainrule.kernels.augmentation import Augment, signature
 from chainrule.native.memory import Array, View
 from chainrule.native.state import LARGE, LOOK, SEED, WORDS
 from chainrule.native.workers import default_workers
-from chainrule.ops.updates import TILE, Update
+from chainrule.ops.updates import TILE
 
 PREDICT_BATCH = 256  # rows predicted at once: large enough for full tiles, small enough for the caches
 MOST_PROGRAMS = 64  # traced shapes that are kept
-Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 class CompiledEngine:
-    """Trains through programs; the interface is that of `chainrule.engine.reference.ReferenceEngine`.
+    """Trains through programs; the interface is that of `chainrule.engine.reference.ReferenceEngine`."""
 
-    forward: the model; loss(output, target, weight or None): the loss as a single number; parameters: what to learn,
-    by name; update: the optimizer's rule; workers: threads, by default the processors this process may use;
-    memory_limit: bytes a training step may take, kept by computing values again (`chainrule.engine.recompute`).
-    """
-
-    def __init__(
-        self,
-        forward: Callable[[Tensor], Tensor],
-        loss: Loss,
-        parameters: Mapping[str, Tensor],
-        update: Update,
-        seed: int = 0,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        workers: int | None = None,
-        memory_limit: int | None = None,
-    ) -> None:
-        if workers is not None and workers < 1:
-            raise OptionError(f"threads = {workers}: expected a whole number of at least 1, or None for all processors")
-        self.forward, self.loss_function, self.update = forward, loss, update
-        self.clip_norm, self.clip_value = clip_norm, clip_value
-        self.memory_limit = memory_limit
-        self.workers = workers or default_workers()
-        self.blocks = Blocks(parameters, update.states)
+    def __init__(self, setup: Setup) -> None:
+        if setup.workers is not None and setup.workers < 1:
+            raise OptionError(
+                f"threads = {setup.workers}: expected a whole number of at least 1, or None for all processors"
+            )
+        self.setup = setup
+        self.workers = setup.workers or default_workers()
+        self.blocks = Blocks(setup.parameters, setup.update.states)
         self.buffers = Buffers(self.blocks.dtype)
         self.state = View(allocate_storage(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
-        self.state.numpy()[SEED] = seed
+        self.state.numpy()[SEED] = setup.seed
         self.arena = empty_arena()  # of all programs, as one runs at a time
         self.data: dict[str, Array] = {}
         self.augment: Augment | None = None
@@ -117,11 +101,11 @@ class CompiledEngine:
         """Make the update that the program stopped before, unless it is bad; raises NonFiniteError then."""
         arrays = self.blocks.moved()
         check_finite(loss, {name: gradient for name, (_, gradient, *_) in arrays.items()}, step)
-        values = moved(self.update, arrays, row, step)
+        values = moved(self.setup.update, arrays, row, step)
         bound.program.run_part(bound.assignments)
         for old, new in values:
             old[...] = new
-        self.state.numpy()[LARGE] = any(self.update.large(p, *states) for p, _, *states in arrays.values())
+        self.state.numpy()[LARGE] = any(self.setup.update.large(p, *states) for p, _, *states in arrays.values())
 
     def gradients(
         self, x: Array, y: Array, weight: Array | None = None, step: int = 0
@@ -140,7 +124,7 @@ class CompiledEngine:
     def outline(self, x: Array) -> Tensor:
         """What the model returns for x (n, ...): a shape without values."""
         with tracing():
-            return self.forward(symbol(x.shape, x.dtype, "x"))
+            return self.setup.model(symbol(x.shape, x.dtype, "x"))
 
     def predict(self, x: Array) -> Array:
         """The model's outputs for every row of x."""
@@ -161,7 +145,7 @@ class CompiledEngine:
         output = self.predict(x)
         target = y if y.dtype.kind in "iu" else y.astype(self.blocks.dtype, copy=False)
         by_sample = None if weight is None else wrap(weight.astype(self.blocks.dtype, copy=False))
-        return float(self.loss_function(wrap(output), wrap(target), by_sample).item())
+        return float(self.setup.loss(wrap(output), wrap(target), by_sample).item())
 
     def _show(self, bound: BoundProgram) -> None:
         """Make it the program that users see, unless that is for a larger batch of the same data."""

@@ -6,7 +6,7 @@ values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,42 +17,29 @@ from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Tensor, wrap
 from chainrule.engine.checks import check_dtype, check_finite, check_loss, check_reached
 from chainrule.engine.moving import move
+from chainrule.engine.setup import Setup
 from chainrule.errors import DtypeError, OptionError
 from chainrule.kernels.augmentation import Augment
 from chainrule.native.memory import Array
-from chainrule.ops.updates import Update
 
 EPS = 1e-6  # in the divisor of clipping by norm, as torch has it
 
 
 class ReferenceEngine:
-    """Trains `parameters` by `update` on the gradient of `loss(forward(x), y, weight)`.
+    """Trains as `Setup` says, one op after another.
 
-    Steps are counted from 0 over the whole training. Gradients are clipped by value first, then by global norm. All
-    parameters live in one flat block, of which `parameter.data` is a view; an array assigned to `parameter.data` is
-    taken over before the next step.
+    Steps are counted from 0 over the whole training. All parameters live in one flat block, of which `parameter.data`
+    is a view; an array assigned to `parameter.data` is taken over before the next step.
     """
 
-    def __init__(
-        self,
-        forward: Callable[[Tensor], Tensor],
-        loss: Callable[[Tensor, Tensor, Tensor | None], Tensor],
-        parameters: dict[str, Tensor],
-        update: Update,
-        seed: int = 0,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        workers: int | None = None,
-    ) -> None:
-        self._forward, self._loss, self._update = forward, loss, update
-        self._seed, self._clip_norm, self._clip_value = seed, clip_norm, clip_value
-        self.parameters = parameters
-        dtypes = {p.dtype for p in parameters.values()}
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        dtypes = {p.dtype for p in setup.parameters.values()}
         if len(dtypes) > 1:
             raise DtypeError(f"engine: parameters have several dtypes, {', '.join(map(str, dtypes))}: give them one")
-        size = sum(p.size for p in parameters.values())
+        size = sum(p.size for p in setup.parameters.values())
         self.block: Array = np.zeros(size, next(iter(dtypes), np.dtype(np.float32)))
-        self.states: list[Array] = [np.zeros_like(self.block) for _ in update.states]
+        self.states: list[Array] = [np.zeros_like(self.block) for _ in setup.update.states]
         self._views: dict[str, Array] = {}
         self._data: tuple[Array, Array, Array | None] | None = None
         self._augment: Augment | None = None
@@ -84,7 +71,7 @@ class ReferenceEngine:
         for position, (rows, row) in enumerate(zip(indices, coefficients, strict=True)):
             step, images = first_step + position, x[rows]
             if self._augment is not None:
-                images = self._augment(images, self._seed, np.full(len(rows), step), rows)
+                images = self._augment(images, self.setup.seed, np.full(len(rows), step), rows)
             with buffers_kept(only_on_error=True):
                 losses[position] = self._step((images, y[rows], None if weight is None else weight[rows]), row, step)
         return losses
@@ -101,19 +88,19 @@ class ReferenceEngine:
     def outline(self, x: Array) -> Tensor:
         """What the model returns for x (n, ...), for its shape."""
         with no_grad(), buffers_kept(), np.errstate(all="ignore"):
-            return self._forward(wrap(x))
+            return self.setup.model(wrap(x))
 
     def predict(self, x: Array) -> Array:
         """The model's outputs for x (n, ...)."""
         self._adopt()
         with no_grad(), buffers_kept():
-            return self._forward(wrap(x)).data
+            return self.setup.model(wrap(x)).data
 
     def loss(self, x: Array, y: Array, weight: Array | None = None) -> float:
         """The loss of x, y without a gradient."""
         self._adopt()
         with no_grad(), buffers_kept():
-            return float(self._loss(self._forward(wrap(x)), wrap(y), None if weight is None else wrap(weight)).item())
+            return float(self._loss(x, y, weight).item())
 
     def forget(self) -> None:
         """Nothing is kept between steps: this is for the compiled engine's programs."""
@@ -122,29 +109,32 @@ class ReferenceEngine:
         with np.errstate(all="ignore"):  # what is not finite is found here, once, and has an error of its own
             loss, gradient = self._differentiate(batch, step)
             check_finite(loss, dict(self._parts(gradient)), step)
-            gradient = clip(gradient, self._clip_norm, self._clip_value)
+            gradient = clip(gradient, self.setup.clip_norm, self.setup.clip_value)
         parts = zip(*(self._parts(block) for block in (self.block, gradient, *self.states)), strict=True)
-        move(self._update, {of[0][0]: tuple(part for _, part in of) for of in parts}, row, step)
+        move(self.setup.update, {of[0][0]: tuple(part for _, part in of) for of in parts}, row, step)
         return loss
 
     def _differentiate(self, batch: tuple[Array, Array, Array | None], step: int) -> tuple[float, Array]:
         x, y, weight = batch
-        for parameter in self.parameters.values():
+        for parameter in self.setup.parameters.values():
             parameter.grad = None
-        with random_context(self._seed, step):
-            loss = check_loss(self._loss(self._forward(wrap(x)), wrap(y), None if weight is None else wrap(weight)))
+        with random_context(self.setup.seed, step):
+            loss = check_loss(self._loss(x, y, weight))
         check_reached(loss.requires_grad)
         value = float(loss.detach().item())
         loss.backward()
         gradient = np.zeros_like(self.block)
-        for parameter, (_, part) in zip(self.parameters.values(), self._parts(gradient), strict=True):
+        for parameter, (_, part) in zip(self.setup.parameters.values(), self._parts(gradient), strict=True):
             if parameter.grad is not None:  # a parameter the loss does not depend on has gradient 0
                 part[...] = parameter.grad
         return value, gradient
 
+    def _loss(self, x: Array, y: Array, weight: Array | None) -> Tensor:
+        return self.setup.loss(self.setup.model(wrap(x)), wrap(y), None if weight is None else wrap(weight))
+
     def _adopt(self) -> None:
         """Make every parameter a view of the block, taking over the values of those that are not."""
-        for (name, part), parameter in zip(self._parts(self.block), self.parameters.values(), strict=True):
+        for (name, part), parameter in zip(self._parts(self.block), self.setup.parameters.values(), strict=True):
             if self._views.get(name) is not parameter.data:
                 check_dtype(name, parameter, self.block.dtype)
                 part[...] = parameter.data
@@ -154,7 +144,7 @@ class ReferenceEngine:
     def _parts(self, block: Array) -> Iterator[tuple[str, Array]]:
         """Views of a flat block, one for each parameter."""
         start = 0
-        for name, parameter in self.parameters.items():
+        for name, parameter in self.setup.parameters.items():
             yield name, block[start : start + parameter.size].reshape(parameter.shape)
             start += parameter.size
 

@@ -177,6 +177,16 @@ def switched(model: Module, training: bool) -> Iterator[None]:
 
 
 @contextmanager
+def in_mode(model: Module, training: bool) -> Iterator[None]:
+    """The same, but where the model is in that mode already a layer in a mode of its own stays in it."""
+    if model.training == training:
+        yield
+        return
+    with switched(model, training):
+        yield
+
+
+@contextmanager
 def watching(watcher: Watcher) -> Iterator[None]:
     """Context in which `watcher(module, output)` is told of every call of a module, inner before outer."""
     token = _watcher.set(watcher)

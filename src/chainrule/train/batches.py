@@ -1,4 +1,4 @@
-"""Which rows each step trains on."""
+"""Which rows each step trains on, and how many steps a run has."""
 
 from __future__ import annotations
 
@@ -67,3 +67,18 @@ class Batches:
         for epoch in range(len(rest)):
             blocks += [full[epoch * self.full : (epoch + 1) * self.full], rest[epoch : epoch + 1]]
         return blocks
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is going to do."""
+
+    epochs: int
+    batches: Batches
+    first_epoch: int
+    first_step: int
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.epochs * self.batches.steps

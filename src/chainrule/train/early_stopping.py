@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +10,7 @@ from chainrule.errors import OptionError
 from chainrule.optim.monitor import Monitor
 from chainrule.settings import flag, whole
 from chainrule.train.history import History
-
-if TYPE_CHECKING:
-    from chainrule.train.trainer import Trainer
+from chainrule.train.training import Training
 
 
 class EarlyStopping:
@@ -41,14 +39,14 @@ class EarlyStopping:
         self._metric = Monitor(monitor, min_delta, mode)
         self._weights: dict[str, Any] = {}
         self._bad = 0
-        self._trainer: Trainer | None = None
+        self._trainer: Training | None = None
 
     @property
     def best(self) -> float:
         """The best value seen; NaN before the first epoch has ended."""
         return self._metric.best
 
-    def on_fit_begin(self, trainer: Trainer) -> None:
+    def on_fit_begin(self, trainer: Training) -> None:
         self._trainer = trainer
         self._metric.reset()
         self._weights, self._bad, self.best_epoch = {}, 0, -1

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.engine.setup import Setup
 from chainrule.errors import OptionError
 from chainrule.kernels.augmentation import Augment
 from chainrule.native.memory import Array
@@ -35,19 +36,14 @@ class Engine(Protocol):
     def forget(self) -> None: ...
 
 
-def make_engine(name: str, *arguments: Any) -> Engine:
-    """The engine of that name, "compiled" or "reference"; raises OptionError for another.
-
-    The last argument is the limit of memory, which the reference engine does not plan.
-    """
+def make_engine(name: str, setup: Setup) -> Engine:
+    """The engine of that name, "compiled" or "reference"; raises OptionError for another."""
     if choice("Trainer", "engine", name, ENGINES) == "reference":
         from chainrule.engine.reference import ReferenceEngine
 
-        *arguments, limit = arguments  # type: ignore[assignment]
-        if limit is not None:
+        if setup.memory_limit is not None:
             raise OptionError('Trainer: memory_limit needs engine="compiled", which plans its memory')
-        return ReferenceEngine(*arguments)
+        return ReferenceEngine(setup)
     from chainrule.engine.compiled import CompiledEngine  # compiles kernels: only where it is used
 
-    engine: Engine = CompiledEngine(*arguments)
-    return engine
+    return CompiledEngine(setup)

@@ -4,62 +4,23 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import DataError
 from chainrule.optim.plateau import Watcher, watcher
-from chainrule.train.batches import Batches, Rows
+from chainrule.train.batches import Rows
+from chainrule.train.data import Data
 from chainrule.train.early_stopping import monitored
 from chainrule.train.evaluation import sums
 from chainrule.train.events import Events
 from chainrule.train.history import History
 from chainrule.train.interrupt import Interrupt
 from chainrule.train.pace import Pace
-
-if TYPE_CHECKING:
-    from chainrule.data.augmentation import Augmentation
-    from chainrule.native.memory import Array
-    from chainrule.train.trainer import Trainer
+from chainrule.train.training import Training
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Data:
-    """Arrays that have been checked."""
-
-    x: Array
-    y: Array
-    weight: Array | None
-    divisor: Array | None = None  # what each row adds to the divisor of a mean loss, where that is not 1
-    augment: Augmentation | None = None
-
-    def without(self, rows: Array) -> Data:
-        """Without the rows of a mask."""
-        if not rows.any():
-            return self
-        kept = np.flatnonzero(~rows)
-        parts = {name: getattr(self, name) for name in ("x", "y", "weight", "divisor")}
-        return replace(self, **{name: array[kept] for name, array in parts.items() if array is not None})
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run is going to do."""
-
-    epochs: int
-    batches: Batches
-    first_epoch: int
-    first_step: int
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole run."""
-        return self.epochs * self.batches.steps
 
 
 class Stopped(Exception):  # noqa: N818 - a signal, as StopIteration is
@@ -69,10 +30,10 @@ class Stopped(Exception):  # noqa: N818 - a signal, as StopIteration is
 class Fitting:
     """One run: `run` trains until the plan is done, somebody stops it, or something fails."""
 
-    def __init__(self, trainer: Trainer, data: Data, validation: Data | None, events: Events) -> None:
-        self._trainer, self._data, self._validation, self._events = trainer, data, validation, events
-        self._plan = trainer.plan
-        self._watcher: Watcher | None = watcher(trainer.schedule)
+    def __init__(self, training: Training, data: Data, validation: Data | None, events: Events) -> None:
+        self._training, self._data, self._validation, self._events = training, data, validation, events
+        self._plan = training.plan
+        self._watcher: Watcher | None = watcher(training.schedule)
         self._paces: dict[int, Pace] = {}  # of steps, by batch size
         self._epochs = Pace()
         self._interrupt = Interrupt()
@@ -82,11 +43,11 @@ class Fitting:
 
     def run(self) -> History:
         """Train; returns the history, also after Ctrl-C. Whatever ends the run, `on_fit_end` is told."""
-        history = self._trainer.history
+        history = self._training.history
         try:
             with self._interrupt:
                 try:
-                    self._events.emit("fit_begin", self._trainer)
+                    self._events.emit("fit_begin", self._training)
                     while history.epochs < self._plan.epochs and not history.stopped:
                         self._run_epochs(history)
                 except KeyboardInterrupt:
@@ -103,33 +64,33 @@ class Fitting:
     def _run_epochs(self, history: History) -> None:
         """One epoch, or as many as fill a stretch when nobody looks in between."""
         epochs = min(self._epochs.steps, self._plan.epochs - history.epochs) if self._together else 1
-        self._events.emit("epoch_begin", self._trainer.epochs)
+        self._events.emit("epoch_begin", self._training.epochs)
         with self._interrupt.shield() if epochs > 1 else nullcontext():  # no longer than a stretch
             self._measure_epochs(history, epochs)
         if self._watcher is not None:
             self._watcher.observe(monitored(history, self._watcher.monitor, type(self._watcher).__name__))
-        self._events.emit("epoch_end", self._trainer.epochs - 1, history)
+        self._events.emit("epoch_end", self._training.epochs - 1, history)
 
     def _measure_epochs(self, history: History, epochs: int) -> None:
         """Train some epochs and put their metrics into the history."""
-        trainer, batches = self._trainer, self._plan.batches
-        started, first = time.perf_counter(), trainer.steps
+        training, batches = self._training, self._plan.batches
+        started, first = time.perf_counter(), training.steps
         losses = self._train(epochs)
         lasts = first + batches.steps * np.arange(1, epochs + 1) - 1
-        metrics = {"loss": losses.tolist(), "lr": trainer.rates(lasts).tolist()}
+        metrics = {"loss": losses.tolist(), "lr": training.rates(lasts).tolist()}
         if self._validation is not None:
-            measured = trainer.measure(self._validation, "validation ")
+            measured = training.measure(self._validation, "validation ")
             metrics |= {f"val_{name}": [value] for name, value in measured.items()}
         seconds = time.perf_counter() - started
         self._epochs.measure(epochs, seconds)
         with self._interrupt.shield():  # all columns, and the trainer's count, or nothing
             history.extend({**metrics, "seconds": [seconds / epochs] * epochs})
-            trainer.epochs += epochs
+            training.epochs += epochs
 
     def _train(self, epochs: int) -> Floats:
         """The steps of some epochs; returns each one's loss: the mean of its batches' by their divisors, or the sum."""
         batches = self._plan.batches
-        full, rest = batches.rows(self._trainer.epochs, epochs)
+        full, rest = batches.rows(self._training.epochs, epochs)
         divisors = self._divisors(full, rest)
         if epochs == 1:
             parts = [self._run_steps(full)] + ([self._run_steps(rest)] if batches.left else [])
@@ -137,7 +98,7 @@ class Fitting:
         else:
             losses = self._run_stretch(batches.in_order(full, rest), Pace())
         by_epoch = losses.reshape(epochs, batches.steps)
-        if sums(self._trainer.loss):
+        if sums(self._training.loss):
             return np.asarray(by_epoch.sum(axis=1))
         return np.asarray((by_epoch * divisors).sum(axis=1) / divisors.sum(axis=-1))
 
@@ -152,7 +113,7 @@ class Fitting:
         if not divisors.all():
             epoch, batch = np.argwhere(divisors == 0)[0]
             raise DataError(
-                f"fit: batch {batch} of epoch {self._trainer.epochs + epoch} holds rows of classes of weight 0 alone, "
+                f"fit: batch {batch} of epoch {self._training.epochs + epoch} holds rows of classes of weight 0 alone, "
                 "so its mean loss would be divided by 0: give these classes a weight above 0, or leave their rows out"
             )
         return divisors
@@ -166,16 +127,16 @@ class Fitting:
             count = 1 if self._singly else min(pace.steps, len(rows) - done)
             losses[done : done + count] = self._run_stretch([rows[done : done + count]], pace)
             done += count
-            if self._trainer.history.stopped and done < len(rows):
+            if self._training.history.stopped and done < len(rows):
                 raise Stopped
         return losses
 
     def _run_stretch(self, batches: list[Rows], pace: Pace) -> Floats:
         """Steps without a look in between. Ctrl-C waits for their end if that is near: weights and step count agree."""
-        first = self._trainer.steps
+        first = self._training.steps
         with self._interrupt.shield() if pace.short else nullcontext():
             started = time.perf_counter()
-            losses = self._trainer.run(self._data, batches)
+            losses = self._training.run(self._data, batches)
             pace.measure(len(losses), time.perf_counter() - started)
         self._events.emit("steps", first, losses)
         if self._singly:

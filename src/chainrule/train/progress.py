@@ -5,13 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from chainrule.errors import OptionError
 from chainrule.train.history import History
-
-if TYPE_CHECKING:
-    from chainrule.train.trainer import Trainer
+from chainrule.train.training import Training
 
 REFRESH = 0.1  # seconds between two pictures of the bar
 LINES = 20  # about so many plain lines in a run
@@ -42,11 +40,11 @@ class PlainLines:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
-        self._trainer: Trainer | None = None
+        self._trainer: Training | None = None
         self._shown = 0
         self._when = 0.0
 
-    def on_fit_begin(self, trainer: Trainer) -> None:
+    def on_fit_begin(self, trainer: Training) -> None:
         self._trainer, self._shown, self._when = trainer, 0, time.monotonic()
 
     def on_steps(self, step: int, losses: Any) -> None:
@@ -72,7 +70,7 @@ class PlainLines:
         self._line(f"epoch {history.epochs:>{len(str(total))}}/{total}  {values}  {_duration(history.last['seconds'])}")
         self._shown, self._when = history.epochs, time.monotonic()
 
-    def _write_step(self, trainer: Trainer, loss: float) -> None:
+    def _write_step(self, trainer: Training, loss: float) -> None:
         """How far a long epoch is."""
         plan = trainer.plan
         step = (trainer.steps - plan.first_step) % plan.batches.steps
@@ -93,11 +91,11 @@ class LiveBar:
         self._console = console
         self._bar: Any = None
         self._task: Any = None
-        self._trainer: Trainer | None = None
+        self._trainer: Training | None = None
         self._begun = self._drawn = 0.0
         self._lengths: dict[str, int] = {}
 
-    def on_fit_begin(self, trainer: Trainer) -> None:
+    def on_fit_begin(self, trainer: Training) -> None:
         from rich.console import Console
         from rich.progress import Progress
 

@@ -1,0 +1,32 @@
+"""What one training step is: what an engine is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from chainrule.autodiff.tensor import Tensor
+from chainrule.ops.updates import Update
+
+Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Lower loss(model(x), y, weight or None), a single number, by `update` of `parameters`, which have names.
+
+    Gradients are clipped by value to ±`clip_value` first, then by global norm to `clip_norm`. `seed` decides dropout
+    and augmentation. `workers`: threads, by default the processors this process may use. `memory_limit`: bytes that a
+    step may take, kept by computing values again (`chainrule.engine.recompute`).
+    """
+
+    model: Callable[[Tensor], Tensor]
+    loss: Loss
+    parameters: Mapping[str, Tensor]
+    update: Update
+    seed: int = 0
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    workers: int | None = None
+    memory_limit: int | None = None

@@ -1,0 +1,133 @@
+"""What arrives as data: arrays, checked against a model and its loss before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from chainrule.autodiff.tape import no_grad
+from chainrule.autodiff.tensor import Tensor, wrap
+from chainrule.data.augmentation import Augmentation, Transformation
+from chainrule.errors import DataError, DtypeError, LabelError, OptionError, ShapeError
+from chainrule.native.memory import Array, Shape
+from chainrule.nn import Module
+from chainrule.nn.module import in_mode
+from chainrule.train import evaluation
+from chainrule.train.checks import check_inputs, check_labels, check_targets, check_weight
+from chainrule.train.engines import Engine
+
+
+@dataclass(frozen=True)
+class Data:
+    """Arrays that have been checked."""
+
+    x: Array
+    y: Array
+    weight: Array | None
+    divisor: Array | None = None  # what each row adds to the divisor of a mean loss, where that is not 1
+    augment: Augmentation | None = None
+
+    def without(self, rows: Array) -> Data:
+        """Without the rows of a mask."""
+        if not rows.any():
+            return self
+        kept = np.flatnonzero(~rows)
+        parts = {name: getattr(self, name) for name in ("x", "y", "weight", "divisor")}
+        return replace(self, **{name: array[kept] for name, array in parts.items() if array is not None})
+
+    def augmented(self, augment: Augmentation | Iterable[Transformation] | None) -> Data:
+        """With an augmentation, which is checked."""
+        if augment is None:
+            return self
+        augmentation = augment if isinstance(augment, Augmentation) else Augmentation(augment)
+        augmentation.check(self.x)
+        return replace(self, augment=augmentation)
+
+
+class Requirements:
+    """What a model and its loss require of data; each method raises one clear error for each mistake."""
+
+    def __init__(self, loss: Callable[..., Any], dtype: np.dtype[Any], model: Module, engine: Engine) -> None:
+        self.task = evaluation.task_of(loss)
+        self._loss, self._dtype, self._model, self._engine = loss, dtype, model, engine
+        self._outputs: dict[Shape, Shape] = {}  # of a row of x -> of the outputs for some rows
+
+    def forget(self) -> None:
+        """Drop what is known of the model, after a change of its structure."""
+        self._outputs.clear()
+
+    def inputs(self, x: Any, prefix: str = "") -> tuple[Array, Shape]:
+        """Inputs (n, ...) in the form the engine takes, and the shape of the outputs for some rows of them."""
+        x = check_inputs(prefix + "x", x, self._dtype)
+        return x, self._output_shape(x)
+
+    def data(self, x: Any, y: Any, weight: Any, prefix: str = "") -> Data:
+        """The arrays of one data set in the form the engine takes."""
+        x, outputs = self.inputs(x, prefix)
+        target, weights = prefix + "y", check_weight(prefix + "sample_weight", weight, len(x), self._dtype)
+        if self.task == evaluation.CLASSES:
+            y = check_labels(target, y, len(x), outputs)
+        elif self.task == evaluation.CUSTOM:
+            y = check_targets(target, y, len(x), None, self._dtype, unit=False)
+            if y.dtype.kind == "i":
+                y = self._numbers_or_labels(y, outputs, weights)
+        else:
+            y = check_targets(target, y, len(x), outputs, self._dtype, unit=self.task == evaluation.BINARY)
+        divisor = evaluation.divisors(self._loss, y, weights, self._dtype)
+        if divisor is not None and not divisor.any():
+            raise DataError(
+                f"{target}: every row is of a class of weight 0, the mean loss would be divided by 0: give one of "
+                "these classes a weight above 0"
+            )
+        return Data(x, y, weights, divisor)
+
+    def counted(self, x: Any, y: Any, weight: Any) -> Data:
+        """The same to train on, without the rows that add nothing: a batch of them alone would have no mean loss."""
+        data = self.data(x, y, weight)
+        return data.without(evaluation.add_nothing(self._loss, data.weight, data.divisor))
+
+    def validation(self, data: tuple[Any, ...] | None) -> Data | None:
+        """The same for `validation_data` of fit."""
+        if data is None:
+            return None
+        if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+            raise OptionError(
+                f"fit: validation_data is {type(data).__name__}, expected (x, y) or (x, y, sample_weight)"
+            )
+        return self.data(data[0], data[1], data[2] if len(data) == 3 else None, "validation ")
+
+    def _numbers_or_labels(self, y: Array, outputs: Shape, weight: Array | None) -> Array:
+        """Whole-number targets of a loss of the user's own: real numbers where it takes them, else as they are.
+
+        It is tried on outputs of 0, by the NumPy definitions, which check that labels are in range; kernels do not.
+        """
+        guess, weights = np.zeros((len(y), *outputs[1:]), self._dtype), None if weight is None else wrap(weight)
+        numbers = y.astype(self._dtype)
+        with no_grad(), np.errstate(all="ignore"):
+            try:
+                self._loss(wrap(guess), wrap(numbers), weights)
+            except (LabelError, TypeError, IndexError):  # wants labels, or has a mistake, which shows again
+                self._loss(wrap(guess), wrap(y), weights)
+                return y
+        return numbers
+
+    def _output_shape(self, x: Array) -> Shape:
+        """The shape of the outputs for up to two rows of x: found once for each shape of row."""
+        if x.shape[1:] not in self._outputs:
+            rows = x[:2]
+            with in_mode(self._model, training=False):
+                output = self._engine.outline(rows)
+            if not isinstance(output, Tensor):
+                raise DtypeError(
+                    f"model: forward returns {type(output).__name__}, expected one tensor: return the outputs alone"
+                )
+            shape = output.shape
+            if not shape or shape[0] != len(rows):
+                raise ShapeError(
+                    f"model: outputs have shape {shape} for {len(rows)} samples, expected one row per sample"
+                )
+            self._outputs[x.shape[1:]] = shape
+        return self._outputs[x.shape[1:]]

@@ -1,0 +1,129 @@
+"""A training under way: what the methods of `Trainer` and a run of `fit` share, from the state to the engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.autodiff.tensor import Parameter
+from chainrule.engine.setup import Setup
+from chainrule.errors import NonFiniteError, OptionError
+from chainrule.native.memory import Array
+from chainrule.nn import Module
+from chainrule.nn.module import in_mode
+from chainrule.optim.optimizers import Optimizer
+from chainrule.optim.schedules import Schedule, factors
+from chainrule.train import evaluation
+from chainrule.train.batches import Batches, Plan, Rows
+from chainrule.train.checks import check_outputs
+from chainrule.train.data import Data, Requirements
+from chainrule.train.engines import Engine
+from chainrule.train.history import History
+from chainrule.train.pace import Pace
+from chainrule.train.structure import Known, structure
+
+BLOCK = 256  # rows predicted in one call, or a multiple of it
+
+
+class Training:
+    """A model, how it is trained, how far that has come, and the engine that does it."""
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        schedule: Schedule | None,
+        metrics: Mapping[str, evaluation.Metric],
+        setup: Setup,
+        engine: Engine,
+    ) -> None:
+        self.model, self.loss, self.optimizer, self.schedule = model, setup.loss, optimizer, schedule
+        self.metrics, self.seed, self.engine = dict(metrics), setup.seed, engine
+        self.steps = 0  # done so far, over all calls
+        self.epochs = 0
+        self.history = History()
+        self.plan = Plan(0, Batches(0, 1, setup.seed, False), 0, 0)
+        self._update, self._parameters = setup.update, setup.parameters
+        self._dtype = next(iter(setup.parameters.values())).dtype
+        self._structure: list[Known] = []
+        self._requirements = Requirements(setup.loss, self._dtype, model, engine)
+
+    def stop(self, reason: str) -> None:
+        """End the running `fit` after the present step or epoch, for a reason that `history.stopped` will tell."""
+        self.history.stopped = reason or "stopped"
+
+    def rates(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The learning rate of each step in `steps`."""
+        return self.optimizer.lr * factors(self.schedule, steps)
+
+    def run(self, data: Data, batches: Sequence[Rows]) -> NDArray[np.float64]:
+        """A step for each row of each block (S, B) in `batches`, which number rows of the data; returns the losses."""
+        if self.optimizer.update is not self._update:
+            raise OptionError(
+                f"Trainer: optimizer is now {self.optimizer!r}, which keeps other state than the one the trainer was "
+                "made with: set one of the same kind (for another lr), or make a new Trainer"
+            )
+        steps = np.arange(self.steps, self.steps + sum(map(len, batches)), dtype=np.int64)
+        coefficients = self.optimizer.coefficients(steps + 1, self.rates(steps))
+        losses, done = np.empty(len(steps)), 0
+        self.engine.bind(data.x, data.y, data.weight, data.augment)  # anew: an observer may have bound other data
+        for rows in batches:
+            part = slice(done, done + len(rows))
+            try:
+                losses[part] = self.engine.run(rows, coefficients[part], self.steps)
+            except NonFiniteError as error:
+                if error.step is not None:
+                    self.steps = error.step  # the steps before it were done
+                raise
+            done += len(rows)
+            self.steps += len(rows)
+        return losses
+
+    def measure(self, data: Data, prefix: str = "") -> dict[str, float]:
+        """The loss and metrics of data that has been checked; `prefix` says in errors which data it is."""
+        outputs = self.outputs(data.x, prefix)
+        loss = evaluation.measure_loss(prefix + "loss", self.loss, outputs, data.y, data.weight)
+        measured = evaluation.measure(self._requirements.task, outputs, data.y, data.weight)
+        return {"loss": loss, **measured, **evaluation.measure_extra(self.metrics, outputs, data.y)}
+
+    def outputs(self, x: Array, prefix: str = "") -> Array:
+        """Outputs of all rows of inputs that have been checked, in calls of blocks that are over soon, so that Ctrl-C
+        is answered.
+
+        Raises NonFiniteError where one is NaN or infinite.
+        """
+        parts, done, pace = [], 0, Pace()
+        with in_mode(self.model, training=False), np.errstate(all="ignore"):
+            while done < len(x):
+                started, blocks = time.perf_counter(), min(pace.steps, -(-(len(x) - done) // BLOCK))
+                parts.append(self.engine.predict(x[done : done + blocks * BLOCK]))
+                pace.measure(blocks, time.perf_counter() - started)
+                done += blocks * BLOCK
+        outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        check_outputs(prefix + "outputs", outputs, "leave such rows out, scale the inputs, or train with a smaller lr")
+        return outputs
+
+    def _notice_changes(self) -> None:
+        """Drop what was derived from a model that has been rebuilt since; a `step` does not look, to stay quick."""
+        parameters = trainable(self.model)
+        kept = parameters.keys() == self._parameters.keys() and all(
+            p is self._parameters[name] and p.dtype == self._dtype for name, p in parameters.items()
+        )
+        if not kept:
+            raise OptionError(
+                "Trainer: the model has other parameters than when the trainer was made: make a new Trainer"
+            )
+        found = structure(self.model)
+        if found == self._structure:
+            return
+        self._structure = found
+        self._requirements.forget()
+        self.engine.forget()
+
+
+def trainable(model: Module) -> dict[str, Parameter]:
+    """The parameters that require gradients, by name."""
+    return {name: parameter for name, parameter in model.named_parameters().items() if parameter.requires_grad}
