@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -291,3 +292,21 @@ def test_a_table_for_a_run_of_images(chainrule: Command, flowers: Path, photos: 
     outcome = chainrule("evaluate", "latest", flowers)
     assert outcome.status == 2
     assert "holds no images that can be read here" in outcome.err
+
+
+def test_names_of_any_kind(chainrule: Command, photos: Path, tmp_path: Path) -> None:
+    """Names that Matplotlib, the terminal or the file system would take for something else come through as they are."""
+    whole = tmp_path / "50$ or 60$"
+    photos.rename(whole)
+    (whole / "down").rename(whole / "$a$ [b]_")
+    (whole / "across").rename(os.fsdecode(os.fsencode(whole) + b"/_\xff$x^$"))
+    for path in (whole / "$a$ [b]_").iterdir():
+        path.rename(path.with_name(f"$\\frac{{{path.stem}$ [red]中.png"))
+    outcome = chainrule("train", whole, *QUICK)
+    assert outcome.status == 0, outcome.err
+    assert {p.name for p in (tmp_path / outcome.lines[-1].removeprefix("run: ")).glob("*.png")} == FIGURES
+    assert any("$a$ [b]_" in line for line in outcome.lines)
+    rows = list(csv.DictReader(io.StringIO(chainrule("predict", "latest", whole / "$a$ [b]_").out)))
+    assert rows[0]["file"].startswith("$\\frac{")
+    assert rows[0]["prediction"] == "$a$ [b]_"
+    assert "probability _\\udcff$x^$" in rows[0]

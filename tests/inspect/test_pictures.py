@@ -9,10 +9,13 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from chainrule.errors import DataError, NonFiniteError, ShapeError
 from chainrule.inspect.pictures import _caption, _cut, save_confusion, save_filters, save_samples, worst_mistakes
+from chainrule.inspect.plots import save_losses
 
 RNG = np.random.default_rng(0)
 
@@ -44,18 +47,18 @@ def test_the_worst_mistake_comes_first() -> None:
 
 def test_long_names_keep_both_ends() -> None:
     assert _cut("Ankle boot") == "Ankle boot"
-    assert _cut("a\nquite long class name 85$") == "a quite…name 85\\$"
+    assert _cut("a\nquite long class name 85$") == "a quite…name 85$"
     assert len(_cut("x" * 99)) == 16
 
 
 def test_captions_tell_classes_that_are_numbers_from_probabilities() -> None:
     assert _caption(np.array([0.9, 0.1]), 0, ("cat", "dog"), "") == "cat: 0.90"
-    assert _caption(np.array([0.9, 0.1]), 1, ("cat", "dog"), "photos/1.png") == "cat: 0.90\nis dog: 0.10\n1.png"
+    assert _caption(np.array([0.9, 0.1]), 1, ("cat", "dog"), "photos/1.png") == "cat: 0.90\ntrue dog: 0.10\n1.png"
     for classes in ((3, 8), ("3", "8")):  # folders are called by text
-        assert _caption(np.array([0.9, 0.1]), 1, classes, "") == "class 3: 0.90\nis class 8: 0.10"
+        assert _caption(np.array([0.9, 0.1]), 1, classes, "") == "class 3: 0.90\ntrue class 8: 0.10"
     assert _caption(np.array([0.9, 0.1]), 0, ("-1.5", "v2.0"), "") == "class -1.5: 0.90"
     assert _caption(np.array([0.1, 0.9]), 1, ("-1.5", "v2.0"), "") == "v2.0: 0.90"
-    assert _caption(np.array([0.9, 0.1]), 1, (3, 8), "image 7") == "class 3: 0.90\nis class 8: 0.10\nimage 7"
+    assert _caption(np.array([0.9, 0.1]), 1, (3, 8), "image 7") == "class 3: 0.90\ntrue class 8: 0.10\nimage 7"
 
 
 @pytest.mark.parametrize("classes", [1, 2, 25, 60, 101])
@@ -106,3 +109,47 @@ def test_values_that_are_not_finite(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteError, match="filter 2 is not finite"):
         save_filters(weight, tmp_path / "p.png")
     assert not list(tmp_path.iterdir())
+
+
+NAMES = (
+    *("a$b$c", "$\\frac{1$", "$", "_under", "two\nlines\t", "x" * 200, "中文", "ع", "\udcff", "\x07"),
+    *("", " ", "{%s}", "\\"),
+)
+
+
+def test_names_are_shown_letter_by_letter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda figure, *args, **more: drawn.append(figure) or save(figure, *args, **more)
+    )
+    n, title = len(NAMES), "_$x$ a_b $y"
+    path = tmp_path / "x.png"
+    save_confusion(np.eye(n), NAMES, path, title)
+    pixels = np.zeros((n, 2, 2, 1), np.uint8)
+    save_samples(pixels, np.eye(n)[::-1], np.arange(n), NAMES, path, title=title, files=NAMES)
+    save_filters(np.ones((3, 3, 1, 2)), path, title)
+    save_losses({"loss": [100.0, 1.0], "val_loss": [1.0, 2.0], "val__$a$": [1.0, 1.0], "val_b": [1.0]}, path, title)
+    confusion, samples, filters, losses = drawn
+    labels = [label.get_text() for label in confusion.axes[0].get_yticklabels()]
+    assert labels[:6] == ["a$b$c", "$\\frac{1$", "$", "_under", "two lines", "xxxxxxx…xxxxxxxx"]
+    assert labels[8:10] == ["\\udcff", "\\x07"]  # letters that no font has
+    assert confusion.axes[0].get_title() == title
+    assert any("predicted" in text.get_text() and title in text.get_text() for text in samples.axes[0].texts)
+    assert any(text.get_text().endswith("\n$\\frac{1$") for text in samples.axes[0].texts)
+    assert filters.axes[0].get_title() == title
+    assert losses.get_suptitle() == title
+    legend = losses.axes[1].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["$a$", "b"]
+    assert [label.get_text() for label in losses.axes[0].get_yticklabels()][1:3] == ["1", "10"]
+    for figure in drawn:
+        for text in filter(Text.get_text, figure.findobj(Text)):
+            assert not text.get_parse_math()
+            assert not text.get_usetex()
+
+
+def test_a_style_of_ones_own_stays(tmp_path: Path) -> None:
+    with rc_context({"text.usetex": True, "font.size": 9.0}):
+        save_filters(np.ones((3, 3, 1, 2)), tmp_path / "x.png", "$x$")
+        assert rcParams["text.usetex"]

@@ -64,7 +64,7 @@ def _confusion(job: Job, outputs: Array, path: Path) -> None:
     from chainrule.inspect.pictures import save_confusion
 
     y, classes = job.parts.y[job.test], job.preparation.classes
-    title = f"{_title(job)}: {len(y):,} test {rows_word(job.preparation)}"
+    title = f"{_title(job)}: confusion matrix of {len(y):,} test {rows_word(job.preparation)}"
     save_confusion(metrics.confusion_matrix(outputs, y, classes=len(classes)), classes, path, title)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of what a network for images has learnt: its mistakes, what it takes for what, its first filters."""
+"""Pictures of what a network for images has learnt: its worst mistakes, the confusion matrix, its first filters."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule.errors import DataError, NonFiniteError, ShapeError
+from chainrule.inspect.text import literal_text, on_one_line
 from chainrule.train.checks import check_outputs
 
 Array = NDArray[Any]
@@ -22,6 +23,7 @@ MOST_COUNTED = 40  # classes whose counts are written
 MOST_FILTERS = 64
 
 
+@literal_text()
 def save_samples(
     pixels: Array,
     probabilities: Array,
@@ -61,7 +63,8 @@ def save_samples(
     limits = (int(pixels.min()), int(pixels.max()) + (pixels.min() == pixels.max()))
     top = 0.0
     for name, rows in parts.items():
-        heading = f"{title}: {name}, with the predicted class and its probability".removeprefix(": ")
+        said = f"{name}, with the predicted class and its probability"
+        heading = f"{on_one_line(title, 60)}: {said}" if title else said
         axis.text(COLUMNS / 2, top + HEADING / 2, heading, ha="center", va="center", fontsize=12)
         for place, row in enumerate(rows):
             left, lower = place % COLUMNS, top + HEADING + line * (place // COLUMNS + 1)
@@ -81,6 +84,7 @@ def worst_mistakes(probabilities: Array, labels: Array) -> NDArray[np.int64]:
     return wrong[np.argsort(true[wrong], kind="stable")]
 
 
+@literal_text()
 def save_confusion(matrix: ArrayLike, classes: Sequence[Any], path: str | Path, title: str = "") -> None:
     """Draw a confusion matrix (C, C) of counts, true classes down and predicted ones across, as PNG.
 
@@ -105,14 +109,15 @@ def save_confusion(matrix: ArrayLike, classes: Sequence[Any], path: str | Path, 
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axis = figure.subplots()
     picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(picture, label="share of the true class", shrink=0.6, pad=0.02)
-    numbered = "" if n <= MOST_NAMED else ", by the class's number from 0"
-    axis.set_xlabel(f"predicted{numbered}")
-    axis.set_ylabel(f"true{numbered}")
-    axis.set_title(title)
+    figure.colorbar(picture, label="fraction of the true class", shrink=0.6, pad=0.02)
+    numbered = "" if n <= MOST_NAMED else ", by its number from 0"
+    axis.set_xlabel(f"predicted class{numbered}")
+    axis.set_ylabel(f"true class{numbered}")
+    axis.set_title(on_one_line(title))
     if n <= MOST_NAMED:
         names, size = [_cut(name) for name in classes], min(10.0, 0.9 * cell)
-        axis.set_xticks(range(n), names, rotation=90, fontsize=size)
+        upright = 0.7 * size * max(map(len, names)) > cell  # a letter is that wide
+        axis.set_xticks(range(n), names, rotation=90 if upright else 0, fontsize=size)
         axis.set_yticks(range(n), names, fontsize=size)
     if n <= MOST_COUNTED:
         for row, column in zip(*np.nonzero(counts), strict=True):
@@ -123,6 +128,7 @@ def save_confusion(matrix: ArrayLike, classes: Sequence[Any], path: str | Path, 
     figure.savefig(path, dpi=120)
 
 
+@literal_text()
 def save_filters(weight: Array, path: str | Path, title: str = "") -> None:
     """Draw the filters (kh, kw, c, o) of a layer that sees images, up to 64 of its o outputs, as PNG.
 
@@ -150,7 +156,7 @@ def save_filters(weight: Array, path: str | Path, title: str = "") -> None:
     figure = Figure(figsize=(COLUMNS, height + (2.0 if coloured else 1.1)), layout="constrained")
     axis = figure.subplots()
     axis.set_axis_off()
-    axis.set_title(title)
+    axis.set_title(on_one_line(title))
     for place, picture in enumerate(filters):
         middle, lower = place % columns + 0.5, tall * (place // columns + 1)
         _show(axis, (picture + 1) / 2 if coloured else picture, (-1, 1), middle, lower, "RdBu_r")
@@ -187,7 +193,7 @@ def _caption(probabilities: Array, true: int, classes: Sequence[Any], file: str)
     taken = int(probabilities.argmax())
     lines = [f"{_class(classes[taken])}: {probabilities[taken]:.2f}"]
     if taken != true:
-        lines.append(f"is {_class(classes[true])}: {probabilities[true]:.2f}")
+        lines.append(f"true {_class(classes[true])}: {probabilities[true]:.2f}")
     if file:
         lines.append(_cut(Path(file).name, 20))
     return "\n".join(lines)
@@ -205,8 +211,5 @@ def _all_over(rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _cut(name: Any, most: int = 16) -> str:
-    """A name short enough for its place, on one line and with no letter that begins a formula; its ends stay."""
-    text = " ".join(str(name).split())
-    if len(text) > most:
-        text = text[: most // 2 - 1] + "…" + text[-most // 2 :]
-    return text.replace("$", r"\$")
+    """A name short enough for its place."""
+    return on_one_line(name, most)

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from chainrule.inspect.text import literal_text, on_one_line
+
 NAMES = {"loss": "training", "val_loss": "validation"}
 RATE = "lr"
 
 
+@literal_text()
 def save_losses(history: Mapping[str, Sequence[float]], path: str | Path, title: str = "") -> None:
     """Draw the training and validation loss over the epochs, other validation metrics and the learning rate, as PNG.
 
@@ -18,10 +21,11 @@ def save_losses(history: Mapping[str, Sequence[float]], path: str | Path, title:
     """
     # Figures of their own instead of pyplot: no window system is asked for and no state is left behind.
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
     losses = {label: history[name] for name, label in NAMES.items() if name in history}
     others = {
-        name.removeprefix("val_").replace("_", " "): history[name]
+        on_one_line(name.removeprefix("val_").replace("_", " "), 30): history[name]
         for name in history
         if name.startswith("val_") and name not in NAMES
     }
@@ -36,7 +40,8 @@ def save_losses(history: Mapping[str, Sequence[float]], path: str | Path, title:
     positive = [value for values in losses.values() for value in values if value > 0]
     if positive and max(positive) > 20 * min(positive):
         figure.axes[0].set_yscale("log")
-    figure.suptitle(title)
+        figure.axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    figure.suptitle(on_one_line(title))
     figure.savefig(path, dpi=120)
 
 

@@ -1,0 +1,49 @@
+"""Names from data in figures: shown letter by letter, whatever they hold."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+MOST_IN_TITLE = 90  # letters
+FALLBACKS = (  # fonts of scripts that the font of figures lacks; those installed are used
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
+    *("PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
+    *("Noto Sans", "Noto Sans Devanagari", "Noto Sans Bengali", "Noto Sans Thai", "Noto Emoji", "Arial Unicode MS"),
+)
+
+
+@contextmanager
+def literal_text() -> Iterator[None]:
+    """Figures made and saved in here show text as it is: nothing between two `$` is a formula, nothing is TeX."""
+    from matplotlib import rc_context
+
+    with rc_context({"text.parse_math": False, "text.usetex": False, "font.family": _families()}):
+        yield
+
+
+def on_one_line(text: Any, most: int = MOST_IN_TITLE) -> str:
+    """Text of at most so many letters, whose ends stay; a letter that no font has is spelt as in Python, \\u4e2d."""
+    letters = _letters(tuple(_families()))
+    spelt = (letter if ord(letter) in letters else ascii(letter)[1:-1] for letter in " ".join(str(text).split()))
+    line = "".join(spelt)
+    return line if len(line) <= most else line[: most // 2 - 1] + "…" + line[-most // 2 :]
+
+
+def _families() -> list[str]:
+    from matplotlib import font_manager, rcParams
+
+    own = rcParams["font.family"]
+    installed = set(font_manager.fontManager.get_font_names()).difference(own)
+    return [*own, *(name for name in FALLBACKS if name in installed)]
+
+
+@functools.cache
+def _letters(families: tuple[str, ...]) -> frozenset[int]:
+    """The characters that fonts of these families have."""
+    from matplotlib import font_manager
+
+    paths = {font_manager.findfont(font_manager.FontProperties(family=[family])) for family in families}
+    return frozenset(code for path in paths for code in font_manager.get_font(path).get_charmap())
