@@ -45,14 +45,68 @@ def test_compiled_once_then_loaded_without_numba(tmp_path: Path) -> None:
     assert files == ["kernel_gemm_float32.o", "panel_float32.o", "replay.o"]  # and nothing left beside them
 
 
-def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+def damages(code: bytes) -> dict[str, bytes]:
+    """What may become of a file: a byte changed in its digest or its code, cut short, other bytes."""
+    flips = {f"byte {at}": code[:at] + bytes([code[at] ^ 1]) + code[at + 1 :] for at in (0, len(code) // 2)}
+    return {**flips, "cut": code[:100], "empty": b"", "zeros": bytes(len(code)), "text": b"no code"}
+
+
+def test_damaged_files_are_compiled_anew(tmp_path: Path) -> None:
     run(tmp_path)
     (file,) = tmp_path.glob("*/kernel_gemm_float32.o")
-    file.write_bytes(file.read_bytes()[:100])
-    answer = run(tmp_path)
-    assert answer.returncode == 1
-    assert "NativeError" in answer.stderr
-    assert "delete that folder" in answer.stderr
+    whole = file.read_bytes()
+    for name, content in damages(whole).items():
+        file.write_bytes(content)
+        found = run(tmp_path)
+        assert found.stdout.split() == ["24.0", "True"], (name, found.stderr)
+        assert f"{file}: is damaged: compiled anew" in found.stderr, name
+        assert run(tmp_path).stderr == "", name  # mended
+
+
+def test_a_file_of_another_kernel_is_not_taken(tmp_path: Path) -> None:
+    run(tmp_path)
+    (file,) = tmp_path.glob("*/kernel_gemm_float32.o")
+    file.write_bytes((file.parent / "panel_float32.o").read_bytes())
+    found = run(tmp_path)
+    assert found.stdout.split() == ["24.0", "True"], found.stderr
+    assert "is damaged: compiled anew" in found.stderr
+
+
+@pytest.mark.parametrize("planted", ["pipe", "link", "shared", "folder"])
+def test_only_regular_files_of_ones_own_are_loaded(tmp_path: Path, planted: str) -> None:
+    run(tmp_path)
+    (file,) = tmp_path.glob("*/kernel_gemm_float32.o")
+    if planted == "shared":
+        file.chmod(0o666)
+    else:
+        elsewhere = tmp_path / "elsewhere.o"
+        file.rename(elsewhere)
+        {"pipe": os.mkfifo, "link": lambda f: f.symlink_to(elsewhere), "folder": Path.mkdir}[planted](file)
+    found = run(tmp_path)
+    assert found.stdout.split() == ["24.0", "True"], found.stderr
+    assert "compiled anew" in found.stderr
+    assert run(tmp_path).stderr == ""
+
+
+@pytest.mark.parametrize("setting", ["NUMBA_OPT", "NUMBA_LOOP_VECTORIZE"])
+def test_settings_of_the_compiler_have_a_folder_of_their_own(tmp_path: Path, setting: str) -> None:
+    slow = run(tmp_path, **{setting: "0"})
+    assert slow.stdout.split() == ["24.0", "True"], slow.stderr
+    quick = run(tmp_path)
+    assert quick.stdout.split() == ["24.0", "True"], quick.stderr
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_leftovers_of_killed_compilations_go(tmp_path: Path) -> None:
+    run(tmp_path)
+    (folder,) = tmp_path.iterdir()
+    old, new = folder / ".kernel_gemm_float32.17.4.o", folder / ".kernel_gemm_float32.18.4.o"
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+    (folder / "kernel_gemm_float32.o").unlink()
+    run(tmp_path)
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:

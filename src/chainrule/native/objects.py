@@ -1,19 +1,24 @@
 """The store of compiled code: object files on disk, loaded into this process with llvmlite alone.
 
 A file's folder is named by a hash of everything its code depends on (the package's own kernel sources, the compilers'
-versions, the processor), so an upgrade never runs stale code. Files are written beside and renamed, so processes may
-share a folder.
+versions and settings, the processor), so an upgrade never runs stale code. A file begins with a digest of its code:
+one that does not match, or that others may write, is compiled anew. Files are written beside and renamed, so processes
+may share a folder.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import hashlib
+import itertools
 import os
 import stat
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -25,8 +30,14 @@ from chainrule.errors import FileError, NativeError
 from chainrule.files import write_whole
 from chainrule.native.machine import processor
 
+DIGEST = hashlib.sha256().digest_size  # bytes at the beginning of a file
 SOURCES = ("native", "kernels", "ops", "engine")  # the folders whose sources decide what is compiled
+SETTINGS = ".numba_config.yaml"  # from which Numba reads settings too, in the working directory
+# Settings of Numba that change no code; any other counts.
+HARMLESS = {"NUMBA_DISABLE_JIT", "NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER"}
+STALE = 3600  # seconds after which a file written beside belongs to a compilation that was killed
 _lock = threading.RLock()
+_serial = itertools.count()
 _loaded: dict[str, Any] = {}
 
 
@@ -85,9 +96,17 @@ def _version() -> str:
     for source in sorted(file for name in SOURCES for file in (package / name).glob("*.py")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     cpu = processor()
-    for part in (metadata.version("numba"), metadata.version("llvmlite"), cpu.name, cpu.features, sys.platform):
-        digest.update(part.encode() + b"\0")
+    versions = (metadata.version("numba"), metadata.version("llvmlite"), cpu.name, cpu.features, sys.platform)
+    for part in (*versions, *_compiler_settings()):
+        digest.update(part.encode(errors="surrogateescape") + b"\0")
     return digest.hexdigest()[:16]
+
+
+def _compiler_settings() -> list[str]:
+    """The user's settings of Numba that may change what it compiles: NUMBA_OPT=0, for example."""
+    found = [f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith("NUMBA_") and k not in HARMLESS]
+    file = Path(SETTINGS)
+    return [*found, file.read_text(errors="surrogateescape")] if file.is_file() else found
 
 
 def _private(base: Path, version: str) -> Path:
@@ -100,14 +119,18 @@ def _private(base: Path, version: str) -> Path:
 
 def _refuse_shared(path: Path) -> None:
     """Object files are run as code, so nobody but their owner may write them."""
-    if not hasattr(os, "getuid"):
-        return
-    found = path.stat()
-    if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if not _is_private(path.stat()):
         raise NativeError(
             f"kernel cache {path}: others may write it, so its code cannot be trusted: "
             f"run `chmod go-w {path}` as its owner or set CHAINRULE_CACHE to a folder of your own"
         )
+
+
+def _is_private(found: os.stat_result) -> bool:
+    """Whether this user alone may write a file or folder."""
+    if not hasattr(os, "getuid"):
+        return True
+    return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _user() -> str:
@@ -127,9 +150,8 @@ def load(symbols: tuple[str, ...], make: Callable[[], bytes], imports: tuple[str
     with _lock:
         if symbols[0] not in _loaded:
             file = folder() / f"{symbols[0]}.o"
-            try:
-                code = file.read_bytes()
-            except FileNotFoundError:
+            code = _kept(file)
+            if code is None:
                 code = make()
                 _keep(file, code)
             _loaded[symbols[0]] = _link(symbols, code, imports)
@@ -143,12 +165,10 @@ def _link(symbols: tuple[str, ...], code: bytes, imports: tuple[str, ...]) -> di
     for name in imports:
         builder.import_symbol(name, address(name))
     try:
-        library = builder.link(_linker(), symbols[0])
+        # A name of its own: one that was interrupted here stays in use for the life of the process.
+        library = builder.link(_linker(), f"{symbols[0]}#{next(_serial)}")
     except RuntimeError as error:
-        raise NativeError(
-            f"kernel {symbols[0]}: its object file in {folder()} does not load ({error}): "
-            "delete that folder and try again"
-        ) from error
+        raise NativeError(f"kernel {symbols[0]}: its object code does not load ({error})") from error
     addresses = {name: int(library[name]) for name in symbols}
     addresses["library"] = library  # keeps the code alive
     return addresses
@@ -163,9 +183,56 @@ def address(symbol: str) -> int:
     raise NativeError(f"symbol {symbol} is called before it is loaded")
 
 
+def _kept(file: Path) -> bytes | None:
+    """The object code in a file of the store; None where there is none, or none to trust, which is told."""
+    try:
+        return _trusted(file)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        tell(f"kernel cache {file}: {error.strerror}: compiled anew")
+        return None
+
+
+def _trusted(file: Path) -> bytes:
+    """The object code in a regular file that this user alone may write, undamaged; OSError says what is wrong."""
+    # Neither is a link followed, nor a pipe waited for.
+    descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file")
+        if not _is_private(found):
+            raise OSError(errno.EPERM, "others may write it")
+        with open(descriptor, "rb", closefd=False) as stream:
+            content = stream.read()
+    finally:
+        os.close(descriptor)
+    code = content[DIGEST:]
+    if content[:DIGEST] != _digest(file, code):
+        raise OSError(errno.EIO, "is damaged")
+    return code
+
+
+def _digest(file: Path, code: bytes) -> bytes:
+    """Of code and name, so that one kernel's file is not taken for another's."""
+    return hashlib.sha256(file.name.encode() + b"\0" + code).digest()
+
+
 def _keep(file: Path, code: bytes) -> None:
     """Write an object file. A full disk costs the cache, not the run."""
     try:
-        write_whole(file, lambda beside: beside.write_bytes(code))
-    except FileError as error:
+        if file.is_dir():
+            file.rmdir()
+        write_whole(file, lambda beside: beside.write_bytes(_digest(file, code) + code))
+        _clean(file.parent)
+    except (FileError, OSError) as error:
         tell(f"kernel cache: {error}")
+
+
+def _clean(place: Path) -> None:
+    """Remove what killed compilations left."""
+    for file in place.glob(".*.o"):
+        with contextlib.suppress(FileNotFoundError):  # another process was quicker
+            if time.time() - file.stat().st_mtime > STALE:
+                file.unlink()
