@@ -18,7 +18,7 @@ from chainrule.engine.checks import check_finite
 from chainrule.engine.memory import allocate_storage, empty_arena
 from chainrule.engine.moving import moved
 from chainrule.engine.program import Program
-from chainrule.engine.setup import Setup
+from chainrule.engine.setup import PREDICT_BATCH, Setup
 from chainrule.errors import OptionError
 from chainrule.kernels.augmentation import Augment, signature
 from chainrule.native.memory import Array, View
@@ -26,7 +26,6 @@ from chainrule.native.state import LARGE, LOOK, SEED, WORDS
 from chainrule.native.workers import default_workers
 from chainrule.ops.updates import TILE
 
-PREDICT_BATCH = 256  # rows predicted at once: large enough for full tiles, small enough for the caches
 MOST_PROGRAMS = 64  # traced shapes that are kept
 
 

@@ -17,7 +17,7 @@ from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Tensor, wrap
 from chainrule.engine.checks import check_dtype, check_finite, check_loss, check_reached
 from chainrule.engine.moving import move
-from chainrule.engine.setup import Setup
+from chainrule.engine.setup import PREDICT_BATCH, Setup
 from chainrule.errors import DtypeError, OptionError
 from chainrule.kernels.augmentation import Augment
 from chainrule.native.memory import Array
@@ -87,14 +87,16 @@ class ReferenceEngine:
 
     def outline(self, x: Array) -> Tensor:
         """What the model returns for x (n, ...), for its shape."""
-        with no_grad(), buffers_kept(), np.errstate(all="ignore"):
+        with no_grad(), buffers_kept(), random_context(self.setup.seed, 0), np.errstate(all="ignore"):
             return self.setup.model(wrap(x))
 
     def predict(self, x: Array) -> Array:
-        """The model's outputs for x (n, ...)."""
+        """The model's outputs for x (n, ...), by batches of a fixed size, on which some layers' outputs depend."""
         self._adopt()
         with no_grad(), buffers_kept():
-            return self.setup.model(wrap(x)).data
+            starts = range(0, max(1, len(x)), PREDICT_BATCH)
+            parts = [self.setup.model(wrap(x[start : start + PREDICT_BATCH])).data for start in starts]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def loss(self, x: Array, y: Array, weight: Array | None = None) -> float:
         """The loss of x, y without a gradient."""

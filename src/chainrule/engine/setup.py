@@ -10,6 +10,7 @@ from chainrule.autodiff.tensor import Tensor
 from chainrule.ops.updates import Update
 
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+PREDICT_BATCH = 256  # rows predicted at once: large enough for full tiles, small enough for the caches
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class _BatchNorm(Module):
         if count < 2:
             raise ShapeError(
                 f"batch_norm: x has shape {x.shape}, one value per channel, and the statistics of a batch need two: "
-                "give a larger batch (the last of an epoch counts too), or evaluate with model.eval()"
+                "give a batch of more rows" + (", or evaluate with model.eval()" if self.training else "")
             )
         y, mean, variance = functions.batch_norm(x, scale, shift, self.eps)
         if self.training:

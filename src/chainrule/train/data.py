@@ -11,6 +11,7 @@ import numpy as np
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Tensor, wrap
 from chainrule.data.augmentation import Augmentation, Transformation
+from chainrule.engine.setup import PREDICT_BATCH
 from chainrule.errors import DataError, DtypeError, LabelError, OptionError, ShapeError
 from chainrule.native.memory import Array, Shape
 from chainrule.nn import Module
@@ -97,7 +98,35 @@ class Requirements:
             raise OptionError(
                 f"fit: validation_data is {type(data).__name__}, expected (x, y) or (x, y, sample_weight)"
             )
-        return self.data(data[0], data[1], data[2] if len(data) == 3 else None, "validation ")
+        checked = self.data(data[0], data[1], data[2] if len(data) == 3 else None, "validation ")
+        self.check_predictions(checked.x, "validation ")
+        return checked
+
+    def check_batches(self, x: Array, size: int) -> None:
+        """Raise ShapeError where a layer cannot take what batches of `size` leave of x: BatchNorm takes no single row.
+
+        The batch size that is advised leaves nothing, or more.
+        """
+        rows, left = len(x), len(x) % size
+        others = (*range(size - 1, left, -1), *range(size + 1, rows))
+        better = next((other for other in others if not 0 < rows % other <= left), rows)
+        place = f"fit: batches of {size} leave a last one of {left} of the {rows} rows"
+        self._check_rest(x, left, True, f"{place}: pass batch_size={better}, or leave {left} out")
+
+    def check_predictions(self, x: Array, prefix: str = "") -> None:
+        """The same for predictions, whose batches have a fixed size."""
+        left = len(x) % PREDICT_BATCH
+        place = f"{prefix}x: predictions are made by batches of {PREDICT_BATCH}"
+        self._check_rest(x, left, False, f"{place}, which leave one of {left} of the {len(x)} rows: leave {left} out")
+
+    def _check_rest(self, x: Array, left: int, training: bool, message: str) -> None:
+        if not 0 < left < len(x):
+            return
+        try:
+            with in_mode(self._model, training):
+                self._engine.outline(x[:left])
+        except ShapeError as error:
+            raise ShapeError(f"{message} ({error})") from None
 
     def _numbers_or_labels(self, y: Array, outputs: Shape, weight: Array | None) -> Array:
         """Whole-number targets of a loss of the user's own: real numbers where it takes them, else as they are.

@@ -130,6 +130,7 @@ class Trainer(Training):
         validation = self._requirements.validation(validation_data)
         samples = len(data.x)
         batches = Batches(samples, min(batch_size, samples), self.seed, shuffle)
+        self._requirements.check_batches(data.x, batches.size)
         self.plan = Plan(epochs, batches, self.epochs, self.steps)
         self.history = History()
         self._fitting = True

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.autodiff.tensor import Parameter
-from chainrule.engine.setup import Setup
-from chainrule.errors import NonFiniteError, OptionError
+from chainrule.engine.setup import PREDICT_BATCH, Setup
+from chainrule.errors import NonFiniteError, OptionError, ShapeError
 from chainrule.native.memory import Array
 from chainrule.nn import Module
 from chainrule.nn.module import in_mode
@@ -24,8 +24,6 @@ from chainrule.train.engines import Engine
 from chainrule.train.history import History
 from chainrule.train.pace import Pace
 from chainrule.train.structure import Known, structure
-
-BLOCK = 256  # rows predicted in one call, or a multiple of it
 
 
 class Training:
@@ -98,10 +96,14 @@ class Training:
         parts, done, pace = [], 0, Pace()
         with in_mode(self.model, training=False), np.errstate(all="ignore"):
             while done < len(x):
-                started, blocks = time.perf_counter(), min(pace.steps, -(-(len(x) - done) // BLOCK))
-                parts.append(self.engine.predict(x[done : done + blocks * BLOCK]))
+                started, blocks = time.perf_counter(), min(pace.steps, -(-(len(x) - done) // PREDICT_BATCH))
+                try:
+                    parts.append(self.engine.predict(x[done : done + blocks * PREDICT_BATCH]))
+                except ShapeError:
+                    self._requirements.check_predictions(x, prefix)  # says more where it is a last, small batch
+                    raise
                 pace.measure(blocks, time.perf_counter() - started)
-                done += blocks * BLOCK
+                done += blocks * PREDICT_BATCH
         outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
         check_outputs(prefix + "outputs", outputs, "leave such rows out, scale the inputs, or train with a smaller lr")
         return outputs
