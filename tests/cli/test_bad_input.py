@@ -64,7 +64,7 @@ WORDS: dict[str, tuple[list[str], str]] = {
     "unknown option": (["train", "digits", "--epoch", "3"], "Possible options: --epochs"),
     "option without value": (["train", "digits", "--lr"], "--lr"),
     "unknown data": (["train", "digit"], 'did you mean "digits"?'),
-    "no data": (["train"], "no data is named: give a bundled set or a file"),
+    "no data": (["train"], "no data given: name a data set or a file"),
     "no such file": (["train", "no.csv", "--target", "y"], "no.csv: there is no such file"),
     "a folder": (["train", "folder.csv", "--target", "y"], "folder.csv: cannot be read"),
     "lr NaN": (["train", "digits", "--lr", "nan"], "lr is nan, expected a finite number, more than 0"),
@@ -82,12 +82,15 @@ WORDS: dict[str, tuple[list[str], str]] = {
         ["train", "digits", "--val-size", "0.5", "--test-size", "0.5"],
         "leave nothing to train on",
     ),
-    "unknown key": (["train", "digits", "epoch=3"], '"epoch" is no setting: did you mean "epochs"?'),
-    "word that is no key": (["train", "digits", "quickly"], '"quickly" is neither an option nor key=value'),
+    "unknown key": (["train", "digits", "epoch=3"], '"epoch" is not a setting: did you mean "epochs"?'),
+    "word that is no key": (
+        ["train", "digits", "quickly"],
+        '"quickly" is neither an option nor a setting such as epochs=20',
+    ),
     "value of another kind": (["train", "digits", "epochs={"], "epochs is '{', expected a whole number"),
     "empty value": (["train", "digits", "epochs="], "epochs is empty"),
     "unknown network": (["train", "digits", "--model", "mpl:64"], 'model: "mpl:64" is unknown: did you mean "mlp"?'),
-    "network without sizes": (["train", "digits", "--model", "mlp"], "expected sizes of hidden layers"),
+    "network without sizes": (["train", "digits", "--model", "mlp"], "expected the sizes of the hidden layers"),
     "network of size 0": (["train", "digits", "--model", "mlp:64,0"], "each at least 1"),
     "linear with dropout": (["train", "digits", "--model", "linear", "dropout=0.1"], "dropout: linear has no hidden"),
     "linear with sizes": (["train", "digits", "--model", "linear:3"], "linear has no hidden layers"),
@@ -96,19 +99,25 @@ WORDS: dict[str, tuple[list[str], str]] = {
     "unknown schedule": (["train", "digits", "--schedule", "cosin"], 'did you mean "cosine"?'),
     "schedule without its number": (["train", "digits", "--schedule", "step"], "step takes 1 to 2"),
     "schedule with a word": (["train", "digits", "--schedule", "step:x"], "expected numbers after the colon"),
-    "schedule of half epochs": (["train", "digits", "--schedule", "step:2.5"], "epochs are whole, got 2.5"),
+    "schedule of half epochs": (
+        ["train", "digits", "--schedule", "step:2.5"],
+        "a number of epochs must be whole, got 2.5",
+    ),
     "warm-up too long": (["train", "digits", "epochs=3", "warmup_epochs=3"], "leave none"),
-    "momentum of adam": (["train", "digits", "--momentum", "0.9"], "momentum: adam has none"),
-    "patience without validation": (["train", "digits", "val_size=0", "patience=3"], "needs rows to validate on"),
+    "momentum of adam": (["train", "digits", "--momentum", "0.9"], "momentum: adam takes no momentum"),
+    "patience without validation": (["train", "digits", "val_size=0", "patience=3"], "needs validation rows"),
     "clip_norm 0": (["train", "digits", "--clip-norm", "0"], "clip_norm is 0.0"),
     "no config file": (["train", "digits", "--config", "no.yaml"], "no.yaml: cannot be read"),
-    "config with an unknown key": (["train", "--config", "key.yaml"], 'key.yaml: "epoch" is no setting: did you mean'),
-    "config that is not YAML": (["train", "--config", "broken.yaml"], "broken.yaml: not readable as YAML at line"),
-    "config that is a list": (["train", "--config", "list.yaml"], "list.yaml: holds list"),
+    "config with an unknown key": (
+        ["train", "--config", "key.yaml"],
+        'key.yaml: "epoch" is not a setting: did you mean',
+    ),
+    "config that is not YAML": (["train", "--config", "broken.yaml"], "broken.yaml: not valid YAML at line"),
+    "config that is a list": (["train", "--config", "list.yaml"], "list.yaml: holds a list"),
     "config of the wrong kind": (["train", "--config", "kind.yaml"], "epochs is 'many'"),
-    "no runs": (["info"], "there are no runs in runs/"),
-    "no such run": (["evaluate", "runs/x"], "there is no such run"),
-    "not a run": (["evaluate", "folder.csv"], "not a run's folder"),
+    "no runs": (["info"], "no run in runs/ has completed an epoch"),
+    "no such run": (["evaluate", "runs/x"], "no such run: there are no runs in runs/ yet"),
+    "not a run": (["evaluate", "folder.csv"], "not a run folder"),
     "predict without data": (["predict", "latest"], "Missing argument 'DATA': see `chainrule predict -h`"),
     "threads of evaluate": (
         ["evaluate", "latest", "--threads", "0"],
@@ -243,7 +252,7 @@ def test_standard_output_that_is_full(tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(_python("--version"), stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "chainrule: standard output: cannot be used (No space left on device)\n"
+    assert done.stderr == "chainrule: standard output: cannot be read or written (No space left on device)\n"
 
 
 def test_a_reader_that_has_gone(tmp_path: Path) -> None:
@@ -254,15 +263,15 @@ def test_a_reader_that_has_gone(tmp_path: Path) -> None:
 
 # Runs that have been damaged: what is done to a file, and words of the message.
 DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
-    "config gone": ("config.yaml", Path.unlink, "not a run's folder, it has no config.yaml"),
+    "config gone": ("config.yaml", Path.unlink, "not a run folder: it has no config.yaml"),
     "weights gone": (
         "model.safetensors",
         Path.unlink,
-        "no model.safetensors in it, the weights: the run has begun just now",
+        "has no weights (model.safetensors): the run has only just started",
     ),
     "weights cut": ("model.safetensors", lambda p: p.write_bytes(p.read_bytes()[:-50]), "model.safetensors"),
     "weights empty": ("model.safetensors", lambda p: p.write_bytes(b""), "model.safetensors"),
-    "record damaged": ("data.json", lambda p: p.write_text("{"), "data.json: damaged, it is not JSON any more"),
+    "record damaged": ("data.json", lambda p: p.write_text("{"), "data.json: damaged, not valid JSON"),
     "record of something else": (
         "data.json",
         lambda p: p.write_text("{}"),

@@ -21,8 +21,8 @@ FEW = ("engine=reference", "model=mlp:8", "batch_size=16", "epochs=30", "lr=0.02
 def test_classes_of_text(chainrule: Command, flowers: Path) -> None:
     outcome = chainrule("train", flowers, "--target", "kind", *FEW)
     assert outcome.status == 0, outcome.err
-    assert "target kind: 3 classes (guessed: --task classify)" in outcome.lines
-    assert "rows to train on 63, to validate 9, to test 18" in outcome.lines
+    assert "target kind: 3 classes (--task classify, inferred from its values)" in outcome.lines
+    assert "63 rows for training, 9 for validation, 18 for testing" in outcome.lines
     assert outcome.lines[-2] == "test accuracy: 1.0000"
     assert "epoch 30/30" in outcome.err
 
@@ -134,7 +134,7 @@ def test_without_matplotlib_the_run_goes_on(chainrule: Command, flowers: Path, m
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     outcome = chainrule("train", flowers, "--target", "kind", *QUICK)
     assert outcome.status == 0
-    assert "no loss.png, confusion.png, as matplotlib is not installed: pip install matplotlib" in outcome.lines
+    assert "loss.png, confusion.png not drawn: matplotlib is not installed: pip install matplotlib" in outcome.lines
     assert outcome.lines[-1].startswith("run: ")
 
 
@@ -222,7 +222,9 @@ def test_our_own_mistakes_are_one_line(chainrule: Command, monkeypatch: pytest.M
     monkeypatch.setattr("chainrule.cli.loading.load_data", broken)
     outcome = chainrule("train", "digits")
     assert outcome.status == 1
-    assert outcome.err.startswith("chainrule: internal error: ZeroDivisionError: a bug: set CHAINRULE_TRACEBACK=1")
+    assert outcome.err.startswith(
+        "chainrule: internal error: ZeroDivisionError: a bug: please report it, with the traceback"
+    )
     assert outcome.err.count("\n") == 1
     monkeypatch.setenv("CHAINRULE_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):
@@ -238,5 +240,7 @@ def test_outputs_that_are_not_finite_name_the_row_of_the_table(
     for command in (["evaluate", run, "far.csv"], ["predict", run, "far.csv", "--out", "p.csv"]):
         outcome = chainrule(*command)
         assert outcome.status == 1
-        assert re.match(r"chainrule: far.csv: row 5: the network's output or its loss is (inf|nan), as", outcome.err)
+        assert re.match(
+            r"chainrule: far.csv: row 5: the network's output or its loss is (inf|nan): the row's values", outcome.err
+        )
     assert not (tmp_path / "p.csv").exists()

@@ -28,7 +28,7 @@ def test_a_folder_all_the_way(chainrule: Command, photos: Path, tmp_path: Path) 
     outcome = chainrule("train", photos, *QUICK)
     assert outcome.status == 0, outcome.err
     assert "photos: 80 images of 8 x 8 pixels, grey, 2 classes" in outcome.lines
-    assert "images to train on 56, to validate 8, to test 16" in outcome.lines
+    assert "56 images for training, 8 for validation, 16 for testing" in outcome.lines
     assert outcome.lines[-2] == "test accuracy: 1.0000"
     run = tmp_path / outcome.lines[-1].removeprefix("run: ")
     assert run.name.endswith("-photos")
@@ -70,10 +70,11 @@ def test_pictures_of_other_sizes(chainrule: Command, photos: Path, tmp_path: Pat
     train(chainrule, photos, *QUICK)
     refused = chainrule("predict", "latest", "large.png")
     assert refused.status == 2
-    assert "large.png: is 17 x 31 pixels, expected 8 x 8 (height x width): resize with" in refused.err
+    assert "large.png: is 17 x 31 pixels, expected 8 x 8 (height x width): resize with --resize (" in refused.err
     assert "prediction: down" in chainrule("predict", "latest", "large.png", "--resize").out
     (tmp_path / "large.png").rename(photos / "down" / "large.png")
-    assert "large.png: is 17 x 31 pixels, expected 8 x 8" in chainrule("train", photos, *QUICK).err
+    refused = chainrule("train", photos, *QUICK)
+    assert "large.png: is 17 x 31 pixels, expected 8 x 8 (height x width): resize with --image-size 8\n" in refused.err
     run = train(chainrule, photos, "--image-size", "8", *QUICK)
     assert "image_size: '8'" in (run / "config.yaml").read_text()
     record = json.loads((run / "data.json").read_text())["preparation"]
@@ -89,7 +90,7 @@ def test_sizes_are_told_height_first(chainrule: Command, photos: Path) -> None:
 def test_large_pictures_are_told_how_to_be_made_smaller(
     chainrule: Command, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hint = "images of this size take much memory and time: --image-size 64 makes them smaller"
+    hint = "images of this size take much memory and time: use --image-size 64 to shrink them"
     assert hint not in chainrule("train", photos, *QUICK).out
     monkeypatch.setattr("chainrule.cli.loading.LARGE", 63)
     assert hint in chainrule("train", photos, *QUICK).lines
@@ -113,7 +114,7 @@ def test_several_pictures(chainrule: Command, photos: Path) -> None:
     for command in ("predict", "evaluate"):
         assert f"{command}: broken is 'maybe'" in chainrule(command, "latest", first, "--broken", "maybe").err
     mixed = chainrule("predict", "latest", first, photos)
-    assert (mixed.status, "several must all be pictures" in mixed.err) == (2, True)
+    assert (mixed.status, "several must all be picture files" in mixed.err) == (2, True)
 
 
 def test_the_reading_of_many_pictures_is_told(photos: Path) -> None:
@@ -167,8 +168,8 @@ def test_idx_files(chainrule: Command, arrays: tuple[np.ndarray, np.ndarray], tm
     path = write_pair(tmp_path / "set", "train-", x[:60], y[:60], ".gz")
     write_pair(tmp_path / "set", "t10k-", x[60:], y[60:])
     outcome = chainrule("train", "set", *QUICK)
-    assert any(line.startswith("the test part is always the last ") for line in outcome.lines)
-    assert "images to train on 54, to validate 6, to test 20" in outcome.lines
+    assert any(line.startswith("the test part is the last ") for line in outcome.lines)
+    assert "54 images for training, 6 for validation, 20 for testing" in outcome.lines
     assert outcome.lines[-2] == "test accuracy: 1.0000"
     assert "set: the 20 test images of 80" in chainrule("evaluate", "latest").out
     assert "train-images-idx3-ubyte: 60 images" in chainrule("evaluate", "latest", path).out
@@ -235,9 +236,9 @@ MISTAKES = {
     "one class": (one_class, [], "holds one class only, only"),
     "bomb": (bomb, [], "bomb.png: has more than 64,000,000 pixels"),
     "nothing but bombs": (bomb, ["--broken", "skip"], "none of the 2 pictures can be read"),
-    "target": (one_class, ["--target", "y"], "target: images have classes and no columns"),
-    "regress": (one_class, ["--task", "regress"], "task: images have classes"),
-    "image size 0": (one_class, ["--image-size", "0"], "image_size is '0', expected pixels as in 32 or 24x32"),
+    "target": (one_class, ["--target", "y"], "target: does not apply to images"),
+    "regress": (one_class, ["--task", "regress"], "task: does not apply to images"),
+    "image size 0": (one_class, ["--image-size", "0"], "image_size is '0', expected pixels such as 32 or 24x32"),
     "image size 8x": (one_class, ["--image-size", "8x"], "image_size is '8x'"),
     "image size too large": (one_class, ["--image-size", "100000"], "each 1 to 4,096"),
     "broken": (one_class, ["--broken", "maybe"], "broken is 'maybe', expected one of refuse, skip"),
@@ -277,7 +278,7 @@ def test_mistakes_in_augmentation(chainrule: Command, photos: Path, options: lis
 def test_tables_have_no_images(chainrule: Command, flowers: Path, option: str) -> None:
     outcome = chainrule("train", flowers, "--target", "kind", option, *QUICK)
     assert outcome.status == 2
-    assert f"{option.split('=')[0]}: it is for images, and this is a table" in outcome.err
+    assert f"{option.split('=')[0]}: applies to images, but this is a table" in outcome.err
 
 
 def test_images_for_a_run_of_a_table(chainrule: Command, flowers: Path, photos: Path) -> None:

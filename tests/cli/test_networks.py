@@ -12,10 +12,10 @@ from tests.cli.outcome import QUICK, Command, train
 
 def test_the_network_of_a_table_where_none_is_named(chainrule: Command, flowers: Path) -> None:
     outcome = chainrule("train", flowers, "--target", "kind", "engine=reference", "epochs=1")
-    line = "network mlp:256, the default for tables: choose another with --model, as in mlp:64,64"
+    line = "network mlp:256, the default for tables: choose another with --model, such as mlp:64,64"
     assert line in outcome.lines
     digits = chainrule("train", "digits", "engine=reference", "epochs=1")
-    assert f"{line}, or cnn to train on them as images" in digits.lines
+    assert f"{line}, or cnn to treat the rows as images" in digits.lines
     for given in ("dropout=0.1", "activation=tanh"):  # a cnn takes neither
         assert line in chainrule("train", "digits", "engine=reference", "epochs=1", given).lines
 
@@ -33,14 +33,14 @@ ONE_EPOCH = ("engine=reference", "epochs=1", "batch_size=16")
 CHOSEN = {
     "images": (
         [],
-        "network cnn (models.small_cnn), the default for images: choose another with --model, as in resnet20",
+        "network cnn (models.small_cnn), the default for images: choose another with --model, such as resnet20",
     ),
     "small images": (
         ["image_size=7"],
-        "network mlp:256, the default for images below 8 x 8: choose another with --model",
+        "network mlp:256, the default for images smaller than 8 x 8: choose another with --model",
     ),
-    "dropout": (["dropout=0.1"], "network mlp:256, the default for a given dropout: choose another with --model"),
-    "activation": (["activation=tanh"], "network mlp:256, the default for a given activation: choose another"),
+    "dropout": (["dropout=0.1"], "network mlp:256, the default with --dropout: choose another with --model"),
+    "activation": (["activation=tanh"], "network mlp:256, the default with --activation: choose another"),
 }
 
 
@@ -60,7 +60,7 @@ def test_the_network_where_none_is_named(chainrule: Command, photos: Path, case:
 
 def test_help_names_the_network_that_is_chosen(chainrule: Command) -> None:
     told = " ".join(chainrule("train", "--help").out.replace("│", " ").split())
-    assert "default: cnn for images of at least 8 x 8 pixels, else mlp:256, and that too where" in told
+    assert "default: cnn for images of at least 8 x 8 pixels, otherwise mlp:256, also if --activation or" in told
 
 
 def test_networks_by_the_names_python_has(chainrule: Command, photos: Path) -> None:
@@ -94,9 +94,9 @@ def test_digits_are_images_to_a_network_for_images(chainrule: Command) -> None:
     [
         (
             ["model=lenet"],
-            "chainrule: lenet5: images are 8 x 8, expected at least 16 x 16: pad or enlarge them, as --image-size does",
+            "chainrule: lenet5: images are 8 x 8, expected at least 16 x 16: pad or enlarge them, for example with",
         ),
-        (["model=lenet5"], "expected at least 16 x 16: pad or enlarge them, as --image-size does"),
+        (["model=lenet5"], "expected at least 16 x 16: pad or enlarge them, for example with --image-size"),
         (["model=cnn", "image_size=1"], "small_cnn: images are 1 x 1, expected at least 4 x 4"),
         (["model=cnn", "dropout=0.1"], "dropout: cnn has its own"),
         (["model=small_cnn", "dropout=0.1"], "dropout: cnn has its own"),
@@ -107,6 +107,8 @@ def test_digits_are_images_to_a_network_for_images(chainrule: Command) -> None:
         ),
         (["model=resnet20", "activation=tanh"], "activation: resnet20 has its own"),
         (["model=resnet65"], 'model: "resnet65" is unknown: did you mean "resnet56"?'),
+        (["model=resnet21"], 'model: "resnet21" is unknown: did you mean "resnet20"?'),
+        (["model=resnet18"], 'model: "resnet18" is unknown: did you mean "resnet20"?'),
     ],
 )
 def test_mistakes_in_networks(chainrule: Command, photos: Path, options: list[str], words: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule import models, nn, optim
-from chainrule.cli.settings import CNN, LEAST, MLP, OF_IMAGES, SCHEDULES, Settings, in_python
+from chainrule.cli.settings import CNN, DEFAULT_LR, LEAST, MLP, MOMENTUM, OF_IMAGES, SCHEDULES, Settings, in_python
 from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate, Shift, Transformation
 from chainrule.data.names import nearest, suggestion
 from chainrule.data.preparation import Preparation
@@ -17,8 +17,6 @@ from chainrule.errors import OptionError, ShapeError
 from chainrule.train import Trainer, metrics
 from chainrule.train.evaluation import Metric
 
-DEFAULT_LR = {"sgd": 0.05, "rmsprop": 1e-3, "adagrad": 1e-2, "adam": 1e-3, "adamw": 1e-3}
-MOMENTUM = 0.9  # of sgd
 LOSSES_OF = {"classify": ("cross-entropy",), "regress": ("mse", "mae", "huber")}  # the first is the default
 MODELS = ("linear", "mlp")
 
@@ -29,31 +27,31 @@ def takes_images(model: str | None) -> bool:
 
 
 def of_an_mlp(settings: Settings) -> list[str]:
-    """Which settings that only an mlp has are not as they come."""
+    """The settings of an mlp alone that differ from their defaults."""
     given = {"activation": settings.activation != "relu", "dropout": settings.dropout > 0}
     return [name for name, is_given in given.items() if is_given]
 
 
 def choose_network(settings: Settings, inputs: tuple[int, ...]) -> tuple[str, str | None]:
-    """The network for rows of shape `inputs`, and where none was named a line on it."""
+    """The network for rows of shape `inputs`, and a line that names it if it was not given."""
     if settings.model is not None:
         return settings.model, None
     other = "mlp:64,64"
     if len(inputs) == 1:
-        model, why = MLP, "tables"
+        model, why = MLP, "for tables"
         if settings.data in BUNDLED and not of_an_mlp(settings):
-            other += f", or {CNN} to train on them as images"
+            other += f", or {CNN} to treat the rows as images"
     elif of_an_mlp(settings):
-        model, why = MLP, f"a given {of_an_mlp(settings)[0]}"
+        model, why = MLP, f"with --{of_an_mlp(settings)[0]}"
     elif min(inputs[:2]) < LEAST:
-        model, why = MLP, f"images below {LEAST} x {LEAST}"
+        model, why = MLP, f"for images smaller than {LEAST} x {LEAST}"
     else:
-        model, why, other = CNN, "images", f"resnet20 or {MLP}"
-    return model, f"network {in_python(model)}, the default for {why}: choose another with --model, as in {other}"
+        model, why, other = CNN, "for images", f"resnet20 or {MLP}"
+    return model, f"network {in_python(model)}, the default {why}: choose another with --model, such as {other}"
 
 
 def relevant_settings(settings: Settings, *, images: bool) -> dict[str, Any]:
-    """The settings of a run on images or a table, but those without a value, or foreign to its data or network."""
+    """The settings of a run that have a value and apply to its kind of data and network."""
     foreign = {"target", "drop", "missing"} if images else {"image_size", "broken", "data_dir", "augment"}
     if settings.model in OF_IMAGES or settings.model == "linear":
         foreign |= {"activation", "dropout"}
@@ -61,11 +59,11 @@ def relevant_settings(settings: Settings, *, images: bool) -> dict[str, Any]:
 
 
 def check(settings: Settings) -> None:
-    """OptionError for settings that no data can make good, so that none is read in vain."""
+    """OptionError for settings that are wrong whatever the data, before any is read."""
     if takes_images(settings.model) or settings.model == "linear":
         for name in of_an_mlp(settings):
             what = "has no hidden layers" if settings.model == "linear" else "has its own"
-            raise OptionError(f"{name}: {settings.model} {what}: leave it out, or use a model such as mlp:64")
+            raise OptionError(f"{name}: {settings.model} {what}: leave it out, or choose a --model such as mlp:64")
     if settings.model is not None and not takes_images(settings.model):
         hidden_sizes(settings.model)
     transformations(settings)
@@ -82,26 +80,28 @@ def hidden_sizes(model: str) -> tuple[int, ...]:
         raise OptionError(f'model: "{model}" is unknown: {_known_networks(kind)}')
     if kind == "linear":
         if sizes:
-            raise OptionError(f'model: "{model}": linear has no hidden layers: write linear, or mlp:{sizes}')
+            raise OptionError(f'model: "{model}": linear has no hidden layers: use linear or mlp:{sizes}')
         return ()
     try:
         hidden = tuple(int(size) for size in sizes.split(","))
     except ValueError:
         hidden = ()
     if not hidden or min(hidden) < 1:
-        raise OptionError(f'model: "{model}": expected sizes of hidden layers, each at least 1, as in mlp:64,64')
+        raise OptionError(
+            f'model: "{model}": expected the sizes of the hidden layers, each at least 1, as in mlp:64,64'
+        )
     return hidden
 
 
 def _known_networks(kind: str) -> str:
-    """The end of a message about a network that is not known; each is named as `--help` does."""
+    """The end of a message about an unknown network, with the names that `--help` uses."""
     functions = {function: name for name, function in OF_IMAGES.items()}
     near = nearest(kind, (*MODELS, *OF_IMAGES, *functions))
     if near is not None:
         name = functions.get(near, near)
         return f'did you mean "{name}"{in_python(name).removeprefix(name)}?'
     images = ", ".join(map(in_python, OF_IMAGES))
-    return f"known are linear, mlp: and the sizes of hidden layers, as in mlp:64,64, and for images {images}"
+    return f"known are linear, mlp:SIZES such as mlp:64,64, and for images {images}"
 
 
 def build_model(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
@@ -113,11 +113,11 @@ def build_model(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn
     try:
         return build(inputs, outputs)
     except ShapeError as error:
-        raise ShapeError(f"{error}, as --image-size does") from None
+        raise ShapeError(f"{error}, for example with --image-size") from None
 
 
 def _build_mlp(settings: Settings, hidden: tuple[int, ...], inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
-    """Linear layers, each but the last followed by its activation and dropout; images are made flat."""
+    """Linear layers, each but the last followed by its activation and dropout; images are flattened first."""
     activations: dict[str, Callable[[], Any]] = {
         "relu": nn.ReLU,
         "leaky_relu": nn.LeakyReLU,
@@ -143,7 +143,8 @@ def loss_name(settings: Settings, task: str) -> str:
     fitting = LOSSES_OF[task]
     name = settings.loss or fitting[0]
     if name not in fitting:
-        raise OptionError(f"loss: {name} does not fit the task {task}: use {' or '.join(fitting)}, or another --task")
+        fit = " or ".join(fitting)
+        raise OptionError(f"loss: {name} does not fit the task {task}: use --loss {fit}, or another --task")
     return name
 
 
@@ -161,7 +162,7 @@ def momentum(settings: Settings) -> float | None:
     if settings.optimizer == "sgd":
         return MOMENTUM if settings.momentum is None else settings.momentum
     if settings.momentum is not None:
-        raise OptionError(f"momentum: {settings.optimizer} has none: leave it out, or use --optimizer sgd")
+        raise OptionError(f"momentum: {settings.optimizer} takes no momentum: leave it out, or use --optimizer sgd")
     return None
 
 
@@ -207,7 +208,9 @@ def build_schedule(settings: Settings, steps_per_epoch: int) -> Any:
     """The schedule of a run, with its warm-up; None for a constant rate."""
     left = settings.epochs - settings.warmup_epochs
     if left < 1:
-        raise OptionError(f"warmup_epochs: {settings.warmup_epochs} of {settings.epochs} epochs leave none: use fewer")
+        raise OptionError(
+            f"warmup_epochs: {settings.warmup_epochs} of {settings.epochs} epochs leave none to train in: use fewer"
+        )
     warmup = steps_per_epoch * settings.warmup_epochs
     schedule = _schedule(settings, steps_per_epoch, steps_per_epoch * left)
     return optim.LinearWarmup(warmup, then=schedule) if warmup else schedule
@@ -240,14 +243,14 @@ def _schedule(settings: Settings, steps_per_epoch: int, steps: int) -> Any:
 
 
 def build_augmentation(settings: Settings, preparation: Preparation) -> Augmentation | None:
-    """What happens to the training images, with black for pixels from outside."""
+    """The augmentation of the training images, with black for pixels from outside the image."""
     if settings.augment is None or preparation.kind != "images":
         return None
     return Augmentation(transformations(settings), preparation.black())
 
 
 def transformations(settings: Settings) -> list[Transformation]:
-    """`"shift:2,flip"` -> [Shift(2), Flip()]; OptionError for an unknown kind or a number without meaning."""
+    """`"shift:2,flip"` -> [Shift(2), Flip()]; OptionError for an unknown kind or an invalid number."""
     return [_transformation(part.strip()) for part in (settings.augment or "").split(",") if part.strip()]
 
 
@@ -283,5 +286,5 @@ def _numbers(spec: str, rest: str) -> list[float]:
 
 def _whole(spec: str, value: float) -> int:
     if not value.is_integer():
-        raise OptionError(f'schedule: "{spec}": epochs are whole, got {value:g}')
+        raise OptionError(f'schedule: "{spec}": a number of epochs must be whole, got {value:g}')
     return int(value)

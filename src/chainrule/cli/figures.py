@@ -1,4 +1,4 @@
-"""The figures of a run: drawn at its end, as far as there is something to draw."""
+"""The figures of a run, drawn at its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Draw = Callable[[Path], None]
 
 
 def draw(job: Job, outputs: Array | None, out: Console) -> None:
-    """Draw a run's figures; `outputs` are those of the test part, if any. Without matplotlib, tell how to get it."""
+    """Draw a run's figures; `outputs` are those of the test part, if any. Without matplotlib, say how to install it."""
     figures: dict[Path, Draw] = {}
     if job.trainer.history.epochs:
         figures[job.run.plot] = lambda path: _losses(job, path)
@@ -35,7 +35,7 @@ def draw(job: Job, outputs: Array | None, out: Console) -> None:
             write_whole(path, function)
         except ImportError:
             names = ", ".join(path.name for path in figures)
-            out.print(f"no {names}, as matplotlib is not installed: pip install matplotlib")
+            out.print(f"{names} not drawn: matplotlib is not installed: pip install matplotlib")
             return
 
 
@@ -44,7 +44,7 @@ def _title(job: Job) -> str:
 
 
 def first_filters(job: Job) -> Array | None:
-    """The weights (kh, kw, c, o) of the layer that sees the images; a linear layer's as pictures of whole images."""
+    """The weights (kh, kw, c, o) of the first layer; those of a linear layer as pictures of whole images."""
     height, width, channels = job.preparation.input_shape
     weight = next((p.data for p in job.trainer.model.named_parameters().values() if p.ndim > 1), None)
     if weight is not None and weight.ndim == 4 and weight.shape[2] == channels and max(weight.shape[:2]) > 1:
@@ -73,7 +73,7 @@ def _samples(job: Job, outputs: Array, path: Path) -> None:
 
     assert isinstance(job.parts.data, Images)
     images, y = job.parts.data.take(job.test), job.parts.y[job.test]
-    names = images.files or [f"image {row:,}" for row in job.test]  # its place in the data, from 0
+    names = images.files or [f"image {row:,}" for row in job.test]  # its index in the data
     save_samples(
         images.pixels, probabilities(outputs), y, job.preparation.classes, path, title=_title(job), files=names
     )

@@ -1,4 +1,4 @@
-"""Settings -> data made ready: tables and images by the same steps."""
+"""Reading data for the commands: tables and images by the same steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from chainrule.cli import factory
-from chainrule.cli.report import rows_word
+from chainrule.cli.report import count, rows_word
 from chainrule.cli.run import Run, data_name
 from chainrule.cli.settings import Settings
 from chainrule.data.dataset import Dataset
@@ -25,11 +25,11 @@ from chainrule.data.tables import Table
 from chainrule.errors import DataError, NonFiniteError, OptionError
 
 LARGE = 128 * 128  # pixels: a step of small_cnn on 32 colour images takes 230 MB, and four times that at twice the side
-LARGE_IMAGES = "images of this size take much memory and time: --image-size 64 makes them smaller"
+LARGE_IMAGES = "images of this size take much memory and time: use --image-size 64 to shrink them"
 
 
 def read_data(settings: Settings, out: Console) -> tuple[Settings, Preparation, Parts, str]:
-    """Read the data, split and scale it; returns the settings with the choices made, and the data's hash."""
+    """Read the data, split and scale it; returns the settings with all defaults chosen, and the data's hash."""
     data = _load(settings, quiet=out.quiet)
     _check_options(settings, data)
     fingerprint = data.fingerprint()
@@ -55,7 +55,11 @@ def read_data(settings: Settings, out: Console) -> tuple[Settings, Preparation, 
     for line in (*parts.notes, *lines):
         out.print(line)
     sizes = [len(rows) for rows in (parts.split.train, parts.split.validation, parts.split.test)]
-    out.print("{} to train on {:,}, to validate {:,}, to test {:,}".format(rows_word(preparation), *sizes))
+    out.print(
+        "{:,} {} for training, {:,} for validation, {:,} for testing".format(
+            sizes[0], rows_word(preparation), *sizes[1:]
+        )
+    )
     model, said = factory.choose_network(settings, preparation.input_shape)
     if said is not None:
         out.print(said)
@@ -82,7 +86,7 @@ def read_more(
     pictures = preparation.kind == "images"
     if len(sources) > 1 and not (pictures and all(is_picture(Path(source)) for source in sources)):
         raise OptionError(
-            f"data: {len(sources)} paths were given: several must all be pictures; give one table or folder"
+            f"data: got {len(sources)} paths: several must all be picture files, else give one table or folder"
         )
     try:
         data = _read_alike(settings, preparation, sources, resize=resize, broken=broken, labelled=with_target)
@@ -114,37 +118,40 @@ def _read_alike(
 
 
 def _load(settings: Settings, *, quiet: bool) -> Dataset:
-    """The data, as images where it is images or the network takes nothing else."""
+    """The data, as images if it holds images or the network takes nothing else."""
     height, width = settings.height_and_width or (None, None)
     images = True if factory.takes_images(settings.model) else None
     if images is None and settings.target is not None and settings.data.endswith(".npz"):
-        images = False  # somebody who names a column means a table
+        images = False  # a target column means a table
     with reading_bar(quiet=quiet) as told:
         options = Reading(height, width, resize=height is not None, broken=settings.broken, told=told)
         return load_data(settings.data, options, images=images, data_dir=settings.data_dir)
 
 
 def _check_options(settings: Settings, data: Dataset) -> None:
-    """OptionError for a setting that has no meaning for this kind of data."""
+    """OptionError for a setting that does not apply to this kind of data."""
     if isinstance(data, Images):
-        senseless = {"target": settings.target, "drop": settings.drop, "task": settings.task == "regress"}
-        what = "images have classes and no columns: leave it out"
+        foreign = {"target": settings.target, "drop": settings.drop, "task": settings.task == "regress"}
+        what = "does not apply to images, which have classes but no columns: leave it out"
     else:
-        senseless = {"image_size": settings.image_size, "augment": settings.augment, "data_dir": settings.data_dir}
-        what = "it is for images, and this is a table: leave it out"
+        foreign = {"image_size": settings.image_size, "augment": settings.augment, "data_dir": settings.data_dir}
+        what = "applies to images, but this is a table: leave it out"
         if factory.takes_images(settings.model):
-            raise OptionError(f"model: {settings.model} takes images, {settings.data} is a table: use mlp:64,64")
-    for name, value in senseless.items():
+            raise OptionError(
+                f"model: {settings.model} takes images, but {settings.data} is a table: use --model mlp:64,64"
+            )
+    for name, value in foreign.items():
         if value:
             raise OptionError(f"{name}: {what}")
 
 
 def _table_lines(settings: Settings, target: str, preparation: Preparation, rows: int) -> list[str]:
-    guessed = "" if settings.task else f" (guessed: --task {preparation.task})"
-    kind = f"{len(preparation.classes)} classes" if preparation.classes else "a quantity"
+    kind = f"{len(preparation.classes)} classes" if preparation.classes else "numeric"
+    inferred = "" if settings.task else ", inferred from its values"
     return [
-        f"{data_name(settings.data)}: {rows:,} rows, {preparation.input_shape[0]:,} features",
-        f"target {target}: {kind}{guessed}",
+        f"{data_name(settings.data)}: {rows:,} rows, {count(preparation.input_shape[0], 'feature')}",
+        f"target {target}: {kind} (--task {preparation.task}{inferred})",
+        *([] if preparation.classes else ["the loss is that of the standardized target; val_mae is in its own units"]),
     ]
 
 
@@ -154,7 +161,7 @@ def _image_lines(settings: Settings, images: Images, preparation: Preparation) -
     order = "" if height == width else " (height x width)"
     size = f"{height} x {width} pixels{order}, {kinds.get(channels, f'{channels} channels')}"
     last = images.test and settings.test_size > 0 and not images.files  # the parts of a folder are told by their names
-    own = [f"the test part is always the last {images.test:,} images"] if last else []
+    own = [f"the test part is the last {images.test:,} images, as the data defines it"] if last else []
     large = [LARGE_IMAGES] if settings.image_size is None and height * width > LARGE else []
     line = f"{data_name(settings.data)}: {images.rows:,} images of {size}, {len(preparation.classes)} classes"
     return [line, *own, *large]
@@ -174,8 +181,8 @@ def naming_rows(data: Dataset, rows: Rows | None = None) -> Iterator[None]:
         row = error.row if rows is None else int(rows[error.row])
         where = data.files[row] if isinstance(data, Images) and data.files else f"{data.source}: row {row + 1}"
         raise NonFiniteError(
-            f"{where}: the network's output or its loss is {error.value}, as the row's values are far from those of "
-            "the training data: correct them, or remove the row",
+            f"{where}: the network's output or its loss is {error.value}: the row's values are far from those of the "
+            "training data: correct them, or remove the row",
             row=row,
             value=error.value,
         ) from None
@@ -183,14 +190,14 @@ def naming_rows(data: Dataset, rows: Rows | None = None) -> Iterator[None]:
 
 @contextmanager
 def reading_bar(*, quiet: bool = False, console: Console | None = None) -> Iterator[Told | None]:
-    """Context with what to tell of the reading; None, and no bar, when `quiet` and where no terminal is."""
+    """A progress bar for reading many pictures; yields its callback, or None when `quiet` or not on a terminal."""
     console = console or Console(stderr=True)
     if quiet or not console.is_terminal:
         yield None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", visible=False)  # until there are pictures: it may be a table
+        task = bar.add_task("", visible=False)  # until pictures are read: it may be a table
 
         def tell(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=total, visible=True)

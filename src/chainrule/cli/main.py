@@ -1,8 +1,8 @@
-"""`chainrule`: runs a command, and turns each way of ending into an exit status.
+"""`chainrule`: runs a command, and turns each outcome into an exit status.
 
-0    done
-1    the run failed: a loss that is not finite, code that cannot be compiled, no memory
-2    something to mend first: options, data, files
+0    success
+1    failure while running: a loss or output that is not finite, code that cannot be compiled, no memory
+2    invalid options, data or files
 130  Ctrl-C, with the last good state saved
 """
 
@@ -15,33 +15,33 @@ from chainrule.errors import ChainruleError, NativeError, NonFiniteError
 
 INTERRUPTED = 130
 TRACEBACK = "CHAINRULE_TRACEBACK"
-OUT_OF_MEMORY = (
-    "out of memory: train with a smaller --batch-size, --image-size or --model, with less data, or with "
-    "--memory-limit, which computes values again instead of keeping them"
+LESS_MEMORY = (  # in training
+    "use a smaller --batch-size, --image-size or --model, less data, or --memory-limit, which recomputes values "
+    "instead of storing them"
 )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status. Never raises."""
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        import typer  # here, so that Ctrl-C while it loads is answered below
+        import typer  # here, so that Ctrl-C while it loads is handled below
 
         from chainrule.cli.app import app
 
-        words = sys.argv[1:] if arguments is None else arguments
         status = app(words or ["--help"], prog_name="chainrule", standalone_mode=False)
         sys.stdout.flush()
-        if status == INTERRUPTED:  # what typer makes of Ctrl-C, and a training run that has put its state away
+        if status == INTERRUPTED:  # what typer makes of Ctrl-C, also after a training run has saved its state
             raise KeyboardInterrupt
         return int(status or 0)
     except BrokenPipeError:
-        _forget_output()  # the reader has gone, as after `| head`: nothing is wrong
+        _forget_output()  # the reader has closed the pipe, as `| head` does
         return 0
     except KeyboardInterrupt:
         return _say("stopped by Ctrl-C", INTERRUPTED)
     except ImportError as error:
         mend = "pip install --force-reinstall chainrule, or in a clone pip install -e ."
-        return _say(f"{error}: the installation is not whole: {mend}", 1)
+        return _say(f"{error}: the installation is incomplete: {mend}", 1)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         return _say(
@@ -52,14 +52,14 @@ def main(arguments: list[str] | None = None) -> int:
     except ChainruleError as error:
         return _say(str(error), 2)
     except MemoryError:
-        return _say(OUT_OF_MEMORY, 1)
+        return _say(f"out of memory: {LESS_MEMORY if words[:1] == ['train'] else 'use fewer rows at a time'}", 1)
     except OSError as error:
         _forget_output()
-        return _say(f"{error.filename or 'standard output'}: cannot be used ({error.strerror or error})", 2)
-    except Exception as error:  # a mistake of ours; a user is better served by one line
+        return _say(f"{error.filename or 'standard output'}: cannot be read or written ({error.strerror or error})", 2)
+    except Exception as error:  # a bug; one line serves a user better than a traceback
         if os.environ.get(TRACEBACK):
             raise
-        where = f"set {TRACEBACK}=1 to see where, and please report it"
+        where = f"please report it, with the traceback that {TRACEBACK}=1 shows"
         return _say(f"internal error: {type(error).__name__}: {error}: {where}", 1)
 
 
@@ -68,7 +68,7 @@ def _say(message: str, status: int) -> int:
     try:
         sys.stderr.write("chainrule: " + " ".join(message.split()) + "\n")
     except OSError:
-        _forget_output()  # nobody can be told
+        _forget_output()  # there is no one to tell
     return status
 
 

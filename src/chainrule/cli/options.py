@@ -1,4 +1,4 @@
-"""Settings -> command-line options."""
+"""Options that several commands share, and those made from the settings."""
 
 from __future__ import annotations
 
@@ -11,35 +11,37 @@ import typer
 from chainrule.cli.settings import BROKEN, FIELDS, parse
 from chainrule.settings import choice, whole
 
-RUN = "A run's folder, or latest"
-# Options are texts: their checks, not typer's, say what came and what was expected.
+RUN = "A run folder, or latest"
+# Options are text: our checks, not typer's, say what was given and what was expected.
 Threads: TypeAlias = Annotated[
     str | None, typer.Option("--threads", metavar="N", help=FIELDS["threads"].metadata["help"])
 ]
 Resize: TypeAlias = Annotated[
-    bool, typer.Option("--resize", help="Resize pictures that are not of the size the network was trained on")
+    bool, typer.Option("--resize", help="Resize pictures to the size the network was trained on")
 ]
 Broken: TypeAlias = Annotated[
     str | None,
-    typer.Option("--broken", metavar="NAME", help="What to do with broken pictures: refuse, skip; else as in training"),
+    typer.Option(
+        "--broken", metavar="NAME", help="Damaged pictures: refuse (an error) or skip; by default as in training"
+    ),
 ]
-Runs: TypeAlias = Annotated[str, typer.Option("--runs", metavar="FOLDER", help="Where runs are kept")]
+Runs: TypeAlias = Annotated[str, typer.Option("--runs", metavar="FOLDER", help="Folder that holds the runs")]
 
 
 def thread_count(command: str, text: str | None) -> int | None:
-    """What `--threads` says; OptionError for anything but a whole number of at least 1."""
+    """The value of `--threads`; OptionError for anything but a whole number of at least 1."""
     return None if text is None else whole(command, "threads", parse(int, text))
 
 
 def broken_choice(command: str, text: str | None) -> str | None:
-    """What `--broken` says; OptionError for anything but the choices."""
+    """The value of `--broken`; OptionError for anything but the choices."""
     return None if text is None else choice(command, "broken", text, BROKEN)
 
 
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Decorator: give a command whose last parameter is `**options` an option for each setting but `data`.
 
-    Options that are not given arrive as None, so that the config file's values stand.
+    Options that are not given are None, so that the config file's values apply.
     """
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]

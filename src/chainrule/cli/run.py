@@ -1,14 +1,14 @@
-"""A run's folder: `runs/<time>-<name>/` with what went in and what came out.
+"""A run's folder, `runs/<time>-<name>/`.
 
-config.yaml          the resolved settings; `chainrule train --config` of it trains the same network again
-data.json            which data: its hash, its columns, classes and scaling
-metrics.jsonl        a line for each epoch, written as training goes
-model.safetensors    the weights, those of an epoch some seconds ago while training goes on
+config.yaml          the resolved settings; `chainrule train --config` with it trains the same network again
+data.json            the data: its hash, columns, classes and scaling
+metrics.jsonl        a line per epoch, written as training proceeds
+model.safetensors    the weights; during training, those of a recent epoch
 results.json         how the run ended, and the test results
 loss.png             the loss and the learning rate over the epochs
-confusion.png        which classes are taken for which, on the test part
-samples.png          test images, by file or place in the data from 0: the worst mistakes, and others } of images
-filters.png          the weights of the first layer as pictures                                       }
+confusion.png        the confusion matrix of the test part
+samples.png          for images: test images by file or index from 0, the worst mistakes first
+filters.png          for images: the weights of the first layer as pictures
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Run:
 
     @classmethod
     def find(cls, name: str, out: str = "runs") -> Run:
-        """The run in folder `name`, or the newest one in `out` for "latest"; FileError when there is none."""
+        """The run in folder `name`, or the newest one in `out` for "latest"; FileError if there is none."""
         folder = Path(name)
         if name == LATEST and not folder.exists():
             return _latest(Path(out))
@@ -77,16 +77,22 @@ class Run:
             inside = Path(out) / name
             if not inside.exists():
                 known = sorted(p.name for p in _runs(Path(out)))
-                hint = suggestion(name, known) if known else f"there are no runs in {out}/ yet: make one with `train`"
-                raise FileError(f"{name}: there is no such run: {hint}")
+                hint = (
+                    suggestion(name, known)
+                    if known
+                    else f"there are no runs in {out}/ yet: make one with `chainrule train`"
+                )
+                raise FileError(f"{name}: no such run: {hint}")
             folder = inside
         run = cls(folder)
         for path in (run.config, run.data):
             if not path.exists():
-                raise FileError(f"{folder}: not a run's folder, it has no {path.name}: name one that `train` has made")
+                raise FileError(
+                    f"{folder}: not a run folder: it has no {path.name}: name one made by `chainrule train`"
+                )
         if not run.model.exists():
             raise FileError(
-                f"{folder}: no model.safetensors in it, the weights: the run has begun just now, or was killed soon: "
+                f"{folder}: has no weights (model.safetensors): the run has only just started, or was killed early: "
                 "wait, or train again"
             )
         return run
@@ -95,7 +101,7 @@ class Run:
         return Settings(**read_config(self.config))
 
     def read_data(self) -> tuple[Preparation, str]:
-        """How its tables or images are made ready, and the hash of the one it was trained on."""
+        """How its data is prepared, and the hash of the data it was trained on."""
         record = read_json(self.data)
         try:
             return Preparation.from_dict(record["preparation"]), record["fingerprint"]
@@ -103,7 +109,7 @@ class Run:
             raise DataError(f"{self.data}: no record of data that this version can read: train again") from None
 
     def read_results(self) -> dict[str, Any]:
-        """How the run ended; empty when it has not, or was killed."""
+        """How the run ended; empty while it is training, and if it was killed."""
         return read_json(self.results) if self.results.exists() else {}
 
     def write_results(self, results: dict[str, Any]) -> None:
@@ -137,11 +143,11 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}): check its rights") from None
+        raise FileError(f"{path}: cannot be read ({error.strerror}): check its permissions") from None
     except ValueError:
-        raise DataError(f"{path}: damaged, it is not JSON any more: restore it or train again") from None
+        raise DataError(f"{path}: damaged, not valid JSON: restore it or train again") from None
     if not isinstance(values, dict):
-        raise DataError(f"{path}: holds {type(values).__name__}, expected named values: restore it or train again")
+        raise DataError(f"{path}: holds a {type(values).__name__}, expected a JSON object: restore it or train again")
     return values
 
 
@@ -162,7 +168,7 @@ def _new_folder(out: Path, name: str) -> Path:
     plain = re.sub(r"[^\w.-]+", "-", name)
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{plain}"
     with writing(out / stem):
-        for number in range(1, 1000):  # several runs may start in one second
+        for number in range(1, 1000):  # several runs may start within a second
             folder = out / (stem if number == 1 else f"{stem}-{number}")
             try:
                 folder.mkdir(parents=True)
@@ -171,7 +177,7 @@ def _new_folder(out: Path, name: str) -> Path:
                     raise
                 continue
             return folder
-    raise FileError(f"{out / stem}: there are 999 runs of this name and second: choose another --name")
+    raise FileError(f"{out / stem}: 999 runs already have this name and time: choose another --name")
 
 
 def _runs(out: Path) -> list[Path]:
@@ -179,7 +185,7 @@ def _runs(out: Path) -> list[Path]:
 
 
 def _has_learnt(folder: Path) -> bool:
-    """Whether a run has weights that are worth predicting with: it did not fail before its first epoch was over."""
+    """Whether a run has weights worth using: it did not fail in its first epoch."""
     run = Run(folder)
     results = run.read_results()
     failed = str(results.get("ended", "")).startswith("failed")
@@ -187,13 +193,13 @@ def _has_learnt(folder: Path) -> bool:
 
 
 def _latest(out: Path) -> Run:
-    # Folder names begin with the time; runs of one second are told apart by their files.
+    # Folder names begin with the time; runs of the same second are ordered by their files.
     newest = sorted(_runs(out), key=lambda folder: (folder.name[:15], (folder / "config.yaml").stat().st_mtime_ns))
     for folder in reversed(newest):
         if _has_learnt(folder):
             return Run(folder)
     raise FileError(
-        f"{LATEST}: there are no runs in {out}/ that have learnt: make one with `chainrule train`, or name its folder"
+        f"{LATEST}: no run in {out}/ has completed an epoch: make one with `chainrule train`, or name a run's folder"
     )
 
 
@@ -207,7 +213,7 @@ class Log:
         self._size = 0
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Append a line; on a full disk what was written of it is taken back and FileError raised."""
+        """Append a line; on a full disk a partial line is removed again and FileError raised."""
         plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
         line = (json.dumps(plain) + "\n").encode()
         with writing(self.path):

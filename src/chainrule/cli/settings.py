@@ -1,4 +1,4 @@
-"""What a training run is told: one table of settings; the options, the config file and the checks are derived from it.
+"""The settings of a training run in one table, from which the options, the config file and the checks are derived.
 
 Later sources win: the defaults, then the config file, then options and `key=value` of the command line.
 """
@@ -24,7 +24,7 @@ OPTIMIZERS = ("sgd", "rmsprop", "adagrad", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "one-cycle", "step", "exponential", "plateau")
 LOSSES = ("cross-entropy", "mse", "mae", "huber")
 ENGINES = ("compiled", "reference")
-# Networks for images only, and the function in chainrule.models that each is; its name will do as well.
+# Networks for images only, and the function in chainrule.models that builds each, whose name is accepted too.
 OF_IMAGES = {
     "cnn": "small_cnn",
     "lenet": "lenet5",
@@ -32,15 +32,17 @@ OF_IMAGES = {
     "resnet32": "resnet32",
     "resnet56": "resnet56",
 }
-MLP, CNN = "mlp:256", "cnn"  # where no network is named
-LEAST = 8  # pixels a side of images for CNN: below, a convolution sees little more of an image than its edge
+MLP, CNN = "mlp:256", "cnn"  # the defaults
+DEFAULT_LR = {"sgd": 0.05, "rmsprop": 1e-3, "adagrad": 1e-2, "adam": 1e-3, "adamw": 1e-3}
+MOMENTUM = 0.9  # of sgd
+LEAST = 8  # pixels per side of images for CNN: in smaller ones a convolution sees little but the border
 BROKEN = ("refuse", "skip")
-LARGEST = 4096  # pixels a side
+LARGEST = 4096  # pixels per side
 
 
 def _number(**bounds: float) -> Check:
     def check(name: str, value: Any) -> float:
-        if isinstance(value, str):  # of the command line, or 1e-3 in YAML, whose numbers need a point
+        if isinstance(value, str):  # from the command line, or 1e-3 in YAML, which is text there
             try:
                 value = float(value)
             except ValueError:
@@ -94,7 +96,7 @@ def in_python(model: str) -> str:
 def _size(name: str, value: Any) -> str:
     sides = _text(name, value).lower().split("x")
     if len(sides) > 2 or not all(side.isdecimal() and 1 <= int(side) <= LARGEST for side in sides):
-        raise OptionError(f"train: {name} is {value!r}, expected pixels as in 32 or 24x32, each 1 to {LARGEST:,}")
+        raise OptionError(f"train: {name} is {value!r}, expected pixels such as 32 or 24x32, each 1 to {LARGEST:,}")
     return "x".join(str(int(side)) for side in sides)
 
 
@@ -106,7 +108,8 @@ def _names(name: str, value: Any) -> tuple[str, ...]:
     return tuple(str(part) for part in value)
 
 
-METAVARS: dict[type, str] = {str: "NAME", int: "N", float: "X"}  # what `--help` says that an option takes
+LRS = ", ".join(f"{rate:g} for {name}" for name, rate in DEFAULT_LR.items())
+METAVARS: dict[type, str] = {str: "NAME", int: "N", float: "X"}  # in `--help`
 
 
 def _setting(
@@ -120,91 +123,109 @@ def _setting(
 class Settings:
     """All settings of a training run, checked when made."""
 
-    data: str = _setting(None, _text, "A set by name (digits, fashion-mnist, mnist), a file, or a folder of pictures")
+    data: str = _setting(
+        None, _text, "A data set by name (digits, fashion-mnist, mnist), a file, or a folder of pictures"
+    )
     target: str | None = _setting(None, _text, "The column to predict", panel="Data", metavar="COLUMN")
-    task: str | None = _setting(None, _choice(TASKS), "classify or regress; guessed from the target", panel="Data")
+    task: str | None = _setting(
+        None, _choice(TASKS), "classify or regress; by default inferred from the target", panel="Data"
+    )
     drop: tuple[str, ...] = _setting((), _names, "Columns to leave out, as in id,name", panel="Data", metavar="COLUMNS")
     missing: str = _setting(
-        "refuse", _choice(POLICIES), "What to do with missing values: refuse, mean, drop", panel="Data"
+        "refuse",
+        _choice(POLICIES),
+        "Missing values: refuse (an error), mean (fill in the training mean) or drop (leave the rows out)",
+        panel="Data",
     )
     image_size: str | None = _setting(
         None,
         _size,
-        "Resize pictures, as in 32 or 24x32 (height x width); else all must be of one size",
+        "Resize pictures to this size, such as 32 or 24x32 (height x width); by default all must have the same size",
         panel="Data",
         metavar="SIZE",
     )
-    broken: str = _setting("refuse", _choice(BROKEN), "What to do with broken pictures: refuse, skip", panel="Data")
+    broken: str = _setting("refuse", _choice(BROKEN), "Damaged pictures: refuse (an error) or skip", panel="Data")
     data_dir: str | None = _setting(
-        None, _text, "Folder of the files of fashion-mnist or mnist", panel="Data", metavar="FOLDER"
+        None, _text, "Folder that holds the files of fashion-mnist or mnist", panel="Data", metavar="FOLDER"
     )
     val_size: float = _setting(
-        0.1, _number(least=0, below=1), "Part of the rows to validate on after each epoch", float, "Data"
+        0.1, _number(least=0, below=1), "Fraction of the rows used for validation after each epoch", float, "Data"
     )
     test_size: float = _setting(
         0.2,
         _number(least=0, below=1),
-        "Part of the rows to test on at the end; a test part of the data's own stands instead",
+        "Fraction of the rows held out for the final test; a test part of the data's own is used instead",
         float,
         "Data",
     )
     model: str | None = _setting(
         None,
         _network,
-        "linear, or mlp: and the sizes of the hidden layers, as in mlp:64,32; for images also "
+        "linear, or mlp:SIZES with the sizes of the hidden layers, such as mlp:64,32; for images also "
         f"{', '.join(map(in_python, OF_IMAGES))} [default: {CNN} for images of at least {LEAST} x {LEAST} pixels, "
-        f"else {MLP}, and that too where activation or dropout is given]",
+        f"otherwise {MLP}, also if --activation or --dropout is given]",
         panel="Network",
     )
     activation: str = _setting(
-        "relu", _choice(ACTIVATIONS), f"Of an mlp only: {', '.join(ACTIVATIONS)}", panel="Network"
+        "relu", _choice(ACTIVATIONS), f"Activation function of an mlp: {', '.join(ACTIVATIONS)}", panel="Network"
     )
     dropout: float = _setting(
         0.0,
         _number(least=0, below=1),
-        "Part of the hidden values to drop while training; of an mlp only",
+        "Dropout probability after each hidden layer of an mlp",
         float,
         "Network",
     )
     loss: str | None = _setting(
-        None, _choice(LOSSES), "cross-entropy for classes; mse, mae or huber for quantities", panel="Network"
+        None, _choice(LOSSES), "cross-entropy to classify; mse (the default), mae or huber to regress", panel="Network"
     )
     augment: str | None = _setting(
         None,
         _text,
-        "What happens to images in training, as in shift:2,flip,rotate:10,crop:0.8,cutout:8",
+        "Random changes to the training images, such as shift:2,flip,rotate:10,crop:0.8,cutout:8",
         metavar="NAMES",
     )
     optimizer: str = _setting("adam", _choice(OPTIMIZERS), ", ".join(OPTIMIZERS))
-    lr: float | None = _setting(None, _number(above=0), "Learning rate; each optimizer has its own default", float)
-    momentum: float | None = _setting(None, _number(least=0, below=1), "For sgd [default: 0.9]", float)
-    weight_decay: float = _setting(0.0, _number(least=0), "Pulls weights towards 0", float)
+    lr: float | None = _setting(None, _number(above=0), f"Learning rate [default: {LRS}]", float)
+    momentum: float | None = _setting(None, _number(least=0, below=1), f"Momentum of sgd [default: {MOMENTUM}]", float)
+    weight_decay: float = _setting(
+        0.0, _number(least=0), "Weight decay: an L2 penalty, decoupled from the gradient in adamw", float
+    )
     schedule: str = _setting(
         "cosine",
         _text,
-        "How the learning rate goes: constant, cosine[:FLOOR], one-cycle[:WARMUP], step:EPOCHS[,FACTOR], "
-        "exponential:FACTOR (of each epoch), plateau[:PATIENCE[,FACTOR]]",
+        "Learning-rate schedule: constant, cosine[:FLOOR], one-cycle[:WARMUP], step:EPOCHS[,FACTOR], "
+        "exponential:FACTOR (per epoch), plateau[:PATIENCE[,FACTOR]]",
     )
-    warmup_epochs: int = _setting(0, _count(0), "Epochs in which the rate rises in a line, ahead of the schedule", int)
-    epochs: int = _setting(40, _count(1), "How often each training row is seen", int)
-    batch_size: int = _setting(32, _count(1), "Rows a step", int)
+    warmup_epochs: int = _setting(0, _count(0), "Epochs of linear learning-rate warm-up before the schedule", int)
+    epochs: int = _setting(40, _count(1), "Passes over the training rows", int)
+    batch_size: int = _setting(32, _count(1), "Batch size, in rows", int)
     patience: int | None = _setting(
-        None, _count(1), "Stop after so many epochs without a better validation loss, and keep the best weights", int
+        None,
+        _count(1),
+        "Stop after this many epochs without a lower validation loss, and restore the best weights",
+        int,
     )
-    clip_norm: float | None = _setting(None, _number(above=0), "Longest gradient allowed", float)
-    seed: int = _setting(0, _seed, "Of the split, the initial weights, the shuffling and dropout", int)
-    threads: int | None = _setting(None, _count(1), "Threads; the result does not depend on them", int, "Run")
+    clip_norm: float | None = _setting(None, _number(above=0), "Clip the global gradient norm to this", float)
+    seed: int = _setting(
+        0, _seed, "Random seed of the split, initial weights, shuffling, dropout and augmentation", int
+    )
+    threads: int | None = _setting(
+        None, _count(1), "Number of threads [default: all processors]; the result does not depend on it", int, "Run"
+    )
     memory_limit: int | None = _setting(
         None,
         _memory,
-        "Most memory of a step, the data set not counted, as in 200MB; values are computed again where it would take "
-        "more",
+        "Memory limit of a training step, not counting the data set, such as 200MB; values are recomputed to stay "
+        "within it",
         panel="Run",
         metavar="SIZE",
     )
-    engine: str = _setting("compiled", _choice(ENGINES), "compiled, or reference: slow and readable", panel="Run")
-    out: str = _setting("runs", _text, "Folder in which the run's own folder is made", panel="Run", metavar="FOLDER")
-    name: str | None = _setting(None, _text, "Name of the run; the data's name otherwise", panel="Run")
+    engine: str = _setting(
+        "compiled", _choice(ENGINES), "compiled, or reference (NumPy definitions: slow, easy to read)", panel="Run"
+    )
+    out: str = _setting("runs", _text, "Folder in which the run's own folder is created", panel="Run", metavar="FOLDER")
+    name: str | None = _setting(None, _text, "Name of the run; by default that of the data", panel="Run")
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -213,10 +234,10 @@ class Settings:
                 object.__setattr__(self, f.name, f.metadata["check"](f.name, value))
             elif f.name == "data" or f.default is not None:
                 if f.name == "data":
-                    raise OptionError("train: no data is named: give a bundled set or a file, as in `train digits`")
+                    raise OptionError("train: no data given: name a data set or a file, as in `chainrule train digits`")
                 raise OptionError(f"train: {f.name} is empty, expected a value such as {f.default}")
         if self.patience is not None and self.val_size == 0:
-            raise OptionError("train: patience needs rows to validate on, val_size is 0: set --val-size 0.1")
+            raise OptionError("train: patience needs validation rows, but val_size is 0: set --val-size 0.1")
 
     @property
     def height_and_width(self) -> tuple[int, int] | None:
@@ -235,7 +256,7 @@ FIELDS = {f.name: f for f in dataclasses.fields(Settings)}
 
 
 def resolve(config: Path | None, options: Mapping[str, str | None], overrides: list[str]) -> Settings:
-    """Settings from a config file, options (None: not given) and `key=value` texts; OptionError for unknown keys."""
+    """Settings from a config file, options (None: not given) and `key=value` words; OptionError for unknown keys."""
     values: dict[str, Any] = read_config(config) if config else {}
     values |= {k: parse(FIELDS[k].metadata["kind"], text) for k, text in options.items() if text is not None}
     values |= dict(parse_override(text) for text in overrides)
@@ -249,31 +270,31 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}): check the name and its rights") from None
+        raise FileError(f"{path}: cannot be read ({error.strerror}): check the path and its permissions") from None
     except UnicodeDecodeError:
         raise OptionError(f"{path}: not UTF-8 text: save the config file as UTF-8") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
-        raise OptionError(f"{path}: not readable as YAML{where}: write one `key: value` a line") from None
+        raise OptionError(f"{path}: not valid YAML{where}: write one `key: value` per line") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise OptionError(f"{path}: holds {type(content).__name__}, expected one `key: value` a line")
+        raise OptionError(f"{path}: holds a {type(content).__name__}, expected one `key: value` per line")
     return {known_key(str(key), str(path)): value for key, value in content.items()}
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """`key=value` -> its setting and value; null, none or nothing stand for no value."""
+    """`key=value` -> its setting and value; null, none or nothing mean no value."""
     key, equals, value = text.partition("=")
     if not equals:
-        raise OptionError(f'train: "{text}" is neither an option nor key=value, as in epochs=20')
+        raise OptionError(f'train: "{text}" is neither an option nor a setting such as epochs=20')
     name = known_key(key.strip(), "train")
     return name, None if value in ("", "null", "none") else parse(FIELDS[name].metadata["kind"], value)
 
 
 def parse(kind: type, text: str) -> Any:
-    """A text of the command line as the `kind` its setting has; what is none stays text, which a check refuses."""
+    """A word of the command line as the `kind` of its setting; others stay text, which a check refuses."""
     try:
         return int(text) if kind is int else text
     except ValueError:
@@ -283,5 +304,5 @@ def parse(kind: type, text: str) -> Any:
 def known_key(key: str, place: str) -> str:
     name = key.replace("-", "_")
     if name not in FIELDS:
-        raise OptionError(f'{place}: "{key}" is no setting: {suggestion(name, FIELDS, limit=len(FIELDS))}')
+        raise OptionError(f'{place}: "{key}" is not a setting: {suggestion(name, FIELDS, limit=len(FIELDS))}')
     return name

@@ -1,4 +1,4 @@
-"""`chainrule warmup`: compile ahead, so that no later run waits."""
+"""`chainrule warmup`: compile the kernels ahead of time."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import typer
 
 
 def warmup() -> None:
-    """Compile all kernels now, so that no later run has to.
+    """Compile all kernels now, so that later runs start at once.
 
-    They are kept on disk; an upgrade or another processor makes new ones.
+    They are cached on disk; an upgrade or another processor needs new ones.
 
     Example: [bold]chainrule warmup[/bold]
     """

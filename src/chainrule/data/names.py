@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import difflib
+import os
+import re
 from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, whatever its case, or None when nothing is near."""
-    folded = {k.casefold(): k for k in known}
-    found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
-    return folded[found[0]] if found else None
+    """The known name most like `name`, whatever its case, or None if none is near.
+
+    Of equally similar names it is the one that begins alike for longer, then the one with the nearest number.
+
+    >>> nearest("resnet21", ["resnet20", "resnet32", "resnet56"])
+    'resnet20'
+    """
+    word, folded = name.casefold(), {k.casefold(): k for k in known}
+    matcher = difflib.SequenceMatcher(b=word)
+
+    def likeness(other: str) -> tuple[float, int, int]:
+        matcher.set_seq1(other)
+        prefix = os.path.commonprefix([word, other])  # noqa: RUF071 - of characters, not of folders
+        return matcher.ratio(), len(prefix), -abs(_number(word) - _number(other))
+
+    near = difflib.get_close_matches(word, folded, n=len(folded) or 1, cutoff=0.6)
+    return folded[max(near, key=likeness)] if near else None
+
+
+def _number(name: str) -> int:
+    """The number at the end of a name; 0 if there is none."""
+    found = re.search(r"[0-9]{1,9}$", name)
+    return int(found[0]) if found else 0
 
 
 def suggestion(name: str, known: Iterable[str], limit: int = 12) -> str:

@@ -138,7 +138,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "an empty class": (one_empty_class, r"c: holds no pictures: add some of this class"),
     "another size": (
         another_size,
-        r"2.png: is 7 x 5 pixels, expected 6 x 5 \(height x width\): resize with train --image-size 6x5",
+        r"2.png: is 7 x 5 pixels, expected 6 x 5 \(height x width\): resize with --image-size 6x5",
     ),
     "truncated": (truncated, r"b/1.png: damaged or cut short .*--broken skip leaves such files out"),
 }
@@ -371,7 +371,7 @@ def test_a_large_picture_is_not_held_many_times_over(tmp_path: Path, dtype: type
     Image.fromarray(np.full((3000, 3000), 77, dtype)).save(tmp_path / "large.png")
     tracemalloc.start()
     try:
-        pixels = read_picture(tmp_path / "large.png", Form(8, 8, 1), resize=True)
+        pixels = read_picture(tmp_path / "large.png", Form(8, 8, 1), Reading(resize=True))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

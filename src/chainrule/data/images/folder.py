@@ -87,7 +87,7 @@ def _read(source: str, paths: list[Path], options: Reading) -> tuple[Pixels, dic
     done = 0
     for path in _telling("reading pictures", good, options):
         try:
-            pixels[done] = read_picture(path, form, resize=options.resize)
+            pixels[done] = read_picture(path, form, options)
         except BadPictureError as error:
             _leave_out(path, error, options, bad)
             continue

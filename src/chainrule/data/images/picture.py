@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chainrule.data.images.dataset import Reading
 from chainrule.data.images.pixels import BLOCK, Pixels
 from chainrule.errors import ChainruleError, DataError, FileError
 
@@ -30,7 +31,6 @@ MOST_PIXELS = 64_000_000  # of one picture: 256 MB decoded, and twice that while
 GREY = ("1", "L", "LA", "La", "I", "F")  # modes of one channel, and those that begin with I;
 TURNED = (5, 6, 7, 8)  # EXIF orientations that lie on their side
 ORIENTATION = 0x0112
-RESIZE = "resize with train --image-size {size}, or evaluate and predict --resize"
 # What decoders raise on bytes that are not what they should be.
 DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError)
 
@@ -76,7 +76,7 @@ def look(path: Path) -> Form:
         return Form(height, width, 1 if _is_grey(image.mode) else 3)
 
 
-def read_picture(path: Path, form: Form, *, resize: bool) -> Pixels:
+def read_picture(path: Path, form: Form, options: Reading) -> Pixels:
     """The pixels (h, w, c) of the picture in a file, in the form wanted.
 
     Colours become grey by 0.299 R + 0.587 G + 0.114 B, transparent pixels white, 16 bits 8. Another size is resized,
@@ -84,24 +84,24 @@ def read_picture(path: Path, form: Form, *, resize: bool) -> Pixels:
     """
     with _opened(path) as image:
         pillow(path).ImageOps.exif_transpose(image, in_place=True)
-        if not resize and image.size != (form.width, form.height):
+        if not options.resize and image.size != (form.width, form.height):
             width, height = image.size
             raise DataError(
                 f"{path}: is {Form(height, width, form.channels)} pixels, expected {form} (height x width): "
-                f"{RESIZE.format(size=_size_option(form))}"
+                f"{_resize_hint(form, options)}"
             )
         return _fit(str(path), image, form)
 
 
-def conform(source: str, pixels: Pixels, form: Form, *, resize: bool) -> Pixels:
+def conform(source: str, pixels: Pixels, form: Form, options: Reading) -> Pixels:
     """Images (n, h, w, c) in the form wanted, as `read_picture` would make them; DataError where that cannot be."""
     height, width, channels = pixels.shape[1:]
     if (height, width, channels) == (form.height, form.width, form.channels):
         return pixels
     own = Form(height, width, channels)
-    if (height, width) != (form.height, form.width) and not resize:
-        mend = RESIZE.format(size=_size_option(form))
-        raise DataError(f"{source}: images of {own} pixels, expected {form} (height x width): {mend}")
+    if (height, width) != (form.height, form.width) and not options.resize:
+        hint = _resize_hint(form, options)
+        raise DataError(f"{source}: images of {own} pixels, expected {form} (height x width): {hint}")
     if channels not in MODES or form.channels not in MODES:
         raise DataError(f"{source}: images of {channels} channels, expected {form.channels}: convert them")
     Image = pillow(source).Image
@@ -122,8 +122,10 @@ def pillow(source: Any) -> Any:
     return PIL
 
 
-def _size_option(form: Form) -> str:
-    return f"{form.height}" if form.height == form.width else f"{form.height}x{form.width}"
+def _resize_hint(form: Form, options: Reading) -> str:
+    """The option that allows other sizes: one for the images of a trained network, another for training."""
+    size = f"{form.height}" if form.height == form.width else f"{form.height}x{form.width}"
+    return f"resize with {'--resize' if options.sized else f'--image-size {size}'}"
 
 
 def _is_grey(mode: str) -> bool:

@@ -54,7 +54,7 @@ def read_images(source: str, options: Reading | None = None, data_dir: str | Non
         return images
     _, height, width, channels = images.pixels.shape
     form = Form(options.height or height, options.width or width, options.channels or channels)
-    pixels = conform(source, images.pixels, form, resize=options.resize)
+    pixels = conform(source, images.pixels, form, options)
     return dataclasses.replace(images, source=source, pixels=pixels)
 
 
@@ -86,4 +86,4 @@ def _read_one(path: Path, options: Reading) -> Images:
     form = look(path)
     height, width = (options.height or form.height, options.width or form.width)
     form = Form(height, width, options.channels or form.channels)
-    return Images(str(path), read_picture(path, form, resize=options.resize)[None], files=(path.name,))
+    return Images(str(path), read_picture(path, form, options)[None], files=(path.name,))
