@@ -153,11 +153,7 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     """a where the condition is true (not 0), else b; no gradient flows through the condition."""
     if isinstance(condition, Tensor) and condition.requires_grad:
         condition = detach(condition)
-    if _is_number(b):
-        return apply(numbers.where_number, condition, a, b=float(b))
-    if _is_number(a):
-        return apply(numbers.number_where, condition, b, a=float(a))
-    return apply(comparisons.where, condition, a, b)
+    return _pair(comparisons.where, a, b, condition)
 
 
 def greater(a: Any, b: Any) -> Tensor:
@@ -360,15 +356,15 @@ def _along_last(op: Op, x: Any, axis: int) -> Tensor:
     return transpose(apply(op, transpose(x, tuple(axes))), tuple(axes))
 
 
-def _pair(op: Op, a: Any, b: Any) -> Tensor:
+def _pair(op: Op, a: Any, b: Any, *condition: Any) -> Tensor:
     """`op` of two arrays, or of an array and a number."""
     if _is_number(a) and op in numbers.MIRRORED:
         op, a, b = numbers.MIRRORED[op], b, a
     if _is_number(b):
-        return apply(numbers.WITH_NUMBER[op, "b"], a, b=float(b))
+        return apply(numbers.NUMBER_LAST[op], *condition, a, b=float(b))
     if _is_number(a):
-        return apply(numbers.WITH_NUMBER[op, "a"], b, a=float(a))
-    return apply(op, a, b)
+        return apply(numbers.NUMBER_FIRST[op], *condition, b, a=float(a))
+    return apply(op, *condition, a, b)
 
 
 def _compare(op: Op, ufunc: np.ufunc, a: Any, b: Any) -> Tensor:

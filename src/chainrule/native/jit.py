@@ -25,6 +25,7 @@ from numba.np import arrayobj
 
 from chainrule.native import kernel as kernels
 from chainrule.native.kernel import RANK, STEP_WORDS, STEPS, External, Kernel, words_of
+from chainrule.native.vecmath import NUMPY
 
 # Not "nnan" and "ninf": NaN and infinity must behave, they are what a user hunts for.
 # error_model "numpy": the default checks each division and stops vectorization.
@@ -119,14 +120,18 @@ def caller(argument_types: list[Any]) -> Any:
 
 
 def specialize(function: Callable[..., Any], dtype: np.dtype[Any], known: dict[Any, Any] | None = None) -> Any:
-    """A copy of `function` for one dtype: literals converted, called names compiled; recursive through device
-    functions."""
+    """A copy of `function` for one dtype: literals converted, called names compiled, vector math in place of NumPy's;
+    recursive through device functions."""
     known = {} if known is None else known
     constants = tuple(dtype.type(c) if isinstance(c, float) else c for c in function.__code__.co_consts)
     scope = dict(function.__globals__)
     for name in function.__code__.co_names:
         if name in scope:
             scope[name] = _compiled_form(scope[name], dtype, known)
+    if scope.get("np") is np and (replaced := NUMPY.keys() & set(function.__code__.co_names)):
+        scope["np"] = python_types.ModuleType("numpy")
+        forms = {name: _compiled_form(NUMPY[name], dtype, known) for name in replaced}
+        vars(scope["np"]).update(vars(np) | forms)
     copy = python_types.FunctionType(function.__code__.replace(co_consts=constants), scope, function.__name__)
     copy.__defaults__ = function.__defaults__
     return copy

@@ -23,11 +23,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from chainrule.native.kernel import device
+
+F = TypeVar("F", bound=Callable[[Any], Any])
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,16 @@ class Variants:
         """The value in plain Python, in the dtype of x; a Python number counts as float64."""
         with np.errstate(all="ignore"):  # infinities and wrapped integers on the way are part of the method
             return self.float32(x) if isinstance(x, np.float32) else self.float64(np.float64(x))
+
+
+def compiled_as(form: Variants) -> Callable[[F], F]:
+    """Decorator of a function of arrays, written with NumPy: what the compiler puts for it, element by element."""
+
+    def mark(function: F) -> F:
+        vars(function).update(vars(form))
+        return function
+
+    return mark
 
 
 @device
@@ -236,3 +248,32 @@ log1p_exp = Variants(_log1p_exp32, _log1p_exp64)
 sigmoid = Variants(_sigmoid32, _sigmoid64)
 tanh = Variants(_tanh32, _tanh64)
 erf = Variants(_erf32, _erf64)
+
+
+@device
+def _where(condition: Any, a: Any, b: Any) -> Any:
+    return a if condition else b
+
+
+@device
+def _maximum(a: Any, b: Any) -> Any:
+    larger = b if a < b else a  # a NaN in a is kept
+    return b if b != b else larger
+
+
+@device
+def _minimum(a: Any, b: Any) -> Any:
+    smaller = b if a > b else a
+    return b if b != b else smaller
+
+
+# What the compiler puts for functions of NumPy; others (np.sqrt) become instructions without help.
+NUMPY = {
+    "exp": exp,
+    "expm1": expm1,
+    "log": log,
+    "maximum": _maximum,
+    "minimum": _minimum,
+    "tanh": tanh,
+    "where": _where,
+}

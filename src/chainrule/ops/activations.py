@@ -12,50 +12,48 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import OptionError
-from chainrule.native.kernel import Real
+from chainrule.native import vecmath
 from chainrule.native.memory import Array, Shape
-from chainrule.native.vecmath import erf as verf
-from chainrule.native.vecmath import exp as vexp
-from chainrule.native.vecmath import expm1 as vexpm1
-from chainrule.native.vecmath import log1p_exp as vlog1p_exp
-from chainrule.native.vecmath import sigmoid as vsigmoid
-from chainrule.native.vecmath import tanh as vtanh
-from chainrule.ops.record import Example, Sample, op
-
-SQRT_HALF = math.sqrt(0.5)
-DENSITY = 1.0 / math.sqrt(2.0 * math.pi)  # of the standard normal distribution at 0
-FAR = np.array([-1e4, -90.0, -20.0, 20.0, 90.0, 1e4])
+from chainrule.native.vecmath import compiled_as
+from chainrule.ops.record import Example, Sample, of_one_array, op
 
 
-def _samples(**attributes: Any) -> list[Sample]:
-    return [Sample((shape,), attributes) for shape in ((2, 3), (0, 3), (1,), (), (3, 1, 37), FAR)]
+@compiled_as(vecmath.erf)
+def erf(x: Array) -> Array:
+    """The error function, which NumPy has not."""
+    y: Array = np.vectorize(math.erf, otypes=[x.dtype])(x)
+    return y
+
+
+@compiled_as(vecmath.sigmoid)
+def logistic(x: Array) -> Array:
+    """1 / (1 + e⁻ˣ), in a form that does not overflow."""
+    small = np.exp(-np.abs(x))
+    y: Array = np.where(x < 0.0, small, 1.0) / (1.0 + small)
+    return y
+
+
+@compiled_as(vecmath.log1p_exp)
+def log1p_exp(x: Array) -> Array:
+    """log(1 + eˣ), in a form that neither overflows nor loses small values."""
+    return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
 
 
 @op(formula="y = max(x, 0)", pointwise=True, keeps_order=True)
 def relu(x: Array) -> Array:
     """x where it is positive, else 0 (rectified linear unit)."""
-    return np.maximum(x, 0)
-
-
-@relu.scalar
-def _(x: Real) -> Real:
-    return 0.0 if x < 0.0 else x  # NaN stays
+    return np.maximum(x, 0.0)
 
 
 @relu.gradient("x", formula="dx = dy·[y > 0]")
 def _(dy: Array, y: Array) -> Array:
-    return np.where(y > 0, dy, 0)
-
-
-@relu.scalar("x")
-def _(dy: Real, y: Real) -> Real:
-    return dy if y > 0.0 else 0.0
+    return np.where(y > 0.0, dy, 0.0)
 
 
 @op(formula="y = x where x > 0, else slope·x", pointwise=True, flops=2)
 def leaky_relu(x: Array, *, slope: float) -> Array:
     """x where it is positive, else slope·x. Raises OptionError for a negative slope."""
-    return np.where(x > 0, x, x * slope)
+    return np.where(x > 0.0, x, x * slope)
 
 
 @leaky_relu.shape
@@ -67,19 +65,9 @@ def _(x: Shape, *, slope: float) -> Shape:
     return x
 
 
-@leaky_relu.scalar
-def _(x: Real, slope: Real) -> Real:
-    return x if x > 0.0 else x * slope
-
-
 @leaky_relu.gradient("x", formula="dx = dy where y > 0, else slope·dy")
 def _(dy: Array, y: Array, *, slope: float) -> Array:
-    return np.where(y > 0, dy, dy * slope)
-
-
-@leaky_relu.scalar("x")
-def _(dy: Real, y: Real, slope: Real) -> Real:
-    return dy if y > 0.0 else dy * slope
+    return np.where(y > 0.0, dy, dy * slope)
 
 
 @op(formula="y = x where x > 0, else alpha·(eˣ - 1)", pointwise=True, flops=20)
@@ -88,7 +76,7 @@ def elu(x: Array, *, alpha: float) -> Array:
 
     Source: Clevert, Unterthiner and Hochreiter (2016).
     """
-    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+    return np.where(x > 0.0, x, alpha * np.expm1(x))
 
 
 @elu.shape
@@ -98,25 +86,9 @@ def _(x: Shape, *, alpha: float) -> Shape:
     return x
 
 
-@elu.scalar
-def _(x: Real, alpha: Real) -> Any:
-    return x if x > 0.0 else alpha * vexpm1(x)
-
-
 @elu.gradient("x", formula="dx = dy where y > 0, else dy·(y + alpha)")
 def _(dy: Array, y: Array, *, alpha: float) -> Array:
-    return np.where(y > 0, dy, dy * (y + alpha))
-
-
-@elu.scalar("x")
-def _(dy: Real, y: Real, alpha: Real) -> Real:
-    return dy if y > 0.0 else dy * (y + alpha)
-
-
-def _erf(x: Array) -> Array:
-    """The error function; NumPy has none."""
-    y: Array = np.vectorize(math.erf, otypes=[x.dtype])(x)
-    return y
+    return np.where(y > 0.0, dy, dy * (y + alpha))
 
 
 @op(formula="y = x·Φ(x), Φ(x) = (1 + erf(x/√2)) / 2", pointwise=True, flops=40)
@@ -125,29 +97,12 @@ def gelu(x: Array) -> Array:
 
     Source: Hendrycks and Gimpel (2016).
     """
-    return x * (0.5 * (1.0 + _erf(x * SQRT_HALF)))
-
-
-@gelu.scalar  # literals take the program's dtype, a module's constant would stay float64
-def _(x: Real) -> Any:
-    return x * (0.5 * (1.0 + verf(x * 0.7071067811865476)))
+    return x * (0.5 * (1.0 + erf(x * 0.7071067811865476)))
 
 
 @gelu.gradient("x", formula="dx = dy·(Φ(x) + x·φ(x)), φ(x) = exp(-x²/2) / √(2π)")
 def _(dy: Array, x: Array) -> Array:
-    return dy * (0.5 * (1.0 + _erf(x * SQRT_HALF)) + x * (DENSITY * np.exp(-0.5 * x * x)))
-
-
-@gelu.scalar("x")
-def _(dy: Real, x: Real) -> Any:
-    cumulative = 0.5 * (1.0 + verf(x * 0.7071067811865476))
-    return dy * (cumulative + x * (0.3989422804014327 * vexp(-0.5 * x * x)))
-
-
-def _sigmoid(x: Array) -> Array:
-    small = np.exp(-np.abs(x))  # never overflows
-    y: Array = np.where(x < 0, small, 1) / (1 + small)
-    return y
+    return dy * (0.5 * (1.0 + erf(x * 0.7071067811865476)) + x * (0.3989422804014327 * np.exp(-0.5 * x * x)))
 
 
 @op(formula="y = x·σ(x), σ(x) = 1 / (1 + e⁻ˣ)", pointwise=True, flops=30)
@@ -156,44 +111,23 @@ def silu(x: Array) -> Array:
 
     Source: Elfwing, Uchibe and Doya (2018).
     """
-    return x * _sigmoid(x)
+    return x * logistic(x)
 
 
-@silu.scalar
-def _(x: Real) -> Any:
-    return x * vsigmoid(x)
-
-
-@silu.gradient("x", formula="dx = dy·σ(x)·(1 + x·(1 - σ(x)))")
-def _(dy: Array, x: Array) -> Any:
-    s = _sigmoid(x)
-    return dy * (s * (1 + x * (1 - s)))
-
-
-@silu.scalar("x")
-def _(dy: Real, x: Real) -> Any:
-    s = vsigmoid(x)
+@silu.gradient("x", formula="dx = dy·σ(x)·(1.0 + x·(1.0 - σ(x)))")
+def _(dy: Array, x: Array) -> Array:
+    s = logistic(x)
     return dy * (s * (1.0 + x * (1.0 - s)))
 
 
 @op(formula="y = 1 / (1 + e⁻ˣ)", pointwise=True, flops=25)
 def sigmoid(x: Array) -> Array:
     """The logistic function: the probability whose log-odds are x."""
-    return _sigmoid(x)
+    return logistic(x)
 
 
-@sigmoid.scalar
-def _(x: Real) -> Any:
-    return vsigmoid(x)
-
-
-@sigmoid.gradient("x", formula="dx = dy·y·(1 - y)")
-def _(dy: Array, y: Array) -> Any:
-    return dy * (y * (1 - y))
-
-
-@sigmoid.scalar("x")
-def _(dy: Real, y: Real) -> Real:
+@sigmoid.gradient("x", formula="dx = dy·y·(1.0 - y)")
+def _(dy: Array, y: Array) -> Array:
     return dy * (y * (1.0 - y))
 
 
@@ -203,40 +137,27 @@ def tanh(x: Array) -> Array:
     return np.tanh(x)
 
 
-@tanh.scalar
-def _(x: Real) -> Any:
-    return vtanh(x)
-
-
-@tanh.gradient("x", formula="dx = dy·(1 - y²)")
-def _(dy: Array, y: Array) -> Any:
-    return dy * (1 - y * y)
-
-
-@tanh.scalar("x")
-def _(dy: Real, y: Real) -> Real:
+@tanh.gradient("x", formula="dx = dy·(1.0 - y²)")
+def _(dy: Array, y: Array) -> Array:
     return dy * (1.0 - y * y)
 
 
 @op(formula="y = log(1 + eˣ)", pointwise=True, flops=30)
 def softplus(x: Array) -> Array:
-    """A smooth form of max(x, 0); the form max(x, 0) + log(1 + e^-|x|) neither overflows nor loses small values."""
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    """A smooth form of max(x, 0)."""
+    return log1p_exp(x)
 
 
-@softplus.scalar
-def _(x: Real) -> Any:
-    return vlog1p_exp(x)
-
-
-@softplus.gradient("x", formula="dx = dy·(1 - e⁻ʸ) = dy·σ(x)")
+@softplus.gradient("x", formula="dx = dy·(1.0 - e⁻ʸ) = dy·σ(x)")
 def _(dy: Array, y: Array) -> Array:
     return -dy * np.expm1(-y)
 
 
-@softplus.scalar("x")
-def _(dy: Real, y: Real) -> Any:
-    return -dy * vexpm1(-y)
+FAR = np.array([-1e4, -90.0, -20.0, 20.0, 90.0, 1e4])
+
+
+def _samples(**attributes: Any) -> list[Sample]:
+    return [*of_one_array(**attributes), Sample((FAR,), attributes)]
 
 
 relu.cases(samples=_samples(), examples=[Example(([-2.0, 0.0, 3.0, 1e4],), [0.0, 0.0, 3.0, 1e4])])

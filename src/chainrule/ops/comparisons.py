@@ -1,48 +1,27 @@
 """What depends on which number is larger, element by element: |x|, extremes, clipping, choosing, comparing.
 
 Gradients at a kink or a tie are those of torch: 0 for |x| at 0, half to each side where `maximum` or `minimum` meet,
-all at the borders of `clip`. Comparisons return 0 or 1 in the dtype of the operands and have no gradient.
+all at the borders of `clip`. Comparisons give truth values, which count as 1 and 0, and have no gradient.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.native.kernel import Real
 from chainrule.native.memory import Array
-from chainrule.ops.record import Example, Sample, op
-
-PAIRS = (
-    *(Sample(s) for s in (((2, 3), (2, 3)), ((3, 1), (1, 4)), ((2, 3), ()), ((), ()), ((1,), (1,)), ((129,), (129,)))),
-    Sample(((0, 3), (0, 3))),
-    Sample(((0, 3), (1, 3))),
-    Sample(((2, 3), (3, 2)), error=ShapeError),
-)
-SHAPES = ((2, 3), (0, 3), (1,), (), (3, 1, 37))
+from chainrule.ops.record import Example, Sample, of_one_array, of_two_arrays, op
 
 
 @op(formula="y = |x|", pointwise=True)
 def absolute(x: Array) -> Array:
     """The distance of x from 0."""
-    return np.abs(x)
-
-
-@absolute.scalar
-def _(x: Real) -> Real:
     return abs(x)
 
 
 @absolute.gradient("x", formula="dx = dy·sign(x)")
 def _(dy: Array, x: Array) -> Array:
-    return np.where(x > 0, dy, np.where(x < 0, -dy, 0))
-
-
-@absolute.scalar("x")
-def _(dy: Real, x: Real) -> Real:
-    return dy if x > 0.0 else (-dy if x < 0.0 else 0.0)
+    return np.where(x > 0.0, dy, np.where(x < 0.0, -dy, 0.0))
 
 
 @op(formula="y = max(a, b)", pointwise=True)
@@ -51,30 +30,14 @@ def maximum(a: Array, b: Array) -> Array:
     return np.maximum(a, b)
 
 
-@maximum.scalar
-def _(a: Real, b: Real) -> Real:
-    larger = b if a < b else a
-    return b if b != b else larger  # a NaN in a is kept by the line above
-
-
 @maximum.gradient("a", formula="da = dy·[a > b], half where a = b")
 def _(dy: Array, a: Array, b: Array) -> Array:
-    return np.where(a == b, 0.5 * dy, np.where(a < b, 0, dy))
-
-
-@maximum.scalar("a")
-def _(dy: Real, a: Real, b: Real) -> Real:
-    return 0.5 * dy if a == b else (0.0 if a < b else dy)
+    return np.where(a == b, 0.5 * dy, np.where(a < b, 0.0, dy))
 
 
 @maximum.gradient("b", formula="db = dy·[b > a], half where a = b")
 def _(dy: Array, a: Array, b: Array) -> Array:
-    return np.where(a == b, 0.5 * dy, np.where(b < a, 0, dy))
-
-
-@maximum.scalar("b")
-def _(dy: Real, a: Real, b: Real) -> Real:
-    return 0.5 * dy if a == b else (0.0 if b < a else dy)
+    return np.where(a == b, 0.5 * dy, np.where(b < a, 0.0, dy))
 
 
 @op(formula="y = min(a, b)", pointwise=True)
@@ -83,30 +46,14 @@ def minimum(a: Array, b: Array) -> Array:
     return np.minimum(a, b)
 
 
-@minimum.scalar
-def _(a: Real, b: Real) -> Real:
-    smaller = b if a > b else a
-    return b if b != b else smaller
-
-
 @minimum.gradient("a", formula="da = dy·[a < b], half where a = b")
 def _(dy: Array, a: Array, b: Array) -> Array:
-    return np.where(a == b, 0.5 * dy, np.where(a > b, 0, dy))
-
-
-@minimum.scalar("a")
-def _(dy: Real, a: Real, b: Real) -> Real:
-    return 0.5 * dy if a == b else (0.0 if a > b else dy)
+    return np.where(a == b, 0.5 * dy, np.where(a > b, 0.0, dy))
 
 
 @minimum.gradient("b", formula="db = dy·[b < a], half where a = b")
 def _(dy: Array, a: Array, b: Array) -> Array:
-    return np.where(a == b, 0.5 * dy, np.where(b > a, 0, dy))
-
-
-@minimum.scalar("b")
-def _(dy: Real, a: Real, b: Real) -> Real:
-    return 0.5 * dy if a == b else (0.0 if b > a else dy)
+    return np.where(a == b, 0.5 * dy, np.where(b > a, 0.0, dy))
 
 
 @op(formula="y = min(max(x, low), high)", pointwise=True, flops=2)
@@ -115,130 +62,72 @@ def clip(x: Array, *, low: float, high: float) -> Array:
     return np.minimum(np.maximum(x, low), high)
 
 
-@clip.scalar
-def _(x: Real, low: Real, high: Real) -> Real:
-    raised = low if x < low else x
-    return high if raised > high else raised
-
-
 @clip.gradient("x", formula="dx = dy·[low ≤ x ≤ high]")
 def _(dy: Array, x: Array, *, low: float, high: float) -> Array:
-    return np.where((x >= low) & (x <= high), dy, 0)
-
-
-@clip.scalar("x")
-def _(dy: Real, x: Real, low: Real, high: Real) -> Real:
-    upper = dy if x <= high else 0.0
-    return upper if x >= low else 0.0
-
-
-CONDITION = np.array([[1.0, 0.0, -2.0], [0.0, 0.0, 1.0]])
+    return np.where((x >= low) & (x <= high), dy, 0.0)
 
 
 @op(formula="y = a where condition ≠ 0, else b", pointwise=True)
 def where(condition: Array, a: Array, b: Array) -> Array:
     """a where the condition holds (is not 0), else b; shapes broadcast. The condition has no gradient."""
-    return np.where(condition != 0, a, b)
-
-
-@where.scalar
-def _(condition: Real, a: Real, b: Real) -> Real:
-    return a if condition != 0.0 else b
+    return np.where(condition != 0.0, a, b)
 
 
 @where.gradient("a", formula="da = dy where condition ≠ 0, else 0")
 def _(dy: Array, condition: Array) -> Array:
-    return np.where(condition != 0, dy, 0)
-
-
-@where.scalar("a")
-def _(dy: Real, condition: Real) -> Real:
-    return dy if condition != 0.0 else 0.0
+    return np.where(condition != 0.0, dy, 0.0)
 
 
 @where.gradient("b", formula="db = 0 where condition ≠ 0, else dy")
 def _(dy: Array, condition: Array) -> Array:
-    return np.where(condition != 0, 0, dy)
-
-
-@where.scalar("b")
-def _(dy: Real, condition: Real) -> Real:
-    return 0.0 if condition != 0.0 else dy
-
-
-def _as_real(answer: Any, a: Array, b: Array) -> Array:
-    """True and False as 1 and 0 of the operands' dtype."""
-    numbers: Array = answer.astype(np.result_type(a, b))
-    return numbers
+    return np.where(condition != 0.0, 0.0, dy)
 
 
 @op(formula="y = [a > b]", pointwise=True)
 def greater(a: Array, b: Array) -> Array:
     """1 where a is larger than b, else 0; no gradient."""
-    return _as_real(np.greater(a, b), a, b)
-
-
-@greater.scalar
-def _(a: Real, b: Real) -> Real:
-    return 1.0 if a > b else 0.0
+    return a > b
 
 
 @op(formula="y = [a ≥ b]", pointwise=True)
 def greater_equal(a: Array, b: Array) -> Array:
     """1 where a is at least b, else 0; no gradient."""
-    return _as_real(np.greater_equal(a, b), a, b)
-
-
-@greater_equal.scalar
-def _(a: Real, b: Real) -> Real:
-    return 1.0 if a >= b else 0.0
+    return a >= b
 
 
 @op(formula="y = [a < b]", pointwise=True)
 def less(a: Array, b: Array) -> Array:
     """1 where a is smaller than b, else 0; no gradient."""
-    return _as_real(np.less(a, b), a, b)
-
-
-@less.scalar
-def _(a: Real, b: Real) -> Real:
-    return 1.0 if a < b else 0.0
+    return a < b
 
 
 @op(formula="y = [a ≤ b]", pointwise=True)
 def less_equal(a: Array, b: Array) -> Array:
     """1 where a is at most b, else 0; no gradient."""
-    return _as_real(np.less_equal(a, b), a, b)
-
-
-@less_equal.scalar
-def _(a: Real, b: Real) -> Real:
-    return 1.0 if a <= b else 0.0
+    return a <= b
 
 
 @op(formula="y = [a = b]", pointwise=True)
 def equal(a: Array, b: Array) -> Array:
     """1 where a equals b, else 0; no gradient."""
-    return _as_real(np.equal(a, b), a, b)
+    y: Array = a == b
+    return y
 
 
-@equal.scalar
-def _(a: Real, b: Real) -> Real:
-    return 1.0 if a == b else 0.0
-
-
-absolute.cases(samples=[Sample((s,)) for s in SHAPES], examples=[Example(([1.5, -2.0, 0.0],), [1.5, 2.0, 0.0])])
-maximum.cases(samples=PAIRS, examples=[Example(([[1.0], [3.0]], [2.0, -4.0]), [[2.0, 1.0], [3.0, 3.0]])])
-minimum.cases(samples=PAIRS, examples=[Example(([[1.0], [3.0]], [2.0, -4.0]), [[1.0, -4.0], [2.0, -4.0]])])
+absolute.cases(samples=of_one_array(), examples=[Example(([1.5, -2.0, 0.0],), [1.5, 2.0, 0.0])])
+maximum.cases(samples=of_two_arrays(), examples=[Example(([[1.0], [3.0]], [2.0, -4.0]), [[2.0, 1.0], [3.0, 3.0]])])
+minimum.cases(samples=of_two_arrays(), examples=[Example(([[1.0], [3.0]], [2.0, -4.0]), [[1.0, -4.0], [2.0, -4.0]])])
 clip.cases(
     samples=[
-        *(Sample((s,), {"low": -0.5, "high": 0.75}) for s in SHAPES),
+        *of_one_array(low=-0.5, high=0.75),
         Sample(((2, 3),), {"low": -float("inf"), "high": 0.25}),
         Sample(((2, 3),), {"low": 0.25, "high": float("inf")}),
     ],
     examples=[Example(([-3.0, -1.0, 0.5, 2.0, 7.0],), [-1.0, -1.0, 0.5, 2.0, 2.0], {"low": -1.0, "high": 2.0})],
 )
 
+
+CONDITION = np.array([[1.0, 0.0, -2.0], [0.0, 0.0, 1.0]])
 where.cases(
     samples=[
         Sample((CONDITION, (2, 3), (2, 3))),
@@ -260,4 +149,4 @@ for _op, _expected in (
     (less_equal, [1.0, 1.0, 0.0]),
     (equal, [0.0, 1.0, 0.0]),
 ):
-    _op.cases(samples=PAIRS, examples=[Example(([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]), _expected)])
+    _op.cases(samples=of_two_arrays(), examples=[Example(([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]), _expected)])

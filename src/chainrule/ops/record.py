@@ -1,8 +1,10 @@
 """The record of an op: everything about one differentiable operation, from which all else is derived.
 
-An op is a NumPy function (its definition), a shape rule, and one gradient rule per differentiable input. Each rule may
-carry its compiled form: `scalar` for pointwise rules (one element in plain Python, compiled into a span), or `lower`, a
-function that returns the kernel calls computing the rule on `View`s.
+An op is a NumPy function (its definition), a shape rule, and one gradient rule per differentiable input. Each rule has
+its compiled form: `lower`, a function that returns the kernel calls computing the rule on `View`s. A pointwise rule
+needs none: its definition is compiled, for one element at a time, with vector math in place of NumPy's functions
+(`native/vecmath.py`; float literals, 1.0, take the program's dtype, whole numbers would not). Where that is not what
+should run, `scalar` is the rule for one element.
 
     @op(formula="y = x·W + b")
     def linear(x, w, b): return x @ w + b                    # definition; keyword-only parameters are attributes
@@ -31,8 +33,10 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any
 
+from chainrule.errors import ShapeError
 from chainrule.native.memory import Array, Shape
 
 
@@ -82,6 +86,22 @@ class Example:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
+def of_one_array(domain: Callable[[Array], Array] | None = None, **attributes: float) -> list[Sample]:
+    """What every pointwise op of one array is tested on."""
+    return [Sample((shape,), attributes, domain) for shape in ((2, 3), (0, 3), (1,), (), (3, 1, 37))]
+
+
+def of_two_arrays(domain: Callable[[Array], Array] | None = None, **attributes: float) -> list[Sample]:
+    """What every pointwise op of two arrays, of shapes that broadcast, is tested on."""
+    fitting: list[tuple[Shape, Shape]] = [
+        *(((2, 3), (2, 3)), ((3, 1), (1, 4)), ((2, 3), (3,)), ((2, 3), ()), ((), ()), ((1,), (1,))),
+        *(((0, 3), (0, 3)), ((0, 3), (1, 3)), ((129,), (129,))),
+    ]
+    foreign: list[tuple[Shape, Shape]] = [((2, 3), (3, 2)), ((4,), (5,))]
+    good = [Sample(shapes, attributes, domain) for shapes in fitting]
+    return good + [Sample(shapes, attributes, error=ShapeError) for shapes in foreign]
+
+
 class Op:
     """A differentiable operation; made by `op`, completed by the decorators `shape`, `gradient`, `scalar`, `lower`."""
 
@@ -99,7 +119,7 @@ class Op:
     ) -> None:
         self.name = definition.__name__
         self.__doc__ = definition.__doc__
-        self.forward = _rule(self.name, formula, definition)
+        self.forward = _rule(self.name, formula, definition, pointwise)
         self.inputs = self.forward.operands
         self.optional = frozenset(n for n, p in inspect.signature(definition).parameters.items() if p.default is None)
         self.attributes = self.forward.attributes
@@ -131,7 +151,7 @@ class Op:
             raise TypeError(f"op {self.name} has no input {name!r}, only {', '.join(self.inputs)}")
 
         def add(definition: Callable[..., Any]) -> Rule:
-            rule = _rule(f"{self.name}.{name}", formula, definition)
+            rule = _rule(f"{self.name}.{name}", formula, definition, self.pointwise)
             others = [f"d{other}" for other in self.inputs if other != name]
             known = {"dy", "y", *self.inputs, *self.saves, *others}
             if unknown := [n for n in rule.operands if n not in known]:
@@ -161,7 +181,7 @@ class Op:
         return order
 
     def scalar(self, of: Callable[..., Any] | str) -> Callable[..., Any]:
-        """Decorator, bare or with an input's name: the rule for one element, in plain Python over scalars."""
+        """Decorator, bare or with an input's name: the rule for one element, where it is not the definition."""
         return self._attach("scalar", of)
 
     def lower(self, of: Callable[..., Any] | str) -> Callable[..., Any]:
@@ -173,16 +193,14 @@ class Op:
         self.samples, self.examples = tuple(samples), tuple(examples)
 
     def _attach(self, field_name: str, of: Callable[..., Any] | str) -> Callable[..., Any]:
-        if not isinstance(of, str):
-            setattr(self.forward, field_name, of)
-            return of
-        rule = self.gradients[of]
+        rule = self.gradients[of] if isinstance(of, str) else self.forward
 
         def add(function: Callable[..., Any]) -> Callable[..., Any]:
+            rule.scalar = None  # in place of the definition
             setattr(rule, field_name, function)
             return function
 
-        return add
+        return add if isinstance(of, str) else add(of)
 
 
 OPS: dict[str, Op] = {}
@@ -220,8 +238,15 @@ def op(
     return make
 
 
-def _rule(name: str, formula: str, definition: Callable[..., Any]) -> Rule:
+def _rule(name: str, formula: str, definition: Callable[..., Any], pointwise: bool) -> Rule:
     parameters = inspect.signature(definition).parameters.values()
     operands = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
     attributes = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
-    return Rule(name, formula, definition, operands, attributes)
+    return Rule(name, formula, definition, operands, attributes, _by_position(definition) if pointwise else None)
+
+
+def _by_position(definition: Any) -> Callable[..., Any]:
+    """The definition with its attributes after its operands, as compiled code passes them."""
+    code = definition.__code__
+    code = code.replace(co_argcount=code.co_argcount + code.co_kwonlyargcount, co_kwonlyargcount=0)
+    return FunctionType(code, definition.__globals__, definition.__name__)
