@@ -1,9 +1,10 @@
-"""Writing files so that none is ever seen half-written."""
+"""Files: written so that none is ever seen half-written, and read only where they are regular ones."""
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,16 @@ MENDS = {
     errno.EDQUOT: "free some space, or choose another folder",
     errno.EROFS: "choose a folder that can be written",
 }
+
+
+def check_regular(path: Path) -> None:
+    """Raises FileError unless `path` is a regular file, or a link to one: a pipe may never come, a device never end."""
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror}): check the name and its rights") from None
+    if not regular:
+        raise FileError(f"{path}: cannot be read (it is not a regular file): copy what it gives into a file")
 
 
 @contextmanager

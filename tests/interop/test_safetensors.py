@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -190,3 +191,71 @@ def test_rights_follow_the_user_s_mask(tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "m").stat().st_mode) == 0o644
+
+
+def with_architecture(path, architecture):
+    """A file of one number whose metadata describe some model."""
+    note = json.dumps({"format": 1, "class": "Sequential", "architecture": architecture})
+    save_file({"0.weight": np.zeros((1, 1), np.float32)}, path, {"chainrule": note})
+    return path
+
+
+def linear(size):
+    return {"type": "Linear", "config": {"in_features": size, "out_features": size, "bias": True}}
+
+
+def test_a_small_file_cannot_ask_for_much_memory(tmp_path):
+    for size in (20_000, 10**6, 10**12, 10**20):
+        path = with_architecture(tmp_path / "m", {"type": "Sequential", "inside": {"0": linear(size)}})
+        tracemalloc.start()
+        with pytest.raises(DataError, match="save it again"):
+            cr.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        tracemalloc.stop()
+
+
+def test_more_or_deeper_layers_than_a_network_has_are_refused(tmp_path):
+    many = {"type": "Sequential", "inside": {str(i): {"type": "ReLU", "config": {}} for i in range(200_000)}}
+    deep = {"type": "ReLU", "config": {}}
+    for _ in range(101):
+        deep = {"type": "Sequential", "inside": {"0": deep}}
+    for architecture in (many, deep):
+        with pytest.raises(DataError, match="more than 10,000 layers, or 100 inside one another"):
+            cr.load(with_architecture(tmp_path / "m", architecture))
+
+
+def test_nesting_too_deep_for_json_is_refused(tmp_path):
+    text = '{"format": 1, "architecture": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    save_file({"x": np.zeros(1, np.float32)}, tmp_path / "m", {"chainrule": text})
+    with pytest.raises(DataError, match="description of the model is damaged"):
+        cr.load(tmp_path / "m")
+
+
+def test_a_model_too_deep_for_a_file_is_refused_before_anything_is_written(tmp_path):
+    model = nn.Linear(2, 2)
+    for _ in range(150):
+        model = nn.Sequential(model)
+    with pytest.raises(OptionError, match="150 deep"):
+        cr.save(model, tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
+def test_layers_shared_many_times_over_are_saved_once(tmp_path):
+    shared = nn.Linear(2, 2)
+    model = shared
+    for _ in range(22):
+        model = nn.Sequential(model, model)
+    cr.save(model, tmp_path / "m")
+    assert (tmp_path / "m").stat().st_size < 10_000
+    twin = cr.load(tmp_path / "m")
+    assert len(twin.named_modules()) == 23
+    assert repr(twin).count("the same as") == 22
+    np.testing.assert_array_equal(twin.parameters()[0].data, shared.weight.data)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_only_regular_files_are_read(tmp_path, kind):
+    path = tmp_path / "m"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    with pytest.raises(FileError, match="is not a regular file"):
+        cr.load(path)

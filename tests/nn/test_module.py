@@ -35,7 +35,7 @@ def test_paths_are_ordered_and_shared_parameters_come_once():
     gate = Gate()
     assert list(gate.named_parameters()) == NAMES
     assert [p.shape for p in gate.parameters()] == [(3,), (3, 3), (3,), (3, 3), (3,), (3, 2)]
-    assert list(gate.named_modules()) == ["", "steps.0", "steps.1", "steps.2", "heads.left", "heads.again"]
+    assert list(gate.named_modules()) == ["", "steps.0", "steps.1", "steps.2", "heads.left"]
 
 
 def test_sequential_paths():
@@ -182,7 +182,7 @@ def test_summary():
     ]
     rows = nn.summary(Gate(), (1, 3))
     assert [(row.name, row.parameters) for row in rows] == [
-        ("", 3), ("steps.0", 12), ("steps.1", 0), ("steps.2", 12), ("heads.left", 6), ("heads.again", 0)
+        ("", 3), ("steps.0", 12), ("steps.1", 0), ("steps.2", 12), ("heads.left", 6)
     ]  # fmt: skip
     assert sum(row.parameters for row in rows) == sum(p.size for p in Gate().parameters())
     with pytest.raises(ShapeError, match=r'"1\.weight"'):

@@ -36,7 +36,6 @@ _lock = threading.Lock()
 _context: ContextVar[_Stream | None] = ContextVar("random", default=None)
 _default = _Stream(0)
 _generator = np.random.Generator(np.random.Philox(0))
-_separate: ContextVar[np.random.Generator | None] = ContextVar("separate", default=None)
 
 
 def seed(n: int) -> None:
@@ -67,17 +66,7 @@ def generator(source: int | np.random.Generator | None = None) -> np.random.Gene
         return source
     if source is not None:
         return np.random.Generator(np.random.Philox(checked_seed(source)))
-    return _separate.get() or _generator
-
-
-@contextmanager
-def separate_generator() -> Iterator[None]:
-    """Context in which new weights are drawn without moving the default generator: they will be replaced."""
-    token = _separate.set(np.random.Generator(np.random.Philox(0)))
-    try:
-        yield
-    finally:
-        _separate.reset(token)
+    return _generator
 
 
 @contextmanager

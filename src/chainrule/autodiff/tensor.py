@@ -219,7 +219,11 @@ class Tensor:
 
     def cast(self, dtype: np.dtype[Any]) -> None:
         """Change a leaf's dtype, in place, and forget its gradient."""
-        self._array, self._dtype, self.grad = self.data.astype(dtype), dtype, None
+        self.replace(self.data.astype(dtype, copy=False))
+
+    def replace(self, array: Array) -> None:
+        """Give a leaf other memory of the same shape and forget its gradient."""
+        self._array, self._dtype, self.grad = array, array.dtype, None
 
     def retain_grad(self) -> None:
         """Keep `.grad` of this tensor too, although it is not a leaf."""

@@ -4,24 +4,37 @@
     "ReLU", ...}}}
 
 A layer used in several places is {"same": "path of the first"}. Nothing else is ever built from such data: a file
-cannot name other code to run.
+cannot name other code to run. What is built has no memory for weights yet, so a small file cannot ask for much.
 """
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from chainrule import nn
-from chainrule.errors import ChainruleError, DataError
+from chainrule.errors import ChainruleError, DataError, OptionError
+from chainrule.nn.weights import outlined
 
 CONTAINERS = ("Sequential", "Residual")
+MOST_LAYERS = 10_000
+DEEPEST = 100  # layers inside layers
 LAYERS = {
     name: value for name in nn.__all__ if isinstance(value := getattr(nn, name), type) and issubclass(value, nn.Module)
 }
 
 
 def describe(model: nn.Module) -> dict[str, Any] | None:
-    """The architecture of a model; None when a class in it is not one of chainrule's layers."""
+    """The architecture of a model; None when a class in it is not one of chainrule's layers.
+
+    Raises OptionError for more or deeper layers than `build` takes.
+    """
+    layers = model.named_modules()
+    if len(layers) > MOST_LAYERS or any(path.count(".") >= DEEPEST for path in layers):
+        raise OptionError(
+            f"save: the model has {len(layers):,} layers, {max(path.count('.') for path in layers) + 1} deep: "
+            f"{MOST_LAYERS:,} of them, {DEEPEST} deep, are the most a file describes: save model.state_dict() instead"
+        )
     seen: dict[int, str] = {}
 
     def part(module: nn.Module, path: str) -> dict[str, Any]:
@@ -42,12 +55,15 @@ def foreign_class(model: nn.Module) -> str | None:
 
 
 def build(description: Any) -> nn.Module:
-    """The model described, with new weights. Raises DataError for anything `describe` would not have made."""
+    """The model described, its weights without memory: they are to be set. Raises DataError for anything that
+    `describe` would not have made."""
     built: dict[str, nn.Module] = {}
 
     def part(data: dict[str, Any], path: str) -> nn.Module:
         if "same" in data:
             return built[data["same"]]
+        if len(built) >= MOST_LAYERS or path.count(".") >= DEEPEST:
+            raise OptionError(f"it has more than {MOST_LAYERS:,} layers, or {DEEPEST} inside one another")
         kind = LAYERS[data["type"]]
         if data["type"] in CONTAINERS:
             layers = [part(child, _join(path, name)) for name, child in data["inside"].items()]
@@ -57,9 +73,11 @@ def build(description: Any) -> nn.Module:
         return built[path]
 
     try:
-        return part(description, "")
-    except (KeyError, TypeError, AttributeError, ChainruleError) as error:
-        raise DataError(f"its architecture is not one this version can build ({error!r})") from None
+        with outlined():
+            return part(description, "")
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, ChainruleError) as error:
+        reason = textwrap.shorten(repr(error), 200)
+        raise DataError(f"its architecture is not one this version can build ({reason})") from None
 
 
 def _join(path: str, name: str) -> str:

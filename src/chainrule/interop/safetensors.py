@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from chainrule import nn
-from chainrule.autodiff.random import separate_generator
 from chainrule.errors import ChainruleError, DataError, FileError, OptionError
-from chainrule.files import write_whole
+from chainrule.files import check_regular, write_whole
 from chainrule.interop import architecture
 from chainrule.native.memory import Array
 
@@ -64,10 +63,9 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
             f"build the model and {_by_hand(path)}"
         )
     try:
-        with separate_generator():  # building draws weights that the next lines replace
-            model = architecture.build(note["architecture"])
-        model.astype(next((array.dtype for array in state.values()), np.dtype(np.float32)))
+        model = architecture.build(note["architecture"])
         model.load_state_dict(state)
+        model.astype(next((array.dtype for array in state.values()), np.dtype(np.float32)))
     except ChainruleError as error:
         raise DataError(f"{path}: {error}: save it again, or build the model and {_by_hand(path)}") from None
     return model
@@ -86,6 +84,7 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
     """The arrays in a file and the note that `save` wrote, if there is one."""
     from safetensors import SafetensorError, safe_open
 
+    check_regular(path)
     try:
         with path.open("rb"):
             pass  # for the system's own words on why it cannot be read
@@ -102,7 +101,7 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
         raise DataError(f"{path}: is not a whole safetensors file ({error}): save the model again") from None
     try:
         note = None if text is None else json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"{path}: its description of the model is damaged ({error}): save the model again") from None
     if note is not None and (not isinstance(note, dict) or note.get("format") != FORMAT):
         raise DataError(f"{path}: its model is described in a format this version does not know: update chainrule")

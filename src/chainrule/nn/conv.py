@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from chainrule.autodiff import functions
 from chainrule.autodiff.convolutions import paddings, pair
 from chainrule.autodiff.tensor import Parameter, Tensor
 from chainrule.errors import OptionError
 from chainrule.native.memory import Shape
-from chainrule.nn import init
+from chainrule.nn import init, weights
 from chainrule.nn.module import Module
 from chainrule.settings import flag, whole
 
@@ -133,6 +131,5 @@ def _channels(owner: str, in_channels: int, out_channels: int, groups: int) -> t
 def _parameters(shape: Shape, biases: int | None) -> tuple[Parameter, Parameter | None]:
     """Weight and bias, uniform in ±1/sqrt(fan_in): torch's kaiming_uniform with a = sqrt 5."""
     bound = init.fans(shape)[0] ** -0.5
-    weight = Parameter(init.uniform(np.empty(shape, np.float32), -bound, bound))
-    bias = None if biases is None else Parameter(init.uniform(np.empty(biases, np.float32), -bound, bound))
-    return weight, bias
+    bias = None if biases is None else weights.uniform((biases,), bound)
+    return weights.uniform(shape, bound), bias

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Parameter, Tensor
-from chainrule.nn import init
+from chainrule.nn import weights
 from chainrule.nn.module import Module
 from chainrule.settings import flag, whole
 
@@ -35,11 +33,10 @@ class Linear(Module):
         self.in_features = whole("Linear", "in_features", in_features)
         self.out_features = whole("Linear", "out_features", out_features)
         bound = self.in_features**-0.5
-        shape = (self.in_features, self.out_features)
-        self.weight = Parameter(init.uniform(np.empty(shape, np.float32), -bound, bound))
+        self.weight = weights.uniform((self.in_features, self.out_features), bound)
         self.bias: Parameter | None = None
         if flag("Linear", "bias", bias):
-            self.bias = Parameter(init.uniform(np.empty(self.out_features, np.float32), -bound, bound))
+            self.bias = weights.uniform((self.out_features,), bound)
 
     def config(self) -> dict[str, Any]:
         return {"in_features": self.in_features, "out_features": self.out_features, "bias": self.bias is not None}

@@ -68,11 +68,9 @@ class Module:
         return {name: value for name, value in _members(vars(self)) if isinstance(value, Buffer)}
 
     def named_modules(self, path: str = "") -> dict[str, Module]:
-        """This module and all inside it, by path, outer before inner."""
-        found = {path: self}
-        for name, child in self.named_children().items():
-            found.update(child.named_modules(f"{path}.{name}" if path else name))
-        return found
+        """This module and all inside it, by path, outer before inner. One used in several places has the path of the
+        first."""
+        return dict(self._places(path, {}).values())
 
     def named_parameters(self) -> dict[str, Parameter]:
         """All parameters by path, in order. One used in several places has the path of the first."""
@@ -137,14 +135,33 @@ class Module:
                     f"this model's is {own[name].shape}: build the model with the sizes the state was saved with"
                 )
         for name, array in arrays.items():
-            own[name].data[...] = array  # in place: the array may be part of a trainer's block
+            if own[name].data.flags.writeable:
+                own[name].data[...] = array  # in place: the array may be part of a trainer's block
+            else:
+                own[name].replace(array)  # of a model built without memory
 
     def __repr__(self) -> str:
+        return self._text(self._places("", {}), "")
+
+    def _text(self, places: dict[int, tuple[str, Module]], path: str) -> str:
+        """For printing; a layer used again is named by its place."""
+        first, _ = places[id(self)]
+        if first != path:
+            return f"the same as {first}"
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
-        children = [f"  {name}: {child!r}".replace("\n", "\n  ") for name, child in self.named_children().items()]
-        if not children:
-            return f"{type(self).__name__}({arguments})"
-        return "\n".join([f"{type(self).__name__}(", *children, ")"])
+        lines = [
+            f"  {name}: {child._text(places, f'{path}.{name}' if path else name)}".replace("\n", "\n  ")
+            for name, child in self.named_children().items()
+        ]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"]) if lines else f"{type(self).__name__}({arguments})"
+
+    def _places(self, path: str, found: dict[int, tuple[str, Module]]) -> dict[int, tuple[str, Module]]:
+        """`found`, by id, with this module and all inside it that it does not hold yet, each with its path."""
+        if id(self) not in found:
+            found[id(self)] = path, self
+            for name, child in self.named_children().items():
+                child._places(f"{path}.{name}" if path else name, found)
+        return found
 
     def _named_state(self) -> dict[str, Parameter | Buffer]:
         """All parameters and buffers by path, in order; each once."""

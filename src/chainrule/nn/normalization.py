@@ -11,6 +11,7 @@ from chainrule.autodiff.state import assign
 from chainrule.autodiff.tensor import Buffer, Parameter, Tensor
 from chainrule.errors import OptionError, ShapeError
 from chainrule.native.memory import Shape
+from chainrule.nn import weights
 from chainrule.nn.module import Module
 from chainrule.settings import flag, number, whole
 
@@ -43,9 +44,9 @@ class _BatchNorm(Module):
         self.running_var: Buffer | None = None
         self.num_batches_tracked: Buffer | None = None
         if track_running_stats:
-            self.running_mean = Buffer(np.zeros(self.num_features, np.float32), name="running_mean")
-            self.running_var = Buffer(np.ones(self.num_features, np.float32), name="running_var")
-            self.num_batches_tracked = Buffer(np.zeros((), np.float32), name="num_batches_tracked")
+            self.running_mean = weights.buffer((self.num_features,), 0.0, "running_mean")
+            self.running_var = weights.buffer((self.num_features,), 1.0, "running_var")
+            self.num_batches_tracked = weights.buffer((), 0.0, "num_batches_tracked")
 
     def config(self) -> dict[str, Any]:
         names = ("num_features", "eps", "momentum", "affine", "track_running_stats")
@@ -211,8 +212,8 @@ class GroupNorm(Module):
 
 def _affine(shape: int | Shape, scaled: bool, shifted: bool) -> tuple[Parameter | None, Parameter | None]:
     """Weight, which starts at 1, and bias, which starts at 0, or None where they are not wanted."""
-    weight = Parameter(np.ones(shape, np.float32)) if scaled else None
-    return weight, Parameter(np.zeros(shape, np.float32)) if shifted else None
+    shape = (shape,) if isinstance(shape, int) else shape
+    return weights.constant(shape, 1.0) if scaled else None, weights.constant(shape, 0.0) if shifted else None
 
 
 def _or_constants(weight: Tensor | None, bias: Tensor | None, x: Tensor, shape: int | Shape) -> tuple[Any, Any]:

@@ -1,0 +1,51 @@
+"""How layers make their parameters and buffers: with memory and first values, or as an outline of shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+
+from chainrule.autodiff.tensor import Buffer, Parameter
+from chainrule.native.memory import Array, Shape
+from chainrule.nn import init
+
+_outlined: ContextVar[bool] = ContextVar("outlined", default=False)
+
+
+@contextmanager
+def outlined() -> Iterator[None]:
+    """Context in which layers are built without memory for their weights, which are to be set before they are used."""
+    token = _outlined.set(True)
+    try:
+        yield
+    finally:
+        _outlined.reset(token)
+
+
+def uniform(shape: Shape, bound: float) -> Parameter:
+    """A parameter that starts uniform in ±bound, in float32."""
+    if _outlined.get():
+        return Parameter(_outline(shape))
+    return Parameter(init.uniform(np.empty(shape, np.float32), -bound, bound))
+
+
+def constant(shape: Shape, value: float) -> Parameter:
+    """A parameter whose elements all start at one value, in float32."""
+    return Parameter(_full(shape, value))
+
+
+def buffer(shape: Shape, value: float, name: str) -> Buffer:
+    """A buffer whose elements all start at one value, in float32."""
+    return Buffer(_full(shape, value), name=name)
+
+
+def _full(shape: Shape, value: float) -> Array:
+    return _outline(shape) if _outlined.get() else np.full(shape, value, np.float32)
+
+
+def _outline(shape: Shape) -> Array:
+    """An array of this shape that takes no memory."""
+    return np.broadcast_to(np.float32(0), shape)
