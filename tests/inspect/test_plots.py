@@ -27,6 +27,13 @@ def test_losses(tmp_path: Path, history: dict[str, list[float]]) -> None:
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_metrics_of_different_units_have_panels_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *arguments, **options: drawn.append(figure))
+    save_losses({"loss": [1.0], "val_loss": [1.1], "val_mae": [2e5], "val_r2": [0.5]}, tmp_path / "loss.png")
+    assert [axis.get_ylabel() for axis in drawn[0].axes] == ["loss", "validation r2", "validation mae"]
+
+
 @pytest.mark.parametrize(("epochs", "marker"), [(1, "o"), (2, "None")])
 def test_one_epoch_is_a_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int, marker: str) -> None:
     drawn = []

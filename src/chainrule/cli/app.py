@@ -70,5 +70,10 @@ def options(
 ) -> None:
     """Train neural networks by backpropagation on the CPU.
 
-    Start with [bold]chainrule train digits[/bold], then [bold]chainrule info latest[/bold].
+    Each training run is kept in a folder of its own; "latest" names the newest one.
+
+    Examples:
+      [bold]chainrule train digits[/bold]
+      [bold]chainrule evaluate latest[/bold]
+      [bold]chainrule train --help[/bold]
     """

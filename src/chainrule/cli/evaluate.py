@@ -30,12 +30,9 @@ def evaluate(
     On the data it was trained on, only the test rows are used.
 
     Examples:
-
-    [bold]chainrule evaluate latest[/bold]
-
-    [bold]chainrule evaluate runs/20260131-120000-iris new_flowers.csv[/bold]
-
-    [bold]chainrule evaluate runs/20260131-120000-photos more_photos --resize[/bold]
+      [bold]chainrule evaluate latest[/bold]
+      [bold]chainrule evaluate runs/20260131-120000-iris new_flowers.csv[/bold]
+      [bold]chainrule evaluate runs/20260131-120000-photos more_photos --resize[/bold]
     """
     workers, broken = thread_count("evaluate", threads), broken_choice("evaluate", broken)
 

@@ -15,11 +15,11 @@ def info(
 ) -> None:
     """Show a run's network, settings and results.
 
+    By default, those of the latest run.
+
     Examples:
-
-    [bold]chainrule info[/bold]
-
-    [bold]chainrule info runs/20260131-120000-digits[/bold]
+      [bold]chainrule info[/bold]
+      [bold]chainrule info runs/20260131-120000-digits[/bold]
     """
     import chainrule as cr
     from chainrule.cli.factory import relevant_settings

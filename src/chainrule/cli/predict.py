@@ -38,14 +38,10 @@ def predict(
     most likely classes are printed.
 
     Examples:
-
-    [bold]chainrule predict latest new_flowers.csv[/bold]
-
-    [bold]chainrule predict runs/20260131-120000-iris new_flowers.csv --out predicted.csv[/bold]
-
-    [bold]chainrule predict latest cat.png[/bold]
-
-    [bold]chainrule predict latest holiday/*.jpg --resize --broken skip[/bold]
+      [bold]chainrule predict latest new_flowers.csv[/bold]
+      [bold]chainrule predict runs/20260131-120000-iris new_flowers.csv --out predicted.csv[/bold]
+      [bold]chainrule predict latest cat.png[/bold]
+      [bold]chainrule predict latest holiday/*.jpg --resize --broken skip[/bold]
     """
     workers, broken = thread_count("predict", threads), broken_choice("predict", broken)
 

@@ -211,7 +211,7 @@ class Settings:
         0, _seed, "Random seed of the split, initial weights, shuffling, dropout and augmentation", int
     )
     threads: int | None = _setting(
-        None, _count(1), "Number of threads [default: all processors]; the result does not depend on it", int, "Run"
+        None, _count(1), "Number of threads, by default one per processor; the result does not depend on it", int, "Run"
     )
     memory_limit: int | None = _setting(
         None,

@@ -52,17 +52,14 @@ def train(
 ) -> None:
     """Train a network on a table or on images, test it, and save it.
 
+    Weights, results and figures are written to a new folder in runs/. Ctrl-C stops early and keeps what was learned.
+
     Examples:
-
-    [bold]chainrule train digits[/bold]
-
-    [bold]chainrule train iris.csv --target species --model mlp:16 --epochs 200[/bold]
-
-    [bold]chainrule train houses.parquet --target price --task regress --missing mean --patience 20[/bold]
-
-    [bold]chainrule train photos --image-size 32 --augment shift:2,flip[/bold]
-
-    [bold]chainrule train --config runs/20260131-120000-digits/config.yaml lr=0.005[/bold]
+      [bold]chainrule train digits[/bold]
+      [bold]chainrule train iris.csv --target species --model mlp:16 --epochs 200[/bold]
+      [bold]chainrule train houses.parquet --target price --task regress --missing mean --patience 20[/bold]
+      [bold]chainrule train photos --image-size 32 --augment shift:2,flip[/bold]
+      [bold]chainrule train --config runs/20260131-120000-digits/config.yaml lr=0.005[/bold]
     """
     words = list(overrides or [])
     if data is not None and "=" in data and not Path(data).exists():

@@ -10,7 +10,8 @@ def warmup() -> None:
 
     They are cached on disk; an upgrade or another processor needs new ones.
 
-    Example: [bold]chainrule warmup[/bold]
+    Example:
+      [bold]chainrule warmup[/bold]
     """
     from chainrule.engine.warmup import warmup as compile_all
 

@@ -30,8 +30,11 @@ def save_losses(history: Mapping[str, Sequence[float]], path: str | Path, title:
         if name.startswith("val_") and name not in NAMES
     }
     panels = {"loss": losses}
-    if others:
-        panels[f"validation {next(iter(others))}" if len(others) == 1 else "validation metrics"] = others
+    shares = {name: values for name, values in others.items() if all(0 <= value <= 1 for value in values)}
+    if shares:
+        panels[f"validation {next(iter(shares))}" if len(shares) == 1 else "validation metrics"] = shares
+    for name in [name for name in others if name not in shares]:  # in units of their own
+        panels[f"validation {name}"] = {name: others[name]}
     if RATE in history:
         panels["learning rate at the epoch's end"] = {"learning rate": history[RATE]}
     figure = Figure(figsize=(1.0 + 5.0 * len(panels), 4.2), layout="constrained")
