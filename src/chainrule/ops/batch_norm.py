@@ -65,25 +65,32 @@ def join_moments(
     tile: Int, mean: Real1, variance: Real1, rstd: Real1, means: Real2, squares: Real2, rows: Int, part: Int, eps: Real,
     block: Int,
 ) -> None:  # fmt: skip
-    """Mean and variance over all `rows` from those of parts of `part` rows, and 1/√(variance + eps)."""
+    """Mean and variance over all `rows` from those of parts of `part` rows, and 1/√(variance + eps).
+
+    The last is NaN where Σ x or Σ (x - mean)² is beyond the dtype, as in `statistics`.
+    """
     left = tile * block
     right = min(mean.size, left + block)
     centre, spread_out, inverse = mean[left:right], variance[left:right], rstd[left:right]
     clear(centre)
     clear(spread_out)
+    clear(inverse)
     for i in range(means.shape[0]):
         weight = real(min(part, rows - i * part)) / real(rows)
         row = means[i][left:right]
         for c in range(row.size):
             centre[c] += weight * row[c]
     for i in range(means.shape[0]):
-        weight = real(min(part, rows - i * part)) / real(rows)
+        count = real(min(part, rows - i * part))
+        weight = count / real(rows)
         row, square = means[i][left:right], squares[i][left:right]
         for c in range(row.size):
             distance = row[c] - centre[c]
             spread_out[c] += square[c] / real(rows) + weight * (distance * distance)
+            inverse[c] += square[c] + count * (distance * distance)
     for c in range(inverse.size):
-        inverse[c] = 1.0 / np.sqrt(spread_out[c] + eps)
+        beyond = 0.0 * (inverse[c] + real(rows) * centre[c])
+        inverse[c] = 1.0 / np.sqrt(spread_out[c] + eps) + beyond
 
 
 @kernel
@@ -100,9 +107,9 @@ def scale_table(tile: Int, table: Real2, mean: Real1, rstd: Real1, scale: Real1,
 
 @kernel
 def inverse_root(tile: Int, rstd: Real1, variance: Real1, eps: Real) -> None:
-    """rstd = 1/√(variance + eps)."""
+    """rstd = 1/√(variance + eps), NaN for an infinite variance."""
     for c in range(rstd.size):
-        rstd[c] = 1.0 / np.sqrt(variance[c] + eps)
+        rstd[c] = 1.0 / np.sqrt(variance[c] + eps) + 0.0 * variance[c]
 
 
 @kernel
@@ -152,6 +159,20 @@ def axes_before(x: Array) -> tuple[int, ...]:
     return tuple(range(x.ndim - 1))
 
 
+def statistics(x: Array, axes: tuple[int, ...], eps: float) -> tuple[Array, Array, Array]:
+    """Mean, variance Σ (x - mean)²/m and 1/√(variance + eps) over some axes.
+
+    The last is NaN where Σ x or Σ (x - mean)² is beyond the dtype, in which kernels add: no right value could follow.
+    """
+    count = max(1, math.prod(x.shape[axis] for axis in axes))
+    total = x.sum(axes, np.float64)
+    mean = (total / count).astype(x.dtype)
+    squares = np.square(x - np.expand_dims(mean, axes)).sum(axes, np.float64)
+    variance = (squares / count).astype(x.dtype)
+    beyond = 0.0 * (squares + total).astype(x.dtype)
+    return mean, variance, (1.0 / np.sqrt(variance + x.dtype.type(eps)) + beyond).astype(x.dtype)
+
+
 def flops_of(x: Shape, *others: Shape) -> float:
     """What a normalization costs, about."""
     return 8.0 * math.prod(x)
@@ -182,13 +203,10 @@ SHAPES: list[Shape] = [
 def batch_norm(x: Array, scale: Array, shift: Array, *, eps: float) -> tuple[Array, ...]:
     """x (..., c) with each channel brought to mean 0 and variance 1 over the batch, then scaled and shifted (c,).
 
-    The variance is the biased one, Σ (x - mean)²/m for m values per channel. Raises ShapeError where scale and shift
-    are not one number per channel.
+    The variance is the biased one, Σ (x - mean)²/m for m values per channel; NaN comes of values whose Σ (x - mean)² is
+    beyond the dtype. Raises ShapeError where scale and shift are not one number per channel.
     """
-    count = max(1, math.prod(x.shape[:-1]))
-    mean = (x.sum(axes_before(x), np.float64) / count).astype(x.dtype)
-    variance = (np.square(x - mean).sum(axes_before(x), np.float64) / count).astype(x.dtype)
-    rstd = (1.0 / np.sqrt(variance + x.dtype.type(eps))).astype(x.dtype)
+    mean, variance, rstd = statistics(x, axes_before(x), eps)
     return (x - mean) * rstd * scale + shift, mean, variance, rstd
 
 

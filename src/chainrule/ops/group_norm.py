@@ -42,7 +42,7 @@ from chainrule.native.kernel import (
     run_epilogue,
 )
 from chainrule.native.memory import Array, Scratch, Shape, View
-from chainrule.ops.batch_norm import check_channels
+from chainrule.ops.batch_norm import check_channels, statistics
 from chainrule.ops.record import Example, Sample, op
 
 
@@ -96,7 +96,7 @@ def normalize_groups(
         inverse = rstd[i]
         group_means(inverse, factor, channels, share)
         for g in range(inverse.size):
-            inverse[g] = 1.0 / np.sqrt(inverse[g] + eps)
+            inverse[g] = 1.0 / np.sqrt(inverse[g] + eps) + 0.0 * inverse[g]  # NaN where that is beyond the dtype
         by_channel(factor, inverse, channels)
         for c in range(channels):
             factor[c] *= scale[c]
@@ -139,7 +139,7 @@ def normalize_groups_gradient(
                 plain += offset[c] * scale[c]
             for c in range(g * inside, (g + 1) * inside):
                 factor[c] = scale[c] * inverse
-                slope[c] = along * share * inverse * inverse * inverse
+                slope[c] = real(along * share * np.float64(inverse) ** 3)  # which may be too small for float32
                 offset[c] = plain * share * inverse
         spread(factor, channels)
         spread(slope, channels)
@@ -209,12 +209,9 @@ def group_norm(x: Array, scale: Array, shift: Array, *, groups: int, eps: float)
 
     Raises OptionError where c is no multiple of groups, ShapeError where scale and shift are not by channel.
     """
-    values, count = _grouped(x, groups), max(1, math.prod(x.shape[1:]) // groups)
-    mean = (values.sum((1, 3), np.float64) / count).astype(x.dtype)
-    distance = values - mean[:, None, :, None]
-    variance = (np.square(distance).sum((1, 3), np.float64) / count).astype(x.dtype)
-    rstd = (1.0 / np.sqrt(variance + x.dtype.type(eps))).astype(x.dtype)
-    return (distance * rstd[:, None, :, None]).reshape(x.shape) * scale + shift, mean, rstd
+    values = _grouped(x, groups)
+    mean, _, rstd = statistics(values, (1, 3), eps)
+    return ((values - mean[:, None, :, None]) * rstd[:, None, :, None]).reshape(x.shape) * scale + shift, mean, rstd
 
 
 @group_norm.shape

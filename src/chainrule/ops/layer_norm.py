@@ -30,6 +30,7 @@ from chainrule.native.kernel import (
     run_epilogue,
 )
 from chainrule.native.memory import Array, Scratch, Shape, View
+from chainrule.ops.batch_norm import statistics
 from chainrule.ops.record import Example, Sample, op
 
 TILE = 8192  # elements: in the first-level cache for the epilogue
@@ -55,7 +56,7 @@ def normalize_rows(
         for j in range(row.size):
             distance = row[j] - centre
             total += distance * distance
-        inverse = real(1.0 / np.sqrt(total * share + eps))
+        inverse = real(1.0 / np.sqrt(total * share + eps) + 0.0 * total)  # NaN where Σ (x - mean)² is beyond the dtype
         for j in range(row.size):
             to[j] = (row[j] - centre) * inverse * scale[j] + shift[j]
         mean[i] = centre
@@ -83,7 +84,7 @@ def normalize_rows_gradient(
             plain += g
             along += g * (row[j] - centre)
         offset = plain * share * inverse
-        slope = along * share * inverse * inverse * inverse
+        slope = real(along * share * np.float64(inverse) ** 3)  # which may be too small for float32
         if add:
             for j in range(row.size):
                 to[j] += flow[j] * scale[j] * inverse - slope * (row[j] - centre) - offset
@@ -130,10 +131,7 @@ def layer_norm(x: Array, scale: Array, shift: Array, *, eps: float) -> tuple[Arr
     Raises ShapeError where scale and shift are not of the shape of x's last axes.
     """
     flat = _rows(x, scale)
-    count = scale.size
-    mean = (flat.sum(1, np.float64) / count).astype(x.dtype)
-    variance = (np.square(flat - mean[:, None]).sum(1, np.float64) / count).astype(x.dtype)
-    rstd = (1.0 / np.sqrt(variance + x.dtype.type(eps))).astype(x.dtype)
+    mean, _, rstd = statistics(flat, (1,), eps)
     y = ((flat - mean[:, None]) * rstd[:, None]).reshape(x.shape) * scale + shift
     return y, mean, rstd
 

@@ -29,13 +29,19 @@ def _given(shape: Shape) -> tuple[Shape | Array, ...]:
     return shape, by_channel, by_channel, by_channel, variance
 
 
+def _deviation(variance: Array, eps: float) -> Array:
+    """√(variance + eps), NaN for an infinite variance."""
+    root: Array = np.sqrt(variance + variance.dtype.type(eps)) + 0.0 * variance
+    return root
+
+
 @op(formula="y = scale·(x - mean)/√(variance + eps) + shift", offsets=("shift", "mean"), flops=flops_of)
 def normalize(x: Array, scale: Array, shift: Array, mean: Array, variance: Array, *, eps: float) -> Array:
     """x (..., c) normalized by a mean and a variance per channel that are given, then scaled and shifted (c,).
 
     No gradient flows into mean and variance. Raises ShapeError where one of them is not one number per channel.
     """
-    y: Array = (x - mean) * (scale / np.sqrt(variance + x.dtype.type(eps))) + shift
+    y: Array = (x - mean) * (scale / _deviation(variance, eps)) + shift
     return y
 
 
@@ -63,7 +69,7 @@ def _(
 
 @normalize.gradient("x", formula="dx = dy·scale/√(variance + eps)")
 def _(dy: Array, scale: Array, variance: Array, *, eps: float) -> Array:
-    dx: Array = dy * (scale / np.sqrt(variance + dy.dtype.type(eps)))
+    dx: Array = dy * (scale / _deviation(variance, eps))
     return dx
 
 
@@ -87,7 +93,7 @@ def _(
 
 @normalize.gradient("scale", formula="dscale = Σ dy·(x - mean)/√(variance + eps)")
 def _(dy: Array, x: Array, mean: Array, variance: Array, *, eps: float) -> Array:
-    dscale: Array = sum_channels(dy * (x - mean)) / np.sqrt(variance + dy.dtype.type(eps))
+    dscale: Array = sum_channels(dy * (x - mean)) / _deviation(variance, eps)
     return dscale
 
 
