@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -168,8 +168,11 @@ def prepare_images(
     target = Classes.of(images.labels())
     y = target.y(images)
     split = split_data(images, y, validation=validation, test=test, seed=seed)
-    preparation = Preparation(image_inputs(images, split.train), target)
-    return preparation, Parts(images, preparation, split, y)
+    inputs = image_inputs(images, split.train)
+    others = np.concatenate([split.validation, split.test])
+    told = inputs.brightness.told(images.source) + inputs.brightness.check(images.source, images.pixels, others)
+    preparation = Preparation(inputs, target)
+    return preparation, Parts(replace(images, notes=(*images.notes, *told)), preparation, split, y)
 
 
 def split_data(data: Dataset, classes: Array | None, *, validation: float, test: float, seed: int) -> Split:

@@ -41,23 +41,53 @@ def test_a_test_part_and_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "expected", "note"),
+    ("x", "expected"),
     [
-        (X.astype(np.int64), X, None),
-        (X.astype(np.float64), X, None),
-        (X.astype(np.float32) / np.float32(255), X, "0 to 1"),
-        (X.astype(np.uint16) * 257, X, "16-bit"),
-        (X.astype(np.uint16) * 257 - (X > 0), X, "16-bit"),
-        (X > 127, (X > 127) * 255, None),
-        (X % 17 + 0.25, X % 17, "rounded"),
-        (np.asfortranarray(X.astype(">i4")), X, None),
+        (X.astype(np.int64), X.astype(np.int16)),
+        (X.astype(np.int64) << 16, X.astype(np.int32) << 16),
+        (X.astype(np.int64) << 40, X.astype(np.int64) << 40),
+        (X.astype(np.int8), X.astype(np.int8).astype(np.int16)),
+        (X / 255, (X / 255).astype(np.float32)),
+        (X / 255 + 1e6, X / 255 + 1e6),  # float32 has 16 steps there
+        (X.astype(np.float16), X.astype(np.float32)),
+        (X - 128.0, X.astype(np.float32) - 128),
+        (X.astype(">u2") * 257, X.astype(np.uint16) * 257),
+        (X > 127, (X > 127) * np.uint8(255)),
+        (np.asfortranarray(X.astype(">i4")), X.astype(np.int16)),
     ],
 )
-def test_numbers_of_any_kind(tmp_path: Path, x: np.ndarray, expected: np.ndarray, note: str | None) -> None:
+def test_numbers_of_any_kind_keep_their_values(tmp_path: Path, x: np.ndarray, expected: np.ndarray) -> None:
     images = read_images(save(tmp_path, x=x, y=Y))
     np.testing.assert_array_equal(images.pixels, expected)
-    assert images.pixels.dtype == np.uint8
-    assert (note in images.notes[0]) if note else not images.notes
+    assert images.pixels.dtype == expected.dtype
+    assert images.pixels.dtype.isnative
+    assert not images.notes
+
+
+def test_a_validation_part_and_other_arrays(tmp_path: Path) -> None:
+    more = {"x_val": X[:3], "y_val": Y[:3], "x_test": X[:2], "y_test": Y[:2], "codes": Y}
+    images = read_images(save(tmp_path, x_train=X, y_train=Y, **more))
+    assert (images.rows, images.validation, images.test) == (11, 3, 2)
+    np.testing.assert_array_equal(images.pixels[6:9], X[:3])
+    assert images.notes == (f"{tmp_path / 'a.npz'}: passed over the arrays codes",)
+
+
+def test_parts_of_different_kinds(tmp_path: Path) -> None:
+    def read(x_test: np.ndarray) -> np.ndarray:
+        images = read_images(save(tmp_path, x_train=X, y_train=Y, x_test=x_test, y_test=Y))
+        notes.extend(images.notes)
+        return images.pixels
+
+    notes: list[str] = []
+    np.testing.assert_array_equal(read(X.astype(np.int64)), np.concatenate([X, X]))
+    assert not notes
+    np.testing.assert_array_equal(
+        read(X.astype(np.uint16) + 1000), np.concatenate([X * np.uint16(257), X + np.uint16(1000)])
+    )
+    assert notes == [f"{tmp_path / 'a.npz'}: x_train: 8-bit pixels are multiplied by 257, as others have 16 bits"]
+    for other in (X / 255, X.astype(np.int64) * 100, X.astype(np.int64) - 1):
+        with pytest.raises(DataError, match=r"x_test holds \w+, .*x_train uint8: save both in the same way"):
+            read(other)
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
@@ -69,10 +99,13 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no image": ({"x": X[:0], "y": Y[:0]}, "holds no image"),
     "no pixel": ({"x": X[:, :0], "y": Y}, "without a pixel"),
     "no channel": ({"x": X[..., :0], "y": Y}, "without a pixel"),
-    "negative": ({"x": X - 128.0, "y": Y}, "values from -"),
-    "too large": ({"x": X.astype(np.int64) * 1000, "y": Y}, "0 to 255 were expected"),
-    "NaN": ({"x": np.where(X.max() == X, np.nan, X), "y": Y}, "not finite"),
-    "complex": ({"x": X * 1j, "y": Y}, "complex128, numbers of 0 to 255"),
+    "NaN": ({"x": np.where(np.arange(6)[:, None, None, None] == 3, np.nan, X), "y": Y}, "x: row 4 holds the pixel nan"),
+    "inf": (
+        {"x": np.where(np.arange(6)[:, None, None, None] > 4, -np.inf, X), "y": Y},
+        "x: row 6 holds the pixel -inf",
+    ),
+    "a mark": ({"x": np.where(X.max() == X, -3.4e38, X), "y": Y}, "the pixel -3.4e\\+38, a mark for what is missing"),
+    "complex": ({"x": X * 1j, "y": Y}, "complex128, numbers were expected"),
     "objects": ({"x": X.astype(object), "y": Y}, "Python objects"),
     "other length": ({"x": X, "y": Y[:5]}, r"shape \(5,\), expected one for each of 6 images"),
     "one-hot": ({"x": X, "y": np.eye(6)}, r"shape \(6, 6\)"),
@@ -186,6 +219,12 @@ def test_another_form(tmp_path: Path) -> None:
     assert read_images(path, Reading(8, 8, 1, resize=True)).pixels.shape == (6, 8, 8, 1)
     grey = read_images(path, Reading(5, 4, 1)).pixels[..., 0]
     np.testing.assert_allclose(grey, X @ [0.299, 0.587, 0.114], atol=1)
+    for kind in (np.uint16, np.float32, np.int64):
+        other = read_images(save(tmp_path, x=X.astype(kind), y=Y), Reading(3, 4, 1, resize=True)).pixels
+        both = read_images(save(tmp_path, x=X, y=Y), Reading(3, 4, 1, resize=True)).pixels
+        np.testing.assert_allclose(other, both, atol=1.5)
+        flat = read_images(save(tmp_path, x=X[..., 0].astype(kind) + 1000, y=Y), Reading(5, 4, 3)).pixels
+        np.testing.assert_array_equal(flat[..., 2], X[..., 0] + kind(1000))
     deep = save(tmp_path, x=np.zeros((6, 5, 4, 7)), y=Y)
     assert read_images(deep).pixels.shape == (6, 5, 4, 7)
     with pytest.raises(DataError, match="images of 7 channels, expected 3"):

@@ -34,7 +34,7 @@ def test_statistics_are_those_of_the_training_part() -> None:
 
 def test_normalizing_is_the_formula() -> None:
     pixels = images().pixels
-    scaling = channel_scaling(pixels)
+    scaling = channel_scaling(pixels, np.arange(len(pixels)))
     expected = (pixels - scaling.mean) / scaling.deviation
     np.testing.assert_array_equal(normalize(pixels, scaling), expected.astype(np.float32))
 
@@ -42,7 +42,7 @@ def test_normalizing_is_the_formula() -> None:
 def test_a_constant_channel_is_centred() -> None:
     pixels = np.full((4, 2, 2, 2), 77, np.uint8)
     pixels[..., 1] = 0
-    scaling = channel_scaling(pixels)
+    scaling = channel_scaling(pixels, np.arange(len(pixels)))
     assert scaling.deviation.tolist() == [1, 1]
     assert not normalize(pixels, scaling).any()
 

@@ -1,4 +1,4 @@
-"""Images in NumPy archives: x (n, h, w) or (n, h, w, c) and y (n,); or x_train, y_train, x_test, y_test."""
+"""Images in NumPy archives: x (n, h, w) or (n, h, w, c) and y (n,), or x_train and y_train, x_val ..., x_test ...."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.images.dataset import Images
-from chainrule.data.images.pixels import MOST_BYTES, size_text, to_pixels
+from chainrule.data.images.pixels import MOST_BYTES, Pixels, join, size_text, to_pixels
 from chainrule.data.images.targets import check_targets
 from chainrule.data.reading import UNPACKING, reading
 from chainrule.errors import ChainruleError, DataError
 
 Array = NDArray[Any]
-TRAIN, TEST = ("x_train", "y_train"), ("x_test", "y_test")
+TRAIN, TEST = "train", "test"
+VALIDATION = ("val", "valid", "validation", "dev")
 DAMAGE = (ValueError, RuntimeError, NotImplementedError, OverflowError, MemoryError, SyntaxError, TypeError)
 
 
@@ -28,49 +29,51 @@ def archive_holds_images(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
-            return any(len(_header(archive, name)[0]) > 2 for name in ("x", TRAIN[0]) if name in names)
+            return any(len(_header(archive, name)[0]) > 2 for name in ("x", "x_train") if name in names)
     except (OSError, *UNPACKING, *DAMAGE):
         return False  # whoever reads it tells what is wrong
 
 
 def read_archive(path: Path, *, labelled: bool = True) -> Images:
-    """The images of an archive; x_test and y_test are its own test part.
+    """The images of an archive; x_val and y_val are its own validation part, x_test and y_test its test part.
 
     Raises FileError when it cannot be read; DataError for one that is damaged, lacks x or y, or holds more than
     MOST_BYTES; LabelError for targets that are no classes. Nothing in it is ever run (no pickles).
     """
-    arrays = _arrays(path, labelled)
-    parts = [TRAIN, TEST] if TRAIN[0] in arrays else [("x", "y")]
-    pixels, targets = [], []
-    notes: tuple[str, ...] = ()
-    for x, y in parts:
-        if x not in arrays:
-            continue
-        part, said = to_pixels(f"{path}: {x}", arrays[x])
-        pixels.append(part)
-        notes += said
+    arrays, others = _arrays(path, labelled)
+    pixels: list[tuple[str, Pixels]] = []
+    targets: list[Array] = []
+    sizes: dict[str, int] = {}
+    for x in [name for name in arrays if name.startswith("x")]:
+        y = "y" + x[1:]
+        part = to_pixels(f"{path}: {x}", arrays[x])
+        if pixels and part.shape[1:] != pixels[0][1].shape[1:]:
+            raise DataError(f"{path}: x_train holds images of {pixels[0][1].shape[1:]}, {x} of {part.shape[1:]}")
+        pixels.append((f"{path}: {x}", part))
+        sizes[x] = len(part)
         if y in arrays:
             targets.append(check_targets(f"{path}: {y}", arrays[y], len(part)))
-    if len({part.shape[1:] for part in pixels}) > 1:
-        raise DataError(f"{path}: x_train holds images of {pixels[0].shape[1:]}, x_test of {pixels[1].shape[1:]}")
+    joined, notes = join(pixels)
     return Images(
         str(path),
-        pixels[0] if len(pixels) == 1 else np.concatenate(pixels),
+        joined,
         np.concatenate(targets) if len(targets) == len(pixels) else None,
-        test=len(pixels[1]) if len(pixels) > 1 else 0,
-        notes=notes,
+        validation=sum(sizes.get(f"x_{name}", 0) for name in VALIDATION),
+        test=sizes.get(f"x_{TEST}", 0),
+        notes=(*notes, *[f"{path}: passed over the arrays {', '.join(others)}"] * bool(others)),
     )
 
 
-def _arrays(path: Path, labelled: bool) -> dict[str, Array]:
-    """The arrays of images and targets."""
+def _arrays(path: Path, labelled: bool) -> tuple[dict[str, Array], list[str]]:
+    """The arrays of images and targets, part by part, and the names of others."""
     with reading(path), path.open("rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
                 inside = [name.removesuffix(".npy") for name in archive.namelist()]
                 wanted = _wanted(path, inside, labelled)
                 _limit(path, archive, wanted)
-                return {name: _array(archive, name) for name in wanted}
+                others = [name for name in inside if name not in wanted]
+                return {name: _array(archive, name) for name in wanted}, others
         except ChainruleError:
             raise
         except DAMAGE as error:
@@ -81,13 +84,15 @@ def _arrays(path: Path, labelled: bool) -> dict[str, Array]:
 
 def _wanted(path: Path, inside: list[str], labelled: bool) -> list[str]:
     """Which arrays to read; DataError when one that is needed is not there."""
-    needed = [*TRAIN] if TRAIN[0] in inside else ["x", "y"]
-    lacking = [name for name in (needed if labelled else needed[:1]) if name not in inside]
+    parted = f"x_{TRAIN}" in inside
+    ends = [f"_{name}" for name in (TRAIN, *VALIDATION, TEST)] if parted else [""]
+    lacking = [name for name in (f"x{ends[0]}", f"y{ends[0]}")[: 1 + labelled] if name not in inside]
     if lacking:
         raise DataError(f'{path}: there is no array "{lacking[0]}", it holds {", ".join(inside) or "nothing"}')
-    if TRAIN[0] in inside and (TEST[0] in inside) != (TEST[1] in inside) and labelled:
-        raise DataError(f"{path}: holds one of x_test and y_test: save both, or none")
-    return [name for name in (*needed, *(TEST if TRAIN[0] in inside else ())) if name in inside]
+    half = next((end for end in ends if (f"x{end}" in inside) != (f"y{end}" in inside)), None)
+    if labelled and half is not None:
+        raise DataError(f"{path}: holds one of x{half} and y{half}: save both, or none")
+    return [name for end in ends for name in (f"x{end}", f"y{end}") if name in inside]
 
 
 def _limit(path: Path, archive: zipfile.ZipFile, names: list[str]) -> None:

@@ -47,8 +47,8 @@ class Images:
 
     def fingerprint(self) -> str:
         """A hash of pixels and targets, by which a run knows the data it was trained on."""
-        parts = f"{self.validation}+{self.test}" if self.validation else self.test
-        digest = hashlib.sha256(f"images {self.pixels.shape} {parts}".encode())
+        form = f"images {self.pixels.shape} {self.pixels.dtype} {self.validation} {self.test}"
+        digest = hashlib.sha256(form.encode())
         digest.update(np.ascontiguousarray(self.pixels).data)
         if self.targets is not None:
             digest.update("\0".join(map(str, self.targets)).encode())

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from chainrule.data.images.dataset import Images, Reading
-from chainrule.data.images.kinds import files_in, passed_over, pictures_in, shown
+from chainrule.data.images.kinds import files_in, named, passed_over, pictures_in, shown
 from chainrule.data.images.layout import TEST, TRAIN, VALIDATION, find_layout
-from chainrule.data.images.picture import BadPictureError, Form, look, read_picture
-from chainrule.data.images.pixels import MOST_BYTES, Pixels, size_text
+from chainrule.data.images.picture import BadPictureError, Form, Look, look, read_picture
+from chainrule.data.images.pixels import DEPTHS, MOST_BYTES, WIDEN, Pixels, size_text
 from chainrule.data.reading import reading
 from chainrule.errors import DataError
 
@@ -33,7 +32,7 @@ def read_folder(folder: Path, options: Reading) -> Images:
         layout = find_layout(folder)
         shown_as = {path: place for part in PARTS for path, place in layout.of(part)}
         rest = passed_over(str(folder), (path for path in files_in(folder) if path not in shown_as))
-    pixels, bad = _read(str(folder), list(shown_as), options)
+    pixels, bad, notes = _read(str(folder), list(shown_as), options)
     good = [path for path in shown_as if path not in bad]
     sizes = {part: sum(path not in bad for path, _ in layout.of(part)) for part in PARTS}
     _no_class_lost(folder, list(layout.train), {shown_as[path] for path in good[: sizes[TRAIN]]})
@@ -45,7 +44,7 @@ def read_folder(folder: Path, options: Reading) -> Images:
         test=sizes[TEST],
         names=tuple(layout.train),
         files=_names(folder, good),
-        notes=(*layout.notes, *_notes(str(folder), bad, len(shown_as)), *rest),
+        notes=(*layout.notes, *notes, *rest),
     )
 
 
@@ -53,9 +52,9 @@ def _read_all(folder: Path, options: Reading) -> Images:
     """Every picture in a folder, of which nothing is known."""
     paths = pictures_in(folder)
     rest = passed_over(str(folder), set(files_in(folder)).difference(paths))
-    pixels, bad = _read(str(folder), paths, options)
+    pixels, bad, notes = _read(str(folder), paths, options)
     files = _names(folder, [path for path in paths if path not in bad])
-    return Images(str(folder), pixels, files=files, notes=(*_notes(str(folder), bad, len(paths)), *rest))
+    return Images(str(folder), pixels, files=files, notes=(*notes, *rest))
 
 
 def _names(folder: Path, paths: list[Path]) -> tuple[str, ...]:
@@ -65,27 +64,29 @@ def _names(folder: Path, paths: list[Path]) -> tuple[str, ...]:
 def read_pictures(paths: list[Path], options: Reading) -> Images:
     """Pictures in files, in the order given; of what they show nothing is known. Raises as `read_folder` does."""
     source = str(paths[0]) if len(paths) == 1 else f"{len(paths):,} files"
-    pixels, bad = _read(source, paths, options)
+    pixels, bad, notes = _read(source, paths, options)
     files = tuple(shown(path.as_posix()) for path in paths if path not in bad)
-    return Images(source, pixels, files=files, notes=_notes(source, bad, len(paths)))
+    return Images(source, pixels, files=files, notes=notes)
 
 
-def _read(source: str, paths: list[Path], options: Reading) -> tuple[Pixels, dict[Path, str]]:
-    """The pixels of all pictures but the bad ones, and what is wrong with each of these."""
+def _read(source: str, paths: list[Path], options: Reading) -> tuple[Pixels, dict[Path, str], tuple[str, ...]]:
+    """The pixels of all pictures but the bad ones, what is wrong with each of these, and notes on the others."""
     if not paths:
         raise DataError(f"{source}: holds no pictures that are read here: convert them to PNG or JPEG")
     bad: dict[Path, str] = {}
-    form = _common_form(source, paths, options, bad)
-    good = [path for path in paths if path not in bad]
-    size = len(good) * form.height * form.width * form.channels
+    looks = _look(paths, options, bad)
+    if not looks:
+        raise _unreadable(source, paths)
+    form = _common_form(looks, options)
+    size = len(looks) * form.height * form.width * form.channels * np.dtype(form.dtype).itemsize
     if size > MOST_BYTES:
         raise DataError(
-            f"{source}: {len(good):,} pictures of {form} take {size_text(size)}, at most {size_text(MOST_BYTES)} are "
+            f"{source}: {len(looks):,} pictures of {form} take {size_text(size)}, at most {size_text(MOST_BYTES)} are "
             "read: use a smaller --image-size, or fewer pictures"
         )
-    pixels: NDArray[np.uint8] = np.empty((len(good), form.height, form.width, form.channels), np.uint8)
+    pixels = np.empty((len(looks), form.height, form.width, form.channels), form.dtype)
     done = 0
-    for path in _telling("reading pictures", good, options):
+    for path in _telling("reading pictures", list(looks), options):
         try:
             pixels[done] = read_picture(path, form, options)
         except BadPictureError as error:
@@ -94,26 +95,54 @@ def _read(source: str, paths: list[Path], options: Reading) -> tuple[Pixels, dic
         done += 1
     if not done:
         raise _unreadable(source, paths)
-    return pixels[:done], bad
+    return pixels[:done], bad, (*_losses(source, looks, form), *_notes(source, bad, len(paths)))
 
 
-def _common_form(source: str, paths: list[Path], options: Reading, bad: dict[Path, str]) -> Form:
-    """The form wanted; where it is not, the size of the first picture, and the channels that hold all."""
-    height, width = options.height, options.width
-    if height is not None and width is not None and options.channels is not None:
-        return Form(height, width, options.channels)
-    channels = 1
+def _look(paths: list[Path], options: Reading, bad: dict[Path, str]) -> dict[Path, Look]:
+    """What the headers of the good pictures say."""
+    looks = {}
     for path in _telling("looking at pictures", paths, options):
         try:
-            form = look(path)
+            looks[path] = look(path)
         except BadPictureError as error:
             _leave_out(path, error, options, bad)
-            continue
-        height, width = height or form.height, width or form.width
-        channels = max(channels, form.channels)
-    if height is None or width is None:
-        raise _unreadable(source, paths)
-    return Form(height, width, options.channels or channels)
+    return looks
+
+
+def _common_form(looks: dict[Path, Look], options: Reading) -> Form:
+    """The form wanted; where it is not, the size of the first picture, the channels and the dtype that hold all."""
+    forms = [seen.form for seen in looks.values()]
+    numbers = {path for path, seen in looks.items() if seen.form.dtype not in DEPTHS}
+    if numbers and len(numbers) < len(looks):
+        first, other = min(numbers), min(looks.keys() - numbers)
+        raise DataError(
+            f"{first} holds {looks[first].form.dtype}, {other} {looks[other].form.dtype}: their scales cannot be "
+            "compared: save all in the same way"
+        )
+    return Form(
+        options.height or forms[0].height,
+        options.width or forms[0].width,
+        options.channels or max(form.channels for form in forms),
+        np.result_type(*{form.dtype for form in forms}).name,
+    )
+
+
+def _losses(source: str, looks: dict[Path, Look], form: Form) -> tuple[str, ...]:
+    """Lines about pictures that are not read as they are."""
+    sorts = (
+        ([path for path, seen in looks.items() if seen.cut], "16 bits for each colour", "8 of them are read"),
+        ([path for path, seen in looks.items() if seen.frames], "several frames", "the first is read"),
+        (
+            [path for path, seen in looks.items() if form.dtype == "uint16" != seen.form.dtype],
+            "8 bits and others 16",
+            f"their values are multiplied by {WIDEN}",
+        ),
+    )
+    return tuple(
+        f"{source}: {len(paths):,} picture{'s have' if len(paths) > 1 else ' has'} {what} ({named(paths)}): {done}"
+        for paths, what, done in sorts
+        if paths
+    )
 
 
 def _unreadable(source: str, paths: list[Path]) -> DataError:

@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.data.images.dataset import Images
 from chainrule.data.images.idx import read_idx
-from chainrule.data.images.pixels import Pixels, to_pixels
+from chainrule.data.images.pixels import join, to_pixels
 from chainrule.data.images.targets import check_targets
 from chainrule.errors import DataError, FileError
 
@@ -22,7 +22,7 @@ def read_idx_pair(path: Path, *, labelled: bool = True) -> Images:
 
     Raises FileError when either cannot be read, else as `read_idx`, `to_pixels` and `check_targets` do.
     """
-    pixels, notes = to_pixels(str(path), read_idx(path))
+    pixels = to_pixels(str(path), read_idx(path))
     labels = _labels_beside(path)
     if labels is None and labelled:
         raise FileError(
@@ -30,7 +30,7 @@ def read_idx_pair(path: Path, *, labelled: bool = True) -> Images:
             "idx3, each with .gz or without"
         )
     targets = None if labels is None else check_targets(str(labels), read_idx(labels), len(pixels))
-    return Images(str(path), pixels, targets, notes=notes)
+    return Images(str(path), pixels, targets)
 
 
 def read_idx_folder(folder: Path, *, labelled: bool = True) -> Images:
@@ -55,11 +55,11 @@ def read_idx_folder(folder: Path, *, labelled: bool = True) -> Images:
         raise DataError(
             f"{folder}: {train.name} holds images of {first.pixels.shape[1:]}, {test.name} of {second.pixels.shape[1:]}"
         )
-    pixels: Pixels = np.concatenate([first.pixels, second.pixels])
+    pixels, notes = join([(first.source, first.pixels), (second.source, second.pixels)])
     targets = None
     if first.targets is not None and second.targets is not None:
         targets = np.concatenate([first.targets, second.targets])
-    return Images(str(folder), pixels, targets, test=second.rows, notes=first.notes + second.notes)
+    return Images(str(folder), pixels, targets, test=second.rows, notes=notes)
 
 
 def holds_idx_files(folder: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from chainrule.data.images.picture import is_picture
@@ -61,9 +61,13 @@ def _line(source: str, paths: set[Path], what: str, mend: str) -> tuple[str, ...
     if not paths:
         return ()
     count = f"{len(paths):,} {what.format(s='s', are='are') if len(paths) > 1 else what.format(s='', are='is')}"
+    return (f"{source}: passed over {count} ({named(paths)}){mend}",)
+
+
+def named(paths: Collection[Path]) -> str:
+    """The names of the first files, and how many there are more."""
     names = ", ".join(shown(path.name) for path in sorted(paths)[:NAMED])
-    more = f" and {len(paths) - NAMED:,} more" if len(paths) > NAMED else ""
-    return (f"{source}: passed over {count} ({names}{more}){mend}",)
+    return names + (f" and {len(paths) - NAMED:,} more" if len(paths) > NAMED else "")
 
 
 def shown(path: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.data.images.dataset import Reading
-from chainrule.data.images.pixels import BLOCK, Pixels
+from chainrule.data.images.pixels import WIDEN, Pixels, check_finite
 from chainrule.errors import ChainruleError, DataError, FileError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ SUFFIXES = (
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
 MOST_PIXELS = 64_000_000  # of one picture: 256 MB decoded, and twice that while it is converted
 GREY = ("1", "L", "LA", "La", "I", "F")  # modes of one channel, and those that begin with I;
+GREY_WEIGHTS = np.array([0.299, 0.587, 0.114])  # of red, green and blue
 TURNED = (5, 6, 7, 8)  # EXIF orientations that lie on their side
 ORIENTATION = 0x0112
 # What decoders raise on bytes that are not what they should be.
@@ -41,14 +42,24 @@ class BadPictureError(DataError):
 
 @dataclass(frozen=True)
 class Form:
-    """Height, width and channels of a picture."""
+    """Height, width and channels of a picture, and the dtype of its values."""
 
     height: int
     width: int
     channels: int
+    dtype: str = "uint8"
 
     def __str__(self) -> str:
         return f"{self.height} x {self.width}"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the header of a picture says."""
+
+    form: Form
+    cut: bool = False  # it has 16 bits for each colour, of which 8 are read
+    frames: bool = False  # it has more than the one that is read
 
 
 def is_picture(path: Path) -> bool:
@@ -64,23 +75,26 @@ def _begins_as_picture(path: Path) -> bool:
     return True
 
 
-def look(path: Path) -> Form:
+def look(path: Path) -> Look:
     """The form of the picture in a file, from its header: as it is seen upright, with 1 (grey) or 3 channels (colour).
 
     Raises FileError when it cannot be read, BadPictureError when it is no picture, broken or too large.
     """
     with _opened(path) as image:
         width, height = image.size
+        cut = _is_cut(image)  # before the orientation is looked for, which may decode the picture
         if image.getexif().get(ORIENTATION) in TURNED:
             width, height = height, width
-        return Form(height, width, 1 if _is_grey(image.mode) else 3)
+        form = Form(height, width, 1 if _is_grey(image.mode) else 3, _dtype(image))
+        return Look(form, cut, bool(getattr(image, "is_animated", False)))
 
 
 def read_picture(path: Path, form: Form, options: Reading) -> Pixels:
-    """The pixels (h, w, c) of the picture in a file, in the form wanted.
+    """The pixels (h, w, c) of the picture in a file, in the form wanted; its first frame, if there are several.
 
-    Colours become grey by 0.299 R + 0.587 G + 0.114 B, transparent pixels white, 16 bits 8. Another size is resized,
-    averaging where it shrinks, or refused. Raises as `look` does, and DataError for a size that is refused.
+    Colours become grey by 0.299 R + 0.587 G + 0.114 B, transparent pixels white, 8 bits 16 where these are wanted.
+    Another size is resized, averaging where it shrinks, or refused. Raises as `look` does, and DataError for a size
+    that is refused and for values that are not finite.
     """
     with _opened(path) as image:
         pillow(path).ImageOps.exif_transpose(image, in_place=True)
@@ -90,7 +104,10 @@ def read_picture(path: Path, form: Form, options: Reading) -> Pixels:
                 f"{path}: is {Form(height, width, form.channels)} pixels, expected {form} (height x width): "
                 f"{_resize_hint(form, options)}"
             )
-        return _fit(str(path), image, form)
+        if _dtype(image) != "uint8":
+            return _fit_deep(str(path), image, form)
+        pixels = _fit(str(path), image, form)
+        return pixels if form.dtype == "uint8" else pixels.astype(form.dtype) * WIDEN
 
 
 def conform(source: str, pixels: Pixels, form: Form, options: Reading) -> Pixels:
@@ -104,11 +121,10 @@ def conform(source: str, pixels: Pixels, form: Form, options: Reading) -> Pixels
         raise DataError(f"{source}: images of {own} pixels, expected {form} (height x width): {hint}")
     if channels not in MODES or form.channels not in MODES:
         raise DataError(f"{source}: images of {channels} channels, expected {form.channels}: convert them")
-    Image = pillow(source).Image
-    result = np.empty((len(pixels), form.height, form.width, form.channels), np.uint8)
+    fit = _fit_array if pixels.dtype == np.uint8 else _fit_numbers
+    result = np.empty((len(pixels), form.height, form.width, form.channels), pixels.dtype)
     for i, array in enumerate(pixels):
-        image = Image.fromarray(np.ascontiguousarray(array[..., 0] if channels == 1 else array))
-        result[i] = _fit(source, image, form)
+        result[i] = fit(source, array, form)
     return result
 
 
@@ -172,7 +188,6 @@ def _too_large(path: Path) -> str:
 def _fit(source: str, image: Image, form: Form) -> Pixels:
     """The pixels of an upright picture in the form wanted; made smaller first, so that copies of large ones are few."""
     Image = pillow(source).Image
-    image = _eight_bits(source, image)
     transparent = image.has_transparency_data
     image = _in_mode(image, "RGBA" if transparent else "L" if _is_grey(image.mode) else "RGB")
     if image.size != (form.width, form.height):
@@ -188,19 +203,58 @@ def _in_mode(image: Image, mode: str) -> Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _eight_bits(source: str, image: Image) -> Image:
-    """A picture of 16-bit greys as one of 8 bits; others as they are."""
-    if image.mode == "F":
-        raise BadPictureError(f"{source}: holds fractions, whose range is unknown: save it with 8 or 16 bits")
-    if image.mode != "I" and not image.mode.startswith("I;"):
-        return image
-    values = np.asarray(image)
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 65535:
-        raise BadPictureError(f"{source}: holds greys from {low} to {high}, expected 0 to 65535: save it with 16 bits")
-    scaled = np.empty(values.size, np.uint8)
-    for start in range(0, values.size, BLOCK):
-        part = values.reshape(-1)[start : start + BLOCK].astype(np.int32)
-        scaled[start : start + BLOCK] = (part * 255 + 32767) // 65535
-    result: Image = pillow(source).Image.fromarray(scaled.reshape(values.shape))
+def _fit_array(source: str, array: Pixels, form: Form) -> Pixels:
+    """8 bits (h, w, c) in the form wanted."""
+    grey = array.shape[-1] == 1
+    return _fit(source, pillow(source).Image.fromarray(np.ascontiguousarray(array[..., 0] if grey else array)), form)
+
+
+def _fit_numbers(source: str, array: Pixels, form: Form) -> Pixels:
+    """Values (h, w, c) of any other kind in the form wanted."""
+    dtype, channels = array.dtype, array.shape[-1]
+    if channels != form.channels:
+        if 4 in (channels, form.channels):
+            raise DataError(f"{source}: {dtype} of {channels} channels, expected {form.channels}: convert it")
+        array = array if channels == 1 else (array @ GREY_WEIGHTS)[..., None]
+        array = np.broadcast_to(array, (*array.shape[:2], form.channels))
+    if array.shape[:2] != (form.height, form.width):
+        array = np.stack([_resized(source, array[..., i], form) for i in range(form.channels)], axis=-1)
+    return (np.rint(array) if dtype.kind in "iu" else array).astype(dtype, copy=False)
+
+
+def _resized(source: str, array: Pixels, form: Form) -> Pixels:
+    """Values (h, w), resized as differences from their mean: Pillow's float32 has steps fine enough for these."""
+    Image = pillow(source).Image
+    mean, apart = array.mean(dtype=np.float64), np.empty(array.shape, np.float32)
+    np.subtract(array, mean, out=apart)
+    image = Image.fromarray(apart).resize((form.width, form.height), Image.Resampling.BILINEAR)
+    result: Pixels = np.asarray(image, np.float64) + mean
     return result
+
+
+def _fit_deep(source: str, image: Image, form: Form) -> Pixels:
+    """The pixels of a grey picture of more than 8 bits in the form wanted."""
+    values = np.asarray(image).astype(form.dtype, copy=False)
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        values = np.where(values == clear, np.iinfo(form.dtype).max, values).astype(form.dtype)
+    try:
+        check_finite(source, values)
+    except DataError as error:
+        raise BadPictureError(str(error)) from None
+    return _fit_numbers(source, values[..., None], form)
+
+
+def _dtype(image: Image) -> str:
+    """The dtype that holds a picture's values; whole numbers of 32 bits are 16 bits in all formats but one."""
+    if image.mode == "F":
+        return "float32"
+    if image.mode == "I":
+        return "int32" if image.format == "TIFF" else "uint16"
+    return "uint16" if image.mode.startswith("I;") else "uint8"
+
+
+def _is_cut(image: Image) -> bool:
+    """Whether the file has more bits for each colour than are read; Pillow says how it decodes."""
+    tiles = getattr(image, "tile", ()) if _dtype(image) == "uint8" else ()
+    return any(";16" in str(tile[3]) or (tile[0] == "ppm" and tile[3][1] > 255) for tile in tiles)

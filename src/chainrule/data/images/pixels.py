@@ -1,18 +1,25 @@
-"""Pixels: arrays of any kind to (n, h, w, c) of 0..255, and those to what a network is given."""
+"""Pixels: arrays of any kind to (n, h, w, c), without loss, and those to what a network is given."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.scaling import Scaling
+from chainrule.data.split import Rows
 from chainrule.errors import DataError
 
 Array = NDArray[Any]
-Pixels = NDArray[np.uint8]
+Pixels: TypeAlias = NDArray[Any]  # uint8, uint16, or numbers: int16 to int64, float32, float64
 
+DEPTHS = {"uint8": 255.0, "uint16": 65535.0}  # kinds of values whose full brightness is known
+NUMBERS = "numbers"  # the kind of all others
+WIDEN = 257  # 65535 / 255
+LARGEST = 1e30  # beyond are marks for what is missing
+FINE = 2.0**-14  # steps of float32 are finer than this part of a range that is that part of its values
 MOST_BYTES = 2 << 30  # of one data set; a network takes four times as much, as its inputs are float32
 BLOCK = 1 << 22  # values converted at once
 CHANNELS = (1, 3, 4)  # what pictures have: grey, RGB, RGBA
@@ -26,54 +33,98 @@ def size_text(size: int) -> str:
     return f"{size} bytes"
 
 
-def to_pixels(source: str, array: Array) -> tuple[Pixels, tuple[str, ...]]:
-    """Images (n, h, w) or (n, h, w, c) as uint8 (n, h, w, c), and notes on what that changed.
+def kind_of(pixels: Pixels) -> str:
+    """ "uint8" or "uint16", whose full brightness is known, or "numbers"."""
+    return pixels.dtype.name if pixels.dtype.name in DEPTHS else NUMBERS
 
-    Taken as they are: whole numbers of 0..255, and fractions of 0..255, rounded. Stretched to 0..255: truth values,
-    fractions of 0..1, and 16 bits. Raises DataError for any other range, for no image, and for images without pixels.
+
+def to_pixels(source: str, array: Array) -> Pixels:
+    """Images (n, h, w) or (n, h, w, c) as (n, h, w, c); truth values become 0 and 255, others stay as they are.
+
+    Raises DataError for values that are not finite, for no image, and for images without pixels.
     """
     array = _with_channels(source, array)
     low, high = _range(source, array)
-    if array.dtype == np.uint8:
-        return array, ()
-    scale, note = _scale(source, array.dtype, low, high)
-    pixels = np.empty(array.shape, np.uint8)
-    exact = scale == 1
-    step = max(1, BLOCK // array[0].size)
-    for start in range(0, len(array), step):
-        values = array[start : start + step] * scale
-        rounded = np.rint(values)
-        exact = exact and bool((values == rounded).all())
-        pixels[start : start + step] = rounded
-    return pixels, () if exact or not note else (f"{source}: {note}",)
+    kind: np.dtype[Any] = array.dtype.newbyteorder("=")
+    if kind == np.bool_:
+        return array.view(np.uint8) * np.uint8(255)
+    if kind.kind in "iu" and kind.name not in DEPTHS:
+        fits = (size for size in (16, 32) if -(2 ** (size - 1)) <= low <= high < 2 ** (size - 1))
+        kind = np.dtype(f"int{next(fits, 64)}")
+    elif kind.kind == "f":
+        coarse = kind.itemsize > 4 and 0 < high - low < FINE * max(abs(low), abs(high))
+        kind = np.dtype(np.float64 if coarse else np.float32)
+    return array.astype(kind, copy=False)
 
 
-def channel_scaling(pixels: Pixels) -> Scaling:
-    """The mean and standard deviation of each channel of (n, h, w, c), exact, from counts of the 256 values.
+def join(named: Sequence[tuple[str, Pixels]]) -> tuple[Pixels, tuple[str, ...]]:
+    """Parts of a data set as one array, and a line where one had to be converted; DataError where that cannot be."""
+    kinds = {kind_of(part) for _, part in named}
+    if len(named) == 1:
+        return named[0][1], ()
+    if len(kinds) == 1:
+        return np.concatenate([part for _, part in named]), ()
+    if NUMBERS not in kinds:
+        parts = [part if kind_of(part) == "uint16" else part.astype(np.uint16) * WIDEN for _, part in named]
+        eight = next(name for name, part in named if kind_of(part) == "uint8")
+        return np.concatenate(parts), (f"{eight}: 8-bit pixels are multiplied by {WIDEN}, as others have 16 bits",)
+    depth = min(kinds - {NUMBERS}, key=lambda kind: DEPTHS[kind])
+    for name, part in named:
+        if kind_of(part) == NUMBERS and (part.dtype.kind != "i" or part.min() < 0 or part.max() > DEPTHS[depth]):
+            other = next(name for name, part in named if kind_of(part) != NUMBERS)
+            raise DataError(f"{name} holds {part.dtype}, {other} {depth}: save both in the same way, on the same scale")
+    return np.concatenate([part.astype(depth) for _, part in named]), ()
 
-    A channel of one value is centred and not stretched.
-    """
-    channels = pixels.shape[-1]
-    counts = np.zeros((channels, 256), np.int64)
+
+def blocks(pixels: Pixels, rows: Rows) -> Iterator[Pixels]:
+    """Some rows of images, in stretches of about BLOCK values."""
     step = max(1, BLOCK // max(1, pixels[:1].size))
-    for start in range(0, len(pixels), step):
-        for channel in range(channels):
-            counts[channel] += np.bincount(pixels[start : start + step, ..., channel].ravel(), minlength=256)
+    for start in range(0, len(rows), step):
+        yield pixels[rows[start : start + step]]
+
+
+def channel_scaling(pixels: Pixels, rows: Rows) -> Scaling:
+    """The mean and standard deviation of each channel of some rows of images (n, h, w, c).
+
+    Those of 8 bits are exact, from counts of the 256 values. A channel of one value is centred and not stretched.
+    """
+    if pixels.dtype == np.uint8:
+        return _counted_scaling(pixels, rows)
+    total = len(rows) * pixels.shape[1] * pixels.shape[2]
+    axes = (0, 1, 2)
+    mean = sum(part.sum(axis=axes, dtype=np.float64) for part in blocks(pixels, rows)) / total
+    square = sum(((part - mean) ** 2).sum(axis=axes) for part in blocks(pixels, rows)) / total
+    return Scaling(mean, _deviation(mean, np.sqrt(square)))
+
+
+def _counted_scaling(pixels: Pixels, rows: Rows) -> Scaling:
+    counts = np.zeros((pixels.shape[-1], 256), np.int64)
+    for part in blocks(pixels, rows):
+        for channel in range(pixels.shape[-1]):
+            counts[channel] += np.bincount(part[..., channel].ravel(), minlength=256)
     values, total = np.arange(256.0), counts.sum(axis=1)
     mean = counts @ values / total
-    deviation = np.sqrt((counts * (values - mean[:, None]) ** 2).sum(axis=1) / total)
-    return Scaling(mean, np.where(deviation > 0, deviation, 1.0))
+    return Scaling(mean, _deviation(mean, np.sqrt((counts * (values - mean[:, None]) ** 2).sum(axis=1) / total)))
+
+
+def _deviation(mean: Array, deviation: Array) -> Array:
+    """The deviation, or 1 where there is none but rounding's."""
+    return np.where(deviation > 1e-12 * np.abs(mean), deviation, 1.0)
 
 
 def normalize(pixels: Pixels, scaling: Scaling) -> NDArray[np.float32]:
-    """(v - mean) / deviation for each channel of (n, h, w, c), as float32: one table look-up a value."""
+    """(v - mean) / deviation for each channel of (n, h, w, c), as float32; for 8 bits one table look-up a value."""
     table = scaling.apply(np.arange(256.0)[:, None])
     result = np.empty(pixels.shape, np.float32)
-    step = max(1, BLOCK // max(1, pixels[:1].size))
-    for start in range(0, len(pixels), step):
-        part = pixels[start : start + step]
-        for channel in range(pixels.shape[-1]):
-            result[start : start + step, ..., channel] = table[:, channel][part[..., channel]]
+    done = 0
+    for part in blocks(pixels, np.arange(len(pixels))):
+        target = result[done : done + len(part)]
+        if part.dtype != np.uint8:
+            target[...] = scaling.apply(part)
+        else:
+            for channel in range(pixels.shape[-1]):
+                target[..., channel] = table[:, channel][part[..., channel]]
+        done += len(part)
     return result
 
 
@@ -95,25 +146,20 @@ def _with_channels(source: str, array: Array) -> Array:
 
 
 def _range(source: str, array: Array) -> tuple[float, float]:
-    """The least and the largest value."""
+    """The least and the largest value; DataError names the first image with one that is no brightness."""
     if array.dtype.kind not in "buif":
-        raise DataError(f"{source}: the images are {array.dtype}, numbers of 0 to 255 were expected: convert them")
+        raise DataError(f"{source}: the images are {array.dtype}, numbers were expected: convert them")
     low, high = float(array.min()), float(array.max())
-    if not np.isfinite(low) or not np.isfinite(high):  # NaN carries over to both
-        raise DataError(f"{source}: the images hold values that are not finite: mend them")
+    if not -LARGEST < low <= high < LARGEST:  # NaN carries over to both
+        for row, image in enumerate(array):
+            check_finite(f"{source}: row {row + 1}", image)
     return low, high
 
 
-def _scale(source: str, dtype: np.dtype[Any], low: float, high: float) -> tuple[float, str]:
-    """What values of this kind and range are multiplied by, and a note about it."""
-    if low < 0 or high > (65535 if dtype.kind in "ui" else 255):
-        raise DataError(
-            f"{source}: the images hold values from {low:g} to {high:g}, 0 to 255 were expected: scale them"
-        )
-    if dtype.kind == "b":
-        return 255.0, ""
-    if dtype.kind == "f" and high <= 1:
-        return 255.0, "values of 0 to 1 are taken as 256 steps of brightness"
-    if high > 255:
-        return 255 / 65535, "16-bit values are taken as 256 steps of brightness"
-    return 1.0, "fractions are rounded to whole numbers of 0 to 255"
+def check_finite(source: str, image: Array) -> None:
+    """DataError for a value that is not finite, or so large that it can only be a mark."""
+    wrong = ~(np.abs(image) < LARGEST) if image.dtype.kind == "f" else np.False_
+    if wrong.any():
+        value = image.ravel()[np.argmax(wrong)]
+        what = "a mark for what is missing" if np.isfinite(value) else "not finite"
+        raise DataError(f"{source} holds the pixel {value:g}, {what}: put a number in its place")

@@ -11,11 +11,11 @@ import numpy as np
 from chainrule.data.digits import digit_images
 from chainrule.data.images.archive import archive_holds_images, read_archive
 from chainrule.data.images.dataset import Images, Reading
-from chainrule.data.images.folder import read_folder
+from chainrule.data.images.folder import read_folder, read_pictures
 from chainrule.data.images.idx import looks_like_idx
 from chainrule.data.images.idx_files import holds_idx_files, read_idx_folder, read_idx_pair
 from chainrule.data.images.named import NAMED, read_named
-from chainrule.data.images.picture import Form, conform, is_picture, look, read_picture
+from chainrule.data.images.picture import Form, conform, is_picture
 from chainrule.data.reading import reading
 from chainrule.errors import DataError
 
@@ -83,7 +83,4 @@ def _read_one(path: Path, options: Reading) -> Images:
     """One picture, of which nothing is known."""
     if options.labelled:
         raise DataError(f"{path}: one picture, without a label: expected {READ}")
-    form = look(path)
-    height, width = (options.height or form.height, options.width or form.width)
-    form = Form(height, width, options.channels or form.channels)
-    return Images(str(path), read_picture(path, form, options)[None], files=(path.name,))
+    return dataclasses.replace(read_pictures([path], options), files=(path.name,))

@@ -1,0 +1,141 @@
+"""What pixel values mean: one scale for a data set, decided on its training images and kept with the run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.data.images.pixels import DEPTHS, NUMBERS, Pixels, blocks, kind_of
+from chainrule.data.split import Rows
+from chainrule.errors import DataError
+
+TOLERANCE = 0.02  # of full brightness: rounding and resizing reach that far beyond it
+STRAYS = 0.02  # of the values that are not 0: so many may be anywhere
+PERCENT = 100  # what ends here may be percents as well as brightness of 0 to 255
+FRACTIONS = 50  # where training went that high, values of at most 1 are of another scale
+BRIGHTER = 4  # times the brightest value of training
+
+
+@dataclass(frozen=True)
+class Brightness:
+    """The kind of the training images' values, what full brightness is among them, and how far they go."""
+
+    kind: str  # "uint8", "uint16", or "numbers": in units of their own
+    full: float | None  # None where nobody knows
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, pixels: Pixels, rows: Rows) -> Brightness:
+        """The scale of some rows of images (n, h, w, c)."""
+        low, high = value_range(pixels, rows)
+        kind = kind_of(pixels)
+        if kind == NUMBERS:
+            return cls(kind, _guess(pixels, rows), low, high)
+        fits = [full for full in (1.0, *DEPTHS.values()) if high <= full]
+        return cls(kind, fits[0] if high > 0 else DEPTHS[kind], low, high)
+
+    @property
+    def black(self) -> float:
+        """0, or the least value where 0 may be far from everything, as in pictures of heat."""
+        return 0.0 if self.kind == "uint8" else self.low
+
+    def told(self, source: str) -> tuple[str, ...]:
+        """A line where something was assumed."""
+        if self.full == DEPTHS.get(self.kind):
+            return ()
+        values = f"{source}: pixels go from {self.low:g} to {self.high:g}"
+        if self.full is None:
+            return (f"{values}, in units of their own: later images are expected in the same",)
+        return (f"{values}, taken as brightness of 0 to {self.full:g}",)
+
+    def factor(self, source: str, pixels: Pixels) -> float:
+        """What the values of other images are multiplied by; DataError where nobody knows."""
+        kind = kind_of(pixels)
+        if kind in (self.kind, NUMBERS):
+            return 1.0
+        if self.full is None:
+            raise DataError(
+                f"{source}: brightness of 0 to {DEPTHS[kind]:g} ({kind}), but the network was trained on values from "
+                f"{self.low:g} to {self.high:g} in units of their own: save the images in these units"
+            )
+        return self.full / DEPTHS[kind]
+
+    def check(self, source: str, pixels: Pixels, rows: Rows) -> tuple[str, ...]:
+        """Lines about images that are on another scale than the training's; DataError where they cannot be used."""
+        if not len(rows):
+            return ()
+        factor, kind = self.factor(source, pixels), kind_of(pixels)
+        low, high = (factor * value for value in value_range(pixels, rows))
+        values = f"{source}: pixels go from {low / factor:g} to {high / factor:g}"
+        notes = []
+        if factor != 1:
+            by = f"divided by {1 / factor:g}" if factor < 1 else f"multiplied by {factor:g}"
+            notes.append(f"{source}: {kind} pixels are {by}, as the network was trained on {self._scale()}")
+        elif kind != self.kind:
+            notes.append(f"{values}, taken as brightness of 0 to {self.full:g}, as in training")
+        top = self.full or self.high
+        if kind == NUMBERS and 0 < high <= 1 + TOLERANCE and low >= -1 - TOLERANCE and top > FRACTIONS:
+            mend = "bring them to the same scale" if self.full is None else f"multiply them by {self.full:g}"
+            raise DataError(f"{values}, the network was trained on {self._scale()}: {mend}")
+        if factor == 1:
+            notes += self._beyond(source, pixels, rows)
+        if 0 < high <= 1 < self.high and kind == self.kind != NUMBERS:
+            notes.append(f"{values}: nearly black to a network that was trained on {self._scale()}")
+        elif high > BRIGHTER * self.high > 0 and self.high < top:
+            notes.append(f"{values}: much brighter than the training images, which end at {self.high / factor:g}")
+        return tuple(notes)
+
+    def _beyond(self, source: str, pixels: Pixels, rows: Rows) -> list[str]:
+        """A line about a few values that are far from the scale; DataError where they are many."""
+        low, high = (0.0, self.full) if self.full is not None else (min(0.0, self.low), max(0.0, self.high))
+        slack = (high - low) * (0.5 if self.full is not None else 1.0)
+        beyond, counted, row = _outside(pixels, rows, low - slack, high + slack)
+        if not beyond:
+            return []
+        values = pixels[row].astype(np.float64).ravel()
+        value = values[np.argmax(np.abs(values))]
+        where = f"{source}: row {row + 1} holds {value:g}, the network was trained on {self._scale()}"
+        if beyond > STRAYS * counted:
+            raise DataError(f"{where}: bring the images to the same scale")
+        return [f"{where}: such values are taken as they are, {beyond:,} of {counted:,}"]
+
+    def _scale(self) -> str:
+        if self.full is None:
+            return f"values from {self.low:g} to {self.high:g}"
+        return f"brightness of 0 to {self.full:g}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def value_range(pixels: Pixels, rows: Rows) -> tuple[float, float]:
+    """The least and the largest value of some rows."""
+    ends = [(part.min(), part.max()) for part in blocks(pixels, rows)]
+    return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
+
+
+def _guess(pixels: Pixels, rows: Rows) -> float | None:
+    """What full brightness is among numbers: 1 or 255 where nearly all are from 0 to that, and some near enough."""
+    for full, some in ((1.0, 0.0), (255.0, float(PERCENT))):
+        beyond, counted, _ = _outside(pixels, rows, -TOLERANCE * full, (1 + TOLERANCE) * full)
+        above, _, _ = _outside(pixels, rows, -np.inf, some)
+        if beyond <= STRAYS * counted < above:
+            return full
+    return None
+
+
+def _outside(pixels: Pixels, rows: Rows, low: float, high: float) -> tuple[int, int, int]:
+    """How many values are below `low` or above `high`, how many are not 0, and the row of the first one outside."""
+    outside = counted = done = 0
+    first = -1
+    for part in blocks(pixels, rows):
+        wrong = (part < low) | (part > high)
+        if first < 0 and wrong.any():
+            first = int(rows[done + np.argmax(wrong.reshape(len(part), -1).any(axis=1))])
+        outside += int(np.count_nonzero(wrong))
+        counted += int(np.count_nonzero(part))
+        done += len(part)
+    return outside, counted, first
