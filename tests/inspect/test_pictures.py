@@ -35,6 +35,22 @@ def test_samples(tmp_path: Path, n: int, channels: int) -> None:
     assert is_png(tmp_path / "s.png")
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(("low", "high", "dtype"), [(51640, 51760, "uint16"), (-1, 1, "float32"), (-9, 9, "int32")])
+def test_samples_use_all_shades(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, low: float, high: float, dtype: str
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *at, **more: drawn.append(figure))
+    pixels = np.linspace(low, high, 20 * 9 * 9 * channels).reshape(20, 9, 9, channels).astype(dtype)
+    pixels[7, 0, 0, 0] = 30000  # a pixel that is broken
+    save_samples(pixels, np.eye(20), np.arange(20), range(20), tmp_path / "s.png")
+    first, *_, last = (image.to_rgba(image.get_array())[..., :3] for image in drawn[0].axes[0].images)
+    assert first.min() < 0.1
+    assert first.mean() < 0.3
+    assert last.max() > 0.9
+
+
 def test_samples_of_a_network_without_mistakes(tmp_path: Path) -> None:
     save_samples(np.zeros((3, 1, 1, 1), np.uint8), np.eye(3), np.arange(3), "abc", tmp_path / "s.png")
     assert is_png(tmp_path / "s.png")

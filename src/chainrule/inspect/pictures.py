@@ -60,7 +60,7 @@ def save_samples(
     # One axis for all: an axis for each image would take seconds to lay out.
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set_axis_off()
-    limits = (int(pixels.min()), int(pixels.max()) + (pixels.min() == pixels.max()))
+    limits = _limits(pixels, np.concatenate([worst, others]))
     top = 0.0
     for name, rows in parts.items():
         said = f"{name}, with the predicted class and its probability"
@@ -68,7 +68,7 @@ def save_samples(
         axis.text(COLUMNS / 2, top + HEADING / 2, heading, ha="center", va="center", fontsize=12)
         for place, row in enumerate(rows):
             left, lower = place % COLUMNS, top + HEADING + line * (place // COLUMNS + 1)
-            _show(axis, pixels[row], limits, left + 0.5, lower)
+            _show(axis, _shown(pixels[row], limits), limits, left + 0.5, lower)
             text = _caption(probabilities[row], int(labels[row]), classes, files[row] if len(files) else "")
             colour = "black" if probabilities[row].argmax() == labels[row] else "tab:red"
             axis.text(left + 0.5, lower - 1.0, text, ha="center", va="bottom", fontsize=7, color=colour)
@@ -178,13 +178,28 @@ def _shades(colour: str) -> Any:
     return ScalarMappable(Normalize(-1, 1), LinearSegmentedColormap.from_list(colour, ["black", colour]))
 
 
-def _show(axis: Any, image: Array, limits: tuple[int, int], middle: float, lower: float, colours: str = "gray") -> None:
-    """Draw an image, in its proportions, above the line `lower`; one without colours in `colours` between limits."""
+def _limits(pixels: Array, rows: Array) -> tuple[float, float]:
+    """The values drawn black and white: the ends of all where they are bytes, else those of nearly all in some rows."""
+    low, high = (pixels.min(), pixels.max()) if pixels.dtype == np.uint8 else np.percentile(pixels[rows], (0.5, 99.5))
+    return float(low), float(high) if high > low else float(low) + 1
+
+
+def _shown(image: Array, limits: tuple[float, float]) -> Array:
+    """An image as Matplotlib takes it: colours that are no bytes as parts of the way between the limits."""
+    if image.dtype == np.uint8 or image.shape[-1] not in (3, 4):
+        return image
+    return np.clip((image - limits[0]) / (limits[1] - limits[0]), 0, 1)
+
+
+def _show(
+    axis: Any, image: Array, limits: tuple[float, float], middle: float, lower: float, shades: str = "gray"
+) -> None:
+    """Draw an image, in its proportions, above the line `lower`; one without colours in `shades` between limits."""
     height, width = image.shape[:2]
     scale = 0.94 / max(height, width)
     extent = (middle - scale * width / 2, middle + scale * width / 2, lower, lower - scale * height)
     shown = image if image.shape[-1] in (3, 4) else image[..., 0]
-    settings = {"cmap": colours, "vmin": limits[0], "vmax": limits[1]}  # of no account where there are colours
+    settings = {"cmap": shades, "vmin": limits[0], "vmax": limits[1]}  # of no account where there are colours
     axis.imshow(shown, extent=extent, aspect="auto", interpolation="nearest", **settings)
 
 
