@@ -21,7 +21,7 @@ from chainrule.engine.compiled import CompiledEngine
 from chainrule.engine.program import Program
 from chainrule.engine.setup import Setup
 from chainrule.models import small_cnn
-from chainrule.ops.updates import UPDATES
+from chainrule.optim.optimizers import UPDATES
 
 BATCH = 64
 CHANGES: dict[str, list[Transformation]] = {

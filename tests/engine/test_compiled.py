@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.optim.coefficients import coefficients as rows_of
 
 from chainrule.autodiff import functions as fn
 from chainrule.autodiff.tensor import Parameter, Tensor
@@ -16,7 +17,7 @@ from chainrule.engine.reference import ReferenceEngine
 from chainrule.engine.setup import Setup
 from chainrule.engine.team import Team
 from chainrule.errors import DtypeError, GraphError, NonFiniteError, OptionError, ShapeError, TraceError
-from chainrule.ops.updates import UPDATES
+from chainrule.optim.optimizers import UPDATES
 
 Model = Callable[[dict[str, Parameter], Tensor], Tensor]
 
@@ -88,10 +89,7 @@ def data(dtype: str, loss: Any, n: int = 40) -> tuple[Any, Any]:
 
 
 def coefficients(update: str, steps: int, lr: float = 1e-2) -> Any:
-    t = np.arange(1, steps + 1)
-    known = {"lr": lr, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "bias1": 1 - 0.9**t, "bias2": 1 - 0.999**t}
-    known |= {"momentum": 0.9, "alpha": 0.99, "weight_decay": 0.01}
-    return np.stack([np.broadcast_to(known[c], steps) for c in UPDATES[update].columns], axis=1)
+    return rows_of(update, 0, steps, lr=lr, weight_decay=0.01)
 
 
 def indices(steps: int, batch: int, n: int = 40) -> Any:

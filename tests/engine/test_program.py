@@ -24,7 +24,7 @@ from chainrule.native import objects
 from chainrule.native.kernel import Pointer, kernel
 from chainrule.native.memory import Storage, View
 from chainrule.native.replay import BARRIER, MAY_STOP
-from chainrule.ops.updates import UPDATES
+from chainrule.optim.optimizers import UPDATES
 
 LOAD = f"""
 import importlib.util, sys

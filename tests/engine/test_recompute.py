@@ -14,7 +14,7 @@ from chainrule.autodiff.tensor import Parameter, Tensor
 from chainrule.engine.compiled import CompiledEngine
 from chainrule.engine.setup import Setup
 from chainrule.errors import OptionError
-from chainrule.ops.updates import UPDATES
+from chainrule.optim.optimizers import UPDATES
 
 DEPTH, WIDTH, BATCH = 24, 16, 256
 

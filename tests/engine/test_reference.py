@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.optim.coefficients import coefficients
 
 from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Parameter
 from chainrule.engine.reference import ReferenceEngine, clip
 from chainrule.engine.setup import Setup
 from chainrule.errors import DtypeError, NonFiniteError, OptionError, ShapeError
-from chainrule.ops.updates import adam, sgd
+from chainrule.optim.optimizers import adam, sgd
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(12, 3))
@@ -96,8 +97,7 @@ def test_predict_and_loss():
 
 def test_state_is_kept_between_runs():
     together, apart = Trained(adam), Trained(adam)
-    steps = np.arange(1, 4)
-    c = np.stack([[0.1, 0.9, 0.99, 1e-8, 0, 1 - 0.9**t, 1 - 0.99**t] for t in steps])
+    c = coefficients("adam", 0, 3, lr=0.1)
     together.engine.run(ROWS, c, 0)
     for i in range(3):
         apart.engine.run(ROWS[i : i + 1], c[i : i + 1], i)
@@ -108,7 +108,7 @@ def test_state_is_kept_between_runs():
 @pytest.mark.parametrize("update", [sgd, adam])
 def test_a_loss_that_is_not_finite_stops_before_its_update(update):
     trained = Trained(update)
-    c = row(3) if update is sgd else np.tile([0.1, 0.9, 0.99, 1e-8, 0, 0.1, 0.01], (3, 1))
+    c = coefficients(update.name, 10, 13, lr=0.1)
     x = X.copy()
     x[ROWS[2, 1]] = np.nan
     trained.engine.bind(x, Y)

@@ -14,7 +14,7 @@ from chainrule.engine.compiled import CompiledEngine
 from chainrule.engine.reference import ReferenceEngine
 from chainrule.engine.setup import Setup
 from chainrule.errors import GraphError
-from chainrule.ops.updates import UPDATES
+from chainrule.optim.optimizers import UPDATES
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "detach": lambda h: h / (h.detach().max(axis=1, keepdims=True) + 3.0),

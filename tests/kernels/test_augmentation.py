@@ -15,7 +15,7 @@ from chainrule.engine.setup import Setup
 from chainrule.engine.team import Team
 from chainrule.kernels.augmentation import formula
 from chainrule.kernels.interpolation import cosine_sine
-from chainrule.ops.updates import UPDATES
+from chainrule.optim.optimizers import UPDATES
 
 RNG = np.random.default_rng(0)
 WHOLE: list[list[Transformation]] = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -165,3 +166,14 @@ def test_the_folder_follows_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert find() == before
     monkeypatch.setattr(objects.metadata, "version", lambda _: "another version")
     assert find() != before
+
+
+@pytest.mark.parametrize("source", ["optim/optimizers.py", "kernels/updates.py", "ops/matmul.py", "native/philox.py"])
+def test_a_changed_rule_makes_another_folder(source: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from chainrule.native import objects
+
+    copy = tmp_path / "chainrule"
+    shutil.copytree(Path(objects.__file__).parents[1], copy, ignore=shutil.ignore_patterns("__pycache__"))
+    assert objects.version(copy) == objects.version()
+    (copy / source).write_text((copy / source).read_text().replace(" + ", " - ", 1))
+    assert objects.version(copy) != objects.version()

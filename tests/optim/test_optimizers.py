@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from chainrule.errors import OptionError
-from chainrule.ops.updates import UPDATES
 from chainrule.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from chainrule.optim.optimizers import UPDATES
 
 STEPS = 100
 ALL = [
@@ -64,7 +64,7 @@ def test_a_hundred_steps_equal_the_textbook(optimizer):
     states = [np.zeros(1) for _ in optimizer.update.states]
     rows = optimizer.coefficients(np.arange(1, STEPS + 1), np.full(STEPS, optimizer.lr))
     for t, row in enumerate(rows, start=1):
-        p, *states = optimizer.update.definition(p, gradient(p, t), *states, row)
+        p, *states = optimizer.update(row, p, gradient(p, t), *states)
     assert p[0] == pytest.approx(textbook(optimizer, 1.5), rel=1e-9)
 
 
@@ -76,6 +76,16 @@ def test_coefficients_are_one_row_a_step_and_depend_on_nothing_before(optimizer)
     assert rows.dtype == np.float64
     np.testing.assert_array_equal(optimizer.coefficients(steps[20:30], lr[20:30]), rows[20:30])
     assert optimizer.coefficients(steps[:0], lr[:0]).shape == (0, len(optimizer.update.columns))
+
+
+@pytest.mark.parametrize("optimizer", [*ALL, RMSprop(eps=0), Adagrad(eps=0), Adam(eps=0), AdamW(eps=0)], ids=str)
+def test_a_parameter_of_0_whose_gradients_are_0_stays(optimizer):
+    """So do the gaps in the blocks of parameters."""
+    p = np.zeros(1, np.float32)
+    states = [np.zeros(1, np.float32) for _ in optimizer.update.states]
+    for row in optimizer.coefficients(np.arange(1, 4), np.ones(3)):
+        p, *states = optimizer.update(row, p, np.zeros(1, np.float32), *states)
+    np.testing.assert_array_equal([p, *states], 0)
 
 
 def test_every_update_has_an_optimizer():

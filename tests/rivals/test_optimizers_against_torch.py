@@ -55,7 +55,7 @@ def test_updates(ours, kind, options, dtype):
     rows = ours.coefficients(np.arange(1, STEPS + 1), np.full(STEPS, ours.lr))
     for row in rows:
         gradient = rng.normal(size=50).astype(dtype)
-        p, *states = update.definition(p, gradient, *states, row)
+        p, *states = update(row, p, gradient, *states)
         parameter.grad = torch.tensor(gradient)
         theirs.step()
         np.testing.assert_allclose(p, parameter.detach().numpy(), rtol=1e-6, atol=1e-6)

@@ -14,5 +14,6 @@ def warmup() -> None:
       [bold]chainrule warmup[/bold]
     """
     from chainrule.engine.warmup import warmup as compile_all
+    from chainrule.optim.optimizers import UPDATES
 
-    typer.echo(f"{compile_all()} kernels are ready")
+    typer.echo(f"{compile_all(UPDATES.values())} kernels are ready")

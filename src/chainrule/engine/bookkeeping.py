@@ -10,7 +10,6 @@ import numpy as np
 from chainrule.native.kernel import Call, Float1, Int, Int1, Int2, Real, Real1, Real2, blocks, device, kernel, real
 from chainrule.native.memory import View
 from chainrule.native.state import POSITION, STEP, STOP
-from chainrule.ops.updates import sure
 
 CHECK_TILE = 16384  # gradient elements looked at by one tile
 GATHER_TILE = 4096  # batch elements copied by one tile, at least one row
@@ -73,12 +72,6 @@ def check(tile: Int, state: Int1, gradient: Real1, size: Int) -> None:
         total += part[i] * 0.0
     if total != 0.0:
         state[STOP] = 1
-
-
-@kernel
-def check_update(tile: Int, p: Real1, g: Real1, c: Float1, divisors: Int, state: Int1, size: Int) -> None:
-    """Stop before an update that might overflow, where that is seen in several tiles."""
-    sure(p[tile * size : tile * size + size], g[tile * size : tile * size + size], c, divisors, state)
 
 
 @kernel

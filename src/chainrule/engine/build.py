@@ -20,10 +20,10 @@ from chainrule.engine.program import Instruction, Program, Slot
 from chainrule.engine.recompute import choose, recomputing
 from chainrule.errors import OptionError, ShapeError
 from chainrule.kernels.augmentation import formula, gathering
+from chainrule.kernels.updates import CHECK_TILE, TILE
 from chainrule.native.kernel import Call, Kernel, blocks
 from chainrule.native.memory import Array, Storage, View
 from chainrule.native.objects import tell
-from chainrule.ops.updates import TILE
 
 if TYPE_CHECKING:
     from chainrule.engine.compiled import CompiledEngine
@@ -40,9 +40,8 @@ class BoundProgram:
         output: Value,
         result: Any,
         frozen: list[Constant],
-        assignments: range,
     ) -> None:
-        self.program, self.output, self.frozen, self.assignments = program, output, frozen, assignments
+        self.program, self.output, self.frozen = program, output, frozen
         kind, self.batch, data = key
         self.alike = kind, data  # the same for programs that differ in their batch alone
         self.sources: dict[str, Slot] = {}
@@ -76,7 +75,6 @@ class Builder:
         self.dtype = engine.blocks.dtype
         self.instructions: list[Instruction] = []
         self.gathers: dict[str, Kernel] = {}  # by what each input is gathered
-        self.assignments = range(0)  # which of the instructions
         self.row = View(allocate_storage(16, np.dtype(np.float64), "state", "coefficients"), (16,))
 
     def build(self, key: tuple[Any, ...]) -> BoundProgram:
@@ -111,7 +109,7 @@ class Builder:
         program.recomputed = [v.name for v in again]
         result = (book.deliver, "target") if self.kind == "predict" else (book.record, "losses")
         frozen = [c for c in lowering.constants if isinstance(c.source, Parameter)]
-        return BoundProgram(key, program, self.gathers, graph.output, result, frozen, self.assignments)
+        return BoundProgram(key, program, self.gathers, graph.output, result, frozen)
 
     def _fitting(self, graph: Graph, homes: dict[Value, View], limit: int) -> Sequence[Value]:
         """The values to compute again so that a step takes at most `limit` bytes. Raises OptionError where none do."""
@@ -196,29 +194,20 @@ class Builder:
         update = engine.setup.update
         row = View(self.row.storage, (len(update.columns),))
         states = [View(owned.states[name], whole) for name in update.states]
-        several, divisors = owned.size > TILE or bool(lowering.graph.assigned), update.divisors
-        if several:  # else the update's kernel checks for itself
-            call = book.check_update(
-                tiles, parameter, gradient, row, divisors, engine.state, size, flops=2.0 * owned.size
-            )
-            self._add(call, "update", "check", "stop unless the update is sure to be finite", stops=True)
-            divisors = -1
+        operands = (parameter, gradient, *states, row, engine.state)
+        call = update.check(blocks(owned.size, CHECK_TILE), *operands, flops=1.0 * owned.size)
+        self._add(call, "update", "check", "stop unless the update is finite", stops=True)
         self._assign(lowering)  # before the update: new values of buffers may depend on the old parameters
-        tiles = blocks(owned.size, TILE)
-        call = update.kernel(
-            tiles, parameter, gradient, *states, row, divisors, engine.state, flops=update.flops * owned.size
-        )
-        self._add(call, "update", update.name, update.formula, stops=not several)
+        call = update.step(blocks(owned.size, TILE), *operands, flops=update.flops * owned.size)
+        self._add(call, "update", update.name, update.formula)
 
     def _assign(self, lowering: Lowering) -> None:
         """Give buffers their new values."""
-        first = len(self.instructions)
         for call, task in zip(lowering.calls, lowering.sources, strict=True):
             if task.phase == "update":
                 self._add(call, "update", task.label, task.formula)
         for call in lowering.assignments:
             self._add(call, "update", "assign", "buffer = new value")
-        self.assignments = range(first, len(self.instructions))
 
     def _deliver(self, output: View) -> None:
         columns = output.size // self.batch

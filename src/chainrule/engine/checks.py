@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.autodiff.tensor import Tensor
 from chainrule.errors import DtypeError, GraphError, NonFiniteError, ShapeError
+from chainrule.kernels.updates import Update
 from chainrule.native.memory import Array
 
 
@@ -49,6 +50,25 @@ def check_finite(loss: float, gradients: Mapping[str, Array], step: int) -> None
         finite = np.isfinite(gradient)
         if not finite.all():
             raise not_finite(step, f'the gradient of "{name}" is {gradient[~finite][0]}')
+
+
+def updated(
+    update: Update, arrays: Mapping[str, tuple[Array, ...]], row: Array, step: int
+) -> list[tuple[Array, ...]]:  # fmt: skip
+    """New values of each parameter and its states, given by name as (p, gradient, *states), with coefficients `row`.
+
+    Raises NonFiniteError where one is NaN or infinite. A state counts too: one of infinity would keep its parameter
+    where it is for good.
+    """
+    found = []
+    for name, of in arrays.items():
+        with np.errstate(all="ignore"):  # what is not finite is found here, once, and has an error of its own
+            found.append(new := update(row, *of))
+        for what, array in zip((f'"{name}"', *(f'{s} of "{name}"' for s in update.states)), new, strict=True):
+            finite = np.isfinite(array)
+            if not finite.all():
+                raise not_finite(step, f"the updated {what} is {array[~finite][0]}")
+    return found
 
 
 def not_finite(step: int, what: str) -> NonFiniteError:

@@ -14,17 +14,16 @@ from chainrule.autodiff.tensor import Tensor, wrap
 from chainrule.engine.blocks import Blocks
 from chainrule.engine.buffers import Buffers
 from chainrule.engine.build import BoundProgram, Builder
-from chainrule.engine.checks import check_finite
+from chainrule.engine.checks import check_finite, not_finite, updated
 from chainrule.engine.memory import allocate_storage, empty_arena
-from chainrule.engine.moving import moved
 from chainrule.engine.program import Program
 from chainrule.engine.setup import PREDICT_BATCH, Setup
-from chainrule.errors import OptionError
+from chainrule.errors import NonFiniteError, OptionError
 from chainrule.kernels.augmentation import Augment, signature
+from chainrule.kernels.updates import TILE
 from chainrule.native.memory import Array, View
-from chainrule.native.state import LARGE, LOOK, SEED, WORDS
+from chainrule.native.state import LARGE, SEED, WORDS
 from chainrule.native.workers import default_workers
-from chainrule.ops.updates import TILE
 
 MOST_PROGRAMS = 64  # traced shapes that are kept
 
@@ -42,7 +41,7 @@ class CompiledEngine:
         self.blocks = Blocks(setup.parameters, setup.update.states)
         self.buffers = Buffers(self.blocks.dtype)
         self.state = View(allocate_storage(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
-        self.state.numpy()[SEED] = setup.seed
+        self.state.numpy()[SEED], self.state.numpy()[LARGE] = setup.seed, -1
         self.arena = empty_arena()  # of all programs, as one runs at a time
         self.data: dict[str, Array] = {}
         self.augment: Augment | None = None
@@ -83,28 +82,26 @@ class CompiledEngine:
         self._show(bound)
         indices = np.ascontiguousarray(indices, np.int64)
         coefficients = np.ascontiguousarray(coefficients, np.float64)
-        # A single step of a large model would lose up to a tenth by it; if it leaves too much, the next one stops.
-        self.state.numpy()[LOOK] = len(indices) > 1 or self.blocks.size <= TILE
+        if len(indices) > 1 or self.blocks.size <= TILE:  # a single step of a large model would be slower by it
+            self.state.numpy()[LARGE] = first_step - 1  # weights may have been written to since
         losses = np.full(len(indices), np.nan)
-        done = 0
-        while done < len(indices):
-            bound.indices.point_at(indices[done:] if done else indices)  # the same array may have come before
-            bound.coefficients.point_at(coefficients[done:].reshape(-1))
-            bound.results.point_at(losses[done:])
-            done += bound.program.run(len(indices) - done, first_step + done)
-            if bound.program.stopped:
-                self._update(bound, losses[done - 1], coefficients[done - 1], first_step + done - 1)
+        bound.indices.point_at(indices)
+        bound.coefficients.point_at(coefficients.reshape(-1))
+        bound.results.point_at(losses)
+        begun = bound.program.run(len(indices), first_step)
+        if bound.program.stopped:
+            raise self._refusal(losses[begun - 1], coefficients[begun - 1], first_step + begun - 1)
         return losses
 
-    def _update(self, bound: BoundProgram, loss: float, row: Array, step: int) -> None:
-        """Make the update that the program stopped before, unless it is bad; raises NonFiniteError then."""
-        arrays = self.blocks.moved()
-        check_finite(loss, {name: gradient for name, (_, gradient, *_) in arrays.items()}, step)
-        values = moved(self.setup.update, arrays, row, step)
-        bound.program.run_part(bound.assignments)
-        for old, new in values:
-            old[...] = new
-        self.state.numpy()[LARGE] = any(self.setup.update.large(p, *states) for p, _, *states in arrays.values())
+    def _refusal(self, loss: float, row: Array, step: int) -> NonFiniteError:
+        """Why the program stopped in this step."""
+        try:
+            arrays = self.blocks.moved()
+            check_finite(loss, {name: gradient for name, (_, gradient, *_) in arrays.items()}, step)
+            updated(self.setup.update, arrays, row, step)
+        except NonFiniteError as error:
+            return error
+        return not_finite(step, f"an updated value is beyond {self.blocks.dtype}")  # by its last digit
 
     def gradients(
         self, x: Array, y: Array, weight: Array | None = None, step: int = 0

@@ -14,12 +14,11 @@ if TYPE_CHECKING:
     from chainrule.engine.program import Program
 
 
-def interpret(program: Program, steps: int, which: range) -> None:
-    """Replay `steps` steps of the instructions `which`, tile by tile, one worker."""
+def interpret(program: Program, steps: int) -> None:
+    """Replay `steps` steps, tile by tile, one worker."""
     state = program.state.numpy()
     for _ in range(steps):
-        for number in which:
-            instruction = program.instructions[number]
+        for number, instruction in enumerate(program.instructions):
             call = instruction.call
             arguments = [
                 _argument(program, number, name, kind, value)

@@ -90,9 +90,9 @@ class Program:
             for part in (attend, give, finish) if workers > 1 else ():
                 part()
             nothing = ctypes.create_string_buffer(16)
-            self._loop = functools.partial(replay(), nothing, nothing)
-            memory = self._memory(self.starts)
-            self._replay = functools.partial(self._loop, *memory)  # takes (worker, workers, steps)
+            words, starts = address_of(self.words), address_of(self.starts)
+            memory = words, starts, len(self.starts), address_of(self.counters), address_of(self.barrier)
+            self._replay = functools.partial(replay(), nothing, nothing, *memory)  # takes (worker, workers, steps)
             # What workers beside this thread read; the last two change from run to run.
             loop = ctypes.cast(replay(), ctypes.c_void_p).value
             self.job = np.array([loop, *memory, self.workers, 0], np.int64)
@@ -151,7 +151,7 @@ class Program:
             return 0
         self._settle()
         if self.interpreted:
-            interpret(self, steps, range(len(self.instructions)))
+            interpret(self, steps)
             return int(counters[POSITION]) + 1
         left = steps
         while left and not self.stopped:
@@ -162,14 +162,6 @@ class Program:
             left -= part
         return int(counters[POSITION]) + 1
 
-    def run_part(self, which: range) -> None:
-        """Replay some neighbouring instructions once, on what the latest step left behind."""
-        if self.interpreted:
-            interpret(self, 1, which)
-        elif which:
-            starts = self.starts[which.start : which.stop]
-            self._loop(*self._memory(starts), 0, 1, 1)
-
     def _run(self, workers: int, steps: int) -> None:
         self.barrier[:] = 0
         if workers == 1:
@@ -177,11 +169,6 @@ class Program:
         else:
             self.job[-2:] = workers, steps
             run_together(self.job_address, workers, self._abort)
-
-    def _memory(self, starts: Array) -> tuple[int, ...]:
-        """What the loop takes to run the instructions that begin at `starts`."""
-        state = address_of(self.counters)
-        return address_of(self.words), address_of(starts), len(starts), state, address_of(self.barrier)
 
     def _abort(self) -> None:
         """Let every worker pass all barriers and leave at the next check."""

@@ -15,8 +15,7 @@ from chainrule.autodiff.random import random_context
 from chainrule.autodiff.state import buffers_kept
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Tensor, wrap
-from chainrule.engine.checks import check_dtype, check_finite, check_loss, check_reached
-from chainrule.engine.moving import move
+from chainrule.engine.checks import check_dtype, check_finite, check_loss, check_reached, updated
 from chainrule.engine.setup import PREDICT_BATCH, Setup
 from chainrule.errors import DtypeError, OptionError
 from chainrule.kernels.augmentation import Augment
@@ -113,7 +112,10 @@ class ReferenceEngine:
             check_finite(loss, dict(self._parts(gradient)), step)
             gradient = clip(gradient, self.setup.clip_norm, self.setup.clip_value)
         parts = zip(*(self._parts(block) for block in (self.block, gradient, *self.states)), strict=True)
-        move(self.setup.update, {of[0][0]: tuple(part for _, part in of) for of in parts}, row, step)
+        arrays = {of[0][0]: tuple(part for _, part in of) for of in parts}
+        for (p, _, *states), new in zip(arrays.values(), updated(self.setup.update, arrays, row, step), strict=True):
+            for old, value in zip((p, *states), new, strict=True):
+                old[...] = value
         return loss
 
     def _differentiate(self, batch: tuple[Array, Array, Array | None], step: int) -> tuple[float, Array]:

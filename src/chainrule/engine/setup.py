@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from chainrule.autodiff.tensor import Tensor
-from chainrule.ops.updates import Update
+from chainrule.kernels.updates import Update
 
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 PREDICT_BATCH = 256  # rows predicted at once: large enough for full tiles, small enough for the caches

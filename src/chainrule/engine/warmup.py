@@ -12,6 +12,7 @@ import numpy as np
 from chainrule import kernels, ops
 from chainrule.engine import bookkeeping  # noqa: F401 - declares kernels
 from chainrule.engine.pointwise import span_of
+from chainrule.kernels.updates import Update
 from chainrule.native import load
 from chainrule.native.handover import attend, finish, give
 from chainrule.native.kernel import KERNELS, Kernel, Pointwise
@@ -19,8 +20,8 @@ from chainrule.native.replay import replay
 from chainrule.ops.record import OPS
 
 
-def every_code() -> list[Kernel | Pointwise]:
-    """Every kernel of the package, and the span of every pointwise rule in both its forms."""
+def every_code(updates: Iterable[Update]) -> list[Kernel | Pointwise]:
+    """Every kernel of the package and of `updates`, and the span of every pointwise rule in both its forms."""
     modules = [
         importlib.import_module(f"{package.__name__}.{module.name}")
         for package in (kernels, ops)
@@ -29,13 +30,13 @@ def every_code() -> list[Kernel | Pointwise]:
     rules = [rule for op in OPS.values() for rule in (op.forward, *op.gradients.values()) if rule.scalar is not None]
     spans = [span_of(rule, in_place) for rule in rules for in_place in (False, True)]
     named = [value for module in modules for value in vars(module).values() if isinstance(value, Pointwise)]
-    return [*KERNELS, *spans, *named]
+    return [*KERNELS, *(kernel for update in updates for kernel in (update.check, update.step)), *spans, *named]
 
 
-def warmup(dtypes: Iterable[Any] = (np.float32,)) -> int:
+def warmup(updates: Iterable[Update], dtypes: Iterable[Any] = (np.float32,)) -> int:
     """Compile, or find in the cache, all code for these dtypes; returns how many pieces there are. Tells what it
-    compiles."""
-    codes = [(code, np.dtype(dtype)) for dtype in dtypes for code in every_code()]
+    compiles. `updates` are those of the optimizers."""
+    codes = [(code, np.dtype(dtype)) for dtype in dtypes for code in every_code(updates)]
     with load.announced(codes):
         for part in (replay, attend, give, finish):
             part()

@@ -155,7 +155,8 @@ def _compiled_form(value: Any, dtype: np.dtype[Any], known: dict[Any, Any]) -> A
     function = variant or value
     if getattr(function, "__chainrule_device__", False):
         if function not in known:
-            known[function] = njit(**OPTIONS, forceinline=True)(specialize(function, dtype, known))
+            options = OPTIONS | {"fastmath": {"contract"}} if hasattr(function, "__in_order__") else OPTIONS
+            known[function] = njit(**options, forceinline=True)(specialize(function, dtype, known))
         return known[function]
     return value
 
@@ -215,7 +216,7 @@ def compile_kernel(kernel: Kernel, dtype: np.dtype[Any], symbol: str) -> bytes:
     scope = {kind: _array_at(elements[kind[:-1]], rank) for kind, rank in RANK.items()}
     scope |= {"kernel": njit(**OPTIONS)(specialize(kernel.function, dtype)), "Real": dtype.type}
     scope |= {"read_word": read_word, "read_float": read_float}
-    return compile_function(_define("instruction", lines, scope), [types.int64] * 3, symbol)
+    return compile_function(kernels.generated("\n".join(lines), scope), [types.int64] * 3, symbol)
 
 
 def compile_span(
@@ -243,13 +244,7 @@ def compile_span(
         "Real": dtype.type,
         "array_at": _array_at(numba.from_dtype(dtype), 1),
     }
-    return compile_function(_define("span", lines, scope), SPAN_TYPES, symbol)
-
-
-def _define(name: str, lines: list[str], scope: dict[str, Any]) -> Callable[..., Any]:
-    exec(compile("\n".join(lines), f"<{name}>", "exec"), scope)
-    function: Callable[..., Any] = scope[name]
-    return function
+    return compile_function(kernels.generated("\n".join(lines), scope), SPAN_TYPES, symbol)
 
 
 def compile_function(function: Callable[..., Any], argument_types: list[Any], symbol: str) -> bytes:

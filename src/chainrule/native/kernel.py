@@ -146,6 +146,21 @@ def device(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def in_order(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a device function whose sums and products are computed in the order in which they are written."""
+    function.__in_order__ = True  # type: ignore[attr-defined]
+    return device(function)
+
+
+def generated(text: str, scope: dict[str, Any]) -> Callable[..., Any]:
+    """The function that `text` defines, where the names of `scope` are known."""
+    found: dict[str, Any] = {}
+    exec(compile(text, "<generated>", "exec"), scope, found)
+    function: Callable[..., Any]
+    (function,) = found.values()
+    return function
+
+
 def blocks(n: int, size: int) -> int:
     """How many tiles of `size` cover `n`: cut by the data's shape, never by the number of workers."""
     return -(-n // size)

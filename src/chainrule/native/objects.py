@@ -31,7 +31,7 @@ from chainrule.files import write_whole
 from chainrule.native.machine import processor
 
 DIGEST = hashlib.sha256().digest_size  # bytes at the beginning of a file
-SOURCES = ("native", "kernels", "ops", "engine")  # the folders whose sources decide what is compiled
+SOURCES = ("native", "kernels", "ops", "optim", "engine")  # the folders whose sources decide what is compiled
 SETTINGS = ".numba_config.yaml"  # from which Numba reads settings too, in the working directory
 # Settings of Numba that change no code; any other counts.
 HARMLESS = {"NUMBA_DISABLE_JIT", "NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER"}
@@ -71,9 +71,8 @@ def folder() -> Path:
     """
     chosen = os.environ.get("CHAINRULE_CACHE")
     base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chainrule"
-    version = _version()
     try:
-        return _private(base, version)
+        return _private(base, version())
     except OSError as error:
         reason = error.strerror
     try:
@@ -81,7 +80,7 @@ def folder() -> Path:
         tell(f"no kernel cache in {base} ({reason}); using {instead}: set CHAINRULE_CACHE")
         if instead.is_symlink():  # anybody may make one there, and so choose where code is written
             raise NativeError(f"kernel cache {instead}: is a link: remove it or set CHAINRULE_CACHE")
-        return _private(instead, version)
+        return _private(instead, version())
     except OSError as error:
         raise NativeError(
             f"kernel cache {base}: cannot be made ({reason}), nor one for temporary files ({error.strerror}): "
@@ -89,10 +88,9 @@ def folder() -> Path:
         ) from None
 
 
-def _version() -> str:
+def version(package: Path = Path(__file__).parent.parent) -> str:
     """A hash of all that decides what is compiled: the sources, the compilers, the processor."""
     digest = hashlib.sha256()
-    package = Path(__file__).parent.parent
     for source in sorted(file for name in SOURCES for file in (package / name).glob("*.py")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     cpu = processor()
@@ -109,12 +107,12 @@ def _compiler_settings() -> list[str]:
     return [*found, file.read_text(errors="surrogateescape")] if file.is_file() else found
 
 
-def _private(base: Path, version: str) -> Path:
-    """The folder `version` in `base`, both for their owner alone. Raises OSError, or NativeError where they are not."""
-    for path in (base, base / version):  # one by one: parents made on the way get the rights of the user's mask
+def _private(base: Path, name: str) -> Path:
+    """The folder `name` in `base`, both for their owner alone. Raises OSError, or NativeError where they are not."""
+    for path in (base, base / name):  # one by one: parents made on the way get the rights of the user's mask
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         _refuse_shared(path)
-    return base / version
+    return base / name
 
 
 def _refuse_shared(path: Path) -> None:

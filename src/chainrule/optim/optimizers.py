@@ -1,12 +1,16 @@
-"""Optimizers: settings that choose an update and return its coefficients, for many steps at once.
+"""Optimizers: how parameters move along their gradient, and the settings of it.
 
-Names, defaults and arithmetic are torch's; settings of torch's that are not here are not supported. What an update
-computes stands in `chainrule.ops.updates`; its state (momentum, means of squares) belongs to the engine. As in torch
-`eps` may be 0; where a gradient is 0 that divides 0 by 0, and NonFiniteError stops before it.
+Each is a rule for one element (`chainrule.kernels.updates` says how it becomes kernels) and a class that turns
+settings into the rule's coefficients, for many steps at once. Their state (momentum, means of squares) belongs to the
+engine.
+Names, defaults, arithmetic and the place of eps are torch's; settings of torch's that are not here are not supported.
+An eps of 0 is taken as 1e-19, so that a parameter whose gradients are all 0 stays.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,8 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import OptionError
-from chainrule.ops.updates import Update, adagrad, adam, adamw, rmsprop, sgd, sgd_momentum, sgd_nesterov
+from chainrule.kernels.updates import UPDATES as UPDATES
+from chainrule.kernels.updates import Update, update
 from chainrule.settings import flag, number
+
+LEAST_EPS = 2.0**-63  # the square of a gradient so small is 0 in float32, where an eps of 0 would divide by it
 
 Steps = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -34,17 +41,59 @@ class Optimizer(Protocol):
         """The rule by which parameters move."""
 
     def coefficients(self, steps: Steps, lr: Floats) -> Floats:
-        """The update's coefficients (S, C) of steps numbered from 1 (S,), at learning rates (S,)."""
+        """The rule's coefficients (S, C) of steps numbered from 1 (S,), at learning rates (S,)."""
+
+
+class Settings(ABC):
+    """What the optimizers here have in common: a table of coefficients made of named columns."""
+
+    @property
+    @abstractmethod
+    def update(self) -> Update:
+        """The rule by which parameters move."""
+
+    @abstractmethod
+    def columns(self, steps: Steps, lr: Floats) -> Mapping[str, float | Floats]:
+        """Each of the rule's coefficients by name: one number, or one for each step (S,)."""
+
+    def coefficients(self, steps: Steps, lr: Floats) -> Floats:
+        """The rule's coefficients (S, C) of steps numbered from 1 (S,), at learning rates (S,)."""
+        columns = self.columns(steps, lr)
+        return np.stack([np.broadcast_to(columns[name], steps.shape) for name in self.update.columns], axis=1)
+
+    def _check(self, *names: str) -> None:
+        """Raise OptionError unless these settings are finite numbers of at least 0."""
+        for name in names:
+            number(type(self).__name__, name, getattr(self, name), least=0)
+
+
+@update(formula="p ← p - lr·(g + λp)", flops=4)
+def sgd(p: Any, g: Any, /, lr: Any, weight_decay: Any) -> Any:
+    return (p - lr * (g + weight_decay * p),)
+
+
+@update(formula="b ← μb + g + λp,  p ← p - lr·b", flops=6)
+def sgd_momentum(p: Any, g: Any, b: Any, /, lr: Any, weight_decay: Any, momentum: Any) -> Any:
+    b = momentum * b + g + weight_decay * p
+    return p - lr * b, b
+
+
+@update(formula="d = g + λp,  b ← μb + d,  p ← p - lr·(d + μb)", flops=8)
+def sgd_nesterov(p: Any, g: Any, b: Any, /, lr: Any, weight_decay: Any, momentum: Any) -> Any:
+    d = g + weight_decay * p
+    b = momentum * b + d
+    return p - lr * (d + momentum * b), b
 
 
 @dataclass(frozen=True)
-class SGD:
+class SGD(Settings):
     """Stochastic gradient descent, with momentum and Nesterov's look ahead where asked.
 
     Formula: d = g + λp, b ← μb + d, p ← p - lr·b (Nesterov: p ← p - lr·(d + μb)), λ = weight_decay, μ = momentum.
     Raises OptionError for negative or non-finite settings, or Nesterov without momentum.
     Example: optim.SGD(lr=0.1, momentum=0.9)
-    Source: Sutskever et al., ICML 2013; torch.optim.SGD (which has dampening too).
+    Source: Polyak (1964); Nesterov (1983); in the form of Sutskever et al., ICML 2013, without lr in b; torch.optim.SGD
+    (which has dampening too).
     """
 
     lr: float = 1e-3
@@ -53,24 +102,29 @@ class SGD:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self, "lr", "momentum", "weight_decay")
+        self._check("lr", "momentum", "weight_decay")
         if flag("SGD", "nesterov", self.nesterov) and self.momentum == 0:
             raise OptionError("SGD: nesterov=True needs momentum, which is 0: set momentum=0.9")
 
     @property
     def update(self) -> Update:
-        """The rule by which parameters move."""
         if self.momentum == 0:
             return sgd
         return sgd_nesterov if self.nesterov else sgd_momentum
 
-    def coefficients(self, steps: Steps, lr: Floats) -> Floats:
-        """The update's coefficients (S, C) of steps numbered from 1 (S,), at learning rates (S,)."""
-        return _rows(self.update, lr, weight_decay=self.weight_decay, momentum=self.momentum)
+    def columns(self, steps: Steps, lr: Floats) -> Mapping[str, float | Floats]:
+        return {"lr": lr, "weight_decay": self.weight_decay, "momentum": self.momentum}
+
+
+@update(formula="d = g + λp,  v ← αv + (1 - α)d²,  p ← p - lr·d / (√v + ε)", flops=11)
+def rmsprop(p: Any, g: Any, v: Any, /, lr: Any, alpha: Any, rest: Any, eps: Any, weight_decay: Any) -> Any:
+    d = g + weight_decay * p
+    v = alpha * v + rest * (d * d)
+    return p - lr * d / (np.sqrt(v) + eps), v
 
 
 @dataclass(frozen=True)
-class RMSprop:
+class RMSprop(Settings):
     """Each parameter's step is divided by the root of the running mean of its squared gradient.
 
     Formula: d = g + λp, v ← αv + (1 - α)d², p ← p - lr·d / (√v + eps)
@@ -84,22 +138,26 @@ class RMSprop:
     eps: float = 1e-8
     weight_decay: float = 0.0
 
+    update = rmsprop
+
     def __post_init__(self) -> None:
-        _check(self, "lr", "eps", "weight_decay")
+        self._check("lr", "eps", "weight_decay")
         number("RMSprop", "alpha", self.alpha, least=0, below=1)
 
-    @property
-    def update(self) -> Update:
-        """The rule by which parameters move."""
-        return rmsprop
+    def columns(self, steps: Steps, lr: Floats) -> Mapping[str, float | Floats]:
+        mean = {"alpha": self.alpha, "rest": 1 - self.alpha}
+        return {"lr": lr, **mean, "eps": max(self.eps, LEAST_EPS), "weight_decay": self.weight_decay}
 
-    def coefficients(self, steps: Steps, lr: Floats) -> Floats:
-        """The update's coefficients (S, C) of steps numbered from 1 (S,), at learning rates (S,)."""
-        return _rows(self.update, lr, alpha=self.alpha, eps=self.eps, weight_decay=self.weight_decay)
+
+@update(formula="d = g + λp,  v ← v + d²,  p ← p - lr·d / (√v + ε)", flops=9)
+def adagrad(p: Any, g: Any, v: Any, /, lr: Any, eps: Any, weight_decay: Any) -> Any:
+    d = g + weight_decay * p
+    v = v + d * d
+    return p - lr * d / (np.sqrt(v) + eps), v
 
 
 @dataclass(frozen=True)
-class Adagrad:
+class Adagrad(Settings):
     """Each parameter's step is divided by the root of the sum of its squared gradients.
 
     Formula: d = g + λp, v ← v + d², p ← p - lr / (1 + (t - 1)·lr_decay)·d / (√v + eps) at step t = 1, 2, ...
@@ -113,29 +171,39 @@ class Adagrad:
     weight_decay: float = 0.0
     eps: float = 1e-10
 
+    update = adagrad
+
     def __post_init__(self) -> None:
-        _check(self, "lr", "lr_decay", "weight_decay", "eps")
+        self._check("lr", "lr_decay", "weight_decay", "eps")
 
-    @property
-    def update(self) -> Update:
-        """The rule by which parameters move."""
-        return adagrad
-
-    def coefficients(self, steps: Steps, lr: Floats) -> Floats:
-        """The update's coefficients (S, C) of steps numbered from 1 (S,), at learning rates (S,)."""
+    def columns(self, steps: Steps, lr: Floats) -> Mapping[str, float | Floats]:
         decayed = lr / (1 + (steps - 1) * self.lr_decay)
-        return _rows(self.update, decayed, eps=self.eps, weight_decay=self.weight_decay)
+        return {"lr": decayed, "eps": max(self.eps, LEAST_EPS), "weight_decay": self.weight_decay}
+
+
+@update(
+    formula="d = g + λp,  m ← m + (1 - β₁)(d - m),  v ← β₂v + (1 - β₂)d²,  p ← p - lr/bias₁·m / (√v/√bias₂ + ε)",
+    flops=15,
+)
+def adam(
+    p: Any, g: Any, m: Any, v: Any, /,
+    rate: Any, rest1: Any, beta2: Any, rest2: Any, scale: Any, eps: Any, weight_decay: Any,
+) -> Any:  # fmt: skip
+    d = g + weight_decay * p
+    m = m + rest1 * (d - m)
+    v = beta2 * v + rest2 * (d * d)
+    return p - rate * m / (scale * np.sqrt(v) + eps), m, v
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Settings):
     """Steps along the running mean of the gradient, divided by the root of the running mean of its square.
 
     Formula: d = g + λp, m ← β₁m + (1 - β₁)d, v ← β₂v + (1 - β₂)d²,
     p ← p - lr·m̂ / (√v̂ + eps) with m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ) at step t = 1, 2, ...
     Raises OptionError for negative or non-finite settings, or betas outside 0 .. 1.
     Example: optim.Adam(lr=1e-3)
-    Source: Kingma and Ba, ICLR 2015; torch.optim.Adam (which has AMSGrad too).
+    Source: Kingma and Ba, ICLR 2015, algorithm 1; torch.optim.Adam (which has AMSGrad too).
     """
 
     lr: float = 1e-3
@@ -143,22 +211,37 @@ class Adam:
     eps: float = 1e-8
     weight_decay: float = 0.0
 
+    update = adam
+
     def __post_init__(self) -> None:
-        _check(self, "lr", "eps", "weight_decay")
-        _check_betas("Adam", self.betas)
+        self._check("lr", "eps", "weight_decay")
+        name, betas = type(self).__name__, self.betas
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise OptionError(f"{name}: betas is {betas!r}, expected two numbers such as (0.9, 0.999)")
+        for beta in betas:
+            number(name, "betas", beta, least=0, below=1)
 
-    @property
-    def update(self) -> Update:
-        """The rule by which parameters move."""
-        return adam
+    def columns(self, steps: Steps, lr: Floats) -> Mapping[str, float | Floats]:
+        beta1, beta2 = map(float, self.betas)
+        bias1, bias2 = 1 - np.power(beta1, steps), 1 - np.power(beta2, steps)
+        means = {"rest1": 1 - beta1, "beta2": beta2, "rest2": 1 - beta2, "scale": 1 / np.sqrt(bias2)}
+        return {"rate": lr / bias1, **means, "eps": max(self.eps, LEAST_EPS), "weight_decay": self.weight_decay}
 
-    def coefficients(self, steps: Steps, lr: Floats) -> Floats:
-        """The update's coefficients (S, C) of steps numbered from 1 (S,), at learning rates (S,)."""
-        return _adam_rows(self, steps, lr)
+
+@update(
+    formula="m ← m + (1 - β₁)(g - m),  v ← β₂v + (1 - β₂)g²,  p ← (1 - lr·λ)p - lr/bias₁·m / (√v/√bias₂ + ε)",
+    flops=14,
+)
+def adamw(
+    p: Any, g: Any, m: Any, v: Any, /, rate: Any, rest1: Any, beta2: Any, rest2: Any, scale: Any, eps: Any, keep: Any
+) -> Any:
+    m = m + rest1 * (g - m)
+    v = beta2 * v + rest2 * (g * g)
+    return keep * p - rate * m / (scale * np.sqrt(v) + eps), m, v
 
 
 @dataclass(frozen=True)
-class AdamW:
+class AdamW(Adam):
     """Adam whose weight decay shrinks the parameters directly and does not join the gradient.
 
     Formula: p ← (1 - lr·λ)·p, then Adam's step without weight decay.
@@ -167,54 +250,9 @@ class AdamW:
     Source: Loshchilov and Hutter, ICLR 2019; torch.optim.AdamW.
     """
 
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
     weight_decay: float = 1e-2
 
-    def __post_init__(self) -> None:
-        _check(self, "lr", "eps", "weight_decay")
-        _check_betas("AdamW", self.betas)
+    update = adamw
 
-    @property
-    def update(self) -> Update:
-        """The rule by which parameters move."""
-        return adamw
-
-    def coefficients(self, steps: Steps, lr: Floats) -> Floats:
-        """The update's coefficients (S, C) of steps numbered from 1 (S,), at learning rates (S,)."""
-        return _adam_rows(self, steps, lr)
-
-
-def _adam_rows(optimizer: Adam | AdamW, steps: Steps, lr: Floats) -> Floats:
-    beta1, beta2 = optimizer.betas
-    return _rows(
-        optimizer.update,
-        lr,
-        beta1=beta1,
-        beta2=beta2,
-        eps=optimizer.eps,
-        weight_decay=optimizer.weight_decay,
-        bias1=1 - np.power(float(beta1), steps),
-        bias2=1 - np.power(float(beta2), steps),
-    )
-
-
-def _rows(update: Update, lr: Floats, **values: float | Floats) -> Floats:
-    """The table (S, C) of coefficients in the order of the update's columns."""
-    rows = np.empty((len(lr), len(update.columns)))
-    for column, name in enumerate(update.columns):
-        rows[:, column] = lr if name == "lr" else values[name]
-    return rows
-
-
-def _check(optimizer: Any, *names: str) -> None:
-    for name in names:
-        number(type(optimizer).__name__, name, getattr(optimizer, name), least=0)
-
-
-def _check_betas(place: str, betas: Any) -> None:
-    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-        raise OptionError(f"{place}: betas is {betas!r}, expected two numbers such as (0.9, 0.999)")
-    for beta in betas:
-        number(place, "betas", beta, least=0, below=1)
+    def columns(self, steps: Steps, lr: Floats) -> Mapping[str, float | Floats]:
+        return {**super().columns(steps, lr), "keep": 1 - lr * self.weight_decay}
