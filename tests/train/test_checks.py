@@ -127,6 +127,7 @@ def test_weights():
         ([[1.0], [1.0]], ShapeError, r"has shape \(2, 1\)"),
         ([1.0, -1.0], DataError, "row 1 is -1, weights must be at least 0"),
         ([1.0, math.nan], DataError, "row 1 holds nan"),
+        ([3e38, 3e38], DataError, "the sum of the weights is beyond float32: divide them by their mean"),
         ([0.0, 0.0], DataError, "every weight is 0"),
         (["a", "b"], DtypeError, "text"),
     ],

@@ -50,7 +50,7 @@ def test_a_loss_beyond_float32_names_the_first_row(engine):
     trainer = Trainer(network(1), nn.MSELoss(), optim.SGD(lr=0.1), engine=engine)
     x = np.zeros((300, 2), np.float32)
     x[[40, 50]] = 1e25
-    with pytest.raises(NonFiniteError, match=r"^loss: it is inf, first in row 40, whose outputs go from 2e\+25"):
+    with pytest.raises(NonFiniteError, match=r"^loss: it is inf, through row 40, whose outputs go from 2e\+25"):
         trainer.evaluate(x, VALUES)
     weight = np.ones(300)
     weight[[40, 50]] = 0
@@ -58,10 +58,18 @@ def test_a_loss_beyond_float32_names_the_first_row(engine):
     assert trainer.evaluate(x, VALUES, weight)["loss"] == trainer.evaluate(x[kept], VALUES[kept])["loss"]
 
 
-def test_a_sum_that_overflows_is_told():
-    trainer = Trainer(network(1), nn.MSELoss(reduction="sum"), optim.SGD(lr=0.1), engine="reference")
-    with pytest.raises(NonFiniteError, match='that of each row alone is finite: use reduction="mean"'):
-        trainer.evaluate(np.full((300, 2), 6e18), VALUES)
+def own(output, target, weight):
+    assert len(output.data) > 1
+    return output.exp().mean()
+
+
+@pytest.mark.parametrize("loss", [nn.MSELoss(reduction="sum"), own])
+def test_where_no_row_is_at_fault_alone_that_of_the_largest_output_is_named(loss):
+    trainer = Trainer(network(1), loss, optim.SGD(lr=0.1), engine="reference")
+    x = np.full((300, 2), 6e18)
+    x[7] = 7e18
+    with pytest.raises(NonFiniteError, match=r"^loss: it is inf, through row 7,"):
+        trainer.evaluate(x, VALUES)
 
 
 def test_a_metric_of_ones_own_that_is_not_finite_is_told_and_no_improvement():
@@ -72,6 +80,7 @@ def test_a_metric_of_ones_own_that_is_not_finite_is_told_and_no_improvement():
         history = trainer.fit(X[:9], VALUES[:9], epochs=5, validation_data=(X[:9], VALUES[:9]), callbacks=[stopping])
     assert history.epochs == 2
     assert np.isnan(history["val_share"]).all()
+    assert history.stopped == "val_share has not improved for 2 epochs, never a number"
 
 
 def test_what_is_given_is_an_error_of_the_data():

@@ -97,6 +97,8 @@ def check_weight(name: str, weight: Any, samples: int, dtype: np.dtype[Any]) -> 
         raise DataError(f"{name}: row {row} is {array[row]:g}, weights must be at least 0")
     if not array.any():
         raise DataError(f"{name}: every weight is 0, there is nothing to learn from")
+    if array.sum(dtype=np.float64) > np.finfo(dtype).max:
+        raise DataError(f"{name}: the sum of the weights is beyond {dtype}: divide them by their mean")
     return array
 
 

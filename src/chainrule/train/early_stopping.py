@@ -60,10 +60,8 @@ class EarlyStopping:
             return
         self._bad += 1
         if self._bad >= self.patience:
-            self._trainer.stop(
-                f"{self.monitor} has not improved for {self.patience} epochs, "
-                f"best {self.best:.6g} in epoch {self.best_epoch + 1}"
-            )
+            best = f"best {self.best:.6g} in epoch {self.best_epoch + 1}" if self.best_epoch >= 0 else "never a number"
+            self._trainer.stop(f"{self.monitor} has not improved for {self.patience} epochs, {best}")
 
     def on_fit_end(self, history: History) -> None:
         if self._weights and self._trainer is not None:

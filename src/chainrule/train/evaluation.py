@@ -68,26 +68,25 @@ def measure(task: str, outputs: Array, targets: Array, weight: Array | None) -> 
 def measure_loss(name: str, loss: Any, outputs: Array, targets: Array, weight: Array | None) -> float:
     """The loss of finite outputs, without the rows of weight 0, which would make NaN of an infinite loss.
 
-    Where it is NaN or infinite, NonFiniteError names the first row whose loss is so by itself.
+    Where it is NaN or infinite, NonFiniteError names the first row whose loss is so by itself; for a loss of one's own,
+    which may need several rows, or if there is none, that of the largest output.
     """
 
     def of(rows: Any) -> float:
         weights = None if weight is None else wrap(weight[rows])
         return float(loss(wrap(outputs[rows]), wrap(targets[rows]), weights).item())
 
-    counted = slice(None) if weight is None or weight.all() else np.flatnonzero(weight)
+    rows = np.arange(len(outputs)) if weight is None else np.flatnonzero(weight)
     with no_grad(), np.errstate(all="ignore"):
-        value = of(counted)
+        value = of(slice(None) if len(rows) == len(outputs) else rows)
         if math.isfinite(value):
             return value
-        rows = np.arange(len(outputs))[counted]
-        row = next((int(i) for i in rows if not math.isfinite(of(slice(i, i + 1)))), None)
-    if row is None:
-        raise NonFiniteError(f'{name}: it is {value}, though that of each row alone is finite: use reduction="mean"')
+        alone = (int(i) for i in rows if not math.isfinite(of(slice(i, i + 1))))
+        largest = int(rows[np.abs(outputs[rows]).reshape(len(rows), -1).max(axis=1).argmax()])
+        row = largest if task_of(loss) == CUSTOM else next(alone, largest)
     raise NonFiniteError(
-        f"{name}: it is {value}, first in row {row}, whose outputs go from {outputs[row].min():.4g} to "
-        f"{outputs[row].max():.4g} and targets from {targets[row].min():.4g} to {targets[row].max():.4g}: leave such "
-        "rows out, scale inputs and targets, or train with a smaller lr",
+        f"{name}: it is {value}, through row {row}, whose outputs go from {outputs[row].min():.4g} to "
+        f"{outputs[row].max():.4g}: leave such rows out, scale inputs and targets, or train with a smaller lr",
         row=row,
         value=value,
     )
