@@ -62,7 +62,7 @@ def check(settings: Settings) -> None:
     """OptionError for settings that are wrong whatever the data, before any is read."""
     if takes_images(settings.model) or settings.model == "linear":
         for name in of_an_mlp(settings):
-            what = "has no hidden layers" if settings.model == "linear" else "has its own"
+            what = "has no hidden layers" if settings.model == "linear" else f"has its own {name}"
             raise OptionError(f"{name}: {settings.model} {what}: leave it out, or choose a --model such as mlp:64")
     if settings.model is not None and not takes_images(settings.model):
         hidden_sizes(settings.model)
@@ -226,7 +226,10 @@ def _schedule(settings: Settings, steps_per_epoch: int, steps: int) -> Any:
     least, most = limits.get(kind, (0, 1))
     if not least <= len(numbers) <= most:
         expected = f"{least}" if least == most else f"{least} to {most}"
-        raise OptionError(f'schedule: "{spec}" has {len(numbers)} numbers, {kind} takes {expected}')
+        raise OptionError(
+            f'schedule: "{spec}" has {len(numbers)} numbers after the colon, {kind} takes {expected}: '
+            "`chainrule train --help` shows each schedule"
+        )
     if kind == "cosine":
         return optim.Cosine(steps, floor=(numbers or [0.0])[0])
     if kind == "one-cycle":
