@@ -107,6 +107,8 @@ def test_the_table_of_a_network_for_images_fits_a_terminal() -> None:
     trainer = cr.Trainer(models.small_cnn((12, 12, 1), 3), loss=nn.CrossEntropyLoss(), optimizer=optim.Adam(lr=1e-3))
     trainer.step(np.zeros((16, 12, 12, 1), "f4"), np.arange(16) % 3)
     assert max(map(len, trainer.program.table().splitlines())) > 200
+    for name in trainer.model.named_buffers():
+        assert f" {name}(" in trainer.program.table()
     assert max(map(len, trainer.program.table(80).splitlines())) == 80
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,18 @@ from chainrule.native.memory import Array, View
 
 
 class Buffers:
-    """Where buffers live: each gets memory of `dtype` when a program first reads or writes it."""
+    """Where buffers live: each gets memory of `dtype` when a program first uses it, called as in `named`."""
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
+    def __init__(self, dtype: np.dtype[Any], named: Mapping[str, Tensor]) -> None:
         self._dtype = dtype
+        self._names = {id(tensor): name for name, tensor in named.items()}
         self._homes: dict[int, tuple[Tensor, View, Array]] = {}
 
     def view(self, tensor: Tensor) -> View:
         """The memory of a buffer, which its tensor shows from now on."""
         if id(tensor) not in self._homes:
-            memory = allocate_storage(tensor.size, self._dtype, "buffer", tensor.name or "buffer")
+            name = self._names.get(id(tensor), tensor.name or "buffer")
+            memory = allocate_storage(tensor.size, self._dtype, "buffer", name)
             view = View(memory, tensor.shape)
             self._homes[id(tensor)] = tensor, view, view.numpy()
             self.adopt()

@@ -39,7 +39,7 @@ class CompiledEngine:
         self.setup = setup
         self.workers = setup.workers or default_workers()
         self.blocks = Blocks(setup.parameters, setup.update.states)
-        self.buffers = Buffers(self.blocks.dtype)
+        self.buffers = Buffers(self.blocks.dtype, setup.buffers)
         self.state = View(allocate_storage(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
         self.state.numpy()[SEED], self.state.numpy()[LARGE] = setup.seed, -1
         self.arena = empty_arena()  # of all programs, as one runs at a time

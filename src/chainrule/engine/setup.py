@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from chainrule.autodiff.tensor import Tensor
@@ -17,6 +17,7 @@ PREDICT_BATCH = 256  # rows predicted at once: large enough for full tiles, smal
 class Setup:
     """Lower loss(model(x), y, weight or None), a single number, by `update` of `parameters`, which have names.
 
+    `buffers` says by which names a printed program calls the model's buffers.
     Gradients are clipped by value to ±`clip_value` first, then by global norm to `clip_norm`. `seed` decides dropout
     and augmentation. `workers`: threads, by default the processors this process may use. `memory_limit`: bytes that a
     step may take, kept by computing values again (`chainrule.engine.recompute`).
@@ -31,3 +32,4 @@ class Setup:
     clip_value: float | None = None
     workers: int | None = None
     memory_limit: int | None = None
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)

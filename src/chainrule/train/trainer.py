@@ -80,6 +80,7 @@ class Trainer(Training):
             None if clip_value is None else number("Trainer", "clip_value", clip_value, above=0),
             None if threads is None else whole("Trainer", "threads", threads),
             None if memory_limit is None else memory("Trainer", "memory_limit", memory_limit),
+            model.named_buffers(),
         )
         super().__init__(model, optimizer, schedule, metrics or {}, setup, make_engine(engine, setup))
         self._fitting = False
