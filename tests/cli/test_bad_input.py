@@ -36,17 +36,22 @@ TABLES: dict[str, tuple[str, str, list[str], str]] = {
         "a,b,c,y\n" + "1,x,z,0\n2,x,z,1\n" * 9,
         ["--target", "y"],
         'column "b", row 1: "x" is text where a number belongs: write it as a number, or leave the columns of text out '
-        "with --drop b,c",
+        "with --drop b --drop c",
     ),
     "text in numbers": ("t.csv", GOOD + "red,2,1\n", ["--target", "y"], 'column "a", row 21: "red" is text'),
-    "missing value": ("t.csv", GOOD + ",2,1\n", ["--target", "y"], 'column "a" misses 1 of 21 values, first in row 21'),
+    "missing value": (
+        "t.csv",
+        GOOD + ",2,1\n",
+        ["--target", "y"],
+        'column "a" is missing 1 of 21 values, the first in row 21',
+    ),
     "infinite value": (
         "t.csv",
         GOOD + "inf,2,1\n",
         ["--target", "y"],
         'column "a", row 21: inf is not a finite number',
     ),
-    "label NaN": ("t.csv", GOOD + "1,2,NaN\n", ["--target", "y"], 'column "y" misses 1 of 21 values'),
+    "label NaN": ("t.csv", GOOD + "1,2,NaN\n", ["--target", "y"], 'column "y" is missing 1 of 21 values'),
     "label 2.5": ("t.csv", GOOD + "1,2,2.5\n", ["--target", "y", "--task", "classify"], "row 21: 2.5 is no class"),
     "text as quantity": ("t.csv", GOOD + "1,2,x\n", ["--target", "y", "--task", "regress"], 'row 21: "x" is text'),
     "one class": ("t.csv", "a,y\n1,5\n2,5\n3,5\n4,5\n", ["--target", "y"], "one class only"),
@@ -303,7 +308,7 @@ def test_tables_that_do_not_fit_a_run(chainrule: Command, flowers: Path, tmp_pat
     text = flowers.read_text()
     cases = {
         "no feature": (text.replace("width", "breadth", 1), 'there is no column "width"'),
-        "missing value": (text + ",0.5,rose\n", 'column "width" misses 1 of 91 values'),
+        "missing value": (text + ",0.5,rose\n", 'column "width" is missing 1 of 91 values'),
         "text": (text + "wide,0.5,rose\n", 'column "width", row 91: "wide" is text'),
     }
     for content, words in cases.values():

@@ -124,7 +124,7 @@ def test_settings(chainrule: Command, flowers: Path, settings: tuple[str, ...]) 
 def test_missing_values(chainrule: Command, flowers: Path) -> None:
     flowers.write_text(flowers.read_text() + ",0.1,rose\n")
     outcome = chainrule("train", flowers, "--target", "kind", "--missing", "drop", *QUICK)
-    assert f"{flowers}: 1 of 91 rows miss some value and are left out" in outcome.lines
+    assert f"{flowers}: 1 of 91 rows are missing some value and are left out" in outcome.lines
     assert chainrule("evaluate", "latest").status == 0
     assert chainrule("train", flowers, "--target", "kind", "--missing", "mean", *QUICK).status == 0
     assert len(chainrule("predict", "latest", flowers).lines) == 92

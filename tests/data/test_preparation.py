@@ -72,7 +72,7 @@ def test_quantities_are_scaled_and_scaled_back() -> None:
 def test_missing_values() -> None:
     holes = table(a=[1.0, 2.0, 3.0, float("nan")])
     with pytest.raises(
-        DataError, match=r'column "a" misses 10 of 40 values, first in row 4: --missing drop .* --missing mean'
+        DataError, match=r'column "a" is missing 10 of 40 values, the first in row 4: --missing drop .* --missing mean'
     ):
         prepare(holes, "y")
     preparation, parts = prepare(holes, "y", missing="mean")
@@ -80,12 +80,14 @@ def test_missing_values() -> None:
     assert preparation.inputs.scaling.mean[0] == pytest.approx(np.nanmean(holes.columns["a"][parts.split.train]))
     _, parts = prepare(holes, "y", missing="drop")
     assert parts.data.rows == 30
-    assert parts.data.notes == ("t.csv: 10 of 40 rows miss some value and are left out",)
+    assert parts.data.notes == ("t.csv: 10 of 40 rows are missing some value and are left out",)
 
 
 def test_a_missing_target_is_not_filled() -> None:
     holes = table(y=[0.0, 1.0, float("nan")])
-    with pytest.raises(DataError, match='column "y" misses 13 of 40 values, first in row 3: --missing drop leaves'):
+    with pytest.raises(
+        DataError, match='column "y" is missing 13 of 40 values, the first in row 3: --missing drop leaves'
+    ):
         prepare(holes, "y", missing="mean")
     assert prepare(holes, "y", missing="drop")[1].data.rows == 27
 
@@ -124,7 +126,7 @@ def test_later_tables_may_lack_the_target_but_not_a_feature() -> None:
     [
         (
             [1.0, float("nan")],
-            'column "a" misses 20 of 40 values, first in row 2: fill them in, or leave such rows out',
+            'column "a" is missing 20 of 40 values, the first in row 2: fill them in, or leave such rows out',
         ),
         (["red"], 'column "a", row 1: "red" is text where a number belongs: write it as a number, as in the table'),
         ([1.0, 1e100], 'column "a", row 2: 1e+100 is too far from the values of the training, which lie around 4'),
@@ -168,7 +170,7 @@ WRONG: dict[str, tuple[Table, dict[str, Any], type[ChainruleError], str]] = {
         {},
         DataError,
         'column "c", row 1: "x" is text where a number belongs: write it as a number, or leave the columns of text out '
-        "with --drop c,d,e",
+        "with --drop c --drop d --drop e",
     ),
     "decimal comma": (table(c=["1,5"]), {}, DataError, "write decimals with a point, and thousands without a comma"),
     "huge feature": (
@@ -193,7 +195,7 @@ WRONG: dict[str, tuple[Table, dict[str, Any], type[ChainruleError], str]] = {
         table(c=[np.nan, 1.0], d=[1.0, np.nan, np.nan, np.nan]),
         {"missing": "drop"},
         DataError,
-        'every row misses some value, most often that of "d"',
+        'every row is missing some value, most often that of "d"',
     ),
     "fractions as classes": (
         table(y=[1.0, 2.5]),

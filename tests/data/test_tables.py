@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import os
@@ -34,11 +35,22 @@ def test_numbers_and_text(tmp_path: Path) -> None:
     assert table.rows == 2
 
 
-@pytest.mark.parametrize("word", ["", "?", "NA", "N/A", "NaN", "nan", "NULL", " "])
-def test_missing_values(tmp_path: Path, word: str) -> None:
+MISSING = ["", " ", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "<NA>", r"\N", ".", "-"]
+
+
+@pytest.mark.parametrize("word", MISSING)
+def test_missing_values_among_numbers(tmp_path: Path, word: str) -> None:
     table = read_table(write(tmp_path, f"a,t\n1,x\n{word},{word}\n"))
-    assert np.isnan(table.columns["a"][1])
-    assert table.columns["t"].tolist() == ["x", ""]
+    np.testing.assert_array_equal(table.columns["a"], [1.0, np.nan])
+    certain = word.strip() in ("", "?", "#N/A", "<NA>", r"\N")
+    assert table.columns["t"].tolist() == ["x", "" if certain else word]  # others may be names
+
+
+def test_missing_values_of_ones_own(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,t\n1,x\n-999,NA\nNA,unknown\n")
+    table = read_table(path, na=["-999", "unknown"])
+    np.testing.assert_array_equal(table.columns["a"], [1.0, np.nan, np.nan])
+    assert table.columns["t"].tolist() == ["x", "NA", ""]
 
 
 @pytest.mark.parametrize(
@@ -59,13 +71,6 @@ def test_a_column_that_turns_to_text_late_is_text_throughout(tmp_path: Path) -> 
     path = write(tmp_path, "a,b\n" + "01,1\n" * CHUNK + "x,2\n")
     column = read_table(path).columns["a"]
     assert (column[0], column[-1], len(column)) == ("01", "x", CHUNK + 1)
-
-
-def test_row_numbers_are_left_out_and_said(tmp_path: Path) -> None:
-    table = read_table(write(tmp_path, ",a,b\n0,5,6\n1,7,8\n"))
-    assert list(table.columns) == ["a", "b"]
-    assert "row numbers" in table.notes[0]
-    assert list(read_table(write(tmp_path, ",a\n3,5\n9,7\n")).columns) == ["unnamed 1", "a"]
 
 
 def test_a_header_of_column_numbers_is_a_header(tmp_path: Path) -> None:
@@ -196,3 +201,55 @@ def test_numbers_survive_to_the_bit(tmp_path: Path) -> None:
     values = np.random.default_rng(0).standard_normal(1000)
     path = write(tmp_path, "a,b\n" + "".join(f"{v!r},1\n" for v in values.tolist()))
     np.testing.assert_array_equal(read_table(path).columns["a"], values)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('"Mass, g";"Length, mm";kind\n1.5;2.5;p\n2;3;q\n', ["Mass, g", "Length, mm", "kind"]),
+        ("Mass, g;Length, mm;kind\n1,5;2,5;p\n2,0;3,0;q\n", ["Mass, g", "Length, mm", "kind"]),
+        ("Mass, g;kind\n1,5;p\n", ["Mass, g", "kind"]),
+        ('"a;b;c","d;e"\n1,2\n3,4\n', ["a;b;c", "d;e"]),
+        ("a;b,c\n1,x\n2,y\n", ["a;b", "c"]),
+        ("a|b, c|d\n1|2|3\n", ["a", "b, c", "d"]),
+        ("a, b\tc, d\n1\t2\n", ["a, b", "c, d"]),
+        ('"a\nb",c\n1,2\n', ["a b", "c"]),
+        ('"a,\r\nb";"c,d"\r\n1;2\r\n', ["a, b", "c,d"]),
+        ("only\n1\n2\n", ["only"]),
+        ('a,note\n1,"x; y; z"\n2,"u; v; w"\n', ["a", "note"]),
+        ('a;b\n1;"he said ""no"", twice"\n', ["a", "b"]),
+    ],
+)
+def test_separators_are_found_by_rows_of_one_width(tmp_path: Path, text: str, names: list[str]) -> None:
+    assert list(read_table(write(tmp_path, text)).columns) == names
+
+
+def test_the_separator_of_a_file_longer_than_the_sample(tmp_path: Path) -> None:
+    rows = "".join(f'"{"x, y " * 300}";{i}\n' for i in range(90))
+    assert list(read_table(write(tmp_path, '"a, b";c\n' + rows)).columns) == ["a, b", "c"]
+
+
+def test_cells_of_any_length(tmp_path: Path) -> None:
+    long = "x" * 200_000
+    table = read_table(write(tmp_path, f"a,text\n1,{long}\n2,y\n"))
+    assert table.columns["text"].tolist() == [long, "y"]
+    assert csv.field_size_limit() == 131_072  # of others' files
+
+
+def test_names_can_be_typed_as_they_are_shown(tmp_path: Path) -> None:
+    assert list(read_table(write(tmp_path, 'a  b,"c\n\n d"\n1,2\n')).columns) == ["a b", "c d"]
+    with pytest.raises(DataError, match='two columns are called "a b"'):
+        read_table(write(tmp_path, "a  b,a b\n1,2\n"))
+
+
+@pytest.mark.parametrize("word", ["1_000", "１２", "0x10", "1,000", "1e", "--1", "nano", "1 2"])
+def test_what_is_no_number(tmp_path: Path, word: str) -> None:
+    table = read_table(write(tmp_path, f'a,b\n1,1\n"{word}",2\n'))
+    assert table.columns["a"].tolist() == ["1", word]
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [("+7", 7), ("007", 7), (" 1e5 ", 1e5), ("-.5", -0.5), ("5.", 5), ("Inf", np.inf)]
+)
+def test_ways_to_write_a_number(tmp_path: Path, word: str, value: float) -> None:
+    assert read_table(write(tmp_path, f"a,b\n1,1\n{word},2\n")).columns["a"].tolist() == [1, value]

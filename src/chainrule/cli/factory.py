@@ -52,7 +52,9 @@ def choose_network(settings: Settings, inputs: tuple[int, ...]) -> tuple[str, st
 
 def relevant_settings(settings: Settings, *, images: bool) -> dict[str, Any]:
     """The settings of a run that have a value and apply to its kind of data and network."""
-    foreign = {"target", "drop", "missing"} if images else {"image_size", "broken", "data_dir", "augment"}
+    foreign = {"image_size", "broken", "data_dir", "augment"}
+    if images:
+        foreign = {"target", "drop", "keep_index", "na", "missing"}
     if settings.model in OF_IMAGES or settings.model == "linear":
         foreign |= {"activation", "dropout"}
     return {k: v for k, v in settings.to_dict().items() if k not in foreign and v not in (None, [])}

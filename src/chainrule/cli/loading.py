@@ -22,6 +22,7 @@ from chainrule.data.preparation import Parts, Preparation, prepare, prepare_imag
 from chainrule.data.sources import default_target, load_data, load_table
 from chainrule.data.split import Rows
 from chainrule.data.tables import Table
+from chainrule.data.tables.features import split_names
 from chainrule.errors import DataError, NonFiniteError, OptionError
 
 LARGE = 128 * 128  # pixels: a step of small_cnn on 32 colour images takes 230 MB, and four times that at twice the side
@@ -45,7 +46,8 @@ def read_data(settings: Settings, out: Console) -> tuple[Settings, Preparation, 
             data,
             target,
             task=settings.task,
-            drop=settings.drop,
+            drop=split_names(settings.drop, data),
+            keep_index=settings.keep_index,
             missing=settings.missing,
             validation=settings.val_size,
             test=settings.test_size,
@@ -107,7 +109,7 @@ def _read_alike(
 ) -> Dataset:
     """A table, or images in the form of the training images."""
     if preparation.kind != "images":
-        return load_table(sources[0])
+        return load_table(sources[0], na=settings.na)
     height, width, channels = preparation.input_shape
     resize, broken = resize or settings.image_size is not None, broken or settings.broken
     with reading_bar() as told:
@@ -125,13 +127,14 @@ def _load(settings: Settings, *, quiet: bool) -> Dataset:
         images = False  # a target column means a table
     with reading_bar(quiet=quiet) as told:
         options = Reading(height, width, resize=height is not None, broken=settings.broken, told=told)
-        return load_data(settings.data, options, images=images, data_dir=settings.data_dir)
+        return load_data(settings.data, options, images=images, data_dir=settings.data_dir, na=settings.na)
 
 
 def _check_options(settings: Settings, data: Dataset) -> None:
     """OptionError for a setting that does not apply to this kind of data."""
     if isinstance(data, Images):
-        foreign = {"target": settings.target, "drop": settings.drop, "task": settings.task == "regress"}
+        foreign = {name: getattr(settings, name) for name in ("target", "drop", "keep_index", "na")}
+        foreign["task"] = settings.task == "regress"
         what = "does not apply to images, which have classes but no columns: leave it out"
     else:
         foreign = {"image_size": settings.image_size, "augment": settings.augment, "data_dir": settings.data_dir}
@@ -149,7 +152,7 @@ def _table_lines(settings: Settings, target: str, preparation: Preparation, rows
     kind = f"{len(preparation.classes)} classes" if preparation.classes else "numeric"
     inferred = "" if settings.task else ", inferred from its values"
     return [
-        f"{data_name(settings.data)}: {rows:,} rows, {count(preparation.input_shape[0], 'feature')}",
+        f"{data_name(settings.data)}: {count(rows, 'row')}, {count(preparation.input_shape[0], 'feature')}",
         f"target {target}: {kind} (--task {preparation.task}{inferred})",
         *([] if preparation.classes else ["the loss is that of the standardized target; val_mae is in its own units"]),
     ]

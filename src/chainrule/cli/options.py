@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -53,7 +53,8 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 def _parameter(name: str) -> inspect.Parameter:
     f = FIELDS[name]
-    text = f.metadata["help"] + ("" if f.default in (None, ()) else f" [default: {f.default}]")
+    kind = f.metadata["kind"]
+    text = f.metadata["help"] + ("" if f.default in (None, (), False) else f" [default: {f.default}]")
     option = typer.Option(
         f"--{name.replace('_', '-')}",
         help=text.replace("[", "\\["),
@@ -61,5 +62,5 @@ def _parameter(name: str) -> inspect.Parameter:
         show_default=False,
         metavar=f.metadata["metavar"],
     )
-    annotation = Annotated[str | None, option]
+    annotation: Any = Annotated[{list: list[str], bool: bool}.get(kind, str) | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

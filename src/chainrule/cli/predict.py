@@ -77,16 +77,17 @@ def to_csv(preparation: Preparation, outputs: Array, files: Sequence[str] = ()) 
     The names of picture `files` come first, where there are any.
     """
     from chainrule.cli.report import probabilities
+    from chainrule.data.target import Quantity
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    if preparation.quantity is not None:
+    if isinstance(preparation.target, Quantity):
         writer.writerow(["prediction"])
-        writer.writerows([f"{value:.7g}"] for value in preparation.quantity.undo(outputs)[:, 0])
+        writer.writerows([number] for number in preparation.target.text(outputs))
         return text.getvalue()
     shares = probabilities(outputs)
     first = ["file"] if files else []
     writer.writerow([*first, "prediction", *(f"probability {name}" for name in preparation.classes)])
     for i, (best, row) in enumerate(zip(shares.argmax(axis=1), shares, strict=True)):
-        writer.writerow([*files[i : i + 1], preparation.classes[best], *(f"{share:.6g}" for share in row)])
+        writer.writerow([*files[i : i + 1], preparation.classes[best], *(f"{share:.9g}" for share in row)])
     return text.getvalue()

@@ -101,15 +101,28 @@ def _size(name: str, value: Any) -> str:
 
 
 def _names(name: str, value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    if not isinstance(value, (list, tuple)):
+    """One name, or a list of them; commas are looked at where the names are known."""
+    value = [value] if isinstance(value, str) else value
+    if not isinstance(value, (list, tuple)) or not all(isinstance(part, str) for part in value):
         raise OptionError(f"train: {name} is {value!r}, expected names, as in a,b")
-    return tuple(str(part) for part in value)
+    return tuple(part for part in value if part)
+
+
+def _words(name: str, value: Any) -> tuple[str, ...]:
+    parts = [part.strip() for text in _names(name, value) for part in text.split(",")]
+    return tuple(part for part in parts if part)
+
+
+def _truth(name: str, value: Any) -> bool:
+    if value in (True, False):
+        return bool(value)
+    if value not in ("true", "false"):
+        raise OptionError(f"train: {name} is {value!r}, expected true or false")
+    return bool(value == "true")
 
 
 LRS = ", ".join(f"{rate:g} for {name}" for name, rate in DEFAULT_LR.items())
-METAVARS: dict[type, str] = {str: "NAME", int: "N", float: "X"}  # in `--help`
+METAVARS: dict[type, str] = {str: "NAME", int: "N", float: "X", bool: ""}  # in `--help`
 
 
 def _setting(
@@ -130,7 +143,19 @@ class Settings:
     task: str | None = _setting(
         None, _choice(TASKS), "classify or regress; by default inferred from the target", panel="Data"
     )
-    drop: tuple[str, ...] = _setting((), _names, "Columns to leave out, as in id,name", panel="Data", metavar="COLUMNS")
+    drop: tuple[str, ...] = _setting(
+        (), _names, "A column to leave out, or several, as in id,name; may be repeated", list, "Data", "COLUMN"
+    )
+    keep_index: bool = _setting(False, _truth, "Keep columns that number the rows as features", bool, "Data")
+    na: tuple[str, ...] | None = _setting(
+        None,
+        _words,
+        "Words that mean a missing value, as in NA,unknown; '' for none, so that NA is the name of a class. The common "
+        "ones are always recognized among numbers",
+        list,
+        "Data",
+        "WORDS",
+    )
     missing: str = _setting(
         "refuse",
         _choice(POLICIES),
@@ -255,10 +280,10 @@ class Settings:
 FIELDS = {f.name: f for f in dataclasses.fields(Settings)}
 
 
-def resolve(config: Path | None, options: Mapping[str, str | None], overrides: list[str]) -> Settings:
+def resolve(config: Path | None, options: Mapping[str, Any], overrides: list[str]) -> Settings:
     """Settings from a config file, options (None: not given) and `key=value` words; OptionError for unknown keys."""
     values: dict[str, Any] = read_config(config) if config else {}
-    values |= {k: parse(FIELDS[k].metadata["kind"], text) for k, text in options.items() if text is not None}
+    values |= {k: parse(FIELDS[k].metadata["kind"], given) for k, given in options.items() if given not in (None, [])}
     values |= dict(parse_override(text) for text in overrides)
     return Settings(**values)
 
@@ -268,7 +293,7 @@ def read_config(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _plain_yaml())
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror}): check the path and its permissions") from None
     except UnicodeDecodeError:
@@ -281,7 +306,21 @@ def read_config(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise OptionError(f"{path}: holds a {type(content).__name__}, expected one `key: value` per line")
-    return {known_key(str(key), str(path)): value for key, value in content.items()}
+    settings = {known_key(str(key), str(path)): value for key, value in content.items()}
+    return {key: parse(FIELDS[key].metadata["kind"], value) for key, value in settings.items()}
+
+
+def _plain_yaml() -> Any:
+    """A loader that reads scalars as text or null: a column may be called no, 007 or 1e3."""
+    import yaml
+
+    class Plain(yaml.SafeLoader):
+        yaml_implicit_resolvers = {  # noqa: RUF012
+            start: [(tag, form) for tag, form in found if tag == "tag:yaml.org,2002:null"]
+            for start, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    return Plain
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -290,15 +329,17 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not equals:
         raise OptionError(f'train: "{text}" is neither an option nor a setting such as epochs=20')
     name = known_key(key.strip(), "train")
-    return name, None if value in ("", "null", "none") else parse(FIELDS[name].metadata["kind"], value)
+    kind = FIELDS[name].metadata["kind"]
+    empty = kind is not list and value in ("", "null", "none")
+    return name, None if empty else parse(kind, value)
 
 
-def parse(kind: type, text: str) -> Any:
-    """A word of the command line as the `kind` of its setting; others stay text, which a check refuses."""
+def parse(kind: type, given: Any) -> Any:
+    """A word of the command line or a file as the `kind` of its setting; others stay text, which a check refuses."""
     try:
-        return int(text) if kind is int else text
+        return int(given) if kind is int and isinstance(given, str) else given
     except ValueError:
-        return text
+        return given
 
 
 def known_key(key: str, place: str) -> str:

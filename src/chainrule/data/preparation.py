@@ -15,8 +15,9 @@ from chainrule.data.images.inputs import ImageInputs, image_inputs
 from chainrule.data.names import suggestion
 from chainrule.data.scaling import Scaling
 from chainrule.data.split import Rows, Split, split_rows
+from chainrule.data.tables.features import choose_features
 from chainrule.data.tables.gaps import POLICIES
-from chainrule.data.tables.inputs import TableInputs, choose_features, mend_gaps, table_inputs
+from chainrule.data.tables.inputs import TableInputs, mend_gaps, table_inputs
 from chainrule.data.tables.numbers import numbers
 from chainrule.data.tables.table import Table
 from chainrule.data.target import Class, Classes, Quantity, Target, check_task, guess_task, read_target
@@ -81,7 +82,7 @@ class Preparation:
 
     def whole_rows(self, data: Any, with_target: bool) -> Any:
         """The rows of `data` this preparation can use: missing values are refused or left out, as in training."""
-        return self.inputs.whole_rows(data, self.target.column if with_target else None)
+        return self.inputs.whole_rows(data, self.target if with_target else None)
 
     def split(self, data: Dataset, y: Array, *, validation: float, test: float, seed: int) -> Split:
         """The parts of data with targets y (n, ...), by class where there are classes."""
@@ -128,6 +129,7 @@ def prepare(
     *,
     task: str | None = None,
     drop: Sequence[str] = (),
+    keep_index: bool = False,
     missing: str = "refuse",
     validation: float = 0.1,
     test: float = 0.2,
@@ -135,16 +137,17 @@ def prepare(
 ) -> tuple[Preparation, Parts]:
     """Choose columns of a table, split its rows, scale by the training rows.
 
-    `task` None is guessed from the target. `missing` is "refuse" (an error), "mean" (of the training rows) or "drop"
-    (such rows are left out). Raises DataError, LabelError or OptionError. Example: `prepare(digits_table(), "digit")`.
+    `task` None is guessed from the target. Columns that number the rows are left out unless `keep_index`. `missing` is
+    "refuse" (an error), "mean" (of the training rows) or "drop" (such rows are left out). Raises DataError, LabelError
+    or OptionError. Example: `prepare(digits_table(), "digit")`.
     """
     if missing not in POLICIES:
         raise OptionError(f'missing: "{missing}" is unknown: {suggestion(missing, POLICIES)}')
     table.column(target)
-    features = choose_features(table, target, drop)
-    table = mend_gaps(table, features, target, missing)
+    table, features = choose_features(table, target, drop, keep_index=keep_index)
     task = task or guess_task(table, target)
     check_task(task)
+    table = mend_gaps(table, features, target, task, missing)
     if task == "classify":
         goal: Target = Classes.of(table.labels(target), target)
         classes = goal.y(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from chainrule.data.dataset import Dataset
@@ -18,7 +18,14 @@ from chainrule.errors import DataError
 BUNDLED: dict[str, tuple[Callable[[], Table], str]] = {"digits": (digits_table, "digit")}  # table, target column
 
 
-def load_data(source: str, options: Reading, *, images: bool | None = None, data_dir: str | None = None) -> Dataset:
+def load_data(
+    source: str,
+    options: Reading,
+    *,
+    images: bool | None = None,
+    data_dir: str | None = None,
+    na: Iterable[str] | None = None,
+) -> Dataset:
     """The bundled or well-known set, the folder or the file `source`, as a table or as images.
 
     `images` None finds out which. Raises as `read_table` and `read_images` do.
@@ -28,10 +35,10 @@ def load_data(source: str, options: Reading, *, images: bool | None = None, data
     there = source in (*BUNDLED, *NAMED) or os.path.exists(source)
     if images and there:
         return read_images(source, options, data_dir)
-    return load_table(source)  # which tells what is not there
+    return load_table(source, na=na)  # which tells what is not there
 
 
-def load_table(source: str) -> Table:
+def load_table(source: str, *, na: Iterable[str] | None = None) -> Table:
     """The bundled set `source` ("digits"), or the file of that name; raises as `read_table` does."""
     if source in BUNDLED:
         return BUNDLED[source][0]()
@@ -41,7 +48,7 @@ def load_table(source: str) -> Table:
         files = f"files ({', '.join(FORMATS)}, IDX) and folders of pictures"
         hint = f'did you mean "{near}"?' if near else f"known are {', '.join(known)}, {files}"
         raise DataError(f'"{source}" is neither a bundled data set nor a file: {hint}')
-    return read_table(source)
+    return read_table(source, na=na)
 
 
 def default_target(source: str, table: Table) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -11,12 +13,14 @@ from numpy.typing import NDArray
 from chainrule.data.dataset import Dataset, Labels
 from chainrule.data.names import suggestion
 from chainrule.data.scaling import Scaling
+from chainrule.data.tables.cells import NUMBER
 from chainrule.data.tables.numbers import LIKE_TRAINING, numbers, scaled
 from chainrule.data.tables.table import Table, is_text
 from chainrule.errors import DataError, LabelError, OptionError
 
 Class: TypeAlias = str | int
 TASKS = ("classify", "regress")
+CODE = re.compile("[+-]?0[0-9]+")  # no number is written so
 FEW = 20  # whole numbers of at most this many different values are taken for classes
 
 
@@ -45,8 +49,7 @@ class Classes:
                 "classes: is it the right one?"
                 + (" A quantity is predicted with --task regress" if column is not None else "")
             )
-        numbers = _whole_numbers(words.tolist())
-        return cls(tuple(sorted(numbers) if numbers is not None else words.tolist()), column)
+        return cls(_in_order(words.tolist()), column)
 
     @property
     def outputs(self) -> int:
@@ -92,6 +95,13 @@ class Quantity:
         raw = numbers(table, self.column, LIKE_TRAINING)[:, None]
         return scaled(table, (self.column,), self.scaling, raw)
 
+    def text(self, outputs: NDArray[Any]) -> list[str]:
+        """Outputs (n, 1) in the quantity's own units, with all digits that float32 has of the scaled ones."""
+        values, deviation = self.scaling.undo(outputs)[:, 0], float(self.scaling.deviation.ravel()[0])
+        in_common = np.ceil(np.log10(np.maximum(np.abs(values) / deviation, 1.0)))  # digits the values share
+        digits = np.minimum(9 + in_common, 17).astype(int)
+        return [f"{value:.{n}g}" for value, n in zip(values.tolist(), digits.tolist(), strict=True)]
+
     def to_dict(self) -> dict[str, Any]:
         return {"task": self.task, "column": self.column, "scaling": self.scaling.to_dict()}
 
@@ -107,13 +117,16 @@ def read_target(values: dict[str, Any]) -> Target:
 
 
 def guess_task(table: Table, target: str) -> str:
-    """ "classify" for text and for whole numbers of few different values, else "regress"."""
+    """ "classify" for text, codes such as 007, and whole numbers of few different values, else "regress"."""
     column = table.column(target)
     if is_text(column):
         return Classes.task
-    values = np.unique(column[~np.isnan(column)])
-    whole = bool(np.all(np.isfinite(values)) and np.all(values == np.round(values)))
-    return Classes.task if whole and len(values) <= min(FEW, table.rows // 2) else Quantity.task
+    values = column[~np.isnan(column)]
+    if not np.isfinite(values).all() or not np.array_equal(values, np.round(values)):
+        return Quantity.task
+    words = set(table.labels(target).words)
+    few = len(words - {""}) <= min(FEW, table.rows // 2)
+    return Classes.task if few or any(CODE.fullmatch(word) for word in words) else Quantity.task
 
 
 def check_task(task: str) -> None:
@@ -121,10 +134,10 @@ def check_task(task: str) -> None:
         raise OptionError(f'task: "{task}" is unknown: {suggestion(task, TASKS)}')
 
 
-def _whole_numbers(words: list[str]) -> list[int] | None:
-    """The words as numbers, where that is how numbers are written: not for 007, +7 or 1_1."""
-    try:
-        values = [int(word) for word in words]
-    except ValueError:
-        return None
-    return values if list(map(str, values)) == words else None
+def _in_order(words: list[str]) -> tuple[Class, ...]:
+    """Different labels as classes: numbers in their order, as int where that is how numbers are written, or text."""
+    if not all(NUMBER.fullmatch(word) for word in words):
+        return tuple(sorted(words))
+    words = sorted(words, key=lambda word: (Decimal(word), word))
+    plain = all(word.lstrip("-").isdecimal() and str(int(word)) == word for word in words)
+    return tuple(map(int, words)) if plain else tuple(words)

@@ -13,6 +13,7 @@ from chainrule.data.images.dataset import Images
 from chainrule.data.images.pixels import channel_scaling, normalize
 from chainrule.data.scaling import Scaling
 from chainrule.data.split import Rows
+from chainrule.data.target import Target
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class ImageInputs:
         factor = self.brightness.factor(images.source, images.pixels)
         return normalize(images.pixels, Scaling(self.scaling.mean / factor, self.scaling.deviation / factor))
 
-    def whole_rows(self, images: Images, target: str | None) -> Images:
+    def whole_rows(self, images: Images, target: Target | None) -> Images:
         """All of the images, with notes on how their values fit the scale; DataError where they do not."""
         notes = self.brightness.check(images.source, images.pixels, np.arange(images.rows))
         return replace(images, notes=(*images.notes, *notes))

@@ -1,17 +1,19 @@
-"""Parquet files and NumPy archives -> columns."""
+"""Parquet files and NumPy archives -> columns. What is missing is said by the file: words are words."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from chainrule.data.tables.table import Column, Table
-from chainrule.data.tables.text import text_column
+from chainrule.data.tables.cells import EXACT
+from chainrule.data.tables.table import Column, Table, column_names
 from chainrule.errors import DataError, FileError
 
 
-def read_parquet(path: Path) -> Table:
+def read_parquet(path: Path, na: frozenset[str] | None) -> Table:
+    """The table in a Parquet file; `na` are words for a missing value in columns of text."""
     try:
         import polars
     except ImportError:
@@ -23,18 +25,25 @@ def read_parquet(path: Path) -> Table:
     except polars.exceptions.PolarsError as error:
         raise DataError(f"{path}: not a Parquet table ({str(error).splitlines()[0]}): write it again") from None
     columns: dict[str, Column] = {}
-    for series in frame.iter_columns():
+    written: dict[str, Column] = {}
+    for name, series in zip(column_names(str(path), frame.columns), frame.iter_columns(), strict=True):
         kind = series.dtype
         if kind.is_numeric() or kind in (polars.Boolean, polars.Null):
-            columns[series.name] = series.cast(polars.Float64).fill_null(float("nan")).to_numpy()
+            columns[name] = series.cast(polars.Float64).fill_null(float("nan")).to_numpy()
+            if kind == polars.Boolean:
+                written[name] = _truths(columns[name])
+            elif kind.is_integer() or kind.is_decimal():
+                spelled = np.array(series.cast(polars.String).fill_null("").to_list(), dtype=object)
+                _keep_exact(name, columns[name], spelled, written)
         elif kind in (polars.String, polars.Categorical, polars.Enum):
-            columns[series.name] = text_column(tuple(series.cast(polars.String).fill_null("").to_list()))
+            columns[name] = _text(series.cast(polars.String).fill_null("").to_list(), na)
         else:
-            raise DataError(f'{path}: column "{series.name}" holds {kind}, numbers or text were expected: convert it')
-    return _not_empty(path, columns)
+            raise DataError(f'{path}: column "{name}" holds {kind}, numbers or text were expected: convert it')
+    return _not_empty(path, columns, written, na)
 
 
-def read_npz(path: Path) -> Table:
+def read_npz(path: Path, na: frozenset[str] | None) -> Table:
+    """The table in a NumPy archive; `na` are words for a missing value in columns of text."""
     try:
         with path.open("rb") as file:  # ours to close, also when the archive is damaged
             archive = np.load(file, allow_pickle=False)
@@ -49,28 +58,49 @@ def read_npz(path: Path) -> Table:
     if len(set(lengths.values())) > 1 or None in lengths.values():
         shapes = ", ".join(f"{name} {a.shape}" for name, a in arrays.items())
         raise DataError(f"{path}: the arrays differ in their number of rows: {shapes}: each needs one row a sample")
-    columns: dict[str, Column] = {}
+    flat: dict[str, Column] = {}
     for name, array in arrays.items():
+        if array.dtype.kind not in "fiubU":
+            raise DataError(f'{path}: array "{name}" holds {array.dtype}, numbers or text were expected: convert it')
         if array.ndim == 1:
-            columns[name] = _array_column(path, name, array)
+            flat[name] = array
             continue
         for i, column in enumerate(array.reshape(len(array), int(np.prod(array.shape[1:]))).T):
-            columns[f"{name}{i}"] = _array_column(path, name, column)
-    return _not_empty(path, columns)
+            flat[f"{name}{i}"] = column
+    columns: dict[str, Column] = {}
+    written: dict[str, Column] = {}
+    for name, column in zip(column_names(str(path), list(flat)), flat.values(), strict=True):
+        if column.dtype.kind == "U":
+            columns[name] = _text(column.tolist(), na)
+            continue
+        columns[name] = column.astype(np.float64)
+        if column.dtype.kind == "b":
+            written[name] = _truths(columns[name])
+        elif column.dtype.kind in "iu":
+            _keep_exact(name, columns[name], column, written)
+    return _not_empty(path, columns, written, na)
 
 
-def _array_column(path: Path, name: str, array: Column) -> Column:
-    if array.dtype.kind in "fiub":
-        return array.astype(np.float64)
-    if array.dtype.kind == "U":
-        return text_column(tuple(array.tolist()))
-    raise DataError(f'{path}: array "{name}" holds {array.dtype}, numbers or text were expected: convert it')
+def _keep_exact(name: str, values: Column, exact: Any, written: dict[str, Column]) -> None:
+    """Keep how numbers are written where float64 has not enough digits for them."""
+    known = values[~np.isnan(values)]
+    if np.any(np.abs(known) > EXACT) and np.array_equal(known, np.round(known)):
+        written[name] = np.array([str(value) for value in exact.tolist()], dtype=object)
 
 
-def _not_empty(path: Path, columns: dict[str, Column]) -> Table:
+def _truths(values: Column) -> Column:
+    words = {0.0: "False", 1.0: "True"}
+    return np.array([words.get(value, "") for value in values.tolist()], dtype=object)
+
+
+def _text(cells: list[str], na: frozenset[str] | None) -> Column:
+    return np.array(["" if na and cell in na else cell for cell in cells], dtype=object)
+
+
+def _not_empty(path: Path, columns: dict[str, Column], written: dict[str, Column], na: frozenset[str] | None) -> Table:
     if not columns:
         raise DataError(f"{path}: there is no column in it: columns of values were expected")
-    table = Table(str(path), columns)
+    table = Table(str(path), columns, written=written, na=na)
     if table.rows == 0:
         raise DataError(f"{path}: there are columns but no rows: add at least a few rows of values")
     return table

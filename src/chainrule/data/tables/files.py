@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,21 +16,25 @@ from chainrule.errors import DataError
 FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".npz")
 
 
-def read_table(path: str | Path) -> Table:
+def read_table(path: str | Path, *, na: Iterable[str] | None = None) -> Table:
     """Read a table by its suffix: .csv, .tsv (each also with .gz), .parquet, .npz.
 
     Raises FileError when the file cannot be read and DataError when it holds no table. A CSV or TSV has a header line;
-    commas, semicolons and tabs are told apart. Example: `read_table("iris.csv").columns["petal_width"]`.
+    commas, semicolons, tabs and bars are told apart.
+
+    `na` are the words that mean a missing value, besides an empty cell; None leaves open whether a word such as NA is a
+    name. Among numbers the common words are always known. Example: `read_table("iris.csv").columns["petal_width"]`.
     """
     path = Path(path)
+    words = None if na is None else frozenset([na] if isinstance(na, str) else na)
     name = path.name.lower()
     with _reading(path):
         if name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
-            return read_text(path)
+            return read_text(path, words)
         if name.endswith((".parquet", ".pq")):
-            return read_parquet(path)
+            return read_parquet(path, words)
         if name.endswith(".npz"):
-            return read_npz(path)
+            return read_npz(path, words)
         path.stat()
     raise DataError(f"{path}: the suffix names no known table format: known are {', '.join(FORMATS)}")
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.tables.cells import is_missing
 from chainrule.data.tables.table import Column, Table, is_text
 from chainrule.errors import DataError
 
 POLICIES = ("refuse", "mean", "drop")  # what to do with missing values
+Gaps: TypeAlias = dict[str, NDArray[np.bool_]]  # of each column, which rows have no value
 
 
 def missing(column: Column) -> NDArray[np.bool_]:
@@ -18,28 +22,53 @@ def missing(column: Column) -> NDArray[np.bool_]:
     return np.asarray(column == "", dtype=np.bool_) if is_text(column) else np.isnan(column)
 
 
-def refuse_gaps(table: Table, names: tuple[str, ...], mend: str) -> None:
-    """DataError, ending in `mend`, for the first of the columns `names` that misses a value."""
-    for name in names:
-        gap = missing(table.column(name))
+def missing_labels(table: Table, name: str, classes: Iterable[object] = ()) -> NDArray[np.bool_]:
+    """Which rows have no label: an empty one, or where the `classes` are known, a word for a missing value."""
+    words, known = table.labels(name).words, {str(c) for c in classes}
+    return np.array([not w or bool(known and w not in known and is_missing(w)) for w in words], dtype=np.bool_)
+
+
+def refuse_gaps(table: Table, gaps: Gaps, mend: str) -> None:
+    """DataError, ending in `mend`, for the first column that misses a value."""
+    for name, gap in gaps.items():
         if gap.any():
+            row = int(np.argmax(gap))
             raise DataError(
-                f'{table.source}: column "{name}" misses {int(gap.sum()):,} of {table.rows:,} values, '
-                f"first in row {int(np.argmax(gap)) + 1}: {mend}"
+                f'{table.source}: column "{name}" is missing {int(gap.sum()):,} of {table.rows:,} values, '
+                f"the first in row {row + 1}{_as_it_is_written(table, name, row)}: {mend}"
             )
 
 
-def leave_out_gaps(table: Table, names: tuple[str, ...]) -> Table:
-    """The table without the rows that miss one of `names`, and a note of how many; DataError when none is left."""
-    gaps = {name: missing(table.column(name)) for name in names}
+def refuse_words(table: Table, target: str) -> None:
+    """DataError for labels such as NA, which may be names or missing values, as long as nobody says which."""
+    if table.na is not None or not is_text(table.column(target)):
+        return
+    words, counts = np.unique(table.column(target), return_counts=True)
+    doubtful = {word: int(count) for word, count in zip(words, counts, strict=True) if word and is_missing(word)}
+    if doubtful:
+        listed, rows = ", ".join(f'"{word}"' for word in doubtful), sum(doubtful.values())
+        raise DataError(
+            f'{table.source}: column "{target}" holds {listed} in {rows:,} of {table.rows:,} rows, names of classes or '
+            f"missing values: --na '' says they are names, --na {','.join(doubtful)} says they are missing"
+        )
+
+
+def leave_out_gaps(table: Table, gaps: Gaps) -> Table:
+    """The table without the rows that miss something, and a note of how many; DataError when none is left."""
     keep = ~np.logical_or.reduce(list(gaps.values()))
     if not keep.any():
         emptiest = max(gaps, key=lambda name: int(gaps[name].sum()))
         raise DataError(
-            f'{table.source}: every row misses some value, most often that of "{emptiest}": train with --missing '
+            f'{table.source}: every row is missing some value, most often that of "{emptiest}": train with --missing '
             "mean, or without such columns (--drop)"
         )
     if keep.all():
         return table
-    note = f"{table.source}: {int((~keep).sum()):,} of {table.rows:,} rows miss some value and are left out"
+    note = f"{table.source}: {int((~keep).sum()):,} of {table.rows:,} rows are missing some value and are left out"
     return replace(table.take(keep), notes=(*table.notes, note))
+
+
+def _as_it_is_written(table: Table, name: str, row: int) -> str:
+    written = table.written.get(name)
+    word = "" if written is None else written[row]
+    return f' (written "{word.decode() if isinstance(word, bytes) else word}")' if word else ""

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.scaling import Scaling
+from chainrule.data.tables.cells import NUMBER, is_missing
 from chainrule.data.tables.table import Column, Table, is_text
 from chainrule.errors import DataError
 
 LARGEST = 1e150  # of a value: its square, and a sum of many, are still numbers
-TRUTHS = {"true": 1.0, "false": 0.0, "": np.nan}  # what pandas and others write for a column of truth values
+TRUTHS = {"true": 1.0, "false": 0.0}  # what pandas and others write for a column of truth values, some capitalized
 LIKE_TRAINING = "write it as a number, as in the table of the training"
 
 
@@ -24,8 +25,8 @@ def numbers(table: Table, name: str, mend: str) -> NDArray[np.float64]:
         truths = _truths(column)
         if truths is not None:
             return truths
-        row = next((i for i, cell in enumerate(column) if cell and not _is_number(cell)), 0)
-        if "," in column[row] and _is_number(column[row].replace(",", "")):
+        row = next((i for i, cell in enumerate(column) if not is_missing(cell) and not NUMBER.fullmatch(cell)), 0)
+        if "," in column[row] and NUMBER.fullmatch(column[row].replace(",", "")):
             mend = "write decimals with a point, and thousands without a comma"
         raise DataError(
             f'{table.source}: column "{name}", row {row + 1}: "{column[row]}" is text where a number belongs: {mend}'
@@ -58,14 +59,8 @@ def holds_text(column: Column) -> bool:
 
 
 def _truths(column: Column) -> NDArray[np.float64] | None:
-    if not all(cell.lower() in TRUTHS for cell in column):
+    """1 and 0, NaN where one is missing; None when something else is among them."""
+    words = {word: TRUTHS.get(word.lower(), np.nan if is_missing(word) else None) for word in set(column.tolist())}
+    if None in words.values():
         return None
-    return np.array([TRUTHS[cell.lower()] for cell in column], dtype=np.float64)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+    return np.array([words[word] for word in column.tolist()], dtype=np.float64)

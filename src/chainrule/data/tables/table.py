@@ -7,7 +7,7 @@ messages, the header left out.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -27,6 +27,8 @@ class Table:
     source: str
     columns: dict[str, Column]
     notes: tuple[str, ...] = ()  # what reading it changed, for the user
+    written: dict[str, Column] = field(default_factory=dict)  # columns of numbers that do not say how they are written
+    na: frozenset[str] | None = None  # which words mean a missing value; None: nobody said
     validation: ClassVar[int] = 0  # a table has no parts of its own
     test: ClassVar[int] = 0
 
@@ -42,22 +44,32 @@ class Table:
 
     def take(self, rows: NDArray[Any]) -> Table:
         """These rows, by number or by mask."""
-        return replace(self, columns={name: column[rows] for name, column in self.columns.items()})
+        return replace(
+            self,
+            columns={name: column[rows] for name, column in self.columns.items()},
+            written={name: column[rows] for name, column in self.written.items()},
+        )
 
     def fingerprint(self) -> str:
         """A hash of names and values, by which a run knows the data it was trained on."""
         digest = hashlib.sha256()
-        for name, column in self.columns.items():
+        for name, column in (*self.columns.items(), *self.written.items()):
             digest.update(name.encode() + b"\0")
-            digest.update("\0".join(column).encode() if is_text(column) else np.ascontiguousarray(column).tobytes())
+            digest.update("\0".join(map(str, column)).encode() if is_text(column) else column.tobytes())
         return digest.hexdigest()[:16]
 
     def labels(self, column: str | None) -> Labels:
-        """The values of a column as labels: text, or whole numbers; LabelError for numbers such as 2.5."""
+        """The values of a column as labels, as they are written; LabelError for numbers such as 2.5."""
         assert column is not None, "a table has labels in one of its columns"
         values, where = self.column(column), f'{self.source}: column "{column}"'
         if is_text(values):
             return Labels(where, values)
+        if column in self.written:
+            words = [word.decode() if isinstance(word, bytes) else word for word in self.written[column].tolist()]
+            for row in np.flatnonzero(np.isnan(values)).tolist():
+                # Where somebody says which words mean a missing value, all others are names.
+                words[row] = "" if self.na is None or words[row] in self.na else words[row]
+            return Labels(where, np.array(words, dtype=object))
         wrong = (values != np.round(values)) & ~np.isnan(values)
         wrong |= np.isinf(values)
         if wrong.any():
@@ -66,8 +78,22 @@ class Table:
                 f"{where}, row {row + 1}: {values[row]:g} is no class: classes are whole numbers or text; a quantity "
                 "is predicted with --task regress"
             )
-        return Labels(where, np.array(["" if np.isnan(v) else str(int(v)) for v in values], dtype=object))
+        return Labels(where, as_written(values))
 
 
 def is_text(column: Column) -> bool:
     return column.dtype == object
+
+
+def as_written(whole: Column) -> Column:
+    """How whole numbers, NaN where one is missing, are commonly written."""
+    return np.array(["" if np.isnan(value) else str(int(value)) for value in whole.tolist()], dtype=object)
+
+
+def column_names(source: str, names: list[str]) -> list[str]:
+    """Names that a message can show and a user type after it, on one line; DataError for two that are the same."""
+    names = [" ".join(name.split()) for name in names]
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise DataError(f'{source}: two columns are called "{twice}": give each column its own name')
+    return names

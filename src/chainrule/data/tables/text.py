@@ -6,45 +6,67 @@ import csv
 import gzip
 import io
 import itertools
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
-from chainrule.data.tables.table import Column, Table, is_text
+from chainrule.data.tables.cells import NUMBER, Cells, join, numbers_or_text, text
+from chainrule.data.tables.table import Column, Table, column_names, is_text
 from chainrule.errors import DataError
 
-MISSING = frozenset({"", "?", "NA", "N/A", "NaN", "nan", "NULL", "null"})
 CHUNK = 8192  # rows held as Python text at once
+SAMPLE = 1 << 16  # characters, and so many rows of them, that the separator is found from
+ROWS = 100
+SEPARATORS = ",|;\t"  # of two that fit alike the later one: commas are found in numbers and names
 
 
-def read_text(path: Path) -> Table:
-    chunks = _read_chunks(path, frozenset())
-    # A column may turn from numbers to text late in the file; its text is then read once more, from the start.
-    mixed = frozenset(n for n, parts in chunks.items() if len({is_text(p) for p in parts}) > 1)
-    if mixed:
-        chunks = _read_chunks(path, mixed)
-    columns = {name: np.concatenate(parts) for name, parts in chunks.items()}
-    return _without_row_numbers(path, columns)
+def read_text(path: Path, na: frozenset[str] | None) -> Table:
+    """The table in a text file; `na` are words for a missing value besides the common ones among numbers."""
+    with _cells_of_any_size():
+        chunks = _read_chunks(path, frozenset(), na)
+        # A column may turn from numbers to text late in the file; its text is then read once more, from the start.
+        mixed = frozenset(n for n, parts in chunks.items() if len({is_text(p.values) for p in parts}) > 1)
+        if mixed:
+            chunks = _read_chunks(path, mixed, na)
+    columns: dict[str, Column] = {}
+    written: dict[str, Column] = {}
+    for name, parts in chunks.items():
+        columns[name], spelled = join(parts)
+        if spelled is not None:
+            written[name] = spelled
+    return Table(str(path), columns, written=written, na=na)
 
 
-def _read_chunks(path: Path, as_text: frozenset[str]) -> dict[str, list[Column]]:
+def _read_chunks(path: Path, as_text: frozenset[str], na: frozenset[str] | None) -> dict[str, list[Cells]]:
     with _open_text(path) as file:
-        start = file.read(1 << 16)
+        start = file.read(SAMPLE)
         if not start.strip():
             raise DataError(f"{path}: the file is empty: a header line and rows of values were expected")
         file.seek(0)
-        reader = csv.reader(file, delimiter=_delimiter(path, start))
+        reader = csv.reader(file, delimiter="\t" if ".tsv" in path.name.lower() else find_separator(start))
         names = _header(path, next(row for row in reader if row))
-        chunks: dict[str, list[Column]] = {name: [] for name in names}
+        chunks: dict[str, list[Cells]] = {name: [] for name in names}
         rows = _checked_rows(path, reader, len(names))
         while part := list(itertools.islice(rows, CHUNK)):
             for name, cells in zip(names, zip(*part, strict=True), strict=True):
-                chunks[name].append(text_column(cells) if name in as_text else _numbers_or_text(cells))
+                if name in as_text:
+                    chunks[name].append(Cells(text([cell.strip() for cell in cells], na)))
+                else:
+                    chunks[name].append(numbers_or_text(cells, na))
     if not chunks[names[0]]:
         raise DataError(f"{path}: there is a header but no row below it: add at least a few rows of values")
     return chunks
+
+
+@contextmanager
+def _cells_of_any_size() -> Iterator[None]:
+    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a C long, of 32 bits on Windows
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _open_text(path: Path) -> IO[str]:
@@ -53,11 +75,27 @@ def _open_text(path: Path) -> IO[str]:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _delimiter(path: Path, start: str) -> str:
-    line = next(line for line in start.splitlines() if line.strip())
-    if ".tsv" in path.name.lower():
-        return "\t"
-    return max(",;\t", key=line.count)
+def find_separator(start: str) -> str:
+    """The separator by which the first rows of a file have the same number of values, more than one if possible."""
+    return max(SEPARATORS, key=lambda separator: (*_fit(start, separator), SEPARATORS.index(separator)))
+
+
+def _fit(start: str, separator: str) -> tuple[float, int]:
+    """The part of the first rows that are as wide as the header, and that width; zeros where there is one column."""
+    widths = []
+    try:
+        for row in csv.reader(io.StringIO(start, newline=""), delimiter=separator, strict=True):
+            if row:
+                widths.append(len(row))
+            if len(widths) > ROWS:
+                break
+    except csv.Error:
+        widths.append(0)
+    if len(start) == SAMPLE and 2 < len(widths) <= ROWS:
+        widths.pop()  # cut by the end of the sample
+    if widths[0] < 2:
+        return 0.0, 0
+    return widths.count(widths[0]) / len(widths), widths[0]
 
 
 def _header(path: Path, row: list[str]) -> list[str]:
@@ -68,19 +106,14 @@ def _header(path: Path, row: list[str]) -> list[str]:
             + ",".join(f"x{i}" for i in range(min(len(names), 3)))
         )
     # An unnamed first column is what pandas and R write for row numbers.
-    names = [name or f"unnamed {i + 1}" for i, name in enumerate(names)]
-    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
-    if twice is not None:
-        raise DataError(f'{path}: two columns are called "{twice}": give each column its own name')
-    return names
+    return column_names(str(path), [name or f"unnamed {i + 1}" for i, name in enumerate(names)])
 
 
 def _all_numbers(names: list[str]) -> bool:
     """Whether a first line is data: numbers only, and not the column numbers 0, 1, 2 ... that some programs write."""
-    try:
-        values = [float(name) for name in names]
-    except ValueError:
+    if not all(NUMBER.fullmatch(name) for name in names):
         return False
+    values = [float(name) for name in names]
     return values not in ([float(i) for i in range(len(names))], [float(i + 1) for i in range(len(names))])
 
 
@@ -96,30 +129,3 @@ def _checked_rows(path: Path, reader: Any, width: int) -> Iterator[list[str]]:
                 "mend that line, or quote text that holds a separator"
             )
         yield row
-
-
-def _numbers_or_text(cells: tuple[str, ...]) -> Column:
-    try:
-        return np.array(cells, dtype=np.float64)
-    except ValueError:
-        pass  # something is missing or text: look at each cell
-    stripped = [cell.strip() for cell in cells]
-    try:
-        return np.array([np.nan if cell in MISSING else float(cell) for cell in stripped])
-    except ValueError:
-        return text_column(cells)
-
-
-def text_column(cells: tuple[str, ...]) -> Column:
-    stripped = (cell.strip() for cell in cells)
-    return np.array(["" if cell in MISSING else cell for cell in stripped], dtype=object)
-
-
-def _without_row_numbers(path: Path, columns: dict[str, Column]) -> Table:
-    first = next(iter(columns))
-    if first == "unnamed 1" and len(columns) > 1 and not is_text(columns[first]):
-        numbers = columns[first]
-        if np.array_equal(numbers, np.arange(len(numbers)) + numbers[0]):
-            rest = {name: column for name, column in columns.items() if name != first}
-            return Table(str(path), rest, (f"{path}: the unnamed first column of row numbers is left out",))
-    return Table(str(path), columns)

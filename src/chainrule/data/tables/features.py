@@ -1,0 +1,111 @@
+"""Which columns of a table a network sees."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.tables.cells import EXACT
+from chainrule.data.tables.gaps import missing
+from chainrule.data.tables.numbers import holds_text, numbers
+from chainrule.data.tables.table import Column, Table, is_text
+from chainrule.errors import DataError, OptionError
+
+NAMELESS = re.compile(r"unnamed:? ?\d+|(__)?index_level_\d+(__)?", re.IGNORECASE)  # as pandas and others call an index
+OF_ROWS = re.compile(r"(index|idx|id|row|row ?(id|no|num|number|name|names|index)|sl ?no|s ?no)", re.IGNORECASE)
+
+
+def choose_features(
+    table: Table, target: str, drop: Sequence[str] = (), *, keep_index: bool = False
+) -> tuple[Table, tuple[str, ...]]:
+    """The table with notes on its columns, and all columns but the target, those to drop and, unless kept, row numbers.
+
+    Raises DataError when one of them is text, is empty, or none is left.
+    """
+    for name in drop:
+        table.column(name)
+    if target in drop:
+        raise OptionError(f'drop: "{target}" is the target: leave it in, or choose another --target')
+    features = tuple(name for name in table.columns if name != target and name not in drop)
+    counting = [] if keep_index else [name for name in features if numbers_rows(name, table.column(name))]
+    features = tuple(name for name in features if name not in counting)
+    if not features:
+        left_out = f" and the row numbers in {_quoted(counting)}, which --keep-index keeps" if counting else ""
+        raise DataError(
+            f'{table.source}: no column is left beside the target "{target}"{left_out}: some are needed to predict from'
+        )
+    _refuse_text(table, features)
+    refuse_empty(table, features, np.ones(table.rows, np.bool_), "row")
+    notes = [*table.notes]
+    if counting:
+        notes.append(f"{table.source}: {_quoted(counting)} numbers the rows and is left out: --keep-index keeps it")
+    rounded = [name for name in features if _loses_digits(table, name)]
+    if rounded:
+        notes.append(f"{table.source}: {_quoted(rounded)} holds whole numbers beyond 2^53, whose last digits are lost")
+    return replace(table, notes=tuple(notes)), features
+
+
+def split_names(names: Sequence[str], table: Table) -> tuple[str, ...]:
+    """Names of columns; what is none is taken for several with commas between them."""
+    parts: list[str] = []
+    for name in names:
+        parts += [name] if name in table.columns else [part.strip() for part in name.split(",") if part.strip()]
+    return tuple(parts)
+
+
+def numbers_rows(name: str, column: Column) -> bool:
+    """Whether a column says which row is which: what the rows were sorted by would give the answer away.
+
+    That is so of a nameless column of different whole numbers, and of one called index or id that counts from 0 or 1.
+    """
+    plain = re.sub(r"[\s_.-]+", " ", name).strip()
+    nameless = NAMELESS.fullmatch(name) is not None
+    if is_text(column) or len(column) < 2 or not (nameless or OF_ROWS.fullmatch(plain)):
+        return False
+    values = np.sort(column)
+    if not np.array_equal(values, np.round(values)) or not (np.diff(values) > 0).all():  # false for NaN
+        return False
+    return nameless or bool(values[0] in (0, 1) and values[-1] - values[0] == len(values) - 1)
+
+
+def refuse_empty(
+    table: Table, features: tuple[str, ...], rows: NDArray[np.bool_] | NDArray[np.int64], what: str
+) -> None:
+    """DataError for columns without a value in any of `rows`."""
+    empty = [name for name in features if missing(table.column(name)[rows]).all()]
+    if empty:
+        raise DataError(
+            f'{table.source}: column "{empty[0]}" has no value in any {what}: leave it out with {_drop(empty)}'
+        )
+
+
+def _refuse_text(table: Table, features: tuple[str, ...]) -> None:
+    """DataError for the first column of text, naming all of them as they are to be left out."""
+    text = [name for name in features if holds_text(table.column(name))]
+    if text:
+        which = "the columns of text" if len(text) > 1 else "the column"
+        numbers(table, text[0], f"write it as a number, or leave {which} out with {_drop(text)}")
+
+
+def _loses_digits(table: Table, name: str) -> bool:
+    """Whether float64 has not enough digits for the whole numbers of a column."""
+    if name not in table.written:
+        return False
+    large = np.flatnonzero(np.abs(table.columns[name]) > EXACT)
+    return any(int(table.written[name][row]) != int(table.columns[name][row]) for row in large)
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _drop(names: list[str]) -> str:
+    """The options that leave columns out, as a shell takes them."""
+    return " ".join(
+        shlex.quote(f"--drop={name}") if name.startswith("-") else f"--drop {shlex.quote(name)}" for name in names
+    )

@@ -1,0 +1,90 @@
+"""Which columns a network sees: none that numbers the rows, none that was to be left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chainrule.data import Table, prepare, read_table
+from chainrule.data.tables.features import split_names
+from chainrule.errors import DataError
+
+N = 30
+RNG = np.random.default_rng(0)
+SHUFFLED = RNG.permutation(N).astype(float)
+
+
+def table(**columns: np.ndarray) -> Table:
+    return Table("t.csv", {**columns, "a": RNG.normal(size=N), "y": np.arange(N) % 3.0})
+
+
+def note_of(name: str) -> str:
+    return f't.csv: "{name}" numbers the rows and is left out: --keep-index keeps it'
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("unnamed 1", SHUFFLED),
+        ("Unnamed: 0", SHUFFLED + 1),
+        ("unnamed 1", 3.0 * SHUFFLED + 100),  # the index of a part of some larger table
+        ("__index_level_0__", SHUFFLED),
+        ("index", np.arange(N) + 0.0),
+        ("id", SHUFFLED),
+        ("Id", SHUFFLED + 1),
+        ("row_number", SHUFFLED),
+    ],
+)
+def test_row_numbers_are_left_out_and_said(name: str, values: np.ndarray) -> None:
+    preparation, parts = prepare(table(**{name: values}), "y")
+    assert preparation.inputs.features == ("a",)
+    assert parts.notes == (note_of(name),)
+    preparation, parts = prepare(table(**{name: values}), "y", keep_index=True)
+    assert preparation.inputs.features == (name, "a")
+    assert parts.notes == ()
+    assert prepare(table(**{name: values}), "y", drop=(name,))[1].notes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("unnamed 1", SHUFFLED // 2),
+        ("unnamed 1", RNG.normal(size=N)),
+        ("id", 2 * SHUFFLED),
+        ("index", np.where(SHUFFLED == 3, np.nan, SHUFFLED)),
+        ("age", SHUFFLED),
+    ],
+)
+def test_other_columns_stay(name: str, values: np.ndarray) -> None:
+    preparation, parts = prepare(table(**{name: values}), "y", missing="mean")
+    assert preparation.inputs.features == (name, "a")
+    assert parts.notes == ()
+
+
+def test_an_index_may_be_the_target_but_not_the_only_feature() -> None:
+    assert prepare(table(id=SHUFFLED), "id")[0].inputs.features == ("a", "y")
+    with pytest.raises(DataError, match=r'no column is left .* and the row numbers in "id", which --keep-index keeps'):
+        prepare(Table("t.csv", {"id": SHUFFLED, "y": np.arange(N) % 2.0}), "y")
+
+
+def test_an_index_without_a_name_in_a_file(tmp_path: Path) -> None:
+    rows = "".join(f"{int(i)},{RNG.normal():.3f},{'pq'[int(i) % 2]}\n" for i in SHUFFLED)
+    (tmp_path / "t.csv").write_text(",a,y\n" + rows)
+    _, parts = prepare(read_table(tmp_path / "t.csv"), "y")
+    assert "numbers the rows and is left out" in parts.notes[0]
+
+
+def test_names_with_commas() -> None:
+    data = table(**{"City, State": SHUFFLED, "b": SHUFFLED, "no": SHUFFLED})
+    assert split_names(["City, State"], data) == ("City, State",)
+    assert split_names(["a,b", "no"], data) == ("a", "b", "no")
+    assert split_names(["a, b,City"], data) == ("a", "b", "City")  # which is then not found
+
+
+def test_advice_on_text_is_ready_for_a_shell() -> None:
+    text = np.array(["x"] * N, dtype=object)
+    with pytest.raises(DataError) as caught:
+        prepare(table(**{"City, State": text, "it's": text, "-b": text}), "y")
+    assert str(caught.value).endswith("""--drop 'City, State' --drop 'it'"'"'s' --drop=-b""")
