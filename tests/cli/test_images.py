@@ -204,6 +204,85 @@ def test_archives(chainrule: Command, arrays: tuple[np.ndarray, np.ndarray], tmp
     assert "c: 80 rows, 64 features" in table.lines
 
 
+def stripes(low: float, high: float, dtype: type, count: int = 60) -> np.ndarray:
+    """Pictures (n, 8, 8) of stripes down and across in turn, in two shades with some noise."""
+    rng = np.random.default_rng(3)
+    wave = np.where(np.arange(8) % 4 < 2, high, low)
+    down = np.broadcast_to(wave, (count, 8, 8)).copy()
+    down[1::2] = down[1::2].transpose(0, 2, 1)
+    return (down + rng.normal(0, (high - low) / 20, down.shape)).astype(dtype)
+
+
+def test_contrast_of_16_bits_is_learnt(chainrule: Command, tmp_path: Path) -> None:
+    """120 counts of 65,536 are all there is to see, and a network trained on them takes no pictures of 8 bits."""
+    for i, pixels in enumerate(stripes(51640, 51760, np.uint16)):
+        (tmp_path / "heat" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "heat" / "ab"[i % 2] / f"{i}.png")
+    outcome = chainrule("train", "heat", "--augment", "shift:1", *QUICK)
+    assert outcome.lines[-2] == "test accuracy: 1.0000"
+    assert chainrule("evaluate", "latest", "heat", "--all-rows").lines[-1] == "accuracy: 1.0000"
+    assert chainrule("predict", "latest", "heat/b/1.png").lines[-1].startswith("prediction: b")
+    Image.fromarray(stripes(40, 200, np.uint8)[0]).save(tmp_path / "plain.png")
+    plain = chainrule("predict", "latest", "plain.png")
+    assert (
+        "plain.png: uint8 pixels are multiplied by 257, as the network was trained on brightness of 0 to 65535"
+        in plain.err
+    )
+
+
+@pytest.mark.parametrize(("trained", "given"), [("uint8", "uint16"), ("uint16", "uint8"), ("float32", "uint8")])
+def test_a_picture_is_the_same_in_any_company(chainrule: Command, tmp_path: Path, trained: str, given: str) -> None:
+    """A dark picture and a bright one, of other depth than those of the training, alone and together."""
+    full = {"uint8": 255, "uint16": 65535, "float32": 1.0}
+    x = np.concatenate([stripes(0.1, 0.2, np.float64, 40), stripes(0.5, 0.9, np.float64, 40)])
+    y = np.array(["down", "across"])[np.arange(80) % 2]
+    np.savez(tmp_path / "a.npz", x=(x * full[trained]).astype(trained), y=y)
+    train(chainrule, "a.npz", *QUICK)
+    for name, row in (("dark", 0), ("bright", 41)):
+        Image.fromarray((x[row] * full[given]).astype(given)).save(tmp_path / f"{name}.png")
+    both = chainrule("predict", "latest", "dark.png", "bright.png")
+    rows = list(csv.DictReader(io.StringIO(both.out)))
+    assert [row["prediction"] for row in rows] == ["down", "across"]
+    assert f"{given} pixels are " in both.err
+    for name, row in zip(("dark", "bright"), rows, strict=True):
+        chainrule("predict", "latest", f"{name}.png", "--out", "alone.csv")
+        alone = next(csv.DictReader(io.StringIO((tmp_path / "alone.csv").read_text())))
+        assert float(alone["probability down"]) == pytest.approx(float(row["probability down"]), rel=1e-4)
+
+
+def test_one_pixel_beyond_the_scale_changes_nothing(chainrule: Command, tmp_path: Path) -> None:
+    x, y = stripes(0.2, 0.8, np.float64), np.arange(60) % 2
+    x[45, 0, 0] = 1.0000000000000002
+    np.savez(tmp_path / "a.npz", x_train=x[:40], y_train=y[:40], x_test=x[40:], y_test=y[40:])
+    outcome = chainrule("train", "a.npz", *QUICK)
+    assert outcome.lines[-2] == "test accuracy: 1.0000"
+    assert any("taken as brightness of 0 to 1" in line for line in outcome.lines)
+    np.savez(tmp_path / "b.npz", x=x * 255, y=y)
+    refused = chainrule("evaluate", "latest", "b.npz")
+    assert refused.status == 2
+    assert "b.npz: row 1 holds" in refused.err
+    assert "the network was trained on brightness of 0 to 1: bring the images to the same scale" in refused.err
+    np.savez(tmp_path / "c.npz", x=(x * 255).astype(np.uint8), y=y)
+    converted = chainrule("evaluate", "latest", "c.npz")
+    assert converted.lines[-1] == "accuracy: 1.0000"
+    assert (
+        "c.npz: uint8 pixels are divided by 255, as the network was trained on brightness of 0 to 1" in converted.lines
+    )
+
+
+def test_parts_are_the_split(chainrule: Command, photos: Path, tmp_path: Path) -> None:
+    for i, path in enumerate(sorted(photos.glob("*/*.png"))):
+        place = tmp_path / "set" / ("Train", "VAL", "Train", "Train")[i % 4] / path.parent.name
+        place.mkdir(parents=True, exist_ok=True)
+        path.rename(place / path.name)
+    outcome = chainrule("train", "set", *QUICK)
+    assert outcome.lines[0] == "set: Train and VAL are parts, not classes; test pictures are drawn from Train"
+    assert "48 images for training, 20 for validation, 12 for testing" in outcome.lines
+    assert outcome.lines[-2] == "test accuracy: 1.0000"
+    assert "set: the 12 test images of 80; the others were used in training" in chainrule("evaluate", "latest").lines
+    assert chainrule("evaluate", "latest", "set/VAL").lines[-1] == "accuracy: 1.0000"
+
+
 def test_augmentation(chainrule: Command, photos: Path) -> None:
     augment = "augment=shift:1,flip,crop:0.9,rotate:5,cutout:2"
     first = train(chainrule, photos, augment, "threads=1", *QUICK)

@@ -182,7 +182,7 @@ def naming_rows(data: Dataset, rows: Rows | None = None) -> Iterator[None]:
         if error.row is None:
             raise
         row = error.row if rows is None else int(rows[error.row])
-        where = data.files[row] if isinstance(data, Images) and data.files else f"{data.source}: row {row + 1}"
+        where = data.where(row) if isinstance(data, Images) else f"{data.source}: row {row + 1}"
         raise NonFiniteError(
             f"{where}: the network's output or its loss is {error.value}: the row's values are far from those of the "
             "training data: correct them, or remove the row",

@@ -173,7 +173,7 @@ def prepare_images(
     split = split_data(images, y, validation=validation, test=test, seed=seed)
     inputs = image_inputs(images, split.train)
     others = np.concatenate([split.validation, split.test])
-    told = inputs.brightness.told(images.source) + inputs.brightness.check(images.source, images.pixels, others)
+    told = inputs.brightness.told(images.source) + inputs.brightness.check(images, others)
     preparation = Preparation(inputs, target)
     return preparation, Parts(replace(images, notes=(*images.notes, *told)), preparation, split, y)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.data.images.dataset import Images
 from chainrule.data.images.pixels import DEPTHS, NUMBERS, Pixels, blocks, kind_of
 from chainrule.data.split import Rows
 from chainrule.errors import DataError
@@ -44,63 +45,64 @@ class Brightness:
 
     def told(self, source: str) -> tuple[str, ...]:
         """A line where something was assumed."""
-        if self.full == DEPTHS.get(self.kind):
+        if self.kind != NUMBERS and self.full == DEPTHS[self.kind]:
             return ()
         values = f"{source}: pixels go from {self.low:g} to {self.high:g}"
         if self.full is None:
             return (f"{values}, in units of their own: later images are expected in the same",)
         return (f"{values}, taken as brightness of 0 to {self.full:g}",)
 
-    def factor(self, source: str, pixels: Pixels) -> float:
+    def factor(self, images: Images) -> float:
         """What the values of other images are multiplied by; DataError where nobody knows."""
-        kind = kind_of(pixels)
+        kind = kind_of(images.pixels)
         if kind in (self.kind, NUMBERS):
             return 1.0
         if self.full is None:
             raise DataError(
-                f"{source}: brightness of 0 to {DEPTHS[kind]:g} ({kind}), but the network was trained on values from "
-                f"{self.low:g} to {self.high:g} in units of their own: save the images in these units"
+                f"{images.source}: brightness of 0 to {DEPTHS[kind]:g} ({kind}), but the network was trained on "
+                f"{self._scale()} in units of their own: save the images in these units"
             )
         return self.full / DEPTHS[kind]
 
-    def check(self, source: str, pixels: Pixels, rows: Rows) -> tuple[str, ...]:
+    def check(self, images: Images, rows: Rows) -> tuple[str, ...]:
         """Lines about images that are on another scale than the training's; DataError where they cannot be used."""
         if not len(rows):
             return ()
-        factor, kind = self.factor(source, pixels), kind_of(pixels)
-        low, high = (factor * value for value in value_range(pixels, rows))
-        values = f"{source}: pixels go from {low / factor:g} to {high / factor:g}"
-        notes = []
+        factor, kind = self.factor(images), kind_of(images.pixels)
+        low, high = value_range(images.pixels, rows)
+        values = f"{images.source}: pixels go from {low:g} to {high:g}"
         if factor != 1:
             by = f"divided by {1 / factor:g}" if factor < 1 else f"multiplied by {factor:g}"
-            notes.append(f"{source}: {kind} pixels are {by}, as the network was trained on {self._scale()}")
-        elif kind != self.kind:
-            notes.append(f"{values}, taken as brightness of 0 to {self.full:g}, as in training")
-        top = self.full or self.high
-        if kind == NUMBERS and 0 < high <= 1 + TOLERANCE and low >= -1 - TOLERANCE and top > FRACTIONS:
+            return (f"{images.source}: {kind} pixels are {by}, as the network was trained on {self._scale()}",)
+        if kind == NUMBERS and 0 < high <= 1 + TOLERANCE and low >= -1 - TOLERANCE and self._top > FRACTIONS:
             mend = "bring them to the same scale" if self.full is None else f"multiply them by {self.full:g}"
             raise DataError(f"{values}, the network was trained on {self._scale()}: {mend}")
-        if factor == 1:
-            notes += self._beyond(source, pixels, rows)
-        if 0 < high <= 1 < self.high and kind == self.kind != NUMBERS:
+        notes = self._beyond(images, rows)
+        if kind == NUMBERS != self.kind:
+            notes.append(f"{values}, taken as brightness of 0 to {self.full:g}, as in training")
+        if 0 < high <= 1 < self.high and kind != NUMBERS:
             notes.append(f"{values}: nearly black to a network that was trained on {self._scale()}")
-        elif high > BRIGHTER * self.high > 0 and self.high < top:
-            notes.append(f"{values}: much brighter than the training images, which end at {self.high / factor:g}")
+        if high > BRIGHTER * self.high > 0 and self.high < self._top:
+            notes.append(f"{values}: much brighter than the training images, which end at {self.high:g}")
         return tuple(notes)
 
-    def _beyond(self, source: str, pixels: Pixels, rows: Rows) -> list[str]:
+    def _beyond(self, images: Images, rows: Rows) -> list[str]:
         """A line about a few values that are far from the scale; DataError where they are many."""
         low, high = (0.0, self.full) if self.full is not None else (min(0.0, self.low), max(0.0, self.high))
         slack = (high - low) * (0.5 if self.full is not None else 1.0)
-        beyond, counted, row = _outside(pixels, rows, low - slack, high + slack)
+        beyond, counted, row = _outside(images.pixels, rows, low - slack, high + slack)
         if not beyond:
             return []
-        values = pixels[row].astype(np.float64).ravel()
+        values = images.pixels[row].astype(np.float64).ravel()
         value = values[np.argmax(np.abs(values))]
-        where = f"{source}: row {row + 1} holds {value:g}, the network was trained on {self._scale()}"
+        where = f"{images.where(row)} holds {value:g}, the network was trained on {self._scale()}"
         if beyond > STRAYS * counted:
             raise DataError(f"{where}: bring the images to the same scale")
         return [f"{where}: such values are taken as they are, {beyond:,} of {counted:,}"]
+
+    @property
+    def _top(self) -> float:
+        return self.high if self.full is None else self.full
 
     def _scale(self) -> str:
         if self.full is None:

@@ -34,6 +34,10 @@ class Images:
     def rows(self) -> int:
         return len(self.pixels)
 
+    def where(self, row: int) -> str:
+        """The place of an image, for messages."""
+        return self.files[row] if self.files else f"{self.source}: row {row + 1}"
+
     def take(self, rows: NDArray[np.int64]) -> Images:
         """These images, in this order; none of them are a part of their own."""
         return replace(

@@ -30,12 +30,12 @@ class ImageInputs:
 
         DataError for images whose values cannot be brought to the scale of the training's.
         """
-        factor = self.brightness.factor(images.source, images.pixels)
+        factor = self.brightness.factor(images)
         return normalize(images.pixels, Scaling(self.scaling.mean / factor, self.scaling.deviation / factor))
 
     def whole_rows(self, images: Images, target: Target | None) -> Images:
         """All of the images, with notes on how their values fit the scale; DataError where they do not."""
-        notes = self.brightness.check(images.source, images.pixels, np.arange(images.rows))
+        notes = self.brightness.check(images, np.arange(images.rows))
         return replace(images, notes=(*images.notes, *notes))
 
     def black(self) -> tuple[float, ...]:
