@@ -66,6 +66,21 @@ def whole(place: str, name: str, value: Any, *, least: int | None = 1) -> int:
     return result
 
 
+def pair(place: str, name: str, value: Any, least: int = 1) -> tuple[int, int]:
+    """(down, across) of a whole number for both or a pair of them, of at least `least`; raises OptionError for others.
+
+    >>> pair("MaxPool2d", "kernel_size", 2)
+    (2, 2)
+    """
+    try:
+        down, across = value if isinstance(value, (tuple, list)) else (value, value)
+        return whole(place, name, down, least=least), whole(place, name, across, least=least)
+    except (ValueError, OptionError):
+        raise OptionError(
+            f"{place}: {name} is {value!r}, expected a whole number of at least {least}, or a pair of them"
+        ) from None
+
+
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 

@@ -5,18 +5,17 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn
+from chainrule.autodiff import functions
 from chainrule.errors import OptionError, ShapeError
+from chainrule.nn.activations import Activation
+from chainrule.ops import activations
+from chainrule.ops.record import Op
 
 X = np.random.default_rng(0).normal(size=(4, 6))
 LAYERS = [
-    nn.ReLU(),
+    *(layer() for layer in Activation.__subclasses__()),
     nn.LeakyReLU(0.2),
     nn.ELU(1.5),
-    nn.GELU(),
-    nn.SiLU(),
-    nn.Sigmoid(),
-    nn.Tanh(),
-    nn.Softplus(),
     nn.Softmax(),
     nn.LogSoftmax(axis=0),
     nn.Dropout(0.4),
@@ -111,3 +110,16 @@ def test_config_builds_the_layer_again():
             continue
         twin = type(layer)(**layer.config())
         assert repr(twin) == repr(layer)
+
+
+@pytest.mark.parametrize("layer", Activation.__subclasses__(), ids=lambda layer: layer.__name__)
+def test_an_activation_is_its_op_with_the_defaults_of_its_op(layer: type[Activation]) -> None:
+    x = np.array([-3.0, -0.5, 0.0, 0.5, 3.0])
+    function = getattr(functions, layer.op.name)
+    assert layer()(x).numpy().tolist() == function(x).numpy().tolist()
+    assert layer.op.forward.formula in (layer.__doc__ or "")
+
+
+def test_every_activation_has_a_layer() -> None:
+    ops = [value for value in vars(activations).values() if isinstance(value, Op)]
+    assert ops == [layer.op for layer in Activation.__subclasses__()]

@@ -12,20 +12,13 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from chainrule.autodiff.activations import dropout as dropout
-from chainrule.autodiff.activations import dropout_channels as dropout_channels
-from chainrule.autodiff.activations import elu as elu
-from chainrule.autodiff.activations import gelu as gelu
-from chainrule.autodiff.activations import leaky_relu as leaky_relu
-from chainrule.autodiff.activations import relu as relu
-from chainrule.autodiff.activations import sigmoid as sigmoid
-from chainrule.autodiff.activations import silu as silu
-from chainrule.autodiff.activations import softplus as softplus
-from chainrule.autodiff.activations import tanh as tanh
 from chainrule.autodiff.apply import apply, broadcast_shape
-from chainrule.autodiff.convolutions import conv1d as conv1d
-from chainrule.autodiff.convolutions import conv2d as conv2d
-from chainrule.autodiff.convolutions import conv_transpose2d as conv_transpose2d
+from chainrule.autodiff.as_function import as_function
+from chainrule.autodiff.conv import conv1d as conv1d
+from chainrule.autodiff.conv import conv2d as conv2d
+from chainrule.autodiff.conv import conv_transpose2d as conv_transpose2d
+from chainrule.autodiff.dropout import dropout as dropout
+from chainrule.autodiff.dropout import dropout_channels as dropout_channels
 from chainrule.autodiff.losses import binary_cross_entropy as binary_cross_entropy
 from chainrule.autodiff.losses import cross_entropy as cross_entropy
 from chainrule.autodiff.losses import huber as huber
@@ -35,17 +28,17 @@ from chainrule.autodiff.normalization import batch_norm as batch_norm
 from chainrule.autodiff.normalization import group_norm as group_norm
 from chainrule.autodiff.normalization import layer_norm as layer_norm
 from chainrule.autodiff.normalization import normalize as normalize
+from chainrule.autodiff.padding import zero_pad2d as zero_pad2d
 from chainrule.autodiff.pooling import adaptive_avg_pool2d as adaptive_avg_pool2d
 from chainrule.autodiff.pooling import avg_pool2d as avg_pool2d
 from chainrule.autodiff.pooling import global_avg_pool2d as global_avg_pool2d
 from chainrule.autodiff.pooling import max_pool2d as max_pool2d
-from chainrule.autodiff.pooling import upsample_nearest as upsample_nearest
-from chainrule.autodiff.pooling import zero_pad2d as zero_pad2d
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Axis, Tensor, as_array
+from chainrule.autodiff.upsample import upsample_nearest as upsample_nearest
 from chainrule.errors import OptionError, ShapeError
 from chainrule.native.memory import Shape
-from chainrule.ops import arithmetic, comparisons, numbers, reductions, shapes
+from chainrule.ops import activations, arithmetic, comparisons, numbers, reductions, shapes
 from chainrule.ops import lerp as interpolation
 from chainrule.ops import matmul as products
 from chainrule.ops import softmax as probabilities
@@ -86,11 +79,6 @@ def divide(a: Any, b: Any) -> Tensor:
     return _pair(arithmetic.divide, a, b)
 
 
-def lerp(a: Any, b: Any, weight: float) -> Tensor:
-    """a + weight·(b - a), of shapes that broadcast."""
-    return apply(interpolation.lerp, a, b, weight=float(weight))
-
-
 def power(a: Any, b: Any) -> Tensor:
     """a to the power b, one of them a number; for two tensors exp(b·log a), so a must be positive."""
     if _is_number(b):
@@ -102,31 +90,6 @@ def power(a: Any, b: Any) -> Tensor:
             )
         return exp(multiply(b, math.log(a)))
     return exp(multiply(b, log(a)))
-
-
-def negative(x: Any) -> Tensor:
-    """-x."""
-    return apply(arithmetic.negative, x)
-
-
-def exp(x: Any) -> Tensor:
-    """eˣ."""
-    return apply(arithmetic.exp, x)
-
-
-def log(x: Any) -> Tensor:
-    """The natural logarithm: -∞ at 0, NaN below."""
-    return apply(arithmetic.log, x)
-
-
-def sqrt(x: Any) -> Tensor:
-    """√x: NaN below 0."""
-    return apply(arithmetic.sqrt, x)
-
-
-def absolute(x: Any) -> Tensor:
-    """|x|."""
-    return apply(comparisons.absolute, x)
 
 
 def maximum(a: Any, b: Any) -> Tensor:
@@ -186,6 +149,24 @@ def not_equal(a: Any, b: Any) -> Tensor:
     return subtract(1.0, equal(a, b))
 
 
+negative = as_function(arithmetic.negative)
+exp = as_function(arithmetic.exp)
+log = as_function(arithmetic.log)
+sqrt = as_function(arithmetic.sqrt)
+lerp = as_function(interpolation.lerp)
+absolute = as_function(comparisons.absolute)
+
+# --- activations
+
+relu = as_function(activations.relu)
+leaky_relu = as_function(activations.leaky_relu)
+elu = as_function(activations.elu)
+gelu = as_function(activations.gelu)
+silu = as_function(activations.silu)
+sigmoid = as_function(activations.sigmoid)
+tanh = as_function(activations.tanh)
+softplus = as_function(activations.softplus)
+
 # --- products
 
 
@@ -211,10 +192,7 @@ def matmul(a: Any, b: Any) -> Tensor:
     return apply(products.matmul, a, b)
 
 
-def linear(x: Any, w: Any, b: Any = None) -> Tensor:
-    """x·W + b for x (..., i), W (i, o), b (o,) or None."""
-    return apply(products.linear, x, w, b)
-
+linear = as_function(products.linear)
 
 # --- reductions
 

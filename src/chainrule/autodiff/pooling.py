@@ -1,18 +1,15 @@
-"""Pooling, resizing and padding of images as functions of tensors; `chainrule.autodiff.functions` offers them with all
-others."""
+"""Pooling of images as functions of tensors."""
 
 from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from chainrule.autodiff.apply import apply
-from chainrule.autodiff.convolutions import paddings, pair
+from chainrule.autodiff.padding import paddings
 from chainrule.autodiff.tensor import Tensor
-from chainrule.ops import padding as framing
-from chainrule.ops import pooling, resizing, shapes
+from chainrule.ops import pooling, shapes
 from chainrule.ops.convolution import Padding, Pair
+from chainrule.settings import pair
 
 Size: TypeAlias = int | tuple[int, int]
 
@@ -22,7 +19,7 @@ def max_pool2d(
 ) -> Tensor:  # fmt: skip
     """The largest element of each window of images (n, h, w, c); the stride is the kernel's size unless given."""
     kernel, step, sides = _window("max_pool2d", kernel_size, stride, padding)
-    apart = pair("max_pool2d", "dilation", dilation, 1)
+    apart = pair("max_pool2d", "dilation", dilation)
     return apply(pooling.max_pool2d, x, kernel=kernel, stride=step, padding=sides, dilation=apart, ceil_mode=ceil_mode)
 
 
@@ -38,7 +35,7 @@ def avg_pool2d(
 
 def adaptive_avg_pool2d(x: Any, output_size: Size) -> Tensor:
     """The mean of each of output_size windows that cover images (n, h, w, c)."""
-    return apply(pooling.adaptive_avg_pool2d, x, size=pair("adaptive_avg_pool2d", "output_size", output_size, 1))
+    return apply(pooling.adaptive_avg_pool2d, x, size=pair("adaptive_avg_pool2d", "output_size", output_size))
 
 
 def global_avg_pool2d(x: Any) -> Tensor:
@@ -47,18 +44,6 @@ def global_avg_pool2d(x: Any) -> Tensor:
     return apply(shapes.reshape, y, shape=(y.shape[0], y.shape[3]))
 
 
-def upsample_nearest(x: Any, scale_factor: Size) -> Tensor:
-    """Every pixel of images (n, h, w, c) repeated scale_factor times down and across."""
-    return apply(resizing.upsample_nearest, x, scale=pair("upsample_nearest", "scale_factor", scale_factor, 1))
-
-
-def zero_pad2d(x: Any, padding: int | tuple[int, int, int, int]) -> Tensor:
-    """Images (n, h, w, c) amid zeros: as many on each side, or (left, right, top, bottom)."""
-    left, right, top, bottom = (padding,) * 4 if isinstance(padding, (int, np.integer)) else padding
-    sides = pair("zero_pad2d", "padding", (top, bottom), 0), pair("zero_pad2d", "padding", (left, right), 0)
-    return apply(framing.zero_pad2d, x, padding=sides)
-
-
 def _window(owner: str, kernel_size: Any, stride: Any, padding: Any) -> tuple[Pair, Pair, Padding]:
-    kernel = pair(owner, "kernel_size", kernel_size, 1)
-    return kernel, kernel if stride is None else pair(owner, "stride", stride, 1), paddings(owner, padding)
+    kernel = pair(owner, "kernel_size", kernel_size)
+    return kernel, kernel if stride is None else pair(owner, "stride", stride), paddings(owner, padding)

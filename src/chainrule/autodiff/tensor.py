@@ -357,6 +357,7 @@ class Tensor:
         return functions.sqrt(self)
 
     def abs(self) -> Tensor:
+        """|x|; see `chainrule.autodiff.functions.absolute`."""
         return functions.absolute(self)
 
     def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
@@ -481,3 +482,7 @@ def as_array(data: Any) -> Array:
 
 from chainrule.autodiff import functions, inplace  # noqa: E402 - the functions need the class above
 from chainrule.autodiff.backward import backpropagate  # noqa: E402
+
+for _name, _method in vars(Tensor).items():
+    if callable(_method) and not _method.__doc__ and (_function := getattr(functions, _name, None)):
+        _method.__doc__ = _function.__doc__

@@ -14,6 +14,7 @@ from chainrule.data.preparation import Preparation
 from chainrule.data.scaling import Scaling
 from chainrule.data.sources import BUNDLED
 from chainrule.errors import OptionError, ShapeError
+from chainrule.nn.activations import Activation
 from chainrule.train import Trainer, metrics
 from chainrule.train.evaluation import Metric
 
@@ -120,16 +121,7 @@ def build_model(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn
 
 def _build_mlp(settings: Settings, hidden: tuple[int, ...], inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
     """Linear layers, each but the last followed by its activation and dropout; images are flattened first."""
-    activations: dict[str, Callable[[], Any]] = {
-        "relu": nn.ReLU,
-        "leaky_relu": nn.LeakyReLU,
-        "elu": nn.ELU,
-        "gelu": nn.GELU,
-        "silu": nn.SiLU,
-        "sigmoid": nn.Sigmoid,
-        "tanh": nn.Tanh,
-        "softplus": nn.Softplus,
-    }
+    activations = {layer.op.name: layer for layer in Activation.__subclasses__()}
     layers: list[Any] = [nn.Flatten()] if len(inputs) > 1 else []
     width = math.prod(inputs)
     for size in hidden:

@@ -15,11 +15,13 @@ from chainrule.data.names import nearest, suggestion
 from chainrule.data.tables.gaps import POLICIES
 from chainrule.data.target import TASKS
 from chainrule.errors import FileError, OptionError
+from chainrule.ops import activations
+from chainrule.ops.record import Op
 from chainrule.settings import choice, memory, number, whole
 
 Check: TypeAlias = Callable[[str, Any], Any]
 
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softplus")
+ACTIVATIONS = tuple(name for name, value in vars(activations).items() if isinstance(value, Op))
 OPTIMIZERS = ("sgd", "rmsprop", "adagrad", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "one-cycle", "step", "exponential", "plateau")
 LOSSES = ("cross-entropy", "mse", "mae", "huber")

@@ -19,9 +19,7 @@ from chainrule.nn.weights import outlined
 CONTAINERS = ("Sequential", "Residual")
 MOST_LAYERS = 10_000
 DEEPEST = 100  # layers inside layers
-LAYERS = {
-    name: value for name in nn.__all__ if isinstance(value := getattr(nn, name), type) and issubclass(value, nn.Module)
-}
+LAYERS = {name: value for name, value in vars(nn).items() if isinstance(value, type) and issubclass(value, nn.Module)}
 
 
 def describe(model: nn.Module) -> dict[str, Any] | None:

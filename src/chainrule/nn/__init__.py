@@ -1,70 +1,41 @@
 """Layers, initialization and losses."""
 
-from chainrule.autodiff.tensor import Buffer, Parameter
-from chainrule.nn import init
-from chainrule.nn.activations import (
-    ELU,
-    GELU,
-    LeakyReLU,
-    LogSoftmax,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
-from chainrule.nn.conv import Conv1d, Conv2d, ConvTranspose2d
-from chainrule.nn.dropout import Dropout, Dropout2d
-from chainrule.nn.flatten import Flatten
-from chainrule.nn.linear import Linear
-from chainrule.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss
-from chainrule.nn.module import Module
-from chainrule.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
-from chainrule.nn.padding import ZeroPad2d
-from chainrule.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, MaxPool2d
-from chainrule.nn.sequential import Residual, Sequential
-from chainrule.nn.summary import summary
-from chainrule.nn.upsample import Upsample
-
-__all__ = [
-    "ELU",
-    "GELU",
-    "AdaptiveAvgPool2d",
-    "AvgPool2d",
-    "BCEWithLogitsLoss",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "Buffer",
-    "Conv1d",
-    "Conv2d",
-    "ConvTranspose2d",
-    "CrossEntropyLoss",
-    "Dropout",
-    "Dropout2d",
-    "Flatten",
-    "GlobalAvgPool2d",
-    "GroupNorm",
-    "HuberLoss",
-    "L1Loss",
-    "LayerNorm",
-    "LeakyReLU",
-    "Linear",
-    "LogSoftmax",
-    "MSELoss",
-    "MaxPool2d",
-    "Module",
-    "Parameter",
-    "ReLU",
-    "Residual",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Softplus",
-    "Tanh",
-    "Upsample",
-    "ZeroPad2d",
-    "init",
-    "summary",
-]
+from chainrule.autodiff.tensor import Buffer as Buffer
+from chainrule.autodiff.tensor import Parameter as Parameter
+from chainrule.nn import init as init
+from chainrule.nn.activations import ELU as ELU
+from chainrule.nn.activations import GELU as GELU
+from chainrule.nn.activations import LeakyReLU as LeakyReLU
+from chainrule.nn.activations import LogSoftmax as LogSoftmax
+from chainrule.nn.activations import ReLU as ReLU
+from chainrule.nn.activations import Sigmoid as Sigmoid
+from chainrule.nn.activations import SiLU as SiLU
+from chainrule.nn.activations import Softmax as Softmax
+from chainrule.nn.activations import Softplus as Softplus
+from chainrule.nn.activations import Tanh as Tanh
+from chainrule.nn.conv import Conv1d as Conv1d
+from chainrule.nn.conv import Conv2d as Conv2d
+from chainrule.nn.conv import ConvTranspose2d as ConvTranspose2d
+from chainrule.nn.dropout import Dropout as Dropout
+from chainrule.nn.dropout import Dropout2d as Dropout2d
+from chainrule.nn.flatten import Flatten as Flatten
+from chainrule.nn.linear import Linear as Linear
+from chainrule.nn.losses import BCEWithLogitsLoss as BCEWithLogitsLoss
+from chainrule.nn.losses import CrossEntropyLoss as CrossEntropyLoss
+from chainrule.nn.losses import HuberLoss as HuberLoss
+from chainrule.nn.losses import L1Loss as L1Loss
+from chainrule.nn.losses import MSELoss as MSELoss
+from chainrule.nn.module import Module as Module
+from chainrule.nn.normalization import BatchNorm1d as BatchNorm1d
+from chainrule.nn.normalization import BatchNorm2d as BatchNorm2d
+from chainrule.nn.normalization import GroupNorm as GroupNorm
+from chainrule.nn.normalization import LayerNorm as LayerNorm
+from chainrule.nn.padding import ZeroPad2d as ZeroPad2d
+from chainrule.nn.pooling import AdaptiveAvgPool2d as AdaptiveAvgPool2d
+from chainrule.nn.pooling import AvgPool2d as AvgPool2d
+from chainrule.nn.pooling import GlobalAvgPool2d as GlobalAvgPool2d
+from chainrule.nn.pooling import MaxPool2d as MaxPool2d
+from chainrule.nn.sequential import Residual as Residual
+from chainrule.nn.sequential import Sequential as Sequential
+from chainrule.nn.summary import summary as summary
+from chainrule.nn.upsample import Upsample as Upsample

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.autodiff import functions
-from chainrule.autodiff.convolutions import paddings, pair
+from chainrule.autodiff.padding import paddings
 from chainrule.autodiff.tensor import Parameter, Tensor
 from chainrule.errors import OptionError
 from chainrule.native.memory import Shape
 from chainrule.nn import init, weights
 from chainrule.nn.module import Module
-from chainrule.settings import flag, whole
+from chainrule.settings import flag, pair, whole
 
 
 class Conv2d(Module):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.autodiff import functions
-from chainrule.autodiff.convolutions import pair
 from chainrule.autodiff.tensor import Tensor
 from chainrule.nn.module import Module
-from chainrule.settings import flag
+from chainrule.settings import flag, pair
 
 Size = int | tuple[int, int]
 

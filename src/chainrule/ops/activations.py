@@ -18,30 +18,9 @@ from chainrule.native.vecmath import compiled_as
 from chainrule.ops.record import Example, Sample, of_one_array, op
 
 
-@compiled_as(vecmath.erf)
-def erf(x: Array) -> Array:
-    """The error function, which NumPy has not."""
-    y: Array = np.vectorize(math.erf, otypes=[x.dtype])(x)
-    return y
-
-
-@compiled_as(vecmath.sigmoid)
-def logistic(x: Array) -> Array:
-    """1 / (1 + e⁻ˣ), in a form that does not overflow."""
-    small = np.exp(-np.abs(x))
-    y: Array = np.where(x < 0.0, small, 1.0) / (1.0 + small)
-    return y
-
-
-@compiled_as(vecmath.log1p_exp)
-def log1p_exp(x: Array) -> Array:
-    """log(1 + eˣ), in a form that neither overflows nor loses small values."""
-    return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
-
-
 @op(formula="y = max(x, 0)", pointwise=True, keeps_order=True)
 def relu(x: Array) -> Array:
-    """x where it is positive, else 0 (rectified linear unit)."""
+    """x where it is positive, else 0 (rectified linear unit; Nair and Hinton, ICML 2010). Its slope at 0 is 0."""
     return np.maximum(x, 0.0)
 
 
@@ -51,8 +30,8 @@ def _(dy: Array, y: Array) -> Array:
 
 
 @op(formula="y = x where x > 0, else slope·x", pointwise=True, flops=2)
-def leaky_relu(x: Array, *, slope: float) -> Array:
-    """x where it is positive, else slope·x. Raises OptionError for a negative slope."""
+def leaky_relu(x: Array, *, slope: float = 0.01) -> Array:
+    """x where it is positive, else a little of it (Maas et al., ICML 2013). Raises OptionError for a negative slope."""
     return np.where(x > 0.0, x, x * slope)
 
 
@@ -71,10 +50,10 @@ def _(dy: Array, y: Array, *, slope: float) -> Array:
 
 
 @op(formula="y = x where x > 0, else alpha·(eˣ - 1)", pointwise=True, flops=20)
-def elu(x: Array, *, alpha: float) -> Array:
-    """x where it is positive, else alpha·(eˣ - 1) (exponential linear unit). Raises OptionError for a negative alpha.
+def elu(x: Array, *, alpha: float = 1.0) -> Array:
+    """x where it is positive, else a curve that falls to -alpha (exponential linear unit; Clevert et al., ICLR 2016).
 
-    Source: Clevert, Unterthiner and Hochreiter (2016).
+    Raises OptionError for a negative alpha.
     """
     return np.where(x > 0.0, x, alpha * np.expm1(x))
 
@@ -91,13 +70,19 @@ def _(dy: Array, y: Array, *, alpha: float) -> Array:
     return np.where(y > 0.0, dy, dy * (y + alpha))
 
 
+@compiled_as(vecmath.erf)
+def erf(x: Array) -> Array:
+    """The error function, which NumPy has not."""
+    y: Array = np.vectorize(math.erf, otypes=[x.dtype])(x)
+    return y
+
+
 @op(formula="y = x·Φ(x), Φ(x) = (1 + erf(x/√2)) / 2", pointwise=True, flops=40)
 def gelu(x: Array) -> Array:
-    """x times the probability that a standard normal number is below x (Gaussian error linear unit), in its exact form.
-
-    Source: Hendrycks and Gimpel (2016).
+    """x times the probability that a standard normal number is below x (Gaussian error linear unit; Hendrycks and
+    Gimpel, 2016), in its exact form, not the one with tanh.
     """
-    return x * (0.5 * (1.0 + erf(x * 0.7071067811865476)))
+    return x * (0.5 * (1.0 + erf(x * 0.7071067811865476)))  # 1/√2
 
 
 @gelu.gradient("x", formula="dx = dy·(Φ(x) + x·φ(x)), φ(x) = exp(-x²/2) / √(2π)")
@@ -105,12 +90,17 @@ def _(dy: Array, x: Array) -> Array:
     return dy * (0.5 * (1.0 + erf(x * 0.7071067811865476)) + x * (0.3989422804014327 * np.exp(-0.5 * x * x)))
 
 
+@compiled_as(vecmath.sigmoid)
+def logistic(x: Array) -> Array:
+    """1 / (1 + e⁻ˣ), in a form that does not overflow."""
+    small = np.exp(-np.abs(x))
+    y: Array = np.where(x < 0.0, small, 1.0) / (1.0 + small)
+    return y
+
+
 @op(formula="y = x·σ(x), σ(x) = 1 / (1 + e⁻ˣ)", pointwise=True, flops=30)
 def silu(x: Array) -> Array:
-    """x times its sigmoid (sigmoid linear unit, also called swish).
-
-    Source: Elfwing, Uchibe and Doya (2018).
-    """
+    """x times its sigmoid (sigmoid linear unit, also called swish; Elfwing et al., Neural Networks 107, 2018)."""
     return x * logistic(x)
 
 
@@ -122,7 +112,7 @@ def _(dy: Array, x: Array) -> Array:
 
 @op(formula="y = 1 / (1 + e⁻ˣ)", pointwise=True, flops=25)
 def sigmoid(x: Array) -> Array:
-    """The logistic function: the probability whose log-odds are x."""
+    """The logistic function: the probability, from 0 to 1, whose log-odds are x."""
     return logistic(x)
 
 
@@ -133,7 +123,7 @@ def _(dy: Array, y: Array) -> Array:
 
 @op(formula="y = tanh x = (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)", pointwise=True, flops=25)
 def tanh(x: Array) -> Array:
-    """The hyperbolic tangent of x."""
+    """The hyperbolic tangent of x, from -1 to 1."""
     return np.tanh(x)
 
 
@@ -142,9 +132,15 @@ def _(dy: Array, y: Array) -> Array:
     return dy * (1.0 - y * y)
 
 
+@compiled_as(vecmath.log1p_exp)
+def log1p_exp(x: Array) -> Array:
+    """log(1 + eˣ), in a form that neither overflows nor loses small values."""
+    return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
+
+
 @op(formula="y = log(1 + eˣ)", pointwise=True, flops=30)
 def softplus(x: Array) -> Array:
-    """A smooth form of max(x, 0)."""
+    """A smooth ReLU, for every x; torch returns x itself above 20, where the two agree to 2e-9."""
     return log1p_exp(x)
 
 

@@ -137,6 +137,12 @@ class Op:
         """The NumPy definition, applied to arrays."""
         return self.forward.definition(*inputs, **attributes)
 
+    @property
+    def description(self) -> str:
+        """What it computes and its formulas, for help() on what is made from it."""
+        formulas = [f"    {rule.formula}" for rule in (self.forward, *self.gradients.values())]
+        return "\n".join([inspect.cleandoc(self.__doc__ or ""), "", *formulas])
+
     def __repr__(self) -> str:
         return f"<op {self.name}: {self.forward.formula}>"
 

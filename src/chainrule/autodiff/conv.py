@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.autodiff.apply import apply
+from chainrule.autodiff.padding import paddings
 from chainrule.autodiff.tensor import Tensor, as_array
-from chainrule.errors import OptionError, ShapeError
+from chainrule.errors import ShapeError
 from chainrule.ops import conv_transpose, convolution, shapes
-from chainrule.ops.convolution import Padding, Pair
-from chainrule.settings import choice
+from chainrule.settings import pair
 
 
 def conv2d(
@@ -22,7 +22,7 @@ def conv2d(
     Stride, padding and dilation are whole numbers or pairs (down, across); padding is also ((top, bottom), (left,
     right)), "same" for as many outputs as inputs, with stride 1, or "valid" for 0.
     """
-    stride, dilation = pair("conv2d", "stride", stride, 1), pair("conv2d", "dilation", dilation, 1)
+    stride, dilation = pair("conv2d", "stride", stride), pair("conv2d", "dilation", dilation)
     sides = paddings("conv2d", padding, np.shape(w)[:2], stride, dilation)
     return apply(convolution.conv2d, x, w, b, stride=stride, padding=sides, dilation=dilation, groups=groups)
 
@@ -52,39 +52,7 @@ def conv_transpose2d(
     """The input gradient of conv2d as a layer, with weights (kh, kw, o/groups, c); see `ops.conv_transpose`."""
     name = "conv_transpose2d"
     return apply(
-        conv_transpose.conv_transpose2d, x, w, b, stride=pair(name, "stride", stride, 1),
+        conv_transpose.conv_transpose2d, x, w, b, stride=pair(name, "stride", stride),
         padding=paddings(name, padding), output_padding=pair(name, "output_padding", output_padding, 0),
-        dilation=pair(name, "dilation", dilation, 1), groups=groups,
+        dilation=pair(name, "dilation", dilation), groups=groups,
     )  # fmt: skip
-
-
-def pair(owner: str, name: str, value: Any, least: int) -> Pair:
-    """(down, across) of a whole number or a pair. Raises OptionError for others, and below `least`."""
-    both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(both) != 2 or not all(_is_whole(v) and v >= least for v in both):
-        raise OptionError(
-            f"{owner}: {name} is {value!r}, expected a whole number of at least {least}, or a pair of them"
-        )
-    return int(both[0]), int(both[1])
-
-
-def paddings(
-    owner: str, value: Any, kernel: tuple[int, ...] = (), stride: Pair = (1, 1), dilation: Pair = (1, 1)
-) -> Padding:
-    """((top, bottom), (left, right)) of a whole number, a pair, pairs of pairs; "same" or "valid" too with a `kernel`.
-
-    "same" puts an odd pixel at the end, as torch does. Raises OptionError for others, and for "same" with a stride.
-    """
-    if kernel and isinstance(value, str):
-        value = 0 if choice(owner, "padding", value, ("same", "valid")) == "valid" else value
-    if kernel and value == "same":
-        if stride != (1, 1):
-            raise OptionError(f'{owner}: padding is "same" with stride {stride}: use stride 1, or padding as numbers')
-        down, across = (d * (k - 1) for d, k in zip(dilation, kernel, strict=False))
-        return (down // 2, down - down // 2), (across // 2, across - across // 2)
-    down, across = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, value)
-    return pair(owner, "padding", down, 0), pair(owner, "padding", across, 0)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

@@ -1,0 +1,42 @@
+"""Functions of tensors, made from the records of ops."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from chainrule.autodiff.apply import apply
+from chainrule.autodiff.tensor import Tensor
+from chainrule.ops.record import Op
+
+
+def as_function(op: Op) -> Callable[..., Tensor]:
+    """The op as a function of tensors, whose parameters are its inputs and, after them, its attributes.
+
+    It is written out and compiled, as a dataclass's `__init__` is, so that help() and errors name its parameters.
+
+    >>> from chainrule.ops import activations
+    >>> leaky_relu = as_function(activations.leaky_relu)
+    >>> leaky_relu([-4.0, 2.0], slope=0.25)
+    tensor([-1.,  2.])
+    >>> help(leaky_relu)
+    Help on function leaky_relu in module chainrule.autodiff.functions:
+    <BLANKLINE>
+    leaky_relu(x, slope=0.01)
+        x where it is positive, else a little of it (Maas et al., ICML 2013). Raises OptionError for a negative slope.
+    <BLANKLINE>
+            y = x where x > 0, else slope·x
+            dx = dy where y > 0, else slope·dy
+    <BLANKLINE>
+    """
+    given = inspect.signature(op.forward.definition).parameters.values()
+    parameters = [p.replace(kind=p.POSITIONAL_OR_KEYWORD, annotation=p.empty) for p in given]
+    # A number becomes a Python float, which does not change an array's dtype.
+    attributes = [f"{p.name}=float({p.name})" if p.annotation == "float" else f"{p.name}={p.name}" for p in given]
+    passed = ", ".join([*op.inputs, *attributes[len(op.inputs) :]])
+    scope: dict[str, Any] = {"op": op, "apply": apply, "__name__": "chainrule.autodiff.functions"}
+    exec(f"def {op.name}{inspect.Signature(parameters)}: return apply(op, {passed})", scope)
+    function: Callable[..., Tensor] = scope[op.name]
+    function.__doc__ = op.description
+    return function

@@ -1,0 +1,39 @@
+"""Padding of images as a function of tensors, and as convolutions and pooling take it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.autodiff.apply import apply
+from chainrule.autodiff.tensor import Tensor
+from chainrule.errors import OptionError
+from chainrule.ops import padding as ops
+from chainrule.ops.convolution import Padding, Pair
+from chainrule.settings import choice, pair
+
+
+def zero_pad2d(x: Any, padding: int | tuple[int, int, int, int]) -> Tensor:
+    """Images (n, h, w, c) amid zeros: as many on each side, or (left, right, top, bottom)."""
+    left, right, top, bottom = (padding,) * 4 if isinstance(padding, (int, np.integer)) else padding
+    sides = pair("zero_pad2d", "padding", (top, bottom), 0), pair("zero_pad2d", "padding", (left, right), 0)
+    return apply(ops.zero_pad2d, x, padding=sides)
+
+
+def paddings(
+    place: str, value: Any, kernel: tuple[int, ...] = (), stride: Pair = (1, 1), dilation: Pair = (1, 1)
+) -> Padding:
+    """((top, bottom), (left, right)) of a whole number, a pair, pairs of pairs; "same" or "valid" too with a `kernel`.
+
+    "same" puts an odd pixel at the end, as torch does. Raises OptionError for others, and for "same" with a stride.
+    """
+    if kernel and isinstance(value, str):
+        value = 0 if choice(place, "padding", value, ("same", "valid")) == "valid" else value
+    if kernel and value == "same":
+        if stride != (1, 1):
+            raise OptionError(f'{place}: padding is "same" with stride {stride}: use stride 1, or padding as numbers')
+        down, across = (d * (k - 1) for d, k in zip(dilation, kernel, strict=False))
+        return (down // 2, down - down // 2), (across // 2, across - across // 2)
+    down, across = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, value)
+    return pair(place, "padding", down, 0), pair(place, "padding", across, 0)
