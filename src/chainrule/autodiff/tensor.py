@@ -16,10 +16,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
+from chainrule.arrays import to_array
 from chainrule.autodiff.tape import Origin, active_tape, recording
 from chainrule.errors import DataError, DtypeError, GraphError, ShapeError, TraceError
 from chainrule.native.memory import Array, Shape
 
+MOST = np.iinfo(np.int64).max
 Axis: TypeAlias = int | tuple[int, ...] | None
 
 
@@ -464,10 +466,7 @@ def as_array(data: Any) -> Array:
     """`data` as float32, float64, int64 or bool; a copy only where the dtype demands it."""
     if isinstance(data, Tensor):
         return data.data
-    try:
-        array = np.asarray(data)
-    except ValueError:
-        raise DataError("tensor: rows of different lengths cannot be an array: pad or cut them to one length") from None
+    array = to_array("tensor", data)
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind == "f":
         return (
@@ -476,6 +475,8 @@ def as_array(data: Any) -> Array:
     if kind == "b" or array.dtype == np.int64:
         return array
     if kind in "iu":
+        if array.dtype == np.uint64 and (array > MOST).any():
+            raise DataError(f"tensor: {array.max()} is beyond int64, the largest whole number is {MOST}: pass floats")
         return array.astype(np.int64)
     raise DtypeError(f"tensor: values of {array.dtype} cannot be computed with: pass real numbers")
 

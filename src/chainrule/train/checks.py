@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.arrays import to_array
 from chainrule.errors import DataError, DtypeError, LabelError, NonFiniteError, ShapeError
 from chainrule.native.memory import Array, Shape
 
@@ -114,10 +115,7 @@ def check_outputs(place: str, outputs: Array, mend: str) -> None:
 
 def _array(name: str, values: Any, labels: bool = False) -> Array:
     error = LabelError if labels else DtypeError
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise DataError(f"{name}: rows have different lengths: pad or cut them to one length") from None
+    array = to_array(name, values, error)
     if array.dtype.kind in "biuf":
         return array
     if array.dtype.kind == "O" and array.size and not isinstance(array.flat[0], str):

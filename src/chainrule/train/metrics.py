@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chainrule.arrays import to_array
 from chainrule.errors import DataError, DtypeError, LabelError, ShapeError
 from chainrule.settings import choice, whole
 from chainrule.train.checks import check_outputs
@@ -177,10 +178,7 @@ def _labels(place: str, outputs: ArrayLike, labels: ArrayLike) -> tuple[Labels, 
 
 
 def _array(place: str, values: ArrayLike) -> NDArray[Any]:
-    try:
-        return np.asarray(values)
-    except ValueError:
-        raise DataError(f"{place}: rows have different lengths: pad or cut them to one length") from None
+    return to_array(place, values)
 
 
 def _numbers(place: str, values: ArrayLike) -> Floats:

@@ -1,0 +1,74 @@
+"""Whatever a user passes for an array -> a NumPy array, or one error that says what came and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Set
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.errors import ChainruleError, DataError, DtypeError
+
+
+def to_array(name: str, values: Any, error: type[ChainruleError] = DtypeError) -> NDArray[Any]:
+    """`values` as an array of any dtype; text and other objects inside it are for the caller to judge.
+
+    Raises `error` for what is no array (None, a dict, a generator, a sparse matrix), DataError for rows of different
+    lengths and for masked arrays that hide something.
+
+    >>> to_array("x", [[1, 2], [3, 4]]).shape
+    (2, 2)
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        return _unmasked(name, values)
+    if isinstance(values, (list, tuple)):
+        values = [_unmasked(f"{name}[{i}]", v) if isinstance(v, np.ma.MaskedArray) else v for i, v in enumerate(values)]
+    elif not isinstance(values, np.ndarray):  # most are
+        mend = _no_array(name, values)
+        if mend:
+            raise error(f"{name}: is {_article(values)}, expected an array of numbers: {mend}")
+    try:
+        array = np.asarray(values)
+    except ChainruleError:
+        raise
+    except ValueError:
+        raise DataError(f"{name}: rows have different lengths: pad or cut them to one length") from None
+    except (TypeError, RuntimeError) as why:
+        raise error(f"{name}: {_article(values)} cannot be read as an array ({why}): convert it first") from None
+    if array.dtype.kind == "O" and array.ndim == 0:
+        raise error(f"{name}: is {_article(values)}, expected an array of numbers: convert it first")
+    return array
+
+
+def _no_array(name: str, values: Any) -> str:
+    """What to do instead of passing such values; empty for what NumPy reads."""
+    if values is None:
+        return f"pass {name}"
+    if hasattr(values, "toarray") and hasattr(values, "nnz"):
+        return f"pass {name}.toarray()"
+    if isinstance(values, Mapping):
+        return f"pass np.column_stack(list({name}.values())), or one of its values"
+    if isinstance(values, Set):
+        return f"sets have no order, pass a list of rows such as sorted({name})"
+    if isinstance(values, Iterator):
+        return f"pass np.array(list({name}))"
+    return ""
+
+
+def _unmasked(name: str, values: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
+    hidden = np.ma.getmaskarray(values)
+    if hidden.any():
+        row = int(np.argmax(hidden.reshape(len(hidden), -1).any(axis=1))) if hidden.ndim else 0
+        raise DataError(
+            f"{name}: is a masked array that hides {int(hidden.sum()):,} of {hidden.size:,} values, the first in row "
+            f"{row}: fill them in with {name}.filled(value), or leave such rows out"
+        )
+    return values.data
+
+
+def _article(values: Any) -> str:
+    if values is None:
+        return "None"
+    kind = type(values).__name__
+    return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
