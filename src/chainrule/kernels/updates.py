@@ -40,6 +40,8 @@ LIMIT, MOST, TINY = 2.0**54, 64.0, 2.0**-50
 
 Row = NDArray[np.float64]
 
+# Of two products in a sum the compiler fuses one with it, and rounds the other: that of a state is fused if it is
+# loaded before p and g.
 STEP_KERNEL = """
 def {name}(tile, {arrays}, c, state):
     first, last = tile * TILE, min(tile * TILE + TILE, p.size)
@@ -47,6 +49,7 @@ def {name}(tile, {arrays}, c, state):
     {columns} = {coefficients}
     total = real(0)
     for i in range(p.size):
+        {old} = {loads}
         {elements} = rule({operands})
         total += {total}
     if not total <= real(LIMIT):
@@ -65,7 +68,8 @@ def check_{name}(tile, {arrays}, c, state):
         return
     finite = True
     for i in range(p.size):
-        {values} = rule({operands})
+        {old} = {loads}
+        {new} = rule({operands})
         finite &= (abs(g[i]) < np.inf) & {finite}
     if not finite:
         state[STOP] = 1
@@ -114,10 +118,12 @@ class Update:
             slices=", ".join(f"{a}[first:last]" for a in arrays),
             columns=", ".join(self.columns) + ",",
             coefficients=", ".join(f"real(c[{i}])" for i in range(len(self.columns))) + ",",
-            operands=", ".join((*(f"{a}[i]" for a in arrays), *self.columns)),
+            old=", ".join(f"old_{a}" for a in reversed(arrays)),
+            loads=", ".join(f"{a}[i]" for a in reversed(arrays)),
+            operands=", ".join((*(f"old_{a}" for a in arrays), *self.columns)),
             elements=", ".join(f"{a}[i]" for a in new) + ",",
             total=" + ".join(f"abs({a}[i])" for a in new),
-            values=", ".join(f"new_{a}" for a in new) + ",",
+            new=", ".join(f"new_{a}" for a in new) + ",",
             finite=" & ".join(f"(abs(new_{a}) < np.inf)" for a in new),
             ordinary=" and ".join(ordinary),
         )

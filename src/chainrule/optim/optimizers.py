@@ -58,8 +58,11 @@ class Settings(ABC):
 
     def coefficients(self, steps: Steps, lr: Floats) -> Floats:
         """The rule's coefficients (S, C) of steps numbered from 1 (S,), at learning rates (S,)."""
-        columns = self.columns(steps, lr)
-        return np.stack([np.broadcast_to(columns[name], steps.shape) for name in self.update.columns], axis=1)
+        columns, names = self.columns(steps, lr), self.update.columns
+        table = np.empty((len(steps), len(names)))
+        for i, name in enumerate(names):
+            table[:, i] = columns[name]
+        return table
 
     def _check(self, *names: str) -> None:
         """Raise OptionError unless these settings are finite numbers of at least 0."""
