@@ -196,6 +196,13 @@ def test_help_and_mistakes_load_neither_engine_nor_matplotlib(tmp_path: Path) ->
         assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_warmup_compiles_the_updates_of_every_optimizer(chainrule: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: set[str] = set()
+    monkeypatch.setattr("chainrule.native.load.address", lambda code, dtype: found.add(code.name))
+    assert chainrule("warmup").lines[-1].endswith("kernels are ready")
+    assert {"sgd", "sgd_nesterov", "adam", "adamw", "check_adam", "check_adamw"} <= found
+
+
 def test_version(chainrule: Command) -> None:
     import chainrule as package
 

@@ -75,6 +75,6 @@ def not_finite(step: int, what: str) -> NonFiniteError:
     """The error of a step that was given up."""
     return NonFiniteError(
         f"step {step}: {what}; the weights are those before this step: "
-        "lower lr, clip the gradients (clip_norm=1.0), or look for extreme values in the data",
+        "lower lr, clip the gradients (clip_norm=1.0), or scale the data and look for extreme values in it",
         step,
     )

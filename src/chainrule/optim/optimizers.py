@@ -1,8 +1,7 @@
-"""Optimizers: how parameters move along their gradient, and the settings of it.
+"""Optimizers: how parameters move along their gradient.
 
-Each is a rule for one element (`chainrule.kernels.updates` says how it becomes kernels) and a class that turns
-settings into the rule's coefficients, for many steps at once. Their state (momentum, means of squares) belongs to the
-engine.
+Each is a rule for one element (`chainrule.kernels.updates` says how it becomes kernels) and a class that turns settings
+into the rule's coefficients, for many steps at once. Their state (momentum, means of squares) belongs to the engine.
 Names, defaults, arithmetic and the place of eps are torch's; settings of torch's that are not here are not supported.
 An eps of 0 is taken as 1e-19, so that a parameter whose gradients are all 0 stays.
 """
@@ -22,7 +21,7 @@ from chainrule.kernels.updates import UPDATES as UPDATES
 from chainrule.kernels.updates import Update, update
 from chainrule.settings import flag, number
 
-LEAST_EPS = 2.0**-63  # the square of a gradient so small is 0 in float32, where an eps of 0 would divide by it
+LEAST_EPS = 2.0**-63  # the root of float32's smallest normal number: squares of smaller gradients are lost
 
 Steps = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -44,8 +43,8 @@ class Optimizer(Protocol):
         """The rule's coefficients (S, C) of steps numbered from 1 (S,), at learning rates (S,)."""
 
 
-class Settings(ABC):
-    """What the optimizers here have in common: a table of coefficients made of named columns."""
+class OptimizerBase(ABC):
+    """What the optimizers here have in common: coefficients are columns, each with a name."""
 
     @property
     @abstractmethod
@@ -89,7 +88,7 @@ def sgd_nesterov(p: Any, g: Any, b: Any, /, lr: Any, weight_decay: Any, momentum
 
 
 @dataclass(frozen=True)
-class SGD(Settings):
+class SGD(OptimizerBase):
     """Stochastic gradient descent, with momentum and Nesterov's look ahead where asked.
 
     Formula: d = g + λp, b ← μb + d, p ← p - lr·b (Nesterov: p ← p - lr·(d + μb)), λ = weight_decay, μ = momentum.
@@ -127,7 +126,7 @@ def rmsprop(p: Any, g: Any, v: Any, /, lr: Any, alpha: Any, rest: Any, eps: Any,
 
 
 @dataclass(frozen=True)
-class RMSprop(Settings):
+class RMSprop(OptimizerBase):
     """Each parameter's step is divided by the root of the running mean of its squared gradient.
 
     Formula: d = g + λp, v ← αv + (1 - α)d², p ← p - lr·d / (√v + eps)
@@ -160,7 +159,7 @@ def adagrad(p: Any, g: Any, v: Any, /, lr: Any, eps: Any, weight_decay: Any) -> 
 
 
 @dataclass(frozen=True)
-class Adagrad(Settings):
+class Adagrad(OptimizerBase):
     """Each parameter's step is divided by the root of the sum of its squared gradients.
 
     Formula: d = g + λp, v ← v + d², p ← p - lr / (1 + (t - 1)·lr_decay)·d / (√v + eps) at step t = 1, 2, ...
@@ -199,7 +198,7 @@ def adam(
 
 
 @dataclass(frozen=True)
-class Adam(Settings):
+class Adam(OptimizerBase):
     """Steps along the running mean of the gradient, divided by the root of the running mean of its square.
 
     Formula: d = g + λp, m ← β₁m + (1 - β₁)d, v ← β₂v + (1 - β₂)d²,
