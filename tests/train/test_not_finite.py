@@ -38,6 +38,13 @@ def test_predictions_and_metrics_name_the_row(engine):
     assert trainer.predict(X[:270]).shape == (270, 2)
 
 
+def test_weights_that_are_not_finite_are_named(engine):
+    trainer = Trainer(network(2), nn.CrossEntropyLoss(), optim.SGD(lr=0.1), engine=engine)
+    trainer.model.bias.data[1] = np.nan
+    with pytest.raises(NonFiniteError, match=r'^outputs: row 0, output 1 is nan: "bias" of the model holds values'):
+        trainer.predict(X[:3])
+
+
 def test_validation_names_the_row_and_leaves_a_trainer_of_use(engine):
     trainer = Trainer(network(2), nn.CrossEntropyLoss(), optim.SGD(lr=0.1), engine=engine)
     with pytest.raises(NonFiniteError, match=f"^validation outputs: {FAR}"):

@@ -50,7 +50,7 @@ def save_samples(
             f"save_samples: pixels are {pixels.shape}, probabilities {probabilities.shape}, labels {labels.shape}, "
             "expected (n, h, w, c), (n, C) and (n,) with n > 0"
         )
-    check_outputs("save_samples: probabilities", probabilities, "leave such images out")
+    check_outputs("save_samples: probabilities", probabilities, lambda: "leave such images out")
     worst = worst_mistakes(probabilities, labels)[: 2 * COLUMNS]
     others = _all_over(np.setdiff1d(np.arange(len(labels)), worst))
     parts = {name: rows for name, rows in (("worst mistakes", worst), ("some of the others", others)) if len(rows)}

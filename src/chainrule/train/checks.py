@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -103,14 +104,14 @@ def check_weight(name: str, weight: Any, samples: int, dtype: np.dtype[Any]) -> 
     return array
 
 
-def check_outputs(place: str, outputs: Array, mend: str) -> None:
+def check_outputs(place: str, outputs: Array, mend: Callable[[], str]) -> None:
     """Raise NonFiniteError, naming the first row and its column, where an output (n, ...) is NaN or infinite."""
     if outputs.dtype.kind != "f" or np.isfinite(outputs).all():
         return
     row, *column = np.argwhere(~np.isfinite(outputs))[0].tolist()
     value = float(outputs[row, *column])
     where = f", output {', '.join(map(str, column))}" if column else ""
-    raise NonFiniteError(f"{place}: row {row}{where} is {value}: {mend}", row=row, value=value)
+    raise NonFiniteError(f"{place}: row {row}{where} is {value}: {mend()}", row=row, value=value)
 
 
 def _array(name: str, values: Any, labels: bool = False) -> Array:

@@ -22,8 +22,6 @@ from chainrule.train.checks import check_outputs
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-MEND = "leave such rows out, or mend what computed them"
-
 
 def accuracy(outputs: ArrayLike, labels: ArrayLike, weight: ArrayLike | None = None) -> float:
     """The share of samples predicted right. Formula: Σ w·[ŷ = y] / Σ w.
@@ -44,7 +42,7 @@ def top_k(outputs: ArrayLike, labels: ArrayLike, k: int = 5, weight: ArrayLike |
     whole("top_k", "k", k)
     if scores.ndim != 2 or true.shape != scores.shape[:1]:
         raise ShapeError(f"top_k: scores are {scores.shape} and labels {true.shape}, expected (n, C) and (n,)")
-    check_outputs("top_k", scores, MEND)
+    check_outputs("top_k", scores, _mend)
     true = _whole("top_k", "labels", true)
     _check_range("top_k", "labels", true, scores.shape[1])
     own = np.take_along_axis(scores, true[:, None], axis=1)
@@ -120,7 +118,7 @@ def auc(scores: ArrayLike, labels: ArrayLike, weight: ArrayLike | None = None) -
     s, y = s.ravel(), y.ravel()
     if not np.isin(y, (0.0, 1.0)).all():
         raise LabelError(f"auc: labels hold {y[~np.isin(y, (0.0, 1.0))][0]:g}, expected 0 and 1 only")
-    check_outputs("auc", s, MEND)
+    check_outputs("auc", s, _mend)
     w = _weights("auc", weight, y.size)
     levels, place = np.unique(s, return_inverse=True)
     positive = np.bincount(place, weights=w * y, minlength=levels.size)
@@ -160,6 +158,10 @@ def r2(outputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None = None) 
     return float(np.mean(np.where(constant, exact, 1 - unexplained)))
 
 
+def _mend() -> str:
+    return "leave such rows out, or correct what computed them"
+
+
 def _labels(place: str, outputs: ArrayLike, labels: ArrayLike) -> tuple[Labels, Labels]:
     """Predicted and true labels; both within the classes where `outputs` are scores."""
     scores, true = _array(place, outputs), _array(place, labels)
@@ -170,7 +172,7 @@ def _labels(place: str, outputs: ArrayLike, labels: ArrayLike) -> tuple[Labels, 
             f"{place}: outputs are {scores.shape} and labels {true.shape}, "
             "expected scores (n, C) or labels (n,), and labels (n,)"
         )
-    check_outputs(place, scores, MEND)
+    check_outputs(place, scores, _mend)
     predicted, true = _whole(place, "predicted labels", predicted), _whole(place, "labels", true)
     if scored:
         _check_range(place, "labels", true, scores.shape[1])
@@ -234,13 +236,13 @@ def _errors(
     w = _weights(place, weight, len(a))
     if not a.size:
         raise DataError(f"{place}: outputs of shape {a.shape} hold no values: pass at least one column")
-    check_outputs(place, a, MEND)
+    check_outputs(place, a, _mend)
     if not np.isfinite(b).all():
         row = int(np.argmin(np.isfinite(b).reshape(len(b), -1).all(axis=1)))
         raise DataError(f"{place}: the target in row {row} is not finite: fill it in, or leave the row out")
     with np.errstate(over="ignore"):
         error = (a - b).reshape(len(a), -1)
-    check_outputs(f"{place} of outputs minus targets", error, "scale both")
+    check_outputs(f"{place} of outputs minus targets", error, lambda: "scale both")
     error, power = _normal(error)
     return error, b.reshape(error.shape), w, power
 

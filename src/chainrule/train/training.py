@@ -105,8 +105,15 @@ class Training:
                 pace.measure(blocks, time.perf_counter() - started)
                 done += blocks * PREDICT_BATCH
         outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        check_outputs(prefix + "outputs", outputs, "leave such rows out, scale the inputs, or train with a smaller lr")
+        check_outputs(prefix + "outputs", outputs, self._mend)
         return outputs
+
+    def _mend(self) -> str:
+        """What to do about outputs that are not finite."""
+        for name, array in self.model.state_dict().items():
+            if not np.isfinite(array).all():
+                return f'"{name}" of the model holds values that are not finite: load or train other weights'
+        return "leave such rows out, scale the inputs, or train with a smaller lr"
 
     def _notice_changes(self) -> None:
         """Drop what was derived from a model that has been rebuilt since; a `step` does not look, to stay quick."""
