@@ -20,6 +20,7 @@ from chainrule.errors import (
     OptionError,
     ShapeError,
 )
+from chainrule.train import metrics
 
 X = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
 LABELS = np.array([0, 1, 2, 0, 1, 2])
@@ -124,7 +125,7 @@ def test_what_is_no_array_is_no_tensor() -> None:
         with pytest.raises(ChainruleError, match=re.escape(words)):
             cr.tensor(values)
         with pytest.raises(ChainruleError, match=re.escape(words)):
-            cr.metrics.accuracy(values, [1])
+            metrics.accuracy(values, [1])
     with pytest.raises(DataError, match="18446744073709551615 is beyond int64"):
         cr.tensor(np.array([2**64 - 1], np.uint64))
 
