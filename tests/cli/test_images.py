@@ -276,11 +276,15 @@ def test_parts_are_the_split(chainrule: Command, photos: Path, tmp_path: Path) -
         place.mkdir(parents=True, exist_ok=True)
         path.rename(place / path.name)
     outcome = chainrule("train", "set", *QUICK)
-    assert outcome.lines[0] == "set: Train and VAL are parts, not classes; test pictures are drawn from Train"
+    assert outcome.lines[0] == "set: Train and VAL are parts, not classes"
+    assert "test images are drawn from the training part" in outcome.lines
     assert "48 images for training, 20 for validation, 12 for testing" in outcome.lines
     assert outcome.lines[-2] == "test accuracy: 1.0000"
     assert "set: the 12 test images of 80; the others were used in training" in chainrule("evaluate", "latest").lines
     assert chainrule("evaluate", "latest", "set/VAL").lines[-1] == "accuracy: 1.0000"
+    next((tmp_path / "set" / "VAL" / "down").iterdir()).unlink()
+    other = chainrule("evaluate", "latest", "set")
+    assert "set: 79 images, of all its parts" in other.lines
 
 
 def test_augmentation(chainrule: Command, photos: Path) -> None:

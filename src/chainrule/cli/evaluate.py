@@ -60,6 +60,8 @@ def evaluate(
             f"{data_name(settings.data)}: the {len(test):,} test {word} of {len(y):,}; the others were used in training"
         )
         used, y = whole.take(test), y[test]
+    elif whole.validation or whole.test:
+        what += ", of all its parts"
     trainer = found.trainer(workers)
     with naming_rows(whole, test):
         outputs = trainer.predict(preparation.x(used))

@@ -163,11 +163,19 @@ def _image_lines(settings: Settings, images: Images, preparation: Preparation) -
     kinds = {1: "grey", 3: "RGB", 4: "RGBA"}
     order = "" if height == width else " (height x width)"
     size = f"{height} x {width} pixels{order}, {kinds.get(channels, f'{channels} channels')}"
-    last = images.test and settings.test_size > 0 and not images.files  # the parts of a folder are told by their names
-    own = [f"the test part is the last {images.test:,} images, as the data defines it"] if last else []
     large = [LARGE_IMAGES] if settings.image_size is None and height * width > LARGE else []
     line = f"{data_name(settings.data)}: {images.rows:,} images of {size}, {len(preparation.classes)} classes"
-    return [line, *own, *large]
+    return [line, *_part_lines(settings, images), *large]
+
+
+def _part_lines(settings: Settings, images: Images) -> list[str]:
+    """Where the parts of images come from that have some of their own; those of a folder have names already."""
+    if not images.files:
+        last = images.test and settings.test_size > 0
+        return [f"the test part is the last {images.test:,} images, as the data defines it"] if last else []
+    wanted = {"validation": (images.validation, settings.val_size), "test": (images.test, settings.test_size)}
+    drawn = [name for name, (own, size) in wanted.items() if not own and size > 0]
+    return [f"{name} images are drawn from the training part" for name in drawn] if len(drawn) < 2 else []
 
 
 @contextmanager

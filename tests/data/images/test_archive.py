@@ -46,6 +46,7 @@ def test_a_test_part_and_names(tmp_path: Path) -> None:
         (X.astype(np.int64), X.astype(np.int16)),
         (X.astype(np.int64) << 16, X.astype(np.int32) << 16),
         (X.astype(np.int64) << 40, X.astype(np.int64) << 40),
+        (X.astype(np.uint64) << 56, (X.astype(np.uint64) << 56).astype(float)),
         (X.astype(np.int8), X.astype(np.int8).astype(np.int16)),
         (X / 255, (X / 255).astype(np.float32)),
         (X / 255 + 1e6, X / 255 + 1e6),  # float32 has 16 steps there

@@ -14,14 +14,14 @@ RAW = (".raw", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", "
 PHONES = (".heic", ".heics", ".heif", ".hif", ".avif", ".avifs", ".jxl", ".jxr", ".jp2", ".j2k", ".jpx")
 SCIENCE = (".dcm", ".nii", ".fits", ".czi", ".nd2", ".lsm", ".exr", ".hdr", ".xcf", ".psd")
 LIKE_PICTURES = (*VECTORS, *RAW, *PHONES, *SCIENCE)
-LEFT_BY_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
+LEFT_BY_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir")
 NAMED = 3  # files that are named one by one
 
 
 def files_in(folder: Path) -> Iterator[Path]:
     """The files of a folder and of those inside it. Hidden ones, pipes and links to nowhere are none of them."""
     for place, inside, names in os.walk(folder):
-        inside[:] = [name for name in inside if not name.startswith(".")]
+        inside[:] = [name for name in inside if not _is_hidden(name)]
         yield from _visible(Path(place, name) for name in names)
 
 
@@ -32,7 +32,7 @@ def files_beside(folder: Path) -> Iterator[Path]:
 
 def folders_in(folder: Path) -> list[Path]:
     """The folders inside a folder, sorted; links to folders are folders."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name))
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -76,5 +76,8 @@ def shown(path: str) -> str:
 
 
 def _visible(paths: Iterable[Path]) -> Iterator[Path]:
-    hidden = (path for path in paths if not path.name.startswith(".") and path.name.lower() not in LEFT_BY_SYSTEMS)
-    return (path for path in hidden if path.is_file())
+    return (path for path in paths if not _is_hidden(path.name) and path.is_file())
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LEFT_BY_SYSTEMS

@@ -124,7 +124,7 @@ def _parts_around(folder: Path, parts: Sequence[Path]) -> Layout:
             continue
         layout.parts[role] = {name: pictures for name, pictures in _every_class(roles[role]).items() if pictures}
         notes += _compared(roles[TRAIN], roles[role], layout.train, layout.parts[role])
-    layout.notes = (_told(folder, roles, layout), *notes)
+    layout.notes = (_told(folder, roles), *notes)
     return layout
 
 
@@ -154,17 +154,15 @@ def _parts_inside(folder: Path, divided: Sequence[Path], whole: Sequence[str]) -
     notes = []
     for role in [role for role in (VALIDATION, TEST) if role in names]:
         notes += _compared(names[TRAIN], Path(folder, names[role].name), layout.train, layout.parts[role])
-    layout.notes = (_told(folder, names, layout), *notes)
+    layout.notes = (_told(folder, names), *notes)
     return layout
 
 
-def _told(folder: Path, roles: dict[str, Path], layout: Layout) -> str:
-    """The line about parts: which there are, and where those come from that are missing."""
+def _told(folder: Path, roles: dict[str, Path]) -> str:
+    """The line about parts."""
     names = [roles[role].name for role in (TRAIN, VALIDATION, TEST) if role in roles]
     listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    drawn = [role for role in (VALIDATION, TEST) if not any(layout.parts.get(role, {}).values())]
-    more = f"; {' and '.join(drawn)} pictures are drawn from {roles[TRAIN].name}" if drawn else ""
-    return f"{folder}: {listed} {'are parts, not classes' if len(names) > 1 else 'is a part, not a class'}{more}"
+    return f"{folder}: {listed} {'are parts, not classes' if len(names) > 1 else 'is a part, not a class'}"
 
 
 def _by_class(folder: Path) -> Classes:

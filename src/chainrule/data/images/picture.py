@@ -26,6 +26,7 @@ SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
 )
+TEXTS = (".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".html")  # never looked into
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
 MOST_PIXELS = 64_000_000  # of one picture: 256 MB decoded, and twice that while it is converted
 GREY = ("1", "L", "LA", "La", "I", "F")  # modes of one channel, and those that begin with I;
@@ -64,7 +65,8 @@ class Look:
 
 def is_picture(path: Path) -> bool:
     """Whether the name of a file says so, or else how it begins."""
-    return path.suffix.lower() in SUFFIXES or _begins_as_picture(path)
+    suffix = path.suffix.lower()
+    return suffix in SUFFIXES or (suffix not in TEXTS and _begins_as_picture(path))
 
 
 def _begins_as_picture(path: Path) -> bool:

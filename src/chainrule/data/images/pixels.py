@@ -49,8 +49,8 @@ def to_pixels(source: str, array: Array) -> Pixels:
     if kind == np.bool_:
         return array.view(np.uint8) * np.uint8(255)
     if kind.kind in "iu" and kind.name not in DEPTHS:
-        fits = (size for size in (16, 32) if -(2 ** (size - 1)) <= low <= high < 2 ** (size - 1))
-        kind = np.dtype(f"int{next(fits, 64)}")
+        fits = (f"int{size}" for size in (16, 32, 64) if -(2 ** (size - 1)) <= low <= high < 2 ** (size - 1))
+        kind = np.dtype(next(fits, "float64"))
     elif kind.kind == "f":
         coarse = kind.itemsize > 4 and 0 < high - low < FINE * max(abs(low), abs(high))
         kind = np.dtype(np.float64 if coarse else np.float32)
