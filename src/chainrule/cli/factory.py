@@ -7,7 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule import models, nn, optim
-from chainrule.cli.settings import CNN, DEFAULT_LR, LEAST, MLP, MOMENTUM, OF_IMAGES, SCHEDULES, Settings, in_python
+from chainrule.cli.settings import (
+    CNN,
+    DEFAULT_LR,
+    LEAST,
+    LOSSES,
+    MLP,
+    MOMENTUM,
+    OF_IMAGES,
+    OPTIMIZERS,
+    SCHEDULES,
+    Settings,
+    in_python,
+)
 from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate, Shift, Transformation
 from chainrule.data.names import nearest, suggestion
 from chainrule.data.preparation import Preparation
@@ -121,11 +133,11 @@ def build_model(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn
 
 def _build_mlp(settings: Settings, hidden: tuple[int, ...], inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
     """Linear layers, each but the last followed by its activation and dropout; images are flattened first."""
-    activations = {layer.op.name: layer for layer in Activation.__subclasses__()}
+    activation = {layer.op.name: layer for layer in Activation.__subclasses__()}[settings.activation]
     layers: list[Any] = [nn.Flatten()] if len(inputs) > 1 else []
     width = math.prod(inputs)
     for size in hidden:
-        layers += [nn.Linear(width, size), activations[settings.activation]()]
+        layers += [nn.Linear(width, size), activation()]
         if settings.dropout > 0:
             layers.append(nn.Dropout(settings.dropout))
         width = size
@@ -142,11 +154,6 @@ def loss_name(settings: Settings, task: str) -> str:
     return name
 
 
-def build_loss(name: str) -> Any:
-    losses = {"cross-entropy": nn.CrossEntropyLoss, "mse": nn.MSELoss, "mae": nn.L1Loss, "huber": nn.HuberLoss}
-    return losses[name]()
-
-
 def learning_rate(settings: Settings) -> float:
     return DEFAULT_LR[settings.optimizer] if settings.lr is None else settings.lr
 
@@ -161,25 +168,19 @@ def momentum(settings: Settings) -> float | None:
 
 
 def build_optimizer(settings: Settings) -> Any:
-    kinds = {
-        "sgd": optim.SGD,
-        "rmsprop": optim.RMSprop,
-        "adagrad": optim.Adagrad,
-        "adam": optim.Adam,
-        "adamw": optim.AdamW,
-    }
+    kind = getattr(optim, OPTIMIZERS[settings.optimizer])
     options: dict[str, float] = {"weight_decay": settings.weight_decay}
     value = momentum(settings)
     if value is not None:
         options["momentum"] = value
-    return kinds[settings.optimizer](lr=learning_rate(settings), **options)
+    return kind(lr=learning_rate(settings), **options)
 
 
 def build_trainer(model: nn.Module, settings: Settings, preparation: Preparation, steps_per_epoch: int = 1) -> Trainer:
     """The trainer of a run; its MAE is in the target's own units."""
     return Trainer(
         model,
-        loss=build_loss(loss_name(settings, preparation.task)),
+        loss=getattr(nn, LOSSES[loss_name(settings, preparation.task)])(),
         optimizer=build_optimizer(settings),
         schedule=build_schedule(settings, steps_per_epoch),
         clip_norm=settings.clip_norm,

@@ -76,20 +76,14 @@ class Run:
         if not folder.exists():
             inside = Path(out) / name
             if not inside.exists():
-                known = sorted(p.name for p in _runs(Path(out)))
-                hint = (
-                    suggestion(name, known)
-                    if known
-                    else f"there are no runs in {out}/ yet: make one with `chainrule train`"
-                )
-                raise FileError(f"{name}: no such run: {hint}")
+                known = sorted(path.name for path in _runs(Path(out)))
+                none = f"there are no runs in {out}/ yet: make one with `chainrule train`"
+                raise FileError(f"{name}: no such run: {suggestion(name, known) if known else none}")
             folder = inside
         run = cls(folder)
         for path in (run.config, run.data):
             if not path.exists():
-                raise FileError(
-                    f"{folder}: not a run folder: it has no {path.name}: name one made by `chainrule train`"
-                )
+                raise FileError(f"{folder}: not a run folder: it has no {path.name}: name one of `chainrule train`")
         if not run.model.exists():
             raise FileError(
                 f"{folder}: has no weights (model.safetensors): the run has only just started, or was killed early: "
@@ -184,7 +178,7 @@ def _runs(out: Path) -> list[Path]:
     return [path.parent for path in out.glob("*/config.yaml")] if out.is_dir() else []
 
 
-def _has_learnt(folder: Path) -> bool:
+def _is_usable(folder: Path) -> bool:
     """Whether a run has weights worth using: it did not fail in its first epoch."""
     run = Run(folder)
     results = run.read_results()
@@ -196,7 +190,7 @@ def _latest(out: Path) -> Run:
     # Folder names begin with the time; runs of the same second are ordered by their files.
     newest = sorted(_runs(out), key=lambda folder: (folder.name[:15], (folder / "config.yaml").stat().st_mtime_ns))
     for folder in reversed(newest):
-        if _has_learnt(folder):
+        if _is_usable(folder):
             return Run(folder)
     raise FileError(
         f"{LATEST}: no run in {out}/ has completed an epoch: make one with `chainrule train`, or name a run's folder"

@@ -6,7 +6,7 @@ Later sources win: the defaults, then the config file, then options and `key=val
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,9 +22,10 @@ from chainrule.settings import choice, memory, number, whole
 Check: TypeAlias = Callable[[str, Any], Any]
 
 ACTIVATIONS = tuple(name for name, value in vars(activations).items() if isinstance(value, Op))
-OPTIMIZERS = ("sgd", "rmsprop", "adagrad", "adam", "adamw")
+# Names on the command line, and those of the classes in chainrule.optim and chainrule.nn.
+OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad", "adam": "Adam", "adamw": "AdamW"}
 SCHEDULES = ("constant", "cosine", "one-cycle", "step", "exponential", "plateau")
-LOSSES = ("cross-entropy", "mse", "mae", "huber")
+LOSSES = {"cross-entropy": "CrossEntropyLoss", "mse": "MSELoss", "mae": "L1Loss", "huber": "HuberLoss"}
 ENGINES = ("compiled", "reference")
 # Networks for images only, and the function in chainrule.models that builds each, whose name is accepted too.
 OF_IMAGES = {
@@ -68,7 +69,9 @@ def _seed(name: str, value: Any) -> int:
     return int(value)
 
 
-def _choice(allowed: tuple[str, ...]) -> Check:
+def _choice(names: Iterable[str]) -> Check:
+    allowed = tuple(names)
+
     def check(name: str, value: Any) -> str:
         near = nearest(value, allowed) if isinstance(value, str) and value not in allowed else None
         if near is not None:

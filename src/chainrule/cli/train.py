@@ -153,8 +153,8 @@ def fit(job: Job, *, quiet: bool) -> History:
     from chainrule.train import EarlyStopping
 
     settings, parts = job.settings, job.parts
-    log = EpochLog(Log(job.run.metrics))
-    callbacks: list[Any] = [log, Saver(job.run)]
+    log = Log(job.run.metrics)
+    callbacks: list[Any] = [Recorder(job, log)]
     if settings.patience is not None:
         callbacks.append(EarlyStopping(settings.patience))
     try:
@@ -172,39 +172,23 @@ def fit(job: Job, *, quiet: bool) -> History:
         log.close()
 
 
-class EpochLog:
-    """Writes a line for each epoch."""
+class Recorder:
+    """Writes each epoch's metrics as it ends, and its weights every KEPT seconds at most: a killed run leaves both."""
 
-    def __init__(self, log: Log) -> None:
-        self._log, self._written = log, 0
+    def __init__(self, job: Job, log: Log) -> None:
+        self._job, self._log = job, log
+        self._written, self._saved = 0, -math.inf
 
     def on_epoch_end(self, epoch: int, history: History) -> None:
         self._log.write({"epoch": epoch + 1, **history.last})
         self._written = history.epochs
+        if time.monotonic() - self._saved >= KEPT:
+            cr.save(self._job.trainer.model, self._job.run.model)
+            self._saved = time.monotonic()
 
     def on_fit_end(self, history: History) -> None:
         if history.epochs > self._written:  # Ctrl-C came between an epoch's end and its event
             self._log.write({"epoch": history.epochs, **history.last})
-
-    def close(self) -> None:
-        self._log.close()
-
-
-class Saver:
-    """Saves the weights after the first epoch, then every KEPT seconds at most, so that a killed run leaves a model."""
-
-    def __init__(self, run: Run) -> None:
-        self._run, self._when = run, -math.inf
-        self._trainer: cr.Trainer | None = None
-
-    def on_fit_begin(self, trainer: cr.Trainer) -> None:
-        self._trainer = trainer
-
-    def on_epoch_end(self, epoch: int, history: History) -> None:
-        if time.monotonic() - self._when >= KEPT:
-            assert self._trainer is not None
-            cr.save(self._trainer.model, self._run.model)
-            self._when = time.monotonic()
 
 
 def _keep_failed(job: Job, error: ChainruleError) -> None:
