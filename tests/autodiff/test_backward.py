@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.autodiff.backward import backward_plan, gradients
-from chainrule.autodiff.tape import symbol, tracing
+from chainrule.autodiff.tape import tracing
+from chainrule.autodiff.tensor import symbol
 from chainrule.errors import GraphError, ShapeError
 
 

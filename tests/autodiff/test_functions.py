@@ -5,7 +5,8 @@ import pytest
 
 import chainrule as cr
 from chainrule.autodiff import functions as f
-from chainrule.autodiff.tape import symbol, tracing
+from chainrule.autodiff.tape import tracing
+from chainrule.autodiff.tensor import symbol
 from chainrule.errors import ShapeError
 from chainrule.ops.numbers import NUMBER_FIRST, NUMBER_LAST
 from chainrule.ops.record import OPS

@@ -11,7 +11,8 @@ import pytest
 import chainrule as cr
 from chainrule import nn
 from chainrule.autodiff.state import assign, buffers_kept
-from chainrule.autodiff.tape import symbol, tracing
+from chainrule.autodiff.tape import tracing
+from chainrule.autodiff.tensor import symbol
 from chainrule.errors import DtypeError, ShapeError, TraceError
 
 

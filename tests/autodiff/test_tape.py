@@ -7,7 +7,8 @@ import pytest
 
 import chainrule as cr
 from chainrule.autodiff.random import random_context
-from chainrule.autodiff.tape import active_tape, recording, symbol, tracing
+from chainrule.autodiff.tape import active_tape, recording, tracing
+from chainrule.autodiff.tensor import symbol
 from chainrule.errors import DtypeError, ShapeError, TraceError
 
 

@@ -14,7 +14,7 @@ from tests import patience
 from tests.native.jobs import NativeJob
 
 from chainrule.native import workers
-from chainrule.native.handover import ASLEEP, LINGERING, OFFER, PARKED, STATE, WANTED
+from chainrule.native.box import ASLEEP, LINGERING, OFFER, PARKED, STATE, WANTED
 from chainrule.native.workers import run_together
 
 LONG = 10**13  # nanoseconds: longer than a test waits

@@ -17,7 +17,8 @@ from tests import patience
 from tests.native.jobs import NativeJob
 
 from chainrule.errors import OptionError
-from chainrule.native import handover, machine, workers
+from chainrule.native import machine, workers
+from chainrule.native.box import PARKED, STATE
 from chainrule.native.workers import default_workers, run_together
 
 
@@ -130,7 +131,7 @@ def test_ctrl_c_leaves_nobody_running_or_lost(native: bool, linger: int, monkeyp
     assert place > 10
     run_together(lambda _: None, 3, abort=lambda: None)
     for worker in workers._idle:
-        worker.box[handover.STATE] = handover.PARKED
+        worker.box[STATE] = PARKED
 
 
 def test_a_forked_child_starts_its_own_workers() -> None:

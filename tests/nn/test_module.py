@@ -8,7 +8,8 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.autodiff.tape import symbol, tracing
+from chainrule.autodiff.tape import tracing
+from chainrule.autodiff.tensor import symbol
 from chainrule.errors import DataError, DtypeError, ShapeError
 from chainrule.nn.module import watching
 

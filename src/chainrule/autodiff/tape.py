@@ -14,11 +14,8 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import DTypeLike
-
 from chainrule.errors import GraphError
-from chainrule.native.memory import Array, Shape
+from chainrule.native.memory import Array
 from chainrule.ops.record import Op
 
 if TYPE_CHECKING:
@@ -143,6 +140,7 @@ def active_tape() -> Tape | None:
 def tracing() -> Iterator[Tape]:
     """Context in which ops on symbols and parameters are written to a new tape in place of being computed.
 
+    >>> from chainrule.autodiff.tensor import symbol
     >>> model = nn.Sequential(nn.Linear(64, 10), nn.Tanh())
     >>> with tracing() as tape:
     ...     y = model(symbol((32, 64), "float32", "x"))
@@ -155,10 +153,3 @@ def tracing() -> Iterator[Tape]:
         yield tape
     finally:
         _tape.reset(token)
-
-
-def symbol(shape: Shape, dtype: DTypeLike = np.float32, name: str = "") -> Tensor:
-    """A tensor of known shape whose values are not known, to trace a computation with."""
-    from chainrule.autodiff.tensor import Tensor
-
-    return Tensor.symbolic(tuple(shape), np.dtype(dtype), name)

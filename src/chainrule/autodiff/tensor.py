@@ -68,7 +68,7 @@ class Tensor:
 
     @classmethod
     def symbolic(cls, shape: Shape, dtype: np.dtype[Any], name: str = "", *, trace: int = 0) -> Tensor:
-        """A tensor without values, for tracing; see `chainrule.autodiff.tape.symbol`."""
+        """A tensor without values, for tracing; see `symbol`."""
         result = cls(np.zeros(0, dtype), name=name)
         result._array, result._shape, result.trace = None, shape, trace
         return result
@@ -451,6 +451,11 @@ def tensor(data: Any, requires_grad: bool = False, dtype: DTypeLike | None = Non
     return Tensor(np.array(array), requires_grad)
 
 
+def symbol(shape: Shape, dtype: DTypeLike = np.float32, name: str = "") -> Tensor:
+    """A tensor of known shape whose values are not known, to trace a computation with."""
+    return Tensor.symbolic(tuple(shape), np.dtype(dtype), name)
+
+
 def _by_default(data: Any) -> Array:
     """`data` as an array whose dtype is that of the array given, or float32 for Python floats."""
     array, given = as_array(data), isinstance(data, (np.ndarray, np.generic, Tensor))
@@ -481,7 +486,8 @@ def as_array(data: Any) -> Array:
     raise DtypeError(f"tensor: values of {array.dtype} cannot be computed with: pass real numbers")
 
 
-from chainrule.autodiff import functions, inplace  # noqa: E402 - the functions need the class above
+# Methods call functions that make tensors: see docs/decisions/0009-methods-are-functions.md.
+from chainrule.autodiff import functions, inplace  # noqa: E402
 from chainrule.autodiff.backward import backpropagate  # noqa: E402
 
 for _name, _method in vars(Tensor).items():

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.autodiff.tape import symbol, tracing
-from chainrule.autodiff.tensor import Parameter, wrap
+from chainrule.autodiff.tape import tracing
+from chainrule.autodiff.tensor import Parameter, symbol, wrap
 from chainrule.engine import bookkeeping as book
 from chainrule.engine.checks import check_loss, check_reached
 from chainrule.engine.fuse import fuse
 from chainrule.engine.graph import Forward, Graph, Value, backward
+from chainrule.engine.instruction import Instruction, Slot
 from chainrule.engine.lower import Constant, Lowering
 from chainrule.engine.memory import allocate_storage, lifetimes, place
-from chainrule.engine.program import Instruction, Program, Slot
+from chainrule.engine.program import Program
 from chainrule.engine.recompute import choose, recomputing
 from chainrule.errors import OptionError, ShapeError
 from chainrule.kernels.augmentation import formula, gathering

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.autodiff.tape import symbol, tracing
-from chainrule.autodiff.tensor import Tensor, wrap
+from chainrule.autodiff.tape import tracing
+from chainrule.autodiff.tensor import Tensor, symbol, wrap
 from chainrule.engine.blocks import Blocks
 from chainrule.engine.buffers import Buffers
 from chainrule.engine.build import BoundProgram, Builder

@@ -5,23 +5,24 @@ Used in place of the compiled replay when the environment variable NUMBA_DISABLE
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
+from chainrule.engine.instruction import Instruction, Slot
 from chainrule.native.kernel import RANK, Address
+from chainrule.native.memory import Array
 from chainrule.native.state import STOP
 
-if TYPE_CHECKING:
-    from chainrule.engine.program import Program
+Slots: TypeAlias = Mapping[tuple[int, str], Slot]  # by number of the instruction and name of the argument
 
 
-def interpret(program: Program, steps: int) -> None:
+def interpret(instructions: Sequence[Instruction], slots: Slots, state: Array, steps: int) -> None:
     """Replay `steps` steps, tile by tile, one worker."""
-    state = program.state.numpy()
     for _ in range(steps):
-        for number, instruction in enumerate(program.instructions):
+        for number, instruction in enumerate(instructions):
             call = instruction.call
             arguments = [
-                _argument(program, number, name, kind, value)
+                _argument(slots.get((number, name)), kind, value)
                 for (name, kind), value in zip(call.kernel.parameters, call.arguments, strict=True)
             ]
             for tile in range(call.tiles):
@@ -30,9 +31,8 @@ def interpret(program: Program, steps: int) -> None:
                 return
 
 
-def _argument(program: Program, number: int, name: str, kind: str, value: Any) -> Any:
+def _argument(slot: Slot | None, kind: str, value: Any) -> Any:
     """What a kernel's Python function takes for an argument of an instruction."""
-    slot = program.slots.get((number, name))
     if slot is not None and slot.array is not None:
         return slot.array
     if kind in RANK:

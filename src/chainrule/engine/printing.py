@@ -5,15 +5,12 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from chainrule.engine.blocks import Block
+from chainrule.engine.instruction import PHASES, Instruction
 from chainrule.native.kernel import Call
 from chainrule.native.memory import View
-
-if TYPE_CHECKING:
-    from chainrule.engine.program import Instruction, Program
 
 COLUMNS = ("", "op", "formula", "operands", "tiles", "flops", "bytes")
 OP, FORMULA, OPERANDS = 1, 2, 3  # the columns that may be cut
@@ -21,34 +18,25 @@ RIGHT = (0, 4, 5, 6)  # those of numbers
 LEAST = 12  # characters that are left of a column that is cut
 
 
-def table(program: Program, width: int | None = None) -> str:
-    """The whole program as text; formulas and operands, then ops are cut where lines would be longer than `width`."""
-    rows = [COLUMNS, *_rows(program)]
+def table(instructions: Sequence[Instruction], totals: Sequence[str], width: int | None = None) -> str:
+    """All instructions as text, then `totals`; where lines would be longer than `width`, formulas and operands are cut,
+    then ops."""
+    rows = [COLUMNS, *_rows(instructions)]
     widths = [max(map(len, column)) for column in zip(*(row for row in rows if len(row) > 1), strict=True)]
     if width is not None:
         _narrow(widths, width)
     lines = [row[0] if len(row) == 1 else _line(row, widths) for row in rows]
-    flops = sum(i.call.flops for i in program.instructions)
-    last = [
-        f"{len(program.instructions)} instructions, {flops:,.0f} flops a step, "
-        f"arena {program.arena_bytes:,} bytes at its peak, "
-        f"parameters, gradients and states {program.block_bytes:,} bytes, "
-        f"{program.workers} worker{'s' if program.workers > 1 else ''}, {program.dtype.name}"
-    ]
-    if program.recomputed:
-        what = f"{len(program.recomputed)} value{'s' if len(program.recomputed) > 1 else ''} computed again"
-        last.append(f"{what} to save memory, see *: {', '.join(program.recomputed)}")
-    for line in last:
+    for line in totals:
         lines += [line] if width is None else textwrap.wrap(line, max(width, LEAST), break_long_words=False)
     return "\n".join(lines)
 
 
-def printed(program: Program) -> str:
+def printed(instructions: Sequence[Instruction], totals: Sequence[str]) -> str:
     """The table as `print` shows it: as wide as the terminal, with a line on how to get all of it where it is cut."""
-    whole, width = table(program), terminal_width()
+    whole, width = table(instructions, totals), terminal_width()
     if width is None or max(map(len, whole.splitlines())) <= width:
         return whole
-    return f"{table(program, width)}\ncut to the terminal's width: program.table() is whole"
+    return f"{table(instructions, totals, width)}\ncut to the terminal's width: program.table() is whole"
 
 
 def terminal_width() -> int | None:
@@ -60,13 +48,11 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if is_terminal else None
 
 
-def _rows(program: Program) -> Iterator[tuple[str, ...]]:
+def _rows(program: Sequence[Instruction]) -> Iterator[tuple[str, ...]]:
     """The name of each phase, and the cells of its instructions."""
-    from chainrule.engine.program import PHASES
-
     number = 0
     for phase in PHASES:
-        instructions = [i for i in program.instructions if i.phase == phase]
+        instructions = [i for i in program if i.phase == phase]
         kernels: dict[str, set[str]] = {}  # of each op; several tell apart the calls of one task
         for i in instructions:
             kernels.setdefault(i.name, set()).add(i.call.kernel.name)
@@ -78,12 +64,10 @@ def _rows(program: Program) -> Iterator[tuple[str, ...]]:
 
 
 def _cells(instruction: Instruction, *, several: bool) -> tuple[str, ...]:
-    from chainrule.engine.program import bytes_of
-
     call = instruction.call
     name = f"{instruction.name} [{call.kernel.name}]" if several else instruction.name
     flops = f"{call.flops:,.0f}" if call.flops else "-"
-    return name, instruction.formula, _operands(call), str(call.tiles), flops, f"{bytes_of(call):,}"
+    return name, instruction.formula, _operands(call), str(call.tiles), flops, f"{instruction.bytes:,}"
 
 
 def _narrow(widths: list[int], width: int) -> None:

@@ -7,54 +7,24 @@ import functools
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from chainrule.engine.encoding import Encoding
+from chainrule.engine.instruction import Instruction, Slot
 from chainrule.engine.interpret import interpret
 from chainrule.engine.memory import empty_arena, plan, reserve
+from chainrule.engine.printing import printed, table
 from chainrule.engine.team import Team
 from chainrule.native import load
 from chainrule.native.handover import attend, finish, give
 from chainrule.native.kernel import RANK, Call, Kernel, Pointwise, words_of
-from chainrule.native.memory import Array, Storage, View, address_of
+from chainrule.native.memory import Storage, View, address_of
 from chainrule.native.replay import BARRIER, HEADER, MAY_STOP, replay
 from chainrule.native.state import POSITION, STEP, STOP
 from chainrule.native.workers import run_together
-
-PHASES = ("batch", "forward", "loss", "backward", "update", "result")
-
-
-@dataclass(frozen=True)
-class Instruction:
-    """A call with what is printed about it."""
-
-    call: Call
-    phase: str
-    name: str
-    formula: str
-    stops: bool = False  # may set the STOP word of the state
-
-
-class Slot:
-    """An array argument of an instruction that changes from run to run; `words` are its address and sizes."""
-
-    def __init__(self, words: Array | None, rank: int) -> None:
-        self.words, self.rank = words, rank
-        self.array: Array | None = None
-
-    def point_at(self, array: Array) -> None:
-        """Let the argument mean `array`, which is kept alive."""
-        if array is self.array:
-            return
-        assert array.ndim == self.rank
-        assert array.flags.c_contiguous
-        self.array = array
-        if self.words is not None:
-            self.words[: 1 + self.rank] = (address_of(array), *array.shape)
 
 
 class Program:
@@ -79,7 +49,7 @@ class Program:
         self.arena = empty_arena() if arena is None else arena
         self.arena_bytes, self.block_bytes = plan(calls, self.arena), block_bytes
         self.recomputed: list[str] = []  # values of the forward pass that are computed again to save memory
-        self.workers = workers if _worth_sharing(calls) else 1
+        self.workers = workers if _worth_sharing(self.instructions) else 1
         self.team = Team(self.workers)
         self.barrier = np.zeros(16, np.int64)
         self.counters = state.numpy()
@@ -151,7 +121,7 @@ class Program:
             return 0
         self._settle()
         if self.interpreted:
-            interpret(self, steps)
+            interpret(self.instructions, self.slots, self.counters, steps)
             return int(counters[POSITION]) + 1
         left = steps
         while left and not self.stopped:
@@ -187,15 +157,25 @@ class Program:
 
     def table(self, width: int | None = None) -> str:
         """One line per instruction; text is cut where lines would be longer than `width`, numbers are not."""
-        from chainrule.engine.printing import table
-
-        return table(self, width)
+        return table(self.instructions, self._totals(), width)
 
     def __str__(self) -> str:
         """The table, cut to the width of the terminal where standard output is one; `table()` is always whole."""
-        from chainrule.engine.printing import printed
+        return printed(self.instructions, self._totals())
 
-        return printed(self)
+    def _totals(self) -> list[str]:
+        """The last lines of the table."""
+        flops, workers = sum(i.call.flops for i in self.instructions), f"{self.workers} worker"
+        lines = [
+            f"{len(self.instructions)} instructions, {flops:,.0f} flops a step, "
+            f"arena {self.arena_bytes:,} bytes at its peak, "
+            f"parameters, gradients and states {self.block_bytes:,} bytes, "
+            f"{workers}{'s' if self.workers > 1 else ''}, {self.dtype.name}"
+        ]
+        if self.recomputed:
+            what = f"{len(self.recomputed)} value{'s' if len(self.recomputed) > 1 else ''} computed again"
+            lines.append(f"{what} to save memory, see *: {', '.join(self.recomputed)}")
+        return lines
 
 
 # Barriers of a step cost a few microseconds in all: below this much arithmetic one worker is as quick.
@@ -203,17 +183,11 @@ SHARE_FROM = 60e-6
 FLOPS_PER_SECOND, BYTES_PER_SECOND, SECONDS_PER_CALL = 60e9, 20e9, 10e-9
 
 
-def _worth_sharing(calls: list[Call]) -> bool:
+def _worth_sharing(instructions: list[Instruction]) -> bool:
     """Whether one worker takes so long that several are quicker."""
-    return any(seconds >= SHARE_FROM for seconds in accumulate(map(_seconds, calls)))
+    return any(seconds >= SHARE_FROM for seconds in accumulate(map(_seconds, instructions)))
 
 
-def _seconds(call: Call) -> float:
-    """What a call costs one worker, roughly: arithmetic and memory one after the other."""
-    return call.flops / FLOPS_PER_SECOND + bytes_of(call) / BYTES_PER_SECOND + SECONDS_PER_CALL
-
-
-def bytes_of(call: Call) -> int:
-    """The bytes of the arrays a call touches, each counted once (of a data set only the rows of a batch)."""
-    views = {(id(v.storage), v.offset): v for v in call.views()}
-    return sum(v.size * v.dtype.itemsize for v in views.values() if v.storage.kind not in ("data", "state"))
+def _seconds(instruction: Instruction) -> float:
+    """What an instruction costs one worker, roughly: arithmetic and memory one after the other."""
+    return instruction.call.flops / FLOPS_PER_SECOND + instruction.bytes / BYTES_PER_SECOND + SECONDS_PER_CALL

@@ -9,9 +9,10 @@ import numpy as np
 
 from chainrule.autodiff.tensor import wrap
 from chainrule.engine.graph import Graph, Task, Value
+from chainrule.engine.instruction import Instruction
 from chainrule.engine.lower import Lowering
 from chainrule.engine.memory import allocate_storage
-from chainrule.engine.program import Instruction, Program
+from chainrule.engine.program import Program
 from chainrule.engine.team import Team
 from chainrule.native.memory import Array, Shape, View
 from chainrule.native.state import SEED, WORDS

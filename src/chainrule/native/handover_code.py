@@ -9,7 +9,7 @@ from typing import Any
 from numba import njit, types
 
 from chainrule.native.atomic import atomic_load, atomic_replace, atomic_swap
-from chainrule.native.handover import (
+from chainrule.native.box import (
     ASLEEP,
     CLOCK,
     GIVEN,

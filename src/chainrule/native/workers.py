@@ -17,7 +17,8 @@ from collections.abc import Callable
 import numpy as np
 
 from chainrule.errors import OptionError
-from chainrule.native.handover import ASLEEP, BOX, LINGER, NUMBER, OFFER, RUNNING, STATE, TAKEN, attend, finish, give
+from chainrule.native.box import ASLEEP, BOX, LINGER, NUMBER, OFFER, RUNNING, STATE, TAKEN
+from chainrule.native.handover import attend, finish, give
 from chainrule.native.machine import usable_processors
 
 _NOTHING = ctypes.create_string_buffer(16)  # where compiled code stores its None

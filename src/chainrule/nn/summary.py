@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from chainrule.autodiff.tape import no_grad, symbol, tracing
-from chainrule.autodiff.tensor import Tensor
+from chainrule.autodiff.tape import no_grad, tracing
+from chainrule.autodiff.tensor import Tensor, symbol
 from chainrule.native.memory import Shape
 from chainrule.nn.module import Module, switched, watching
 

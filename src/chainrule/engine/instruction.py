@@ -1,0 +1,45 @@
+"""An instruction of a program: a call with what is printed of it, and arguments that change from run to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chainrule.native.kernel import Call
+from chainrule.native.memory import Array, address_of
+
+PHASES = ("batch", "forward", "loss", "backward", "update", "result")
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """A call with what is printed about it."""
+
+    call: Call
+    phase: str
+    name: str
+    formula: str
+    stops: bool = False  # may set the STOP word of the state
+
+    @property
+    def bytes(self) -> int:
+        """Of the arrays it touches, each counted once (of a data set only the rows of a batch)."""
+        views = {(id(v.storage), v.offset): v for v in self.call.views()}
+        return sum(v.size * v.dtype.itemsize for v in views.values() if v.storage.kind not in ("data", "state"))
+
+
+class Slot:
+    """An array argument of an instruction that changes from run to run; `words` are its address and sizes."""
+
+    def __init__(self, words: Array | None, rank: int) -> None:
+        self.words, self.rank = words, rank
+        self.array: Array | None = None
+
+    def point_at(self, array: Array) -> None:
+        """Let the argument mean `array`, which is kept alive."""
+        if array is self.array:
+            return
+        assert array.ndim == self.rank
+        assert array.flags.c_contiguous
+        self.array = array
+        if self.words is not None:
+            self.words[: 1 + self.rank] = (address_of(array), *array.shape)
