@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from chainrule.autodiff.tape import tracing
 from chainrule.autodiff.tensor import Parameter, symbol, wrap
 from chainrule.engine import bookkeeping as book
+from chainrule.engine.blocks import Blocks
+from chainrule.engine.buffers import Buffers
 from chainrule.engine.checks import check_loss, check_reached
 from chainrule.engine.fuse import fuse
 from chainrule.engine.graph import Forward, Graph, Value, backward
@@ -19,15 +22,31 @@ from chainrule.engine.lower import Constant, Lowering
 from chainrule.engine.memory import allocate_storage, lifetimes, place
 from chainrule.engine.program import Program
 from chainrule.engine.recompute import choose, recomputing
+from chainrule.engine.setup import Setup
 from chainrule.errors import OptionError, ShapeError
-from chainrule.kernels.augmentation import formula, gathering
+from chainrule.kernels.augmentation import Augment, formula, gathering
 from chainrule.kernels.updates import CHECK_TILE, TILE
 from chainrule.native.kernel import Call, Kernel, blocks
 from chainrule.native.memory import Array, Storage, View
 from chainrule.native.objects import tell
 
-if TYPE_CHECKING:
-    from chainrule.engine.compiled import CompiledEngine
+Kind: TypeAlias = Literal["train", "gradients", "predict"]
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What a program is for, and what it shares with the other programs of its engine."""
+
+    kind: Kind
+    batch: int
+    data: Mapping[str, Array]  # by role; of the values nothing is read
+    augment: Augment | None
+    setup: Setup
+    blocks: Blocks
+    buffers: Buffers
+    state: View
+    arena: Storage
+    workers: int
 
 
 class BoundProgram:
@@ -71,9 +90,10 @@ class Together:
 class Builder:
     """Traces one step and puts its program together: batch, forward, loss, backward, update."""
 
-    def __init__(self, engine: CompiledEngine, kind: str, batch: int, data: dict[str, Array]) -> None:
-        self.engine, self.kind, self.batch, self.data = engine, kind, batch, data
-        self.dtype = engine.blocks.dtype
+    def __init__(self, blueprint: Blueprint) -> None:
+        self.blueprint, self.kind, self.batch = blueprint, blueprint.kind, blueprint.batch
+        self.setup, self.blocks, self.state = blueprint.setup, blueprint.blocks, blueprint.state
+        self.dtype = self.blocks.dtype
         self.instructions: list[Instruction] = []
         self.gathers: dict[str, Kernel] = {}  # by what each input is gathered
         self.row = View(allocate_storage(16, np.dtype(np.float64), "state", "coefficients"), (16,))
@@ -81,32 +101,30 @@ class Builder:
     def build(self, key: tuple[Any, ...]) -> BoundProgram:
         graph = self._trace()
         fuse(graph)
-        homes = {value: self.engine.blocks.parameter(name) for name, value in graph.parameters.items()}
-        homes |= {value: self.engine.blocks.gradient(name) for name, value in graph.gradients.items()}
+        homes = {value: self.blocks.parameter(name) for name, value in graph.parameters.items()}
+        homes |= {value: self.blocks.gradient(name) for name, value in graph.gradients.items()}
         homes |= {v: View(Storage(v.size, v.dtype, "arena", v.name), v.shape) for v in graph.inputs.values()}
-        homes |= {v: self.engine.buffers.view(v.source) for v in graph.buffers if v.source is not None}
+        homes |= {v: self.blueprint.buffers.view(v.source) for v in graph.buffers if v.source is not None}
         again: Sequence[Value] = ()
-        if self.engine.setup.memory_limit is not None and self.kind != "predict":
-            again = self._fitting(graph, homes, self.engine.setup.memory_limit)
+        if self.setup.memory_limit is not None and self.kind != "predict":
+            again = self._fitting(graph, homes, self.setup.memory_limit)
             graph = recomputing(graph, again)
         self._batch(graph, homes)
-        lowering = Lowering(graph, self.dtype, homes, self.engine.state)
+        lowering = Lowering(graph, self.dtype, homes, self.state)
         for phase in ("forward", "loss", "backward"):
             for call, task in zip(lowering.calls, lowering.sources, strict=True):
                 if task.phase == phase:
                     self._add(call, phase, task.label, task.formula)
             if phase == "loss" and graph.loss is not None:
                 losses = View(Storage(1, np.dtype(np.float64), "data", "losses", np.zeros(1)), (1,))
-                call = book.record(1, self.engine.state, lowering.view(graph.loss).reshape(1), losses)
+                call = book.record(1, self.state, lowering.view(graph.loss).reshape(1), losses)
                 self._add(call, phase, "record", "losses[step] = L", stops=self.kind == "train")
         if self.kind == "train":
             self._update(lowering)
         if self.kind == "predict":
             self._deliver(lowering.view(graph.output))
-        engine = self.engine
-        program = Program(
-            self.instructions, self.dtype, engine.state, engine.workers, engine.blocks.bytes, engine.arena
-        )
+        workers, arena = self.blueprint.workers, self.blueprint.arena
+        program = Program(self.instructions, self.dtype, self.state, workers, self.blocks.bytes, arena)
         program.recomputed = [v.name for v in again]
         result = (book.deliver, "target") if self.kind == "predict" else (book.record, "losses")
         frozen = [c for c in lowering.constants if isinstance(c.source, Parameter)]
@@ -116,14 +134,14 @@ class Builder:
         """The values to compute again so that a step takes at most `limit` bytes. Raises OptionError where none do."""
 
         def peak(graph: Graph) -> int:
-            calls = Lowering(graph, self.dtype, homes, self.engine.state).calls
-            return self.engine.blocks.bytes + place(lifetimes(calls))
+            calls = Lowering(graph, self.dtype, homes, self.state).calls
+            return self.blocks.bytes + place(lifetimes(calls))
 
         choice = choose(graph, limit, peak)
         if choice.peak > limit:
             raise OptionError(
                 f"memory_limit = {limit:,} bytes: a step on {self.batch} samples takes {choice.peak:,} at least "
-                f"({peak(graph):,} without a limit), {self.engine.blocks.bytes:,} of them parameters, gradients and "
+                f"({peak(graph):,} without a limit), {self.blocks.bytes:,} of them parameters, gradients and "
                 "optimizer states: raise the limit or make the batch smaller"
             )
         if choice.values:
@@ -132,18 +150,18 @@ class Builder:
         return choice.values
 
     def _trace(self) -> Graph:
-        symbols = {role: symbol((self.batch, *a.shape[1:]), a.dtype, role) for role, a in self.data.items()}
+        symbols = {role: symbol((self.batch, *a.shape[1:]), a.dtype, role) for role, a in self.blueprint.data.items()}
         with tracing() as tape:
-            output = self.engine.setup.model(symbols["x"])
+            output = self.setup.model(symbols["x"])
             forward_nodes = len(tape.nodes)
             loss = None
             if self.kind != "predict":
-                loss = check_loss(self.engine.setup.loss(output, symbols["y"], symbols.get("weight")))
+                loss = check_loss(self.setup.loss(output, symbols["y"], symbols.get("weight")))
         if self.kind == "predict" and (not output.shape or output.shape[0] != self.batch):
             raise ShapeError(
                 f"the model's output has shape {output.shape}: its first axis must be the {self.batch} samples"
             )
-        steps = Forward(self.engine.blocks.tensors, symbols)
+        steps = Forward(self.blocks.tensors, symbols)
         steps.add(tape.nodes[:forward_nodes], "forward")
         steps.add(tape.nodes[forward_nodes:], "loss")
         graph = Graph(steps.tasks, steps.inputs, steps.parameters, steps.value(output))
@@ -160,42 +178,41 @@ class Builder:
 
     def _batch(self, graph: Graph, homes: dict[Value, View]) -> None:
         """Begin the step and gather its batch."""
-        state = self.engine.state
         coefficients = View(Storage(16, np.dtype(np.float64), "data", "coefficients", np.zeros(16)), (16,))
-        columns = len(self.engine.setup.update.columns) if self.kind == "train" else 0
-        self._add(book.begin(1, state, coefficients, columns, self.row), "batch", "begin", "step = step + 1")
+        columns = len(self.setup.update.columns) if self.kind == "train" else 0
+        self._add(book.begin(1, self.state, coefficients, columns, self.row), "batch", "begin", "step = step + 1")
         indices = View(Storage(1, np.dtype(np.int64), "data", "indices", np.zeros(1, np.int64)), (1, 1))
         for role, value in graph.inputs.items():
             source = View(Storage(1, value.dtype, "data", role, np.zeros(1, value.dtype)), (1, 1))
-            call, what = book.gathering(state, indices, source, homes[value]), "data[indices]"
-            if role == "x" and self.engine.augment is not None:
-                call = gathering(self.engine.augment, state, indices, source, homes[value])
-                what = formula(self.engine.augment, what)
+            call, what = book.gathering(self.state, indices, source, homes[value]), "data[indices]"
+            if role == "x" and self.blueprint.augment is not None:
+                call = gathering(self.blueprint.augment, self.state, indices, source, homes[value])
+                what = formula(self.blueprint.augment, what)
             self.gathers[role] = call.kernel
             self._add(call, "batch", "gather", f"{role} = {what}")
 
     def _update(self, lowering: Lowering) -> None:
         """Check the gradients, clip them where asked, give buffers their new values, and move the parameters."""
-        engine, owned = self.engine, self.engine.blocks
+        setup, owned = self.setup, self.blocks
         whole = (owned.size,)
         gradient, parameter = View(owned.gradients, whole), View(owned.parameters, whole)
         tiles, size = blocks(owned.size, book.CHECK_TILE), book.CHECK_TILE
-        if engine.setup.clip_value is not None or engine.setup.clip_norm is not None:
-            call = book.check(tiles, engine.state, gradient, size, flops=2.0 * owned.size)
+        if setup.clip_value is not None or setup.clip_norm is not None:
+            call = book.check(tiles, self.state, gradient, size, flops=2.0 * owned.size)
             self._add(call, "update", "check", "stop unless g is finite", stops=True)
-        if engine.setup.clip_value is not None:
-            call = book.clip_by_value(tiles, gradient, engine.setup.clip_value, size, flops=2.0 * owned.size)
+        if setup.clip_value is not None:
+            call = book.clip_by_value(tiles, gradient, setup.clip_value, size, flops=2.0 * owned.size)
             self._add(call, "update", "clip_by_value", "g = min(max(g, -c), c)")
-        if engine.setup.clip_norm is not None:
+        if setup.clip_norm is not None:
             partial = View(allocate_storage(tiles, np.dtype(np.float64), "state", "squares"), (tiles,))
             call = book.squares(tiles, gradient, partial, size, flops=2.0 * owned.size)
             self._add(call, "update", "squares", "Σg² of each tile")
-            call = book.clip_by_norm(tiles, gradient, partial, engine.setup.clip_norm, size, flops=1.0 * owned.size)
+            call = book.clip_by_norm(tiles, gradient, partial, setup.clip_norm, size, flops=1.0 * owned.size)
             self._add(call, "update", "clip_by_norm", "g = g·min(1, c/‖g‖)")
-        update = engine.setup.update
+        update = setup.update
         row = View(self.row.storage, (len(update.columns),))
         states = [View(owned.states[name], whole) for name in update.states]
-        operands = (parameter, gradient, *states, row, engine.state)
+        operands = (parameter, gradient, *states, row, self.state)
         call = update.check(blocks(owned.size, CHECK_TILE), *operands, flops=1.0 * owned.size)
         self._add(call, "update", "check", "stop unless the update is finite", stops=True)
         self._assign(lowering)  # before the update: new values of buffers may depend on the old parameters
@@ -215,7 +232,7 @@ class Builder:
         target = View(Storage(1, self.dtype, "data", "predictions", np.zeros(1, self.dtype)), (1, 1))
         rows = max(1, book.GATHER_TILE // max(1, columns))
         result = output.reshape(self.batch, columns)
-        call = book.deliver(blocks(self.batch, rows), self.engine.state, result, target, rows)
+        call = book.deliver(blocks(self.batch, rows), self.state, result, target, rows)
         self._add(call, "result", "deliver", "predictions[rows] = y")
 
     def _add(self, call: Call, phase: str, name: str, formula: str, stops: bool = False) -> None:

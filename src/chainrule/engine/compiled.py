@@ -13,7 +13,7 @@ from chainrule.autodiff.tape import tracing
 from chainrule.autodiff.tensor import Tensor, symbol, wrap
 from chainrule.engine.blocks import Blocks
 from chainrule.engine.buffers import Buffers
-from chainrule.engine.build import BoundProgram, Builder
+from chainrule.engine.build import Blueprint, BoundProgram, Builder, Kind
 from chainrule.engine.checks import check_finite, not_finite, updated
 from chainrule.engine.memory import allocate_storage, empty_arena
 from chainrule.engine.program import Program
@@ -159,7 +159,7 @@ class CompiledEngine:
         array = np.asarray(array)
         return np.ascontiguousarray(array, np.int64 if array.dtype.kind in "iu" else self.blocks.dtype)
 
-    def _bound(self, kind: str, batch: int) -> BoundProgram:
+    def _bound(self, kind: Kind, batch: int) -> BoundProgram:
         """The program for this kind of run and batch shape, with the data set's arrays in place."""
         self.blocks.adopt()
         self.buffers.adopt()
@@ -168,13 +168,17 @@ class CompiledEngine:
             while len(self._programs) >= MOST_PROGRAMS:  # the oldest goes
                 del self._programs[next(iter(self._programs))]
             with collector_at_rest():
-                self._programs[key] = Builder(self, kind, batch, self.data).build(key)
+                self._programs[key] = Builder(self._blueprint(kind, batch)).build(key)
         bound = self._programs[key]
         for constant in bound.frozen:
             constant.refresh()
         for role, rows in self._rows.items():
             bound.sources[role].point_at(rows)
         return bound
+
+    def _blueprint(self, kind: Kind, batch: int) -> Blueprint:
+        shared = self.setup, self.blocks, self.buffers, self.state, self.arena, self.workers
+        return Blueprint(kind, batch, self.data, self.augment, *shared)
 
 
 @contextmanager
