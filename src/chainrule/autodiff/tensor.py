@@ -486,7 +486,7 @@ def as_array(data: Any) -> Array:
     raise DtypeError(f"tensor: values of {array.dtype} cannot be computed with: pass real numbers")
 
 
-# Methods call functions that make tensors: see docs/decisions/0010-methods-are-functions.md.
+# Methods call functions that make tensors: see docs/decisions/0011-methods-are-functions.md.
 from chainrule.autodiff import functions, inplace  # noqa: E402
 from chainrule.autodiff.backward import backpropagate  # noqa: E402
 
