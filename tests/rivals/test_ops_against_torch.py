@@ -214,6 +214,7 @@ TORCH = {
     "slice_": slice_,
     "softmax": lambda x: F.softmax(x, -1),
     "softplus": lambda x: torch.logaddexp(x, torch.zeros_like(x)),  # F.softplus is x itself above 20
+    "softsign": F.softsign,
     "sqrt": torch.sqrt,
     "subtract": torch.sub,
     "sum": over_all(torch.sum),

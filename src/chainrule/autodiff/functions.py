@@ -166,6 +166,7 @@ silu = as_function(activations.silu)
 sigmoid = as_function(activations.sigmoid)
 tanh = as_function(activations.tanh)
 softplus = as_function(activations.softplus)
+softsign = as_function(activations.softsign)
 
 # --- products
 

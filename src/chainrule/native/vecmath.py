@@ -269,6 +269,7 @@ def _minimum(a: Any, b: Any) -> Any:
 
 # What the compiler puts for functions of NumPy; others (np.sqrt) become instructions without help.
 NUMPY = {
+    "abs": abs,
     "exp": exp,
     "expm1": expm1,
     "log": log,

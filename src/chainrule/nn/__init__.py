@@ -12,6 +12,7 @@ from chainrule.nn.activations import Sigmoid as Sigmoid
 from chainrule.nn.activations import SiLU as SiLU
 from chainrule.nn.activations import Softmax as Softmax
 from chainrule.nn.activations import Softplus as Softplus
+from chainrule.nn.activations import Softsign as Softsign
 from chainrule.nn.activations import Tanh as Tanh
 from chainrule.nn.conv import Conv1d as Conv1d
 from chainrule.nn.conv import Conv2d as Conv2d

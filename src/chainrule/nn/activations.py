@@ -110,6 +110,15 @@ class Softplus(Activation):
     op = activations.softplus
 
 
+class Softsign(Activation):
+    """
+    >>> nn.Softsign()([-3.0, 0.0, 1.0]).numpy()
+    array([-0.75,  0.  ,  0.5 ])
+    """
+
+    op = activations.softsign
+
+
 class Softmax(Module):
     """Probabilities from scores: yⱼ = exp xⱼ / Σₖ exp xₖ along `axis`, by default the last.
 

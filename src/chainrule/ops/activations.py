@@ -149,6 +149,18 @@ def _(dy: Array, y: Array) -> Array:
     return -dy * np.expm1(-y)
 
 
+@op(formula="y = x / (1 + |x|)", pointwise=True, flops=3)
+def softsign(x: Array) -> Array:
+    """A smooth sign of x, from -1 to 1, that flattens slower than tanh (Turian et al., NAACL-HLT 2009)."""
+    return x / (1.0 + np.abs(x))
+
+
+@softsign.gradient("x", formula="dx = dy / (1 + |x|)²")
+def _(dy: Array, x: Array) -> Array:
+    reciprocal = 1.0 / (1.0 + np.abs(x))
+    return dy * reciprocal * reciprocal
+
+
 FAR = np.array([-1e4, -90.0, -20.0, 20.0, 90.0, 1e4])
 
 
@@ -208,3 +220,4 @@ softplus.cases(
         Example(([-20.0],), [math.log1p(math.exp(-20.0))]),
     ],
 )
+softsign.cases(samples=_samples(), examples=[Example(([0.0, 1.0, -3.0, 1e4],), [0.0, 0.5, -0.75, 1e4 / 10001])])

@@ -16,7 +16,7 @@ from chainrule.ops.record import Example, Sample, of_one_array, of_two_arrays, o
 @op(formula="y = |x|", pointwise=True)
 def absolute(x: Array) -> Array:
     """The distance of x from 0."""
-    return abs(x)
+    return np.abs(x)
 
 
 @absolute.gradient("x", formula="dx = dy·sign(x)")
