@@ -38,7 +38,7 @@ def top_k(outputs: ArrayLike, labels: ArrayLike, k: int = 5, weight: ArrayLike |
     It is 1 for k of at least C. Raises OptionError for k < 1, LabelError for a label outside 0 .. C - 1.
     Example: top_k([[0.1, 0.5, 0.4]], [2], k=2)   # 1.0
     """
-    scores, true = _array("top_k", outputs), _array("top_k", labels)
+    scores, true = to_array("top_k", outputs), to_array("top_k", labels)
     whole("top_k", "k", k)
     if scores.ndim != 2 or true.shape != scores.shape[:1]:
         raise ShapeError(f"top_k: scores are {scores.shape} and labels {true.shape}, expected (n, C) and (n,)")
@@ -60,7 +60,7 @@ def confusion_matrix(
     0 .. C - 1.
     Example: confusion_matrix([0, 1, 1], [0, 0, 1])   # [[1, 1], [0, 1]]
     """
-    scores = _array("confusion_matrix", outputs)
+    scores = to_array("confusion_matrix", outputs)
     predicted, true = _labels("confusion_matrix", outputs, labels)
     if classes is None:
         most = max(int(predicted.max(initial=-1)), int(true.max(initial=-1))) + 1
@@ -164,7 +164,7 @@ def _mend() -> str:
 
 def _labels(place: str, outputs: ArrayLike, labels: ArrayLike) -> tuple[Labels, Labels]:
     """Predicted and true labels; both within the classes where `outputs` are scores."""
-    scores, true = _array(place, outputs), _array(place, labels)
+    scores, true = to_array(place, outputs), to_array(place, labels)
     scored = scores.ndim == 2 and scores.shape[1] > 0
     predicted = scores.argmax(axis=1) if scored else scores
     if predicted.ndim != 1 or predicted.shape != true.shape:
@@ -179,12 +179,8 @@ def _labels(place: str, outputs: ArrayLike, labels: ArrayLike) -> tuple[Labels, 
     return predicted, true
 
 
-def _array(place: str, values: ArrayLike) -> NDArray[Any]:
-    return to_array(place, values)
-
-
 def _numbers(place: str, values: ArrayLike) -> Floats:
-    array = _array(place, values)
+    array = to_array(place, values)
     if array.dtype.kind not in "biuf":
         raise DtypeError(f"{place}: values of {array.dtype} cannot be measured: pass real numbers")
     return array.astype(np.float64)
