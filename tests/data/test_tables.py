@@ -9,13 +9,14 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainrule.data.tables import Table, read_table
+from chainrule.data import Table, prepare, prepare_images, read_table
 from chainrule.data.tables.text import CHUNK
 from chainrule.errors import ChainruleError, DataError, FileError
 
@@ -253,3 +254,50 @@ def test_what_is_no_number(tmp_path: Path, word: str) -> None:
 )
 def test_ways_to_write_a_number(tmp_path: Path, word: str, value: float) -> None:
     assert read_table(write(tmp_path, f"a,b\n1,1\n{word},2\n")).columns["a"].tolist() == [1, value]
+
+
+def test_a_table_of_lists_and_arrays_of_any_kind() -> None:
+    table = Table(
+        "t",
+        {
+            "whole": [1, None, 3],
+            "large": np.array([2**60, 2**60 + 1, 2], np.int64),
+            "text": np.array(["a", "b", ""]),
+            "some": np.array(["a", None, float("nan")], dtype=object),
+            "truths": [True, False, True],
+            "short": np.array([1, 2, 3], np.uint8),
+        },
+    )
+    np.testing.assert_array_equal(table.columns["whole"], [1, np.nan, 3])
+    assert table.labels("large").words.tolist() == [str(2**60), str(2**60 + 1), "2"]
+    assert table.columns["text"].tolist() == ["a", "b", ""]
+    assert table.columns["some"].tolist() == ["a", "", ""]
+    assert table.labels("truths").words.tolist() == ["True", "False", "True"]
+    assert all(column.dtype in (np.float64, object) for column in table.columns.values())
+    assert table.take(np.array([1])).labels("large").words.tolist() == [str(2**60 + 1)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"a": np.zeros((2, 2))}, 'column "a" has shape (2, 2), expected one value for each row'),
+        ({"a": [1, 2], "b": [1]}, 'the columns differ in their number of rows: "a" has 2, "b" has 1'),
+        ({"a": [1, "x"], "b": np.array([1, object()], dtype=object)}, 'column "b", row 2: <object'),
+        ({"a": None}, 'column "a": is None'),
+        ({"a": {1: 2}}, 'column "a": is a dict'),
+        ({"a": np.ma.masked_equal([1, 2], 2)}, "masked array that hides 1 of 2 values"),
+        ({"a": [1j, 2]}, "complex128"),
+        ([[1, 2]], "columns are list, expected name -> values"),
+    ],
+)
+def test_what_is_no_column(columns: Any, words: str) -> None:
+    with pytest.raises(DataError, match=re.escape(words)):
+        Table("t", columns)
+
+
+def test_what_is_no_table() -> None:
+    for other in ({"a": [1]}, None, np.zeros((3, 2)), "t.csv"):
+        with pytest.raises(DataError, match="expected a table: read one with read_table"):
+            prepare(other, "y")  # type: ignore[arg-type]
+        with pytest.raises(DataError, match="expected images: read them with read_images"):
+            prepare_images(other)  # type: ignore[arg-type]

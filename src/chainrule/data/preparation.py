@@ -21,11 +21,12 @@ from chainrule.data.tables.inputs import TableInputs, mend_gaps, table_inputs
 from chainrule.data.tables.numbers import numbers
 from chainrule.data.tables.table import Table
 from chainrule.data.target import Class, Classes, Quantity, Target, check_task, guess_task, read_target
-from chainrule.errors import OptionError
+from chainrule.errors import DataError, OptionError
 
 Array = NDArray[Any]
 Inputs: TypeAlias = TableInputs | ImageInputs
 INPUTS: dict[str, type[TableInputs] | type[ImageInputs]] = {kind.kind: kind for kind in (TableInputs, ImageInputs)}
+MAKE_TABLE = "read one with read_table, or make one of columns with Table(name, columns)"
 AS_CLASSES = "use --task classify, or another --target"
 
 
@@ -141,6 +142,8 @@ def prepare(
     "refuse" (an error), "mean" (of the training rows) or "drop" (such rows are left out). Raises DataError, LabelError
     or OptionError. Example: `prepare(digits_table(), "digit")`.
     """
+    if not isinstance(table, Table):
+        raise DataError(f"prepare: got {type(table).__name__}, expected a table: {MAKE_TABLE}")
     if missing not in POLICIES:
         raise OptionError(f'missing: "{missing}" is unknown: {suggestion(missing, POLICIES)}')
     table.column(target)
@@ -168,6 +171,8 @@ def prepare_images(
     The data's own validation and test parts are taken as they are, see `split_data`. Raises DataError
     for one class or too few images, OptionError for fractions without meaning.
     """
+    if not isinstance(images, Images):
+        raise DataError(f"prepare_images: got {type(images).__name__}, expected images: read them with read_images")
     target = Classes.of(images.labels())
     y = target.y(images)
     split = split_data(images, y, validation=validation, test=test, seed=seed)

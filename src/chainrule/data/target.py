@@ -14,8 +14,9 @@ from chainrule.data.dataset import Dataset, Labels
 from chainrule.data.names import suggestion
 from chainrule.data.scaling import Scaling
 from chainrule.data.tables.cells import NUMBER
+from chainrule.data.tables.columns import is_text
 from chainrule.data.tables.numbers import LIKE_TRAINING, numbers, scaled
-from chainrule.data.tables.table import Table, is_text
+from chainrule.data.tables.table import Table
 from chainrule.errors import DataError, LabelError, OptionError
 
 Class: TypeAlias = str | int

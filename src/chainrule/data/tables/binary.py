@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from chainrule.data.tables.cells import EXACT
-from chainrule.data.tables.table import Column, Table, column_names
+from chainrule.data.tables.columns import Column, exact, truths
+from chainrule.data.tables.table import Table, column_names
 from chainrule.errors import DataError, FileError
 
 
@@ -31,10 +30,10 @@ def read_parquet(path: Path, na: frozenset[str] | None) -> Table:
         if kind.is_numeric() or kind in (polars.Boolean, polars.Null):
             columns[name] = series.cast(polars.Float64).fill_null(float("nan")).to_numpy()
             if kind == polars.Boolean:
-                written[name] = _truths(columns[name])
+                written[name] = truths(columns[name])
             elif kind.is_integer() or kind.is_decimal():
-                spelled = np.array(series.cast(polars.String).fill_null("").to_list(), dtype=object)
-                _keep_exact(name, columns[name], spelled, written)
+                spelled = exact(columns[name], series.cast(polars.String).to_list())
+                written |= {} if spelled is None else {name: spelled}
         elif kind in (polars.String, polars.Categorical, polars.Enum):
             columns[name] = _text(series.cast(polars.String).fill_null("").to_list(), na)
         else:
@@ -58,39 +57,19 @@ def read_npz(path: Path, na: frozenset[str] | None) -> Table:
     if len(set(lengths.values())) > 1 or None in lengths.values():
         shapes = ", ".join(f"{name} {a.shape}" for name, a in arrays.items())
         raise DataError(f"{path}: the arrays differ in their number of rows: {shapes}: each needs one row a sample")
-    flat: dict[str, Column] = {}
+    columns: dict[str, Column] = {}
     for name, array in arrays.items():
-        if array.dtype.kind not in "fiubU":
-            raise DataError(f'{path}: array "{name}" holds {array.dtype}, numbers or text were expected: convert it')
         if array.ndim == 1:
-            flat[name] = array
+            columns[name] = array
             continue
         for i, column in enumerate(array.reshape(len(array), int(np.prod(array.shape[1:]))).T):
-            flat[f"{name}{i}"] = column
-    columns: dict[str, Column] = {}
-    written: dict[str, Column] = {}
-    for name, column in zip(column_names(str(path), list(flat)), flat.values(), strict=True):
-        if column.dtype.kind == "U":
-            columns[name] = _text(column.tolist(), na)
-            continue
-        columns[name] = column.astype(np.float64)
-        if column.dtype.kind == "b":
-            written[name] = _truths(columns[name])
-        elif column.dtype.kind in "iu":
-            _keep_exact(name, columns[name], column, written)
-    return _not_empty(path, columns, written, na)
-
-
-def _keep_exact(name: str, values: Column, exact: Any, written: dict[str, Column]) -> None:
-    """Keep how numbers are written where float64 has not enough digits for them."""
-    known = values[~np.isnan(values)]
-    if np.any(np.abs(known) > EXACT) and np.array_equal(known, np.round(known)):
-        written[name] = np.array([str(value) for value in exact.tolist()], dtype=object)
-
-
-def _truths(values: Column) -> Column:
-    words = {0.0: "False", 1.0: "True"}
-    return np.array([words.get(value, "") for value in values.tolist()], dtype=object)
+            columns[f"{name}{i}"] = column
+    names = column_names(str(path), list(columns))
+    text = {
+        name: _text(c.tolist(), na) if c.dtype.kind == "U" else c
+        for name, c in zip(names, columns.values(), strict=True)
+    }
+    return _not_empty(path, text, {}, na)
 
 
 def _text(cells: list[str], na: frozenset[str] | None) -> Column:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.tables.table import Column, as_written, is_text
+from chainrule.data.tables.columns import EXACT, Column, as_written, is_text
 
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf(?:inity)?", re.IGNORECASE)
 PLAIN = frozenset("0123456789+-.eE")  # of numbers whose spelling float() alone may judge
 NEVER_NAMES = frozenset({"", "?", "#n/a", "<na>", "\\n"})  # in a column of text
 MISSING = NEVER_NAMES | {"na", "n/a", "nan", "none", "null", ".", "-"}  # among numbers, whatever their case
-EXACT = 2**53  # whole numbers up to here are all different as float64
 
 
 @dataclass(frozen=True)

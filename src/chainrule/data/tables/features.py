@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.tables.cells import EXACT
+from chainrule.data.tables.columns import EXACT, Column, is_text
 from chainrule.data.tables.gaps import missing
 from chainrule.data.tables.numbers import holds_text, numbers
-from chainrule.data.tables.table import Column, Table, is_text
+from chainrule.data.tables.table import Table
 from chainrule.errors import DataError, OptionError
 
 NAMELESS = re.compile(r"unnamed:? ?\d+|(__)?index_level_\d+(__)?", re.IGNORECASE)  # as pandas and others call an index

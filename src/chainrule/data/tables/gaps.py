@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.tables.cells import is_missing
-from chainrule.data.tables.table import Column, Table, is_text
+from chainrule.data.tables.columns import Column, is_text
+from chainrule.data.tables.table import Table
 from chainrule.errors import DataError
 
 POLICIES = ("refuse", "mean", "drop")  # what to do with missing values

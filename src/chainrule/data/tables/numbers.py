@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from chainrule.data.scaling import Scaling
 from chainrule.data.tables.cells import NUMBER, is_missing
-from chainrule.data.tables.table import Column, Table, is_text
+from chainrule.data.tables.columns import Column, is_text
+from chainrule.data.tables.table import Table
 from chainrule.errors import DataError
 
 LARGEST = 1e150  # of a value: its square, and a sum of many, are still numbers

@@ -7,17 +7,17 @@ messages, the header left out.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.dataset import Labels
 from chainrule.data.names import suggestion
+from chainrule.data.tables.columns import Column, as_column, as_written, is_text
 from chainrule.errors import DataError, LabelError
-
-Column: TypeAlias = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,24 @@ class Table:
     na: frozenset[str] | None = None  # which words mean a missing value; None: nobody said
     validation: ClassVar[int] = 0  # a table has no parts of its own
     test: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        """Any array, list or series may be given as a column. Raises DataError for what cannot be one."""
+        if not isinstance(self.columns, Mapping):
+            raise DataError(f"{self.source}: columns are {type(self.columns).__name__}, expected name -> values")
+        columns, written = dict(self.columns), dict(self.written)
+        for name, values in self.columns.items():
+            if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype == np.float64:
+                continue  # the most, and as they should be
+            columns[name], spelled = as_column(f'{self.source}: column "{name}"', values)
+            if spelled is not None and name not in written:
+                written[name] = spelled
+        lengths = {name: len(column) for name, column in columns.items()}
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f'"{name}" has {length:,}' for name, length in lengths.items())
+            raise DataError(f"{self.source}: the columns differ in their number of rows: {listed}")
+        object.__setattr__(self, "columns", columns)
+        object.__setattr__(self, "written", written)
 
     @property
     def rows(self) -> int:
@@ -79,15 +97,6 @@ class Table:
                 "is predicted with --task regress"
             )
         return Labels(where, as_written(values))
-
-
-def is_text(column: Column) -> bool:
-    return column.dtype == object
-
-
-def as_written(whole: Column) -> Column:
-    """How whole numbers, NaN where one is missing, are commonly written."""
-    return np.array(["" if np.isnan(value) else str(int(value)) for value in whole.tolist()], dtype=object)
 
 
 def column_names(source: str, names: list[str]) -> list[str]:

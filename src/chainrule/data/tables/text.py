@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from chainrule.data.tables.cells import NUMBER, Cells, join, numbers_or_text, text
-from chainrule.data.tables.table import Column, Table, column_names, is_text
+from chainrule.data.tables.columns import Column, is_text
+from chainrule.data.tables.table import Table, column_names
 from chainrule.errors import DataError
 
 CHUNK = 8192  # rows held as Python text at once

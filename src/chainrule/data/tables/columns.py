@@ -1,0 +1,74 @@
+"""Arrays -> columns: numbers as float64 or text, with what numbers do not say of how they are written."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.arrays import to_array
+from chainrule.errors import DataError
+
+Column: TypeAlias = NDArray[Any]
+EXACT = 2**53  # whole numbers up to here are all different as float64
+
+
+def is_text(column: Column) -> bool:
+    return column.dtype == object
+
+
+def as_column(where: str, values: Any) -> tuple[Column, Column | None]:
+    """`values` (n,) as a column, and how its numbers are written where that is needed to tell them apart.
+
+    None and NaN are missing values. Raises DataError for other objects, and for more dimensions than one.
+    """
+    array = to_array(where, values, DataError)
+    if array.ndim != 1:
+        raise DataError(f"{where} has shape {array.shape}, expected one value for each row: use a column for each")
+    if array.dtype == object:
+        return _of_objects(where, array.tolist())
+    if array.dtype.kind == "U":
+        return array.astype(object), None
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{where} holds {array.dtype}, numbers or text were expected: convert it")
+    column = array.astype(np.float64, copy=False)
+    if array.dtype.kind == "b":
+        return column, truths(column)
+    return column, exact(column, array.tolist()) if array.dtype.kind in "iu" else None
+
+
+def exact(column: Column, values: list[Any]) -> Column | None:
+    """How whole numbers are written, where float64 has not enough digits for them; None is a missing value."""
+    known = column[~np.isnan(column)]
+    if not np.any(np.abs(known) > EXACT) or not np.array_equal(known, np.round(known)):
+        return None
+    return np.array(["" if value is None else str(value) for value in values], dtype=object)
+
+
+def truths(column: Column) -> Column:
+    """How truth values, 1 and 0, are written."""
+    words = {0.0: "False", 1.0: "True"}
+    return np.array([words.get(value, "") for value in column.tolist()], dtype=object)
+
+
+def as_written(whole: Column) -> Column:
+    """How whole numbers, NaN where one is missing, are commonly written."""
+    return np.array(["" if np.isnan(value) else str(int(value)) for value in whole.tolist()], dtype=object)
+
+
+def _of_objects(where: str, values: list[Any]) -> tuple[Column, Column | None]:
+    """A column of Python objects: text, or numbers, each with None or NaN where one is missing."""
+    if all(type(value) is str for value in values):
+        return np.array(values, dtype=object), None
+    values = [None if value != value else value for value in values]
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {str}:
+        return np.array([value or "" for value in values], dtype=object), None
+    if not kinds <= {int, float, bool}:
+        row = next(i for i, value in enumerate(values) if type(value) not in (int, float, bool, type(None)))
+        raise DataError(
+            f"{where}, row {row + 1}: {values[row]!r:.60} is neither a number nor text like the others: convert it"
+        )
+    column = np.array([np.nan if value is None else float(value) for value in values])
+    return column, truths(column) if kinds == {bool} else exact(column, values)
