@@ -251,3 +251,17 @@ def test_outputs_that_are_not_finite_name_the_row_of_the_table(
             r"chainrule: far.csv: row 5: the network's output or its loss is (inf|nan): the row's values", outcome.err
         )
     assert not (tmp_path / "p.csv").exists()
+
+
+def test_rows_are_numbered_as_in_the_file_when_some_are_left_out(
+    chainrule: Command, flowers: Path, tmp_path: Path
+) -> None:
+    run = train(chainrule, flowers, "--target", "kind", "--missing", "drop", *FEW)
+    lines = flowers.read_text().splitlines()
+    for bad, words in (
+        ("-2.5e38,2.5e38,rose", "far.csv: row 5: the network's output"),
+        ("0.1,0.2,orchid", 'far.csv: column "kind", row 5: "orchid" is not one'),
+        ("1e39,0.2,rose", 'far.csv: column "width", row 5: 1e+39 is'),
+    ):
+        (tmp_path / "far.csv").write_text("\n".join([lines[0], ",0.1,rose", *lines[1:4], bad, *lines[4:]]) + "\n")
+        assert words in chainrule("evaluate", run, "far.csv").err

@@ -190,9 +190,8 @@ def naming_rows(data: Dataset, rows: Rows | None = None) -> Iterator[None]:
         if error.row is None:
             raise
         row = error.row if rows is None else int(rows[error.row])
-        where = data.where(row) if isinstance(data, Images) else f"{data.source}: row {row + 1}"
         raise NonFiniteError(
-            f"{where}: the network's output or its loss is {error.value}: the row's values are far from those of the "
+            f"{data.where(row)}: the network's output or its loss is {error.value}: the row's values are far from the "
             "training data: correct them, or remove the row",
             row=row,
             value=error.value,

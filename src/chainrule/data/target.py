@@ -68,7 +68,7 @@ class Classes:
             row = int(np.argmax(found < 0))
             word = labels.words[row]
             raise LabelError(
-                f'{labels.where}, row {row + 1}: "{word}" is not one of the classes: '
+                f'{labels.where}, row {data.number(row)}: "{word}" is not one of the classes: '
                 + suggestion(word, map(str, self.names))
             )
         return found

@@ -34,6 +34,10 @@ class Images:
     def rows(self) -> int:
         return len(self.pixels)
 
+    def number(self, row: int) -> int:
+        """The number of an image, from 1, for messages."""
+        return row + 1
+
     def where(self, row: int) -> str:
         """The place of an image, for messages."""
         return self.files[row] if self.files else f"{self.source}: row {row + 1}"

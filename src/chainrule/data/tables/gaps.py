@@ -36,7 +36,7 @@ def refuse_gaps(table: Table, gaps: Gaps, mend: str) -> None:
             row = int(np.argmax(gap))
             raise DataError(
                 f'{table.source}: column "{name}" is missing {int(gap.sum()):,} of {table.rows:,} values, '
-                f"the first in row {row + 1}{_as_it_is_written(table, name, row)}: {mend}"
+                f"the first in row {table.number(row)}{_as_it_is_written(table, name, row)}: {mend}"
             )
 
 

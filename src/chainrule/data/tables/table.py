@@ -29,6 +29,7 @@ class Table:
     notes: tuple[str, ...] = ()  # what reading it changed, for the user
     written: dict[str, Column] = field(default_factory=dict)  # columns of numbers that do not say how they are written
     na: frozenset[str] | None = None  # which words mean a missing value; None: nobody said
+    taken: NDArray[np.int64] | None = None  # which rows of the file these are, from 0; None: all
     validation: ClassVar[int] = 0  # a table has no parts of its own
     test: ClassVar[int] = 0
 
@@ -60,10 +61,23 @@ class Table:
             raise DataError(f'{self.source}: there is no column "{name}": {suggestion(name, self.columns)}')
         return self.columns[name]
 
+    def number(self, row: int) -> int:
+        """The number of a row in the file, from 1, for messages."""
+        return 1 + (row if self.taken is None else int(self.taken[row]))
+
+    def where(self, row: int) -> str:
+        """The place of a row, for messages."""
+        return f"{self.source}: row {self.number(row)}"
+
+    def cell(self, column: str, row: int) -> str:
+        """The place of a value, for messages."""
+        return f'{self.source}: column "{column}", row {self.number(row)}'
+
     def take(self, rows: NDArray[Any]) -> Table:
         """These rows, by number or by mask."""
         return replace(
             self,
+            taken=(np.arange(self.rows) if self.taken is None else self.taken)[rows],
             columns={name: column[rows] for name, column in self.columns.items()},
             written={name: column[rows] for name, column in self.written.items()},
         )
@@ -93,7 +107,7 @@ class Table:
         if wrong.any():
             row = int(np.argmax(wrong))
             raise LabelError(
-                f"{where}, row {row + 1}: {values[row]:g} is no class: classes are whole numbers or text; a quantity "
+                f"{self.cell(column, row)}: {values[row]:g} is no class: classes are whole numbers or text; a quantity "
                 "is predicted with --task regress"
             )
         return Labels(where, as_written(values))
