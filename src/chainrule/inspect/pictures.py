@@ -53,7 +53,8 @@ def save_samples(
     check_outputs("save_samples: probabilities", probabilities, lambda: "leave such images out")
     worst = worst_mistakes(probabilities, labels)[: 2 * COLUMNS]
     others = _all_over(np.setdiff1d(np.arange(len(labels)), worst))
-    parts = {name: rows for name, rows in (("worst mistakes", worst), ("some of the others", others)) if len(rows)}
+    rest = "some of the others" if len(worst) else "no mistakes; some of the images"
+    parts = {name: rows for name, rows in (("worst mistakes", worst), (rest, others)) if len(rows)}
     line = LINE + (FILE if len(files) else 0)
     height = sum(HEADING + line * -(-len(rows) // COLUMNS) for rows in parts.values()) + FILE
     figure = Figure(figsize=(1.5 * COLUMNS, 1.5 * height))

@@ -140,6 +140,12 @@ REFUSED = [
     (BYTES / 127.5 - 1, BYTES * 1.0, r"row 1 holds \d+, the network was trained on values from -1 to 1"),
     (BYTES / 127.5 - 1, BYTES, r"save the images in these units"),
     (MASKS, BYTES, r"row 1 holds \d+, the network was trained on brightness of 0 to 1"),
+    (
+        BYTES * np.uint16(257),
+        BYTES.astype(np.int64),
+        "from 0 to 255, .* 0 to 65535: bring them .*, or save them as uint16",
+    ),
+    (BYTES, BYTES / 127.5 - 1, "from -1 to 1, .* 0 to 255: bring them to the same scale, or save them as uint8"),
     (BYTES, BYTES * 100.0, "trained on brightness of 0 to 255: bring the images"),
 ]
 
@@ -165,6 +171,21 @@ def test_dark_and_bright_pictures_are_told_of() -> None:
     dim, _ = prepare_images(images(BYTES // 16))
     assert later(dim, BYTES)[1] == (
         "new: pixels go from 0 to 255: much brighter than the training images, which end at 15",
+    )
+
+
+def test_numbers_that_lost_their_sign_are_told_of() -> None:
+    preparation, _ = prepare_images(images(BYTES / 127.5 - 1))
+    assert later(preparation, BYTES / 255)[1] == (
+        "new: pixels go from 0 to 1, none of them below 0: the network was trained on values from -1 to 1",
+    )
+
+
+def test_masks_for_a_network_trained_on_fractions() -> None:
+    preparation, _ = prepare_images(images(BYTES / 255))
+    assert later(preparation, MASKS)[1] == (
+        "new: uint8 pixels are divided by 255, as the network was trained on brightness of 0 to 1",
+        "new: pixels go from 0 to 1: nearly black to a network that was trained on brightness of 0 to 1",
     )
 
 

@@ -15,7 +15,7 @@ from chainrule.errors import DataError
 TOLERANCE = 0.02  # of full brightness: rounding and resizing reach that far beyond it
 STRAYS = 0.02  # of the values that are not 0: so many may be anywhere
 PERCENT = 100  # what ends here may be percents as well as brightness of 0 to 255
-FRACTIONS = 50  # where training went that high, values of at most 1 are of another scale
+SMALLER = 50  # numbers that are so many times smaller than those of the training are on another scale
 BRIGHTER = 4  # times the brightest value of training
 
 
@@ -71,20 +71,34 @@ class Brightness:
         factor, kind = self.factor(images), kind_of(images.pixels)
         low, high = value_range(images.pixels, rows)
         values = f"{images.source}: pixels go from {low:g} to {high:g}"
+        notes = []
         if factor != 1:
             by = f"divided by {1 / factor:g}" if factor < 1 else f"multiplied by {factor:g}"
-            return (f"{images.source}: {kind} pixels are {by}, as the network was trained on {self._scale()}",)
-        if kind == NUMBERS and 0 < high <= 1 + TOLERANCE and low >= -1 - TOLERANCE and self._top > FRACTIONS:
-            mend = "bring them to the same scale" if self.full is None else f"multiply them by {self.full:g}"
-            raise DataError(f"{values}, the network was trained on {self._scale()}: {mend}")
-        notes = self._beyond(images, rows)
+            notes.append(f"{images.source}: {kind} pixels are {by}, as the network was trained on {self._scale()}")
+        else:
+            self._refuse_dim(values, kind, low, high)
+            notes += self._beyond(images, rows)
         if kind == NUMBERS != self.kind:
             notes.append(f"{values}, taken as brightness of 0 to {self.full:g}, as in training")
-        if 0 < high <= 1 < self.high and kind != NUMBERS:
+        if 0 < high <= 1 < self.high / factor and kind != NUMBERS:
             notes.append(f"{values}: nearly black to a network that was trained on {self._scale()}")
-        if high > BRIGHTER * self.high > 0 and self.high < self._top:
+        if high > BRIGHTER * self.high > 0 and self.high < self._top and factor == 1:
             notes.append(f"{values}: much brighter than the training images, which end at {self.high:g}")
+        if self.full is None and self.low < 0 and low >= 0:
+            notes.append(f"{values}, none of them below 0: the network was trained on {self._scale()}")
         return tuple(notes)
+
+    def _refuse_dim(self, values: str, kind: str, low: float, high: float) -> None:
+        """DataError for numbers that are so small beside those of the training that they are on another scale."""
+        fractions = low >= -1 - TOLERANCE and high <= 1 + TOLERANCE
+        small = fractions or (kind != self.kind and high * SMALLER < self._top)
+        if kind != NUMBERS or not small or high <= 0 or self._top <= SMALLER:
+            return
+        mend = "bring them to the same scale"
+        if fractions and low >= -TOLERANCE and self.full is not None:
+            mend = f"multiply them by {self.full:g}"
+        otherwise = f", or save them as {self.kind} if they are that dark" if self.kind != NUMBERS else ""
+        raise DataError(f"{values}, the network was trained on {self._scale()}: {mend}{otherwise}")
 
     def _beyond(self, images: Images, rows: Rows) -> list[str]:
         """A line about a few values that are far from the scale; DataError where they are many."""
