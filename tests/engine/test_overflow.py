@@ -124,6 +124,14 @@ def test_what_is_large_but_finite_is_trained_on(
     assert not (runs[1].values()[0] == start).any()
 
 
+def test_gaps_between_parameters_stay_finite() -> None:
+    run = Run(CompiledEngine, "adam", 1.0, [1.0] * 5, width=3)
+    run.run(0, 5, eps=0.0)
+    block = run.engine.blocks.parameters.array
+    assert block.size > 2 * 24
+    assert np.isfinite(block).all()
+
+
 def test_the_latest_step_that_left_large_values_is_noted() -> None:
     """Step 2 sees the outlier; then its weight in v falls to a fifth with each step."""
     run = Run(CompiledEngine, "adam", 1.0, [1.0, 1.0, 1e10] + [1.0] * 60)

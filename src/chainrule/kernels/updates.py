@@ -15,8 +15,9 @@ the blocks that hold parameters have gaps of zeros.
 The rule on arrays is the definition. From the rule on numbers two kernels are generated: `step` overwrites p and
 states, tile by tile, and `check` stops the program before it where a new value would not be finite. The check need not
 try the rule on every element: nothing overflows, even in float32, where gradients, parameters and states are at most
-LIMIT, coefficients at most MOST, and an eps (which is added to a divisor) at least TINY. As `step` notes when it leaves
-a value beyond LIMIT, the check of an ordinary step reads the gradients alone.
+LIMIT, coefficients at most MOST, and an eps (which is added to a divisor) at least TINY; tests/kernels/test_updates.py
+checks that of every rule. As `step` notes when it leaves a value beyond LIMIT, the check of an ordinary step reads the
+gradients alone.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ LIMIT, MOST, TINY = 2.0**54, 64.0, 2.0**-50
 
 Row = NDArray[np.float64]
 
-# Of two products in a sum the compiler fuses one with it, and rounds the other: that of a state is fused if it is
-# loaded before p and g.
+# Of two products that are added the compiler rounds one and fuses the other with the sum. States are loaded first, for
+# theirs to be fused.
 STEP_KERNEL = """
 def {name}(tile, {arrays}, c, state):
     first, last = tile * TILE, min(tile * TILE + TILE, p.size)
@@ -144,6 +145,8 @@ def update(*, formula: str, flops: float) -> Callable[[Callable[..., tuple[Any, 
         states = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY)[2:]
         columns = tuple(p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY)
         record = Update(rule.__name__, formula, in_order(rule), states, columns, flops)
+        if record.name in UPDATES:
+            raise TypeError(f"update {record.name} is defined twice")
         UPDATES[record.name] = record
         return record
 
