@@ -18,10 +18,12 @@ def real(*shape):
     return RNG.normal(size=shape)
 
 
-def test_every_op_has_a_function():
+def test_every_op_has_a_function_that_says_its_formulas():
     made = (*NUMBER_LAST.values(), *NUMBER_FIRST.values())
     numbers = {"scale", "shift", *(op.name for op in made)}  # what x * 2, x + 2 and others become
-    assert [name for name in OPS if name not in numbers and not callable(getattr(f, name, None))] == []
+    ops = [op for op in OPS.values() if op.name not in numbers]
+    assert [op.name for op in ops if not callable(getattr(f, op.name, None))] == []
+    assert [op.name for op in ops if op.formulas not in getattr(f, op.name).__doc__] == []
 
 
 @pytest.mark.parametrize(
@@ -169,6 +171,15 @@ def test_shapes_that_do_not_fit_name_the_op():
         cr.tensor(real(2)) + cr.tensor(real(3))
     with pytest.raises(ShapeError, match="equal"):
         f.equal(cr.tensor([1, 2]), cr.tensor([1, 2, 3]))
+
+
+def test_constants_follow_the_dtype_of_what_has_a_gradient():
+    x, weight = cr.tensor(np.zeros(4, np.float32)), cr.tensor(np.ones(4), dtype=np.float64)
+    assert f.mean_squared(x, x, weight).dtype == np.float32
+    assert f.where(weight, x, 1.0).dtype == np.float32
+    assert (x + weight).dtype == np.float64
+    with tracing():
+        assert f.mean_squared(symbol((4,), np.float32, "x"), x, weight).dtype == np.float32
 
 
 def test_losses_do_not_broadcast_and_keep_the_dtype():

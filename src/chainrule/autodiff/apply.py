@@ -24,12 +24,14 @@ def apply(op: Op, *inputs: Any, **attributes: Any) -> Tensor:
 def apply_saving(op: Op, *inputs: Any, **attributes: Any) -> tuple[Tensor, ...]:
     """The result of `op`, and what it saves for its gradients, through which itself no gradient flows.
 
-    Arrays and numbers become constants of the tensors' dtype; float32 with float64 gives float64; operands of
-    pointwise ops are broadcast by the op `broadcast`. Raises ShapeError as the op's shape rule says, TraceError for a
-    symbol outside of its trace; while tracing, DtypeError for mixed dtypes and LabelError for labels of real numbers.
+    Arrays and numbers become constants of the tensors' dtype; float32 with float64 gives float64, but inputs without a
+    gradient, such as a loss's weights, follow the others. Operands of pointwise ops are broadcast by the op
+    `broadcast`. Raises ShapeError as the op's shape rule says, TraceError for a symbol outside of its trace; while
+    tracing, DtypeError for mixed dtypes and LabelError for labels of real numbers.
     """
-    dtype = _real_dtype(inputs)
-    operands = tuple(_operand(op, position, value, dtype) for position, value in enumerate(inputs))
+    named = list(zip(op.inputs, inputs, strict=False))  # the last ones may be left out
+    dtype = _real_dtype([value for name, value in named if not _follows(op, name)])
+    operands = tuple(_operand(op, name, value, dtype) for name, value in named)
     if op.pointwise:
         operands = _broadcast(op, operands)
     shapes = infer(op, operands, attributes)
@@ -63,7 +65,12 @@ def broadcast_shape(name: str, shapes: list[Shape]) -> Shape:
         ) from None
 
 
-def _real_dtype(inputs: tuple[Any, ...]) -> np.dtype[Any]:
+def _follows(op: Op, name: str) -> bool:
+    """Whether an input takes the dtype of others, as gradients flow to them and not to it."""
+    return bool(op.gradients) and name not in op.gradients
+
+
+def _real_dtype(inputs: list[Any]) -> np.dtype[Any]:
     """The dtype an op computes in: the widest of its real tensors; without any, of its arrays; else float32."""
     tensors = [t.dtype for t in inputs if isinstance(t, Tensor) and t.dtype.kind == "f"]
     if tensors:
@@ -74,8 +81,7 @@ def _real_dtype(inputs: tuple[Any, ...]) -> np.dtype[Any]:
     return max(arrays, key=lambda d: d.itemsize, default=np.dtype(np.float32))
 
 
-def _operand(op: Op, position: int, value: Any, dtype: np.dtype[Any]) -> Tensor | None:
-    name = op.inputs[min(position, len(op.inputs) - 1)]
+def _operand(op: Op, name: str, value: Any, dtype: np.dtype[Any]) -> Tensor | None:
     if value is None:
         if name not in op.optional:
             raise DtypeError(f"{op.name}: {name} is None: pass a tensor")
@@ -88,6 +94,8 @@ def _operand(op: Op, position: int, value: Any, dtype: np.dtype[Any]) -> Tensor 
         raise LabelError(f"{op.name}: labels are {given.dtype}, expected whole numbers: pass y.astype(int)")
     if given.dtype == dtype or _are_labels(name, given.dtype):
         return given
+    if _follows(op, name) and not (given.is_symbolic or given.varies):
+        return Tensor(given.data.astype(dtype))
     if given.is_symbolic or tapes.active_tape() is not None:
         raise DtypeError(
             f"{op.name}: {name} is {given.dtype} among tensors of {dtype}, a traced model needs one dtype: "
@@ -112,7 +120,7 @@ def _broadcast(op: Op, operands: tuple[Tensor | None, ...]) -> tuple[Tensor | No
 def _compute(
     op: Op, operands: tuple[Tensor | None, ...], attributes: dict[str, Any], dtype: np.dtype[Any]
 ) -> tuple[Tensor, ...]:
-    arrays = [None if t is None else _cast(op, i, t, dtype) for i, t in enumerate(operands)]
+    arrays = [None if t is None else _cast(name, t, dtype) for name, t in zip(op.inputs, operands, strict=False)]
     with np.errstate(all="ignore"):  # a NaN or infinity is a result; those who train look for it in the loss
         answer = op(*arrays, **attributes)
     y, saved = (answer[0], answer[1:]) if op.saves else (answer, ())
@@ -129,8 +137,7 @@ def _differentiable(op: Op, operands: tuple[Tensor | None, ...]) -> bool:
     return tapes.recording() and bool(op.gradients) and any(t is not None and t.requires_grad for t in operands)
 
 
-def _cast(op: Op, position: int, value: Tensor, dtype: np.dtype[Any]) -> Array:
-    name = op.inputs[min(position, len(op.inputs) - 1)]
+def _cast(name: str, value: Tensor, dtype: np.dtype[Any]) -> Array:
     if value.dtype == dtype or _are_labels(name, value.dtype):
         return value.data
     return value.data.astype(dtype)

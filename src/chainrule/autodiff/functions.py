@@ -7,6 +7,7 @@ no array is filled with copies of them. Formulas, shapes and gradients are those
 from __future__ import annotations
 
 import builtins
+import inspect
 import math
 from typing import Any, TypeGuard
 
@@ -42,7 +43,7 @@ from chainrule.ops import activations, arithmetic, comparisons, numbers, reducti
 from chainrule.ops import lerp as interpolation
 from chainrule.ops import matmul as products
 from chainrule.ops import softmax as probabilities
-from chainrule.ops.record import Op
+from chainrule.ops.record import OPS, Op
 
 # --- arithmetic
 
@@ -121,27 +122,27 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
 
 def greater(a: Any, b: Any) -> Tensor:
     """1 where a > b, else 0; as all comparisons in the dtype of the operands, without a gradient."""
-    return _compare(comparisons.greater, np.greater, a, b)
+    return _compare(comparisons.greater, a, b)
 
 
 def greater_equal(a: Any, b: Any) -> Tensor:
     """1 where a ≥ b, else 0."""
-    return _compare(comparisons.greater_equal, np.greater_equal, a, b)
+    return _compare(comparisons.greater_equal, a, b)
 
 
 def less(a: Any, b: Any) -> Tensor:
     """1 where a < b, else 0."""
-    return _compare(comparisons.less, np.less, a, b)
+    return _compare(comparisons.less, a, b)
 
 
 def less_equal(a: Any, b: Any) -> Tensor:
     """1 where a ≤ b, else 0."""
-    return _compare(comparisons.less_equal, np.less_equal, a, b)
+    return _compare(comparisons.less_equal, a, b)
 
 
 def equal(a: Any, b: Any) -> Tensor:
     """1 where a equals b, else 0."""
-    return _compare(comparisons.equal, np.equal, a, b)
+    return _compare(comparisons.equal, a, b)
 
 
 def not_equal(a: Any, b: Any) -> Tensor:
@@ -346,10 +347,16 @@ def _pair(op: Op, a: Any, b: Any, *condition: Any) -> Tensor:
     return apply(op, *condition, a, b)
 
 
-def _compare(op: Op, ufunc: np.ufunc, a: Any, b: Any) -> Tensor:
+def _compare(op: Op, a: Any, b: Any) -> Tensor:
     arrays = [v for v in (a, b) if not _is_number(v)]
     if arrays and all(isinstance(v, Tensor) and v.dtype.kind != "f" and not v.is_symbolic for v in arrays):
         broadcast_shape(op.name, [v.shape for v in arrays])
         a, b = (v.data if isinstance(v, Tensor) else v for v in (a, b))
-        return Tensor(ufunc(a, b).astype(np.float32))  # whole numbers compared as they are, not as float32
+        return Tensor(op(a, b).astype(np.float32))  # whole numbers compared as they are, not as float32
     return _pair(op, a, b)
+
+
+for _op in OPS.values():  # functions that do more than apply their op say its formulas too
+    _function = globals().get(_op.name)
+    if _function is not None and _function.__doc__ != _op.description:
+        _function.__doc__ = f"{inspect.getdoc(_function)}\n\n{_op.formulas}"

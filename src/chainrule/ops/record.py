@@ -138,10 +138,14 @@ class Op:
         return self.forward.definition(*inputs, **attributes)
 
     @property
+    def formulas(self) -> str:
+        """The formulas of all rules, a line for each."""
+        return "\n".join(f"    {rule.formula}" for rule in (self.forward, *self.gradients.values()))
+
+    @property
     def description(self) -> str:
         """What it computes and its formulas, for help() on what is made from it."""
-        formulas = [f"    {rule.formula}" for rule in (self.forward, *self.gradients.values())]
-        return "\n".join([inspect.cleandoc(self.__doc__ or ""), "", *formulas])
+        return f"{inspect.cleandoc(self.__doc__ or '')}\n\n{self.formulas}"
 
     def __repr__(self) -> str:
         return f"<op {self.name}: {self.forward.formula}>"
