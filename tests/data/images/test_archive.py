@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from chainrule.data import prepare_images
 from chainrule.data.images import Reading, holds_images, read_images
 from chainrule.errors import ChainruleError, DataError, FileError, LabelError
 
@@ -235,3 +236,24 @@ def test_another_form(tmp_path: Path) -> None:
 def test_labels_of_another_kind(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="the labels are complex128"):
         read_images(save(tmp_path, x=X, y=Y * 1j))
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (np.array([2**63 + 1, 2**63 + 2], np.uint64), (2**63 + 1, 2**63 + 2)),
+        (np.array([2**60, 2**60 + 1]), (2**60, 2**60 + 1)),
+        (np.array([1.0, 3.0], np.float32), (1, 3)),
+        (np.array([True, False]), ("False", "True")),
+        (np.array(["007", "7"]), ("007", "7")),
+        (np.array(["NA", "None"]), ("NA", "None")),
+    ],
+)
+def test_labels_are_told_apart_as_they_are(tmp_path: Path, labels: np.ndarray, classes: tuple[object, ...]) -> None:
+    y = np.resize(labels, 40)
+    np.savez(tmp_path / "t.npz", x=np.zeros((40, 2, 2), np.uint8), y=y)
+    preparation, parts = prepare_images(read_images(str(tmp_path / "t.npz")))
+    assert preparation.classes == classes
+    assert [str(preparation.classes[place]) for place in parts.y] == [
+        f"{label:.0f}" if isinstance(label, float) else str(label) for label in y.tolist()
+    ]

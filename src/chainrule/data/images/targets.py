@@ -13,7 +13,10 @@ Array = NDArray[Any]
 
 
 def check_targets(source: str, array: Array, images: int) -> Array:
-    """Targets (n,) as int64 or, for text, as objects. DataError for another length, LabelError for what is no class."""
+    """Targets (n,) as int64 or, for text and truth values, as objects.
+
+    DataError for another length, LabelError for what is no class.
+    """
     if array.ndim == 2 and array.shape[1] == 1:  # a column, as CIFAR-10 is often saved
         array = array[:, 0]
     if array.shape != (images,):
@@ -25,10 +28,12 @@ def check_targets(source: str, array: Array, images: int) -> Array:
         return array.astype(object)
     if array.dtype.kind not in "buif":
         raise LabelError(f"{source}: the labels are {array.dtype}, whole numbers or text were expected: convert them")
-    with np.errstate(invalid="ignore"):
-        numbers = array.astype(np.int64)
-    wrong = numbers != array
+    if array.dtype.kind == "b":
+        return np.array(["False", "True"], dtype=object)[array.astype(np.intp)]
+    wrong = ~np.isfinite(array) | (array != np.round(array))
     if wrong.any():
         row = int(np.argmax(wrong))
         raise LabelError(f"{source}: row {row + 1} is {array[row]:g}, labels are whole numbers or text: mend it")
-    return numbers
+    if np.any(array < -(2.0**63)) or np.any(array >= 2.0**63):  # beyond int64: the same digits as text
+        return np.array([str(int(value)) for value in array.tolist()], dtype=object)
+    return array.astype(np.int64)

@@ -66,9 +66,9 @@ def _numbers(stripped: list[str], joined: str, na: frozenset[str]) -> NDArray[np
     """The cells as numbers, NaN where one is missing; None when one is neither."""
     if not na and PLAIN.issuperset(joined):
         try:
-            return np.array(stripped, dtype=np.float64)
+            return np.array([cell or "nan" for cell in stripped], dtype=np.float64)
         except ValueError:
-            pass  # something is missing or text: look at each cell
+            pass  # something is written as a word: look at each cell
     values = np.empty(len(stripped))
     for i, cell in enumerate(stripped):
         if cell in na or is_missing(cell):
