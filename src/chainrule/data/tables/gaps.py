@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeAlias
@@ -50,7 +51,7 @@ def refuse_words(table: Table, target: str) -> None:
         listed, rows = ", ".join(f'"{word}"' for word in doubtful), sum(doubtful.values())
         raise DataError(
             f'{table.source}: column "{target}" holds {listed} in {rows:,} of {table.rows:,} rows, names of classes or '
-            f"missing values: --na '' says they are names, --na {','.join(doubtful)} says they are missing"
+            f"missing values: --na '' says they are names, --na {shlex.quote(','.join(doubtful))} says they are missing"
         )
 
 
