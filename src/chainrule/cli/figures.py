@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from chainrule.cli.job import Job
 from chainrule.cli.report import Array, probabilities, rows_word
 from chainrule.cli.run import data_name
-from chainrule.cli.train import Job
 from chainrule.data.images import Images
 from chainrule.files import write_whole
 from chainrule.train import metrics

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import chainrule as cr
+from chainrule.cli.job import Job
 from chainrule.cli.options import takes_settings
 from chainrule.cli.settings import Settings, resolve
 from chainrule.errors import ChainruleError
@@ -22,9 +22,7 @@ from chainrule.errors import ChainruleError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from chainrule.cli.run import Log, Run
-    from chainrule.data.augmentation import Augmentation
-    from chainrule.data.preparation import Parts, Preparation
+    from chainrule.cli.run import Log
     from chainrule.train.history import History
 
 KEPT = 10.0  # seconds between two saves of the weights
@@ -76,24 +74,6 @@ def train(
     console().print(f"run: {job.run.folder}")
     if job.trainer.history.interrupted:
         raise KeyboardInterrupt
-
-
-@dataclass
-class Job:
-    """All that a training run works with."""
-
-    settings: Settings
-    preparation: Preparation
-    parts: Parts
-    augment: Augmentation | None
-    trainer: cr.Trainer
-    run: Run
-
-    @property
-    def test(self) -> Any:
-        """The test rows; none if the run was stopped before its first step, as there is nothing to measure."""
-        rows = self.parts.split.test
-        return rows if self.trainer.steps else rows[:0]
 
 
 def prepare_job(settings: Settings, out: Console) -> Job:
