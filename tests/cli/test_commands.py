@@ -265,3 +265,19 @@ def test_rows_are_numbered_as_in_the_file_when_some_are_left_out(
     ):
         (tmp_path / "far.csv").write_text("\n".join([lines[0], ",0.1,rose", *lines[1:4], bad, *lines[4:]]) + "\n")
         assert words in chainrule("evaluate", run, "far.csv").err
+
+
+@pytest.mark.parametrize(("seed", "part"), [(1, "validation"), (12, "test")])
+def test_training_names_the_row_of_the_table_too(
+    chainrule: Command, flowers: Path, tmp_path: Path, seed: int, part: str
+) -> None:
+    lines = flowers.read_text().splitlines()
+    (tmp_path / "far.csv").write_text("\n".join([*lines[:6], "-2.5e38,2.5e38,rose", *lines[6:]]) + "\n")
+    outcome = chainrule("train", "far.csv", "--target", "kind", *FEW, f"seed={seed}")
+    assert outcome.status == 1
+    assert "chainrule: far.csv: row 6: the network's output or its loss is" in outcome.err
+    (run,) = (tmp_path / "runs").iterdir()
+    results = json.loads((run / "results.json").read_text())
+    assert results["ended"].startswith("failed: far.csv: row 6")
+    assert (results["epochs"] == 30) == (part == "test")  # validation comes after each epoch
+    assert results["test"] is None
