@@ -150,10 +150,10 @@ def test_names_are_shown_letter_by_letter(tmp_path: Path, monkeypatch: pytest.Mo
     labels = [label.get_text() for label in confusion.axes[0].get_yticklabels()]
     assert labels[:6] == ["a$b$c", "$\\frac{1$", "$", "_under", "two lines", "xxxxxxx…xxxxxxxx"]
     assert labels[8:10] == ["\\udcff", "\\x07"]  # letters that no font has
-    assert confusion.axes[0].get_title() == title
+    assert confusion.get_suptitle() == title
     assert any("predicted" in text.get_text() and title in text.get_text() for text in samples.axes[0].texts)
     assert any(text.get_text().endswith("\n$\\frac{1$") for text in samples.axes[0].texts)
-    assert filters.axes[0].get_title() == title
+    assert filters.get_suptitle() == title
     assert losses.get_suptitle() == title
     legend = losses.axes[1].get_legend()
     assert legend is not None

@@ -114,7 +114,7 @@ def save_confusion(matrix: ArrayLike, classes: Sequence[Any], path: str | Path, 
     numbered = "" if n <= MOST_NAMED else ", by its number from 0"
     axis.set_xlabel(f"predicted class{numbered}")
     axis.set_ylabel(f"true class{numbered}")
-    axis.set_title(on_one_line(title))
+    _write_title(figure, title)
     if n <= MOST_NAMED:
         names, size = [_cut(name) for name in classes], min(10.0, 0.9 * cell)
         upright = 0.7 * size * max(map(len, names)) > cell  # a letter is that wide
@@ -157,7 +157,7 @@ def save_filters(weight: Array, path: str | Path, title: str = "") -> None:
     figure = Figure(figsize=(COLUMNS, height + (2.0 if coloured else 1.1)), layout="constrained")
     axis = figure.subplots()
     axis.set_axis_off()
-    axis.set_title(on_one_line(title))
+    _write_title(figure, title)
     for place, picture in enumerate(filters):
         middle, lower = place % columns + 0.5, tall * (place // columns + 1)
         _show(axis, (picture + 1) / 2 if coloured else picture, (-1, 1), middle, lower, "RdBu_r")
@@ -169,6 +169,12 @@ def save_filters(weight: Array, path: str | Path, title: str = "") -> None:
     label = "weight, divided by the filter's largest absolute value"
     figure.axes[1].set_xlabel(f"{label}; grey: 0 in all channels" if coloured else label)
     figure.savefig(path, dpi=120)
+
+
+def _write_title(figure: Any, title: str) -> None:
+    """The title above a figure, in letters small enough for its width."""
+    text = on_one_line(title)
+    figure.suptitle(text, fontsize=min(12.0, 115 * figure.get_figwidth() / max(1, len(text))))
 
 
 def _shades(colour: str) -> Any:

@@ -88,7 +88,8 @@ def look(path: Path) -> Look:
         if image.getexif().get(ORIENTATION) in TURNED:
             width, height = height, width
         form = Form(height, width, 1 if _is_grey(image.mode) else 3, _dtype(image))
-        return Look(form, cut, bool(getattr(image, "is_animated", False)))
+        frames = image.format != "MPO" and bool(getattr(image, "is_animated", False))  # those hold their previews
+        return Look(form, cut, frames)
 
 
 def read_picture(path: Path, form: Form, options: Reading) -> Pixels:
