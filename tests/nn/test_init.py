@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule import nn
 from chainrule.errors import OptionError, ShapeError
 from chainrule.nn import init
 
@@ -74,3 +75,15 @@ def test_bad_settings():
         init.normal(np.empty(2), std=-1.0)
     with pytest.raises(OptionError, match="seed"):
         init.normal(np.empty(2), seed=-1)
+
+
+@pytest.mark.parametrize("layer", ["Linear", "Conv1d", "Conv2d", "ConvTranspose2d"])
+def test_a_seed_gives_the_weight_first_and_then_the_bias(layer):
+    sizes = (6, 4) if layer == "Linear" else (6, 4, 3)
+    cr.seed(5)
+    made = getattr(nn, layer)(*sizes)
+    cr.seed(5)
+    bound = (6 if layer == "Linear" else init.fans(made.weight.shape)[0]) ** -0.5
+    for parameter in (made.weight, made.bias):
+        expected = init.uniform(np.empty(parameter.shape, np.float32), -bound, bound)
+        np.testing.assert_array_equal(parameter.data, expected)

@@ -131,5 +131,5 @@ def _channels(owner: str, in_channels: int, out_channels: int, groups: int) -> t
 def _parameters(shape: Shape, biases: int | None) -> tuple[Parameter, Parameter | None]:
     """Weight and bias, uniform in ±1/sqrt(fan_in): torch's kaiming_uniform with a = sqrt 5."""
     bound = init.fans(shape)[0] ** -0.5
-    bias = None if biases is None else weights.uniform((biases,), bound)
-    return weights.uniform(shape, bound), bias
+    weight = weights.uniform(shape, bound)  # drawn first: seeds give the networks they always gave
+    return weight, None if biases is None else weights.uniform((biases,), bound)
