@@ -20,15 +20,8 @@ from chainrule.autodiff.conv import conv2d as conv2d
 from chainrule.autodiff.conv import conv_transpose2d as conv_transpose2d
 from chainrule.autodiff.dropout import dropout as dropout
 from chainrule.autodiff.dropout import dropout_channels as dropout_channels
-from chainrule.autodiff.losses import binary_cross_entropy as binary_cross_entropy
-from chainrule.autodiff.losses import cross_entropy as cross_entropy
-from chainrule.autodiff.losses import huber as huber
-from chainrule.autodiff.losses import mean_absolute as mean_absolute
-from chainrule.autodiff.losses import mean_squared as mean_squared
 from chainrule.autodiff.normalization import batch_norm as batch_norm
 from chainrule.autodiff.normalization import group_norm as group_norm
-from chainrule.autodiff.normalization import layer_norm as layer_norm
-from chainrule.autodiff.normalization import normalize as normalize
 from chainrule.autodiff.padding import zero_pad2d as zero_pad2d
 from chainrule.autodiff.pooling import adaptive_avg_pool2d as adaptive_avg_pool2d
 from chainrule.autodiff.pooling import avg_pool2d as avg_pool2d
@@ -39,10 +32,14 @@ from chainrule.autodiff.tensor import Axis, Tensor, as_array
 from chainrule.autodiff.upsample import upsample_nearest as upsample_nearest
 from chainrule.errors import OptionError, ShapeError
 from chainrule.native.memory import Shape
-from chainrule.ops import activations, arithmetic, comparisons, numbers, reductions, shapes
-from chainrule.ops import lerp as interpolation
-from chainrule.ops import matmul as products
-from chainrule.ops import softmax as probabilities
+from chainrule.ops import activations, arithmetic, comparisons, losses, numbers, reductions, shapes
+from chainrule.ops import binary_cross_entropy as binary_cross_entropy_ops
+from chainrule.ops import cross_entropy as cross_entropy_ops
+from chainrule.ops import layer_norm as layer_norm_ops
+from chainrule.ops import lerp as lerp_ops
+from chainrule.ops import matmul as matmul_ops
+from chainrule.ops import normalize as normalize_ops
+from chainrule.ops import softmax as softmax_ops
 from chainrule.ops.record import OPS, Op
 
 # --- arithmetic
@@ -154,7 +151,7 @@ negative = as_function(arithmetic.negative)
 exp = as_function(arithmetic.exp)
 log = as_function(arithmetic.log)
 sqrt = as_function(arithmetic.sqrt)
-lerp = as_function(interpolation.lerp)
+lerp = as_function(lerp_ops.lerp)
 absolute = as_function(comparisons.absolute)
 
 # --- activations
@@ -189,12 +186,12 @@ def matmul(a: Any, b: Any) -> Tensor:
         try:
             leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         except ValueError:
-            return apply(products.matmul, a, b)  # whose shape rule says what is wrong
+            return apply(matmul_ops.matmul, a, b)  # whose shape rule says what is wrong
         a, b = broadcast(a, (*leading, *a.shape[-2:])), broadcast(b, (*leading, *b.shape[-2:]))
-    return apply(products.matmul, a, b)
+    return apply(matmul_ops.matmul, a, b)
 
 
-linear = as_function(products.linear)
+linear = as_function(matmul_ops.linear)
 
 # --- reductions
 
@@ -216,13 +213,26 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """exp x, divided by its sum along the axis."""
-    return _along_last(probabilities.softmax, x, axis)
+    return _along_last(softmax_ops.softmax, x, axis)
 
 
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """The logarithm of softmax, exact where softmax itself would round to 0."""
-    return _along_last(probabilities.log_softmax, x, axis)
+    return _along_last(softmax_ops.log_softmax, x, axis)
 
+
+# --- normalization, beside `batch_norm` and `group_norm`
+
+normalize = as_function(normalize_ops.normalize)
+layer_norm = as_function(layer_norm_ops.layer_norm)
+
+# --- losses: one number each, from outputs, targets and an optional weight per sample
+
+mean_squared = as_function(losses.mean_squared)
+mean_absolute = as_function(losses.mean_absolute)
+huber = as_function(losses.huber)
+cross_entropy = as_function(cross_entropy_ops.cross_entropy)
+binary_cross_entropy = as_function(binary_cross_entropy_ops.binary_cross_entropy)
 
 # --- shapes
 

@@ -1,4 +1,5 @@
-"""Normalizations as functions of tensors."""
+"""Normalizations as functions of tensors that differ from their ops: `batch_norm` returns its statistics too, and
+`group_norm` takes the number of groups second."""
 
 from __future__ import annotations
 
@@ -6,10 +7,8 @@ from typing import Any, NamedTuple
 
 from chainrule.autodiff.apply import apply, apply_saving
 from chainrule.autodiff.tensor import Tensor
-from chainrule.ops import batch_norm as by_batch
-from chainrule.ops import group_norm as by_group
-from chainrule.ops import layer_norm as by_layer
-from chainrule.ops import normalize as by_given
+from chainrule.ops import batch_norm as batch_norm_ops
+from chainrule.ops import group_norm as group_norm_ops
 
 
 class Normalized(NamedTuple):
@@ -21,20 +20,10 @@ class Normalized(NamedTuple):
 
 
 def batch_norm(x: Any, scale: Any, shift: Any, eps: float = 1e-5) -> Normalized:
-    """(x - mean)/√(variance + eps)·scale + shift with the mean and variance of each channel, the last axis."""
-    return Normalized(*apply_saving(by_batch.batch_norm, x, scale, shift, eps=float(eps))[:3])
-
-
-def normalize(x: Any, scale: Any, shift: Any, mean: Any, variance: Any, eps: float = 1e-5) -> Tensor:
-    """The same with a mean and variance per channel that are given."""
-    return apply(by_given.normalize, x, scale, shift, mean, variance, eps=float(eps))
-
-
-def layer_norm(x: Any, scale: Any, shift: Any, eps: float = 1e-5) -> Tensor:
-    """Each row of the last axes, those of scale and shift, brought to mean 0 and variance 1; then scaled, shifted."""
-    return apply(by_layer.layer_norm, x, scale, shift, eps=float(eps))
+    """x (..., c) with each channel brought to mean 0 and variance 1 over the batch, then scaled and shifted (c,)."""
+    return Normalized(*apply_saving(batch_norm_ops.batch_norm, x, scale, shift, eps=float(eps))[:3])
 
 
 def group_norm(x: Any, groups: int, scale: Any, shift: Any, eps: float = 1e-5) -> Tensor:
-    """The same for each group of channels of each sample of x (n, ..., c); scale and shift are by channel."""
-    return apply(by_group.group_norm, x, scale, shift, groups=int(groups), eps=float(eps))
+    """x (n, ..., c) with each group of channels of each sample brought to mean 0 and variance 1, then as above."""
+    return apply(group_norm_ops.group_norm, x, scale, shift, groups=int(groups), eps=float(eps))

@@ -56,7 +56,7 @@ def binary_cross_entropy(
     weight: Array | None = None,
     positive_weights: Array | None = None,
     *,
-    reduction: str,
+    reduction: str = "mean",
 ) -> tuple[Array, Array]:
     """-t·log σ(x) - (1 - t)·log(1 - σ(x)) of logits x and targets t from 0 to 1, both of one shape.
 

@@ -125,8 +125,8 @@ def cross_entropy(
     weight: Array | None = None,
     class_weights: Array | None = None,
     *,
-    label_smoothing: float,
-    reduction: str,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
 ) -> tuple[Array, Array, Array]:
     """The negative log-probability of each label under softmax(logits); logits (..., c), labels (...) from 0 to c - 1.
 

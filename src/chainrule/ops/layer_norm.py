@@ -125,7 +125,7 @@ def _flops(x: Shape, *others: Shape) -> float:
     saves=("mean", "rstd"),
     flops=_flops,
 )
-def layer_norm(x: Array, scale: Array, shift: Array, *, eps: float) -> tuple[Array, Array, Array]:
+def layer_norm(x: Array, scale: Array, shift: Array, *, eps: float = 1e-5) -> tuple[Array, Array, Array]:
     """x with each row, of the axes of scale and shift, brought to mean 0 and (biased) variance 1; then scaled, shifted.
 
     Raises ShapeError where scale and shift are not of the shape of x's last axes.

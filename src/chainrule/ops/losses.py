@@ -71,7 +71,7 @@ _SQUARED_SLOPE = Pointwise("mean_squared_slope", _squared_slope, arrays=2, numbe
 
 @op(formula="L = Σ w·(x - t)² / Σ w", saves=("denominator",), flops=_flops)
 def mean_squared(
-    prediction: Array, target: Array, weight: Array | None = None, *, reduction: str
+    prediction: Array, target: Array, weight: Array | None = None, *, reduction: str = "mean"
 ) -> tuple[Array, Array]:
     """Mean, or sum, of squared differences of two arrays of one shape. Raises ShapeError where they differ."""
     return total((prediction - target) ** 2, weight, None, reduction)
@@ -129,7 +129,7 @@ _SIGN = Pointwise("mean_absolute_slope", _sign, arrays=2, numbers=0)
 
 @op(formula="L = Σ w·|x - t| / Σ w", saves=("denominator",), flops=_flops)
 def mean_absolute(
-    prediction: Array, target: Array, weight: Array | None = None, *, reduction: str
+    prediction: Array, target: Array, weight: Array | None = None, *, reduction: str = "mean"
 ) -> tuple[Array, Array]:
     """Mean, or sum, of absolute differences; where there is none, the slope is 0. Raises ShapeError."""
     return total(np.abs(prediction - target), weight, None, reduction)
@@ -192,7 +192,7 @@ _HUBER_SLOPE = Pointwise("huber_slope", _huber_slope, arrays=2, numbers=1)
     flops=_flops,
 )
 def huber(
-    prediction: Array, target: Array, weight: Array | None = None, *, delta: float, reduction: str
+    prediction: Array, target: Array, weight: Array | None = None, *, delta: float = 1.0, reduction: str = "mean"
 ) -> tuple[Array, Array]:
     """Squared up to a difference of `delta`, straight beyond (Huber 1964). Raises ShapeError where shapes differ."""
     d = np.abs(prediction - target)

@@ -36,7 +36,7 @@ def _deviation(variance: Array, eps: float) -> Array:
 
 
 @op(formula="y = scale·(x - mean)/√(variance + eps) + shift", offsets=("shift", "mean"), flops=flops_of)
-def normalize(x: Array, scale: Array, shift: Array, mean: Array, variance: Array, *, eps: float) -> Array:
+def normalize(x: Array, scale: Array, shift: Array, mean: Array, variance: Array, *, eps: float = 1e-5) -> Array:
     """x (..., c) normalized by a mean and a variance per channel that are given, then scaled and shifted (c,).
 
     No gradient flows into mean and variance. Raises ShapeError where one of them is not one number per channel.
