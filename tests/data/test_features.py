@@ -35,6 +35,13 @@ def note_of(name: str) -> str:
         ("id", SHUFFLED),
         ("Id", SHUFFLED + 1),
         ("row_number", SHUFFLED),
+        ("PassengerId", 7 * SHUFFLED),
+        ("patient_id", 2 * SHUFFLED),
+        ("X", SHUFFLED + 1),  # as R calls a column without a name
+        ("...1", SHUFFLED + 1),
+        ("Sl. No.", SHUFFLED + 1),
+        ("sample", SHUFFLED),
+        ("#", SHUFFLED),
     ],
 )
 def test_row_numbers_are_left_out_and_said(name: str, values: np.ndarray) -> None:
@@ -52,7 +59,13 @@ def test_row_numbers_are_left_out_and_said(name: str, values: np.ndarray) -> Non
     [
         ("unnamed 1", SHUFFLED // 2),
         ("unnamed 1", RNG.normal(size=N)),
-        ("id", 2 * SHUFFLED),
+        ("id", SHUFFLED // 2),
+        ("number", 2 * SHUFFLED),  # no counting, perhaps an amount
+        ("X", 2 * SHUFFLED),
+        ("x", SHUFFLED),
+        ("n", SHUFFLED),
+        ("acid", SHUFFLED),
+        ("width", SHUFFLED),
         ("index", np.where(SHUFFLED == 3, np.nan, SHUFFLED)),
         ("age", SHUFFLED),
     ],

@@ -142,3 +142,5 @@ def test_features_that_lose_digits_are_told(tmp_path: Path) -> None:
     path.write_text("a,b,y\n" + "".join(f"{LARGE + 2 * i},{2**53 + 2 * i},{i % 2}\n" for i in range(40)))
     _, parts = prepare(read_table(path), "y")
     assert parts.notes == (f'{path}: "a" holds whole numbers beyond 2^53, whose last digits are lost',)
+    _, parts = prepare(read_table(path), "a", drop=("y",), task="regress")
+    assert parts.notes == (f'{path}: "a" holds whole numbers beyond 2^53, whose last digits are lost',)

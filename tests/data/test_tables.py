@@ -256,6 +256,18 @@ def test_ways_to_write_a_number(tmp_path: Path, word: str, value: float) -> None
     assert read_table(write(tmp_path, f"a,b\n1,1\n{word},2\n")).columns["a"].tolist() == [1, value]
 
 
+def test_numbers_that_mean_a_missing_value_in_archives_and_parquet(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    columns = {"a": np.array([1.0, -999, 3]), "b": np.array([1, 2, -999]), "c": np.array(["x", "-999", "unknown"])}
+    np.savez(tmp_path / "t.npz", **columns)
+    polars.DataFrame(columns).write_parquet(tmp_path / "t.parquet")
+    for name in ("t.npz", "t.parquet"):
+        table = read_table(tmp_path / name, na=["-999", "unknown"])
+        np.testing.assert_array_equal(table.columns["a"], [1, np.nan, 3])
+        np.testing.assert_array_equal(table.columns["b"], [1, 2, np.nan])
+        assert table.columns["c"].tolist() == ["x", "", ""]
+
+
 def test_a_table_of_lists_and_arrays_of_any_kind() -> None:
     table = Table(
         "t",

@@ -15,7 +15,7 @@ from chainrule.data.images.inputs import ImageInputs, image_inputs
 from chainrule.data.names import suggestion
 from chainrule.data.scaling import Scaling
 from chainrule.data.split import Rows, Split, split_rows
-from chainrule.data.tables.features import choose_features
+from chainrule.data.tables.features import choose_features, tell_lost_digits
 from chainrule.data.tables.gaps import POLICIES
 from chainrule.data.tables.inputs import TableInputs, mend_gaps, table_inputs
 from chainrule.data.tables.numbers import numbers
@@ -150,6 +150,7 @@ def prepare(
     table, features = choose_features(table, target, drop, keep_index=keep_index)
     task = task or guess_task(table, target)
     check_task(task)
+    table = tell_lost_digits(table, features if task == "classify" else (*features, target))
     table = mend_gaps(table, features, target, task, missing)
     if task == "classify":
         goal: Target = Classes.of(table.labels(target), target)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from chainrule.data.tables.columns import Column, exact, truths
+from chainrule.data.tables.cells import NUMBER
+from chainrule.data.tables.columns import Column, exact, is_text, truths
 from chainrule.data.tables.table import Table, column_names
 from chainrule.errors import DataError, FileError
 
 
 def read_parquet(path: Path, na: frozenset[str] | None) -> Table:
-    """The table in a Parquet file; `na` are words for a missing value in columns of text."""
+    """The table in a Parquet file; `na` are words and numbers for a missing value."""
     try:
         import polars
     except ImportError:
@@ -38,11 +39,11 @@ def read_parquet(path: Path, na: frozenset[str] | None) -> Table:
             columns[name] = _text(series.cast(polars.String).fill_null("").to_list(), na)
         else:
             raise DataError(f'{path}: column "{name}" holds {kind}, numbers or text were expected: convert it')
-    return _not_empty(path, columns, written, na)
+    return _table(path, columns, written, na)
 
 
 def read_npz(path: Path, na: frozenset[str] | None) -> Table:
-    """The table in a NumPy archive; `na` are words for a missing value in columns of text."""
+    """The table in a NumPy archive; `na` are words and numbers for a missing value."""
     try:
         with path.open("rb") as file:  # ours to close, also when the archive is damaged
             archive = np.load(file, allow_pickle=False)
@@ -69,17 +70,21 @@ def read_npz(path: Path, na: frozenset[str] | None) -> Table:
         name: _text(c.tolist(), na) if c.dtype.kind == "U" else c
         for name, c in zip(names, columns.values(), strict=True)
     }
-    return _not_empty(path, text, {}, na)
+    return _table(path, text, {}, na)
 
 
 def _text(cells: list[str], na: frozenset[str] | None) -> Column:
     return np.array(["" if na and cell in na else cell for cell in cells], dtype=object)
 
 
-def _not_empty(path: Path, columns: dict[str, Column], written: dict[str, Column], na: frozenset[str] | None) -> Table:
+def _table(path: Path, columns: dict[str, Column], written: dict[str, Column], na: frozenset[str] | None) -> Table:
     if not columns:
         raise DataError(f"{path}: there is no column in it: columns of values were expected")
     table = Table(str(path), columns, written=written, na=na)
     if table.rows == 0:
         raise DataError(f"{path}: there are columns but no rows: add at least a few rows of values")
+    numbers = [float(word) for word in na or () if NUMBER.fullmatch(word)]
+    for name, column in table.columns.items():
+        if not is_text(column) and np.isin(column, numbers).any():
+            table.columns[name] = np.where(np.isin(column, numbers), np.nan, column)
     return table

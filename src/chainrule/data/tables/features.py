@@ -16,8 +16,14 @@ from chainrule.data.tables.numbers import holds_text, numbers
 from chainrule.data.tables.table import Table
 from chainrule.errors import DataError, OptionError
 
-NAMELESS = re.compile(r"unnamed:? ?\d+|(__)?index_level_\d+(__)?", re.IGNORECASE)  # as pandas and others call an index
-OF_ROWS = re.compile(r"(index|idx|id|row|row ?(id|no|num|number|name|names|index)|sl ?no|s ?no)", re.IGNORECASE)
+# Of columns that say which row is which, as they are called by people, pandas and R, with spaces for other separators.
+NAMES = re.compile(
+    r"unnamed:? ?\d+|(?:index )?level \d+|(?:.* )?(?:index|idx|id|uuid|key)|row ?names?|rn", re.IGNORECASE
+)
+NAME_ID = re.compile(r".*[a-z]I[dD]")  # PassengerId
+COUNTERS = re.compile(
+    r"#|X|V?1|(?i:rows?|rownum|sl|serial|obs|observation|sample|case|record|entry|item|(?:.* )?(?:no|nr|num|number))"
+)
 
 
 def choose_features(
@@ -41,13 +47,19 @@ def choose_features(
         )
     _refuse_text(table, features)
     refuse_empty(table, features, np.ones(table.rows, np.bool_), "row")
-    notes = [*table.notes]
     if counting:
-        notes.append(f"{table.source}: {_quoted(counting)} numbers the rows and is left out: --keep-index keeps it")
-    rounded = [name for name in features if _loses_digits(table, name)]
-    if rounded:
-        notes.append(f"{table.source}: {_quoted(rounded)} holds whole numbers beyond 2^53, whose last digits are lost")
-    return replace(table, notes=tuple(notes)), features
+        note = f"{table.source}: {_quoted(counting)} numbers the rows and is left out: --keep-index keeps it"
+        table = replace(table, notes=(*table.notes, note))
+    return table, features
+
+
+def tell_lost_digits(table: Table, names: Sequence[str]) -> Table:
+    """The table with a note on the columns `names` whose whole numbers have more digits than float64."""
+    rounded = [name for name in names if _loses_digits(table, name)]
+    if not rounded:
+        return table
+    note = f"{table.source}: {_quoted(rounded)} holds whole numbers beyond 2^53, whose last digits are lost"
+    return replace(table, notes=(*table.notes, note))
 
 
 def split_names(names: Sequence[str], table: Table) -> tuple[str, ...]:
@@ -59,18 +71,19 @@ def split_names(names: Sequence[str], table: Table) -> tuple[str, ...]:
 
 
 def numbers_rows(name: str, column: Column) -> bool:
-    """Whether a column says which row is which: what the rows were sorted by would give the answer away.
+    """Whether a column says which row is which, as the order of the rows may give the answer away.
 
-    That is so of a nameless column of different whole numbers, and of one called index or id that counts from 0 or 1.
+    That is so of different whole numbers under no name or one such as index or id, and of numbers that count under a
+    name such as row, no or sample.
     """
     plain = re.sub(r"[\s_.-]+", " ", name).strip()
-    nameless = NAMELESS.fullmatch(name) is not None
-    if is_text(column) or len(column) < 2 or not (nameless or OF_ROWS.fullmatch(plain)):
+    names, counts = NAMES.fullmatch(plain) or NAME_ID.fullmatch(name), COUNTERS.fullmatch(plain)
+    if is_text(column) or len(column) < 2 or not (names or counts):
         return False
     values = np.sort(column)
     if not np.array_equal(values, np.round(values)) or not (np.diff(values) > 0).all():  # false for NaN
         return False
-    return nameless or bool(values[0] in (0, 1) and values[-1] - values[0] == len(values) - 1)
+    return bool(names or (values[0] in (0, 1) and values[-1] - values[0] == len(values) - 1))
 
 
 def refuse_empty(
