@@ -125,7 +125,6 @@ def test_gradients_and_predictions_are_the_reference_ones(model: Model) -> None:
         np.testing.assert_allclose(gradients_b[name], gradient, rtol=1e-10, atol=1e-12, err_msg=name)
     if model is not masked:
         np.testing.assert_allclose(b.predict(x), a.predict(x), rtol=1e-11, atol=1e-12)
-        assert b.loss(x, y, weight) == pytest.approx(a.loss(x, y, weight))
 
 
 @pytest.mark.parametrize("update", list(UPDATES))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.autodiff.tape import tracing
-from chainrule.autodiff.tensor import Tensor, symbol, wrap
+from chainrule.autodiff.tensor import Tensor, symbol
 from chainrule.engine.blocks import Blocks
 from chainrule.engine.buffers import Buffers
 from chainrule.engine.build import Blueprint, BoundProgram, Builder, Kind
@@ -135,13 +135,6 @@ class CompiledEngine:
             rest = np.arange(whole, len(x), dtype=np.int64)[None]
             self._predict(self._bound("predict", len(x) - whole), rest, result[whole:])
         return result.reshape(len(x), *shape)
-
-    def loss(self, x: Array, y: Array, weight: Array | None = None) -> float:
-        """The loss of the model's outputs for a whole data set."""
-        output = self.predict(x)
-        target = y if y.dtype.kind in "iu" else y.astype(self.blocks.dtype, copy=False)
-        by_sample = None if weight is None else wrap(weight.astype(self.blocks.dtype, copy=False))
-        return float(self.setup.loss(wrap(output), wrap(target), by_sample).item())
 
     def _show(self, bound: BoundProgram) -> None:
         """Make it the program that users see, unless that is for a larger batch of the same data."""

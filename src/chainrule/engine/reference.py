@@ -97,12 +97,6 @@ class ReferenceEngine:
             parts = [self.setup.model(wrap(x[start : start + PREDICT_BATCH])).data for start in starts]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def loss(self, x: Array, y: Array, weight: Array | None = None) -> float:
-        """The loss of x, y without a gradient."""
-        self._adopt()
-        with no_grad(), buffers_kept():
-            return float(self._loss(x, y, weight).item())
-
     def forget(self) -> None:
         """Nothing is kept between steps: this is for the compiled engine's programs."""
 
@@ -123,7 +117,8 @@ class ReferenceEngine:
         for parameter in self.setup.parameters.values():
             parameter.grad = None
         with random_context(self.setup.seed, step):
-            loss = check_loss(self._loss(x, y, weight))
+            output, weights = self.setup.model(wrap(x)), None if weight is None else wrap(weight)
+            loss = check_loss(self.setup.loss(output, wrap(y), weights))
         check_reached(loss.requires_grad)
         value = float(loss.detach().item())
         loss.backward()
@@ -132,9 +127,6 @@ class ReferenceEngine:
             if parameter.grad is not None:  # a parameter the loss does not depend on has gradient 0
                 part[...] = parameter.grad
         return value, gradient
-
-    def _loss(self, x: Array, y: Array, weight: Array | None) -> Tensor:
-        return self.setup.loss(self.setup.model(wrap(x)), wrap(y), None if weight is None else wrap(weight))
 
     def _adopt(self) -> None:
         """Make every parameter a view of the block, taking over the values of those that are not."""
