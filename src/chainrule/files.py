@@ -24,7 +24,7 @@ def check_regular(path: Path) -> None:
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
     except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}): check the name and its rights") from None
+        raise FileError(f"{path}: cannot be read ({error.strerror}): check the path and its permissions") from None
     if not regular:
         raise FileError(f"{path}: cannot be read (it is not a regular file): copy what it gives into a file")
 
@@ -37,7 +37,7 @@ def writing(path: Path) -> Iterator[None]:
     except FileError:
         raise
     except OSError as error:
-        mend = MENDS.get(error.errno or 0, "check the folder and its rights, or choose another one")
+        mend = MENDS.get(error.errno or 0, "check the folder and its permissions, or choose another one")
         raise FileError(f"{path}: cannot be written ({error.strerror or error}): {mend}") from None
 
 

@@ -21,21 +21,21 @@ GOOD = "a,b,y\n" + "".join(f"{i * 0.5},{-i},{i % 2}\n" for i in range(20))
 # File, its content, the command's arguments after `train`, and words of the message.
 TABLES: dict[str, tuple[str, str, list[str], str]] = {
     "empty table": ("t.csv", "", ["--target", "y"], "the file is empty"),
-    "header only": ("t.csv", "a,b,y\n", ["--target", "y"], "no row below it"),
+    "header only": ("t.csv", "a,b,y\n", ["--target", "y"], "a header but no rows"),
     "ragged row": ("t.csv", GOOD + "1,2\n", ["--target", "y"], "row 21 (line 22) has 2 values, the header has 3"),
     "no header": ("t.csv", "1,2,0\n3,4,1\n", ["--target", "y"], "the first line holds numbers only"),
     "binary file": ("t.csv", "a,b\n\udcff\udcfe,1\n", ["--target", "y"], "is not UTF-8 text"),
     "not gzip": ("t.csv.gz", GOOD, ["--target", "y"], "damaged or cut short"),
     "not parquet": ("t.parquet", GOOD, ["--target", "y"], "not a Parquet table"),
     "not npz": ("t.npz", GOOD, [], "not a readable NumPy archive"),
-    "unknown format": ("t.docx", GOOD, ["--target", "y"], "names no known table format"),
+    "unknown format": ("t.docx", GOOD, ["--target", "y"], "is not a known table format"),
     "missing column": ("t.csv", GOOD, ["--target", "Y2"], 'there is no column "Y2": did you mean "y"?'),
-    "no target named": ("t.csv", GOOD, [], "which column is to be predicted? Name it with --target COLUMN"),
+    "no target named": ("t.csv", GOOD, [], "no target column given: name it with --target COLUMN"),
     "columns of text": (
         "t.csv",
         "a,b,c,y\n" + "1,x,z,0\n2,x,z,1\n" * 9,
         ["--target", "y"],
-        'column "b", row 1: "x" is text where a number belongs: write it as a number, or leave the columns of text out '
+        'column "b", row 1: "x" is text, expected a number: write it as a number, or leave the columns of text out '
         "with --drop b --drop c",
     ),
     "text in numbers": ("t.csv", GOOD + "red,2,1\n", ["--target", "y"], 'column "a", row 21: "red" is text'),
@@ -52,7 +52,7 @@ TABLES: dict[str, tuple[str, str, list[str], str]] = {
         'column "a", row 21: inf is not a finite number',
     ),
     "label NaN": ("t.csv", GOOD + "1,2,NaN\n", ["--target", "y"], 'column "y" is missing 1 of 21 values'),
-    "label 2.5": ("t.csv", GOOD + "1,2,2.5\n", ["--target", "y", "--task", "classify"], "row 21: 2.5 is no class"),
+    "label 2.5": ("t.csv", GOOD + "1,2,2.5\n", ["--target", "y", "--task", "classify"], "2.5 is not a class label"),
     "text as quantity": ("t.csv", GOOD + "1,2,x\n", ["--target", "y", "--task", "regress"], 'row 21: "x" is text'),
     "one class": ("t.csv", "a,y\n1,5\n2,5\n3,5\n4,5\n", ["--target", "y"], "one class only"),
     "as many classes as rows": ("t.csv", "a,y\n1,u\n2,v\n3,w\n4,x\n", ["--target", "y"], "too many for classes"),
@@ -70,7 +70,7 @@ WORDS: dict[str, tuple[list[str], str]] = {
     "option without value": (["train", "digits", "--lr"], "--lr"),
     "unknown data": (["train", "digit"], 'did you mean "digits"?'),
     "no data": (["train"], "no data given: name a data set or a file"),
-    "no such file": (["train", "no.csv", "--target", "y"], "no.csv: there is no such file"),
+    "no such file": (["train", "no.csv", "--target", "y"], "no.csv: no such file"),
     "a folder": (["train", "folder.csv", "--target", "y"], "folder.csv: cannot be read"),
     "lr NaN": (["train", "digits", "--lr", "nan"], "lr is nan, expected a finite number, more than 0"),
     "lr negative": (["train", "digits", "--lr", "-1"], "lr is -1.0"),
@@ -183,7 +183,7 @@ def test_a_file_without_read_permission(chainrule: Command, monkeypatch: pytest.
         os.seteuid(user)
         shutil.rmtree(folder)
     assert outcome.status == 2
-    assert outcome.err == f"chainrule: {path}: cannot be read (Permission denied): check what it is and its rights\n"
+    assert outcome.err == f"chainrule: {path}: cannot be read (Permission denied): check the path and its permissions\n"
 
 
 def test_a_folder_without_write_permission(chainrule: Command) -> None:

@@ -122,5 +122,5 @@ def test_mistakes_in_networks(chainrule: Command, photos: Path, options: list[st
 def test_networks_for_images_take_no_tables(chainrule: Command, flowers: Path) -> None:
     outcome = chainrule("train", flowers, "model=cnn")
     assert outcome.status == 2
-    assert "holds no images that can be read here" in outcome.err
+    assert "holds no readable images" in outcome.err
     assert "is neither a bundled data set nor a file" in chainrule("train", "digit", "model=cnn").err

@@ -128,8 +128,8 @@ def test_later_tables_may_lack_the_target_but_not_a_feature() -> None:
             [1.0, float("nan")],
             'column "a" is missing 20 of 40 values, the first in row 2: fill them in, or leave such rows out',
         ),
-        (["red"], 'column "a", row 1: "red" is text where a number belongs: write it as a number, as in the table'),
-        ([1.0, 1e100], 'column "a", row 2: 1e+100 is too far from the values of the training, which lie around 4'),
+        (["red"], 'column "a", row 1: "red" is text, expected a number: write it as a number, as in the table'),
+        ([1.0, 1e100], 'column "a", row 2: 1e+100 is too far from the training values, which lie around 4'),
     ],
 )
 def test_mistakes_in_later_tables_name_no_option_of_training(values: list[Any], words: str) -> None:
@@ -162,14 +162,14 @@ WRONG: dict[str, tuple[Table, dict[str, Any], type[ChainruleError], str]] = {
     "unknown dropped column": (table(), {"drop": ("q",)}, DataError, 'there is no column "q"'),
     "target dropped": (table(), {"drop": ("y",)}, OptionError, "is the target"),
     "no feature left": (table(), {"drop": ("a", "b")}, DataError, "no column is left"),
-    "text feature": (table(c=["1", "x"]), {}, DataError, 'column "c", row 2: "x" is text where a number belongs'),
+    "text feature": (table(c=["1", "x"]), {}, DataError, 'column "c", row 2: "x" is text, expected a number'),
     "infinite feature": (table(c=[1.0, np.inf]), {}, DataError, 'column "c", row 2: inf is not a finite number'),
     "infinite quantity": (table(y=[1.5, np.inf]), {"task": "regress"}, DataError, 'column "y", row 2: inf'),
     "several text features": (
         table(c=["x"], d=["y"], e=["1", "z"]),
         {},
         DataError,
-        'column "c", row 1: "x" is text where a number belongs: write it as a number, or leave the columns of text out '
+        'column "c", row 1: "x" is text, expected a number: write it as a number, or leave the columns of text out '
         "with --drop c --drop d --drop e",
     ),
     "decimal comma": (table(c=["1,5"]), {}, DataError, "write decimals with a point, and thousands without a comma"),
@@ -201,7 +201,7 @@ WRONG: dict[str, tuple[Table, dict[str, Any], type[ChainruleError], str]] = {
         table(y=[1.0, 2.5]),
         {"task": "classify"},
         LabelError,
-        'column "y", row 2: 2.5 is no class',
+        'column "y", row 2: 2.5 is not a class label',
     ),
     "text as quantity": (table(y=["a", "b"]), {"task": "regress"}, DataError, 'column "y", row 1: "a" is text'),
     "one class": (table(y=[3.0]), {}, DataError, "one class only"),
@@ -243,7 +243,7 @@ def test_names_of_data() -> None:
     assert load_table("digits").source == "digits"
     assert default_target("digits", digits_table()) == "digit"
     assert default_target("t.npz", table()) == "y"
-    with pytest.raises(DataError, match=r"--target COLUMN; columns are a, b, y"):
+    with pytest.raises(DataError, match=r"--target COLUMN; the columns are a, b, y"):
         default_target("t.csv", table())
     with pytest.raises(DataError, match='neither a bundled data set nor a file: did you mean "digits"'):
         load_table("digit")

@@ -115,7 +115,7 @@ def npz(**arrays: np.ndarray) -> bytes:
 BROKEN = {
     "empty": ("t.csv", b"", "the file is empty"),
     "blank": ("t.csv", b"\n \n", "the file is empty"),
-    "header only": ("t.csv", b"a,b\n", "no row below"),
+    "header only": ("t.csv", b"a,b\n", "a header but no rows"),
     "short row": ("t.csv", b"a,b\n1,2\n3\n", "row 2 (line 3) has 1 values, the header has 2"),
     "long row": ("t.csv", b"a,b\n1,2,3\n", "row 1 (line 2) has 3 values"),
     "no header": ("t.csv", b"1.5,2\n3,4\n", "numbers only"),
@@ -132,7 +132,7 @@ BROKEN = {
     "npz without rows": ("t.npz", npz(x=np.zeros((0, 2))), "no rows"),
     "npz without arrays": ("t.npz", npz(), "no column"),
     "npz of complex numbers": ("t.npz", npz(x=np.zeros(2, complex)), "complex128"),
-    "unknown suffix": ("t.xlsx", b"PK", "no known table format"),
+    "unknown suffix": ("t.xlsx", b"PK", "not a known table format"),
 }
 
 
@@ -146,7 +146,7 @@ def test_broken_files(tmp_path: Path, case: str) -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="there is no such file"):
+    with pytest.raises(FileError, match="no such file"):
         read_table(tmp_path / "no.csv")
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(FileError, match="cannot be read"):

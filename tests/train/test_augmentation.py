@@ -87,5 +87,5 @@ def test_validation_sees_images_as_they_are() -> None:
 def test_mistakes() -> None:
     with pytest.raises(ShapeError, match="expected images"):
         trainer().fit(X.reshape(50, 20), Y, augment=AUGMENT, verbose=0)
-    with pytest.raises(OptionError, match="'flip' is no transformation"):
+    with pytest.raises(OptionError, match="'flip' is not a transformation"):
         trainer().fit(X, Y, augment=["flip"], verbose=0)

@@ -41,7 +41,7 @@ def test_a_function_hears_the_end_of_epochs_in_the_order_of_subscription():
 
 @pytest.mark.parametrize("observer", [3, object(), "early", Recorder().heard])
 def test_an_observer_that_hears_nothing_is_refused(observer):
-    with pytest.raises(OptionError, match="hears nothing: expected a function"):
+    with pytest.raises(OptionError, match="handles no event: expected a function"):
         Events([observer])
 
 
@@ -49,7 +49,7 @@ def test_a_class_in_place_of_its_object_is_refused():
     class Callback:
         pass
 
-    with pytest.raises(OptionError, match="hears nothing"):
+    with pytest.raises(OptionError, match="handles no event"):
         Events([Callback])
 
 

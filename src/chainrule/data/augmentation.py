@@ -195,7 +195,7 @@ class Augmentation:
         for transformation in self.transformations:
             if not isinstance(transformation, Transformation):
                 raise OptionError(
-                    f"augment: {transformation!r} is no transformation: expected such as Shift(2), Flip()"
+                    f"augment: {transformation!r} is not a transformation: expected one such as Shift(2) or Flip()"
                 )
         if len(self.transformations) > MOST_TRANSFORMATIONS:
             raise OptionError(f"augment: {len(self.transformations)} transformations, at most {MOST_TRANSFORMATIONS}")

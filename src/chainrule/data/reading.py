@@ -23,10 +23,10 @@ def reading(path: Path) -> Iterator[None]:
     except FileError:
         raise
     except FileNotFoundError:
-        raise FileError(f"{path}: there is no such file: check the name and the folder") from None
+        raise FileError(f"{path}: no such file: check the path") from None
     except UNPACKING as error:
         raise DataError(f"{path}: damaged or cut short ({error}): copy or download it again") from None
     except OSError as error:
         raise FileError(
-            f"{path}: cannot be read ({error.strerror or error}): check what it is and its rights"
+            f"{path}: cannot be read ({error.strerror or error}): check the path and its permissions"
         ) from None

@@ -62,4 +62,4 @@ def default_target(source: str, table: Table) -> str:
         return "y"
     names = list(table.columns)
     listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-    raise DataError(f"{source}: which column is to be predicted? Name it with --target COLUMN; columns are {listed}")
+    raise DataError(f"{source}: no target column given: name it with --target COLUMN; the columns are {listed}")

@@ -32,7 +32,7 @@ def split_rows(n: int, *, validation: float, test: float, seed: int, classes: ND
     for name, fraction in (("validation", validation), ("test", test)):
         if not 0.0 <= fraction < 1.0:
             raise OptionError(
-                f"split: the {name} part is {fraction}, a fraction of the rows from 0 to below 1 was expected"
+                f"split: the {name} part is {fraction}, expected a fraction of the rows from 0 to below 1"
             )
     if validation + test >= 1.0:
         raise OptionError(

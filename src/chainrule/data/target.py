@@ -41,14 +41,14 @@ class Classes:
         """
         words = np.unique(labels.words)
         if len(words) < 2:
-            raise DataError(f"{labels.where} holds one class only, {words[0]}: there is nothing to tell apart")
+            raise DataError(f"{labels.where} holds one class only, {words[0]}: at least two are needed")
         if labels.names:
             return cls(labels.names, column)
         if len(words) > max(2, len(labels.words) // 2):
             raise DataError(
                 f"{labels.where} holds {len(words):,} different labels in {len(labels.words):,} rows, too many for "
                 "classes: is it the right one?"
-                + (" A quantity is predicted with --task regress" if column is not None else "")
+                + (" For a numeric target use --task regress" if column is not None else "")
             )
         return cls(_in_order(words.tolist()), column)
 

@@ -92,7 +92,7 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             text = (file.metadata() or {}).get("chainrule")
     except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror or error}): check the name and its rights") from None
+        raise FileError(f"{path}: cannot be read ({error.strerror or error}): check its permissions") from None
     except TypeError as error:  # how the library tells of an array that NumPy has no dtype for, as bfloat16
         raise DataError(
             f"{path}: an array in it is of a kind NumPy cannot hold ({error}): save it as float32"

@@ -43,7 +43,7 @@ class Events:
         if not heard:
             names = ", ".join(f"on_{event}" for event in EVENTS)
             raise OptionError(
-                f"callbacks: {observer!r} hears nothing: expected a function of (epoch, history), "
+                f"callbacks: {observer!r} handles no event: expected a function of (epoch, history), "
                 f"or an object with some of {names}"
             )
         for event, method in heard.items():

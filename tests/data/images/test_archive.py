@@ -71,7 +71,7 @@ def test_a_validation_part_and_other_arrays(tmp_path: Path) -> None:
     images = read_images(save(tmp_path, x_train=X, y_train=Y, **more))
     assert (images.rows, images.validation, images.test) == (11, 3, 2)
     np.testing.assert_array_equal(images.pixels[6:9], X[:3])
-    assert images.notes == (f"{tmp_path / 'a.npz'}: passed over the arrays codes",)
+    assert images.notes == (f"{tmp_path / 'a.npz'}: skipped the arrays codes",)
 
 
 def test_parts_of_different_kinds(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "x: row 6 holds the pixel -inf",
     ),
     "a mark": ({"x": np.where(X.max() == X, -3.4e38, X), "y": Y}, "the pixel -3.4e\\+38, a mark for what is missing"),
-    "complex": ({"x": X * 1j, "y": Y}, "complex128, numbers were expected"),
+    "complex": ({"x": X * 1j, "y": Y}, "complex128, expected numbers"),
     "objects": ({"x": X.astype(object), "y": Y}, "Python objects"),
     "other length": ({"x": X, "y": Y[:5]}, r"shape \(5,\), expected one for each of 6 images"),
     "one-hot": ({"x": X, "y": np.eye(6)}, r"shape \(6, 6\)"),

@@ -134,7 +134,7 @@ def truncated(path: Path) -> None:
 FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "empty": (Path.mkdir, "holds neither pictures nor folders: expected class/name.png"),
     "loose pictures": (loose, "1 picture but no folder for each class"),
-    "no pictures": (only_text, "its folders hold no pictures"),
+    "no pictures": (only_text, "its folders hold no readable pictures"),
     "an empty class": (one_empty_class, r"c: holds no pictures: add some of this class"),
     "another size": (
         another_size,
@@ -241,16 +241,16 @@ def files() -> dict[str, tuple[bytes, str]]:
         "bomb": (png(20_000, 20_000, zlib.compress(bytes(2501) * 20_000)), "more than 64,000,000 pixels"),
         "bomb that only announces": (png(2**31 - 1, 2**31 - 1, b""), "more than 64,000,000 pixels|damaged"),
         "text bomb": (png(8, 8, zlib.compress(bytes(16)), text_bomb()), "damaged or cut short"),
-        "empty file": (b"", "not a picture of a kind that is read here"),
-        "text": (b"hello", "not a picture of a kind"),
-        "header only": (good[:33], "damaged or cut short|not a picture"),
-        "no pixels": (png(0, 0, b""), "damaged or cut short|not a picture"),
-        "cut PNG": (good[:-30], "damaged or cut short|not a picture"),
+        "empty file": (b"", "not in a readable picture format"),
+        "text": (b"hello", "not in a readable picture format"),
+        "header only": (good[:33], "damaged or cut short|not in a readable"),
+        "no pixels": (png(0, 0, b""), "damaged or cut short|not in a readable"),
+        "cut PNG": (good[:-30], "damaged or cut short|not in a readable"),
         "PNG of other data": (png(8, 8, b"no zlib"), "damaged or cut short"),
         "PNG of little data": (png(8, 8, zlib.compress(bytes(3))), "damaged or cut short"),
         "cut JPEG": (noise[: len(noise) // 2], "damaged or cut short"),
-        "JPEG of a header": (noise[:30], "damaged or cut short|not a picture"),
-        "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "not a picture of a kind"),
+        "JPEG of a header": (noise[:30], "damaged or cut short|not in a readable"),
+        "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "not in a readable picture format"),
     }
 
 
@@ -341,7 +341,7 @@ def test_one_picture(folder: Path) -> None:
     images = read_images(path, Reading(3, 3, 3, resize=True, labelled=False))
     assert images.pixels.shape == (1, 3, 3, 3)
     assert images.targets is None
-    with pytest.raises(FileError, match="there is no such file"):
+    with pytest.raises(FileError, match="no such file"):
         read_images(str(folder / "cats" / "z.png"))
 
 

@@ -1,4 +1,4 @@
-"""Parts and classes of a folder of pictures, told apart by names; what is passed over is told."""
+"""Parts and classes of a folder of pictures, told apart by names; what is skipped is told."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_folder_without_pictures_beside_parts(tmp_path: Path) -> None:
     images = read_images(str(tmp_path))
     assert (images.names, images.test) == (("cat", "dog"), 1)
     assert f"{tmp_path / 'test'}: holds no pictures of dog" in images.notes
-    assert f"{tmp_path}: passed over 1 file that is no picture (boxes.json)" in images.notes
+    assert f"{tmp_path}: skipped 1 non-picture file (boxes.json)" in images.notes
 
 
 def test_a_folder_in_a_folder(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_test_pictures_without_classes(tmp_path: Path) -> None:
     images = read_images(str(draw(tmp_path, "train/cat/1.png", "train/dog/1.png", "test/1.png", "test/2.png")))
     assert (images.rows, images.test) == (2, 0)
     assert f"{tmp_path / 'test'}: has no folder for each class, so it is not used" in images.notes
-    assert f"{tmp_path}: passed over 2 pictures outside the folders of the classes (1.png, 2.png)" in images.notes
+    assert f"{tmp_path}: skipped 2 pictures outside the folders of the classes (1.png, 2.png)" in images.notes
 
 
 MISTAKES = {
@@ -205,16 +205,16 @@ def test_pictures_that_cannot_be_read_are_told(tmp_path: Path) -> None:
         images = read_images(str(tmp_path), options)
         assert images.rows == 2 + (not loose)
         assert images.notes == (
-            *[f"{tmp_path}: passed over 1 picture outside the folders of the classes (loose.png)"] * loose,
-            f"{tmp_path}: passed over 4 pictures of a kind that is not read here "
+            *[f"{tmp_path}: skipped 1 picture outside the folders of the classes (loose.png)"] * loose,
+            f"{tmp_path}: skipped 4 pictures in an unsupported format "
             "(2.heic, 3.HEIC, 2.svg and 1 more): convert them to PNG",
-            f"{tmp_path}: passed over 2 files that are no pictures (notes.txt, readme)",
+            f"{tmp_path}: skipped 2 non-picture files (notes.txt, readme)",
         )
     for path in (tmp_path / "a").iterdir():
         if path.suffix == ".png":
             path.unlink()
-    with pytest.raises(DataError, match=r"a: holds no pictures: .*passed over 2 pictures of a kind .*2.heic, 3.HEIC"):
+    with pytest.raises(DataError, match=r"a: holds no pictures: .*2 pictures in an unsupported format.*2.heic, 3.HEIC"):
         read_images(str(tmp_path))
     shutil.rmtree(tmp_path / "b")
-    with pytest.raises(DataError, match=r"its folders hold no pictures that are read here.*2.heic, 3.HEIC"):
+    with pytest.raises(DataError, match=r"its folders hold no readable pictures.*2.heic, 3.HEIC"):
         read_images(str(tmp_path))

@@ -90,7 +90,7 @@ def labelled(*targets: object, names: tuple[str, ...] = ()) -> Images:
         (labelled(0, 0, names=("cat", "dog")), "set holds one class only, cat"),
         (labelled(0, 1, 2, 3, 4), "5 different labels in 5 rows, too many"),
         (labelled(0, 1, 7, names=("cat", "dog")), "labels go from 0 to 7, expected 0 to 1"),
-        (Images("set", np.zeros((2, 1, 1, 1), np.uint8)), "what the images show is not known"),
+        (Images("set", np.zeros((2, 1, 1, 1), np.uint8)), "the images have no labels"),
         (labelled(0, 1), "too few for a validation part"),
     ],
 )

@@ -60,7 +60,7 @@ def read_archive(path: Path, *, labelled: bool = True) -> Images:
         np.concatenate(targets) if len(targets) == len(pixels) else None,
         validation=sum(sizes.get(f"x_{name}", 0) for name in VALIDATION),
         test=sizes.get(f"x_{TEST}", 0),
-        notes=(*notes, *[f"{path}: passed over the arrays {', '.join(others)}"] * bool(others)),
+        notes=(*notes, *[f"{path}: skipped the arrays {', '.join(others)}"] * bool(others)),
     )
 
 

@@ -65,7 +65,7 @@ class Images:
     def labels(self, column: str | None = None) -> Labels:
         """What the images show; DataError where that is not known, LabelError for numbers that name no class."""
         if self.targets is None:
-            raise DataError(f"{self.source}: what the images show is not known: expected labels, or class/name.png")
+            raise DataError(f"{self.source}: the images have no labels: expected labels, or folders of class/name.png")
         if not self.names:
             numbered = self.targets.dtype != object
             return Labels(self.source, np.array([str(t) for t in self.targets], dtype=object), (), numbered)

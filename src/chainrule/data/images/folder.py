@@ -72,7 +72,7 @@ def read_pictures(paths: list[Path], options: Reading) -> Images:
 def _read(source: str, paths: list[Path], options: Reading) -> tuple[Pixels, dict[Path, str], tuple[str, ...]]:
     """The pixels of all pictures but the bad ones, what is wrong with each of these, and notes on the others."""
     if not paths:
-        raise DataError(f"{source}: holds no pictures that are read here: convert them to PNG or JPEG")
+        raise DataError(f"{source}: holds no readable pictures: convert them to PNG or JPEG")
     bad: dict[Path, str] = {}
     looks = _look(paths, options, bad)
     if not looks:
@@ -167,7 +167,7 @@ def _leave_out(path: Path, error: BadPictureError, options: Reading, bad: dict[P
 def _no_class_lost(folder: Path, names: list[str], places: set[int]) -> None:
     lost = [name for place, name in enumerate(names) if place not in places]
     if lost:
-        raise DataError(f"{folder / lost[0]}: none of its pictures can be read: mend them, or take the folder away")
+        raise DataError(f"{folder / lost[0]}: none of its pictures can be read: repair them, or remove the folder")
 
 
 def _notes(source: str, bad: dict[Path, str], total: int) -> tuple[str, ...]:

@@ -52,16 +52,16 @@ def passed_over(source: str, paths: Iterable[Path]) -> tuple[str, ...]:
     others = paths - pictures - unreadable
     return (
         *_line(source, pictures, "picture{s} outside the folders of the classes", ""),
-        *_line(source, unreadable, "picture{s} of a kind that is not read here", ": convert them to PNG"),
-        *_line(source, others, "file{s} that {are} no picture{s}", ""),
+        *_line(source, unreadable, "picture{s} in an unsupported format", ": convert them to PNG"),
+        *_line(source, others, "non-picture file{s}", ""),
     )
 
 
 def _line(source: str, paths: set[Path], what: str, mend: str) -> tuple[str, ...]:
     if not paths:
         return ()
-    count = f"{len(paths):,} {what.format(s='s', are='are') if len(paths) > 1 else what.format(s='', are='is')}"
-    return (f"{source}: passed over {count} ({named(paths)}){mend}",)
+    count = f"{len(paths):,} {what.format(s='s' if len(paths) > 1 else '')}"
+    return (f"{source}: skipped {count} ({named(paths)}){mend}",)
 
 
 def named(paths: Collection[Path]) -> str:

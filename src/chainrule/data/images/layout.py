@@ -134,7 +134,7 @@ def _compared(train: Path, part: Path, known: Classes, classes: Classes) -> list
     if unknown is not None:
         raise DataError(
             f"{part}: has a class that {train.name} has not, {unknown}: add pictures of it to {train.name}, "
-            f"or mend its name ({suggestion(unknown, known)})"
+            f"or correct its name ({suggestion(unknown, known)})"
         )
     missing = [name for name in known if name not in classes]
     return [f"{part}: holds no pictures of {', '.join(missing)}"] if missing and classes else []
@@ -176,11 +176,11 @@ def _by_class(folder: Path) -> Classes:
     empty = [name for name, pictures in classes.items() if not pictures]
     if len(empty) == len(classes):
         told = "".join(f"; {line}" for line in passed_over(str(folder), files_in(folder)))
-        raise DataError(f"{folder}: its folders hold no pictures that are read here: expected class/name.png{told}")
+        raise DataError(f"{folder}: its folders hold no readable pictures: expected class/name.png{told}")
     if empty:
         path = folder / empty[0]
         told = "".join(f"; {line}" for line in passed_over(str(path), files_in(path)))
-        raise DataError(f"{path}: holds no pictures: add some of this class, or take the folder away{told}")
+        raise DataError(f"{path}: holds no pictures: add some of this class, or remove the folder{told}")
     return classes
 
 

@@ -32,7 +32,7 @@ FASHION = (
 IDX_FILES = "the folder of train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz and the same two of t10k"
 NAMED = {
     "fashion-mnist": Known(
-        get=f"`apt install dataset-fashion-mnist` (Debian, Ubuntu) brings it, or name with --data-dir {IDX_FILES}",
+        get=f"`apt install dataset-fashion-mnist` (Debian, Ubuntu) installs it, or name with --data-dir {IDX_FILES}",
         system=("/usr/share/datasets/fashion-mnist", "/usr/share/dataset-fashion-mnist"),
         names=FASHION,
     ),

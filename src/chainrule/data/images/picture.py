@@ -38,7 +38,7 @@ DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeErr
 
 
 class BadPictureError(DataError):
-    """A file that is no picture, or a broken or far too large one: `--broken skip` leaves it out."""
+    """A file that is not a picture, or a broken or far too large one: `--broken skip` leaves it out."""
 
 
 @dataclass(frozen=True)
@@ -170,12 +170,12 @@ def _opened(path: Path) -> Iterator[Image]:
         except Image.UnidentifiedImageError:
             known = ", ".join(COMMON)
             raise BadPictureError(
-                f"{path}: not a picture of a kind that is read here ({known} and some more): convert it"
+                f"{path}: not in a readable picture format ({known} and others): convert it"
             ) from None
         except (*DAMAGE, struct.error, RuntimeError) as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise FileError(f"{path}: cannot be read ({error.strerror}): check the name and its rights") from None
-            raise BadPictureError(f"{path}: damaged or cut short ({error}): mend it, or take it away") from None
+                raise FileError(f"{path}: cannot be read ({error.strerror}): check its permissions") from None
+            raise BadPictureError(f"{path}: damaged or cut short ({error}): repair it, or remove it") from None
 
 
 def _formats(Image: Any) -> list[str]:

@@ -148,7 +148,7 @@ def _with_channels(source: str, array: Array) -> Array:
 def _range(source: str, array: Array) -> tuple[float, float]:
     """The least and the largest value; DataError names the first image with one that is no brightness."""
     if array.dtype.kind not in "buif":
-        raise DataError(f"{source}: the images are {array.dtype}, numbers were expected: convert them")
+        raise DataError(f"{source}: the images are {array.dtype}, expected numbers: convert them")
     low, high = float(array.min()), float(array.max())
     if not -LARGEST < low <= high < LARGEST:  # NaN carries over to both
         for row, image in enumerate(array):

@@ -76,7 +76,7 @@ def _read_arrays(source: str, options: Reading, data_dir: str | None) -> Images:
         return read_idx_pair(path, labelled=options.labelled)
     if is_picture(path):
         return _read_one(path, options)
-    raise DataError(f"{source}: holds no images that can be read here: expected {READ}")
+    raise DataError(f"{source}: holds no readable images: expected {READ}")
 
 
 def _read_one(path: Path, options: Reading) -> Images:

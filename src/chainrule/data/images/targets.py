@@ -27,13 +27,13 @@ def check_targets(source: str, array: Array, images: int) -> Array:
             raise LabelError(f"{source}: row {int(np.argmax(empty)) + 1} has no label: name its class, or leave it out")
         return array.astype(object)
     if array.dtype.kind not in "buif":
-        raise LabelError(f"{source}: the labels are {array.dtype}, whole numbers or text were expected: convert them")
+        raise LabelError(f"{source}: the labels are {array.dtype}, expected whole numbers or text: convert them")
     if array.dtype.kind == "b":
         return np.array(["False", "True"], dtype=object)[array.astype(np.intp)]
     wrong = ~np.isfinite(array) | (array != np.round(array))
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise LabelError(f"{source}: row {row + 1} is {array[row]:g}, labels are whole numbers or text: mend it")
+        raise LabelError(f"{source}: row {row + 1} is {array[row]:g}, labels are whole numbers or text: correct it")
     if np.any(array < -(2.0**63)) or np.any(array >= 2.0**63):  # beyond int64: the same digits as text
         return np.array([str(int(value)) for value in array.tolist()], dtype=object)
     return array.astype(np.int64)

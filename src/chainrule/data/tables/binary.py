@@ -38,7 +38,7 @@ def read_parquet(path: Path, na: frozenset[str] | None) -> Table:
         elif kind in (polars.String, polars.Categorical, polars.Enum):
             columns[name] = _text(series.cast(polars.String).fill_null("").to_list(), na)
         else:
-            raise DataError(f'{path}: column "{name}" holds {kind}, numbers or text were expected: convert it')
+            raise DataError(f'{path}: column "{name}" holds {kind}, expected numbers or text: convert it')
     return _table(path, columns, written, na)
 
 
@@ -48,7 +48,7 @@ def read_npz(path: Path, na: frozenset[str] | None) -> Table:
         with path.open("rb") as file:  # ours to close, also when the archive is damaged
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path}: one bare array, an archive was expected: use np.savez(path, x=x, y=y)")
+                raise DataError(f"{path}: one bare array, expected an archive: use np.savez(path, x=x, y=y)")
             arrays = {name: archive[name] for name in archive.files}
     except ValueError as error:
         if isinstance(error, DataError):
@@ -57,7 +57,7 @@ def read_npz(path: Path, na: frozenset[str] | None) -> Table:
     lengths = {name: a.shape[0] if a.ndim else None for name, a in arrays.items()}
     if len(set(lengths.values())) > 1 or None in lengths.values():
         shapes = ", ".join(f"{name} {a.shape}" for name, a in arrays.items())
-        raise DataError(f"{path}: the arrays differ in their number of rows: {shapes}: each needs one row a sample")
+        raise DataError(f"{path}: the arrays differ in their number of rows: {shapes}: each needs one row per sample")
     columns: dict[str, Column] = {}
     for name, array in arrays.items():
         if array.ndim == 1:
@@ -79,10 +79,10 @@ def _text(cells: list[str], na: frozenset[str] | None) -> Column:
 
 def _table(path: Path, columns: dict[str, Column], written: dict[str, Column], na: frozenset[str] | None) -> Table:
     if not columns:
-        raise DataError(f"{path}: there is no column in it: columns of values were expected")
+        raise DataError(f"{path}: no columns: expected columns of values")
     table = Table(str(path), columns, written=written, na=na)
     if table.rows == 0:
-        raise DataError(f"{path}: there are columns but no rows: add at least a few rows of values")
+        raise DataError(f"{path}: columns but no rows: add some rows of values")
     numbers = [float(word) for word in na or () if NUMBER.fullmatch(word)]
     for name, column in table.columns.items():
         if not is_text(column) and np.isin(column, numbers).any():

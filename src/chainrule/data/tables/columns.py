@@ -31,7 +31,7 @@ def as_column(where: str, values: Any) -> tuple[Column, Column | None]:
     if array.dtype.kind == "U":
         return array.astype(object), None
     if array.dtype.kind not in "fiub":
-        raise DataError(f"{where} holds {array.dtype}, numbers or text were expected: convert it")
+        raise DataError(f"{where} holds {array.dtype}, expected numbers or text: convert it")
     column = array.astype(np.float64, copy=False)
     if array.dtype.kind == "b":
         return column, truths(column)

@@ -36,7 +36,7 @@ def read_table(path: str | Path, *, na: Iterable[str] | None = None) -> Table:
         if name.endswith(".npz"):
             return read_npz(path, words)
         path.stat()
-    raise DataError(f"{path}: the suffix names no known table format: known are {', '.join(FORMATS)}")
+    raise DataError(f"{path}: the suffix is not a known table format: known are {', '.join(FORMATS)}")
 
 
 @contextmanager

@@ -29,12 +29,12 @@ def numbers(table: Table, name: str, mend: str) -> NDArray[np.float64]:
         row = next((i for i, cell in enumerate(column) if not is_missing(cell) and not NUMBER.fullmatch(cell)), 0)
         if "," in column[row] and NUMBER.fullmatch(column[row].replace(",", "")):
             mend = "write decimals with a point, and thousands without a comma"
-        raise DataError(f'{table.cell(name, row)}: "{column[row]}" is text where a number belongs: {mend}')
+        raise DataError(f'{table.cell(name, row)}: "{column[row]}" is text, expected a number: {mend}')
     wrong = np.abs(column) > LARGEST
     if wrong.any():
         row = int(np.argmax(wrong))
         what = "not a finite number" if np.isinf(column[row]) else f"too large, {LARGEST:g} is the most"
-        raise DataError(f"{table.cell(name, row)}: {column[row]:g} is {what}: mend it")
+        raise DataError(f"{table.cell(name, row)}: {column[row]:g} is {what}: correct it")
     return column
 
 
@@ -46,8 +46,8 @@ def scaled(table: Table, names: tuple[str, ...], scaling: Scaling, raw: NDArray[
     if far.any():
         row, column = np.argwhere(far)[0]
         raise DataError(
-            f"{table.cell(names[column], row)}: {raw[row, column]:g} is too far from the values of the training, which "
-            f"lie around {scaling.mean.ravel()[column]:g}: mend it, or leave the row out"
+            f"{table.cell(names[column], row)}: {raw[row, column]:g} is too far from the training values, which "
+            f"lie around {scaling.mean.ravel()[column]:g}: correct it, or leave the row out"
         )
     return x
 

@@ -107,8 +107,8 @@ class Table:
         if wrong.any():
             row = int(np.argmax(wrong))
             raise LabelError(
-                f"{self.cell(column, row)}: {values[row]:g} is no class: classes are whole numbers or text; a quantity "
-                "is predicted with --task regress"
+                f"{self.cell(column, row)}: {values[row]:g} is not a class label: labels are whole numbers or text; "
+                "for a numeric target use --task regress"
             )
         return Labels(where, as_written(values))
 

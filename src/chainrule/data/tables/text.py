@@ -44,7 +44,7 @@ def _read_chunks(path: Path, as_text: frozenset[str], na: frozenset[str] | None)
     with _open_text(path) as file:
         start = file.read(SAMPLE)
         if not start.strip():
-            raise DataError(f"{path}: the file is empty: a header line and rows of values were expected")
+            raise DataError(f"{path}: the file is empty: expected a header line and rows of values")
         file.seek(0)
         reader = csv.reader(file, delimiter="\t" if ".tsv" in path.name.lower() else find_separator(start))
         names = _header(path, next(row for row in reader if row))
@@ -57,7 +57,7 @@ def _read_chunks(path: Path, as_text: frozenset[str], na: frozenset[str] | None)
                 else:
                     chunks[name].append(numbers_or_text(cells, na))
     if not chunks[names[0]]:
-        raise DataError(f"{path}: there is a header but no row below it: add at least a few rows of values")
+        raise DataError(f"{path}: a header but no rows: add some rows of values")
     return chunks
 
 
@@ -103,7 +103,7 @@ def _header(path: Path, row: list[str]) -> list[str]:
     names = [name.strip() for name in row]
     if _all_numbers(names):
         raise DataError(
-            f"{path}: the first line holds numbers only, where column names were expected: add a header line such as "
+            f"{path}: the first line holds numbers only, expected column names: add a header line such as "
             + ",".join(f"x{i}" for i in range(min(len(names), 3)))
         )
     # An unnamed first column is what pandas and R write for row numbers.
