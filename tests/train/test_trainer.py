@@ -336,7 +336,7 @@ def test_two_trainers_may_share_a_model(engine):
         ),
         (lambda t: t.fit(XOR_X, XOR_Y, validation_data=(XOR_X, XOR_Y[:2])), ShapeError, "validation y: has 2 samples"),
         (lambda t: t.fit(XOR_X, XOR_Y, sample_weight=[1]), ShapeError, "sample_weight: has shape"),
-        (lambda t: t.fit(XOR_X, XOR_Y, callbacks=[3]), OptionError, "callbacks: 3 hears nothing"),
+        (lambda t: t.fit(XOR_X, XOR_Y, callbacks=[3]), OptionError, "callbacks: 3 handles no event"),
         (lambda t: t.step(XOR_X[:0], XOR_Y[:0]), cr.errors.DataError, "x: has no samples"),
         (lambda t: t.predict([["a", "b"]]), cr.errors.DtypeError, "x: row 0 is text"),
         (lambda t: t.evaluate(XOR_X, ["no", "yes", "yes", "no"]), LabelError, "np.unique"),
