@@ -77,7 +77,7 @@ def rates(
 def ours(kind: str, m: int, k: int, n: int, workers: int) -> Callable[[int], object]:
     """A function that computes the product so many times, checked once against NumPy."""
     from chainrule.engine.single import SingleRule
-    from chainrule.ops.matmul import linear
+    from chainrule.ops.linear import linear
 
     rng = np.random.default_rng(0)
     known = {

@@ -132,7 +132,7 @@ def ratio(rates: dict[str, Any], workers: int) -> float:
 def ours(layer: tuple[int, ...], rule: str, workers: int) -> Callable[[int], object]:
     """A function that computes the rule so many times."""
     from chainrule.engine.single import SingleRule
-    from chainrule.ops.convolution import conv2d
+    from chainrule.ops.conv import conv2d
 
     images, size, inputs, outputs, kernel, stride, groups = layer
     rng = np.random.default_rng(0)

@@ -52,7 +52,7 @@ def test_lattices_hold_each_tap_that_reaches_an_input_once():
         inside, inputs = reached(axis)
         expected = {(inputs[p, t], p, t) for p, t in zip(*np.nonzero(inside), strict=True)}
         found = []
-        for lattice in axis.spread():
+        for lattice in axis.lattices():
             for position in range(lattice.axis.out):
                 first, last = lattice.axis.reach(position)
                 found += [

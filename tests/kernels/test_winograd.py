@@ -12,7 +12,7 @@ from chainrule.engine.single import run_rule
 from chainrule.kernels import correlation, winograd
 from chainrule.kernels.winograd import suits, suits_weight
 from chainrule.native.memory import Storage, View
-from chainrule.ops.convolution import conv2d, windows_of
+from chainrule.ops.conv import conv2d, windows_of
 
 SETTINGS: dict[str, Any] = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
 
@@ -85,7 +85,7 @@ def test_an_input_gradient_is_chosen_by_its_own_tiles(size: int, border: int, fo
     windows = windows_of(x.shape, w.shape, (1, 1), ((border, border),) * 2, (1, 1), 1)
     for calls, by_tiles in (
         (correlation.correlate(y, x, w, windows, view), forward),
-        (correlation.spread(x, y, w, windows, view), back),
+        (correlation.correlate_transposed(x, y, w, windows, view), back),
     ):
         assert (winograd.winograd in [call.kernel for call in calls]) == by_tiles
 

@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 from tests import patience
 
+import chainrule
+from chainrule.native.objects import SOURCES
+
 PROGRAM = """
 import sys
 import numpy as np
 from chainrule.engine.single import run_rule
-from chainrule.ops.matmul import linear
+from chainrule.ops.linear import linear
 x, w = np.ones((2, 3), "f4"), np.ones((3, 4), "f4")
 (y,) = run_rule(linear, linear.forward, [x, w, None], {}, [(2, 4)])
 print(float(y.sum()), "numba" in sys.modules)
@@ -44,6 +47,26 @@ def test_compiled_once_then_loaded_without_numba(tmp_path: Path) -> None:
     assert second.stderr == ""
     files = sorted(file.name for folder in tmp_path.iterdir() for file in folder.iterdir())
     assert files == ["kernel_gemm_float32.o", "panel_float32.o", "replay.o"]  # and nothing left beside them
+
+
+@pytest.mark.parametrize("part", SOURCES)
+def test_a_changed_source_leads_to_another_folder(part: str, tmp_path: Path) -> None:
+    package = tmp_path / "chainrule"
+    shutil.copytree(Path(chainrule.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    before = store_of(tmp_path)
+    assert store_of(tmp_path) == before
+    source = max((package / part).glob("*.py"))
+    source.write_text(source.read_text() + "\n# changed\n")
+    assert store_of(tmp_path) != before
+
+
+def store_of(path: Path) -> str:
+    """The folder where the package in `path` keeps its object files."""
+    program = "from chainrule.native.objects import folder; print(folder())"
+    environment = os.environ | {"CHAINRULE_CACHE": str(path / "cache"), "PYTHONPATH": str(path)}
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=120, check=True
+    ).stdout
 
 
 def damages(code: bytes) -> dict[str, bytes]:

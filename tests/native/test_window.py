@@ -10,20 +10,20 @@ import pytest
 from tests.native.emitted import CASES, emit
 
 from chainrule.native.kernel import Address
-from chainrule.native.window import EXTERNALS, take
+from chainrule.native.window import EXTERNALS, pool_taps
 from chainrule.native.window_code import window_code
 
-NAMES = ("take", "give")
+NAMES = ("pool", "unpool")
 ROOM = 4096  # elements of each array
 
 
 @pytest.fixture(scope="module", params=CASES, ids="-".join)
 def compiled(request: Any) -> Any:
     """Both functions for one width and dtype."""
-    dtype, target, places, kept = emit(window_code, request.param, NAMES)
+    dtype, target, addresses, kept = emit(window_code, request.param, NAMES)
     real = ctypes.c_float if dtype == np.float32 else ctypes.c_double
     kinds = [ctypes.c_int64] * 12 + [real] + [ctypes.c_int64] * 2
-    return dtype, target.lanes(dtype), [ctypes.CFUNCTYPE(None, *kinds)(place) for place in places], kept
+    return dtype, target.lanes(dtype), [ctypes.CFUNCTYPE(None, *kinds)(address) for address in addresses], kept
 
 
 @pytest.mark.parametrize("largest", [True, False], ids=["largest", "sum"])
@@ -41,8 +41,8 @@ def test_agrees_with_plain_python(
             pixel = channels + 3  # others lie between, which must stay as they are
             big = rng.integers(-3, 4, ROOM).astype(dtype)
             big[rng.integers(0, ROOM, 40)] = np.nan
-            place = rng.integers(5, 5 + rows * columns + 2, ROOM).astype(dtype)
-            ours = [big, rng.normal(size=ROOM).astype(dtype), place]
+            argmax = rng.integers(5, 5 + rows * columns + 2, ROOM).astype(dtype)
+            ours = [big, rng.normal(size=ROOM).astype(dtype), argmax]
             theirs = [a.copy() for a in ours]
             shape = (pixels, rows, columns)
             steps = (step * pixel, 40 * pixel, dilation * pixel)
@@ -68,6 +68,8 @@ def test_a_tie_goes_to_the_first_and_nan_to_the_last() -> None:
         ([-np.inf] * 4, (-np.inf, 0.0)),
         ([1.0, np.nan, np.nan, 9.0], (np.nan, 2.0)),
     ):
-        small, place = np.zeros(1), np.zeros(1)
-        take(1, 1, 4, Address(np.array(values), 0), 0, 0, 1, Address(small, 0), 1, Address(place, 0), 0, 4, 1.0, 0, 1)
-        np.testing.assert_array_equal([small[0], place[0]], expected)
+        small, argmax = np.zeros(1), np.zeros(1)
+        pool_taps(
+            1, 1, 4, Address(np.array(values), 0), 0, 0, 1, Address(small, 0), 1, Address(argmax, 0), 0, 4, 1.0, 0, 1
+        )
+        np.testing.assert_array_equal([small[0], argmax[0]], expected)

@@ -31,28 +31,28 @@ def test_compiled_pooling_at_ties_and_nan(settings: dict[str, Any], values: str)
         x[rng.random(x.shape) < 0.1] = np.nan
     if values == "lowest":
         x[:] = -np.inf
-    y, place = max_pool2d(x, **settings)
+    y, argmax = max_pool2d(x, **settings)
     ours = run_rule(max_pool2d, max_pool2d.forward, [x], settings, [y.shape, y.shape])
-    np.testing.assert_array_equal(ours, [y, place])
+    np.testing.assert_array_equal(ours, [y, argmax])
     dy = rng.normal(size=y.shape).astype(np.float32)
     rule = max_pool2d.gradients["x"]
-    dx = rule.definition(dy, place, x_shape=x.shape, **settings)
+    dx = rule.definition(dy, argmax, x_shape=x.shape, **settings)
     np.testing.assert_allclose(
-        run_rule(max_pool2d, rule, [dy, place], {"x_shape": x.shape, **settings}, [x.shape])[0], dx, atol=1e-6
+        run_rule(max_pool2d, rule, [dy, argmax], {"x_shape": x.shape, **settings}, [x.shape])[0], dx, atol=1e-6
     )
     np.testing.assert_allclose(dx.sum(), dy.sum(), rtol=1e-4)  # all of it goes somewhere
 
 
 def test_bands_smaller_than_an_image_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).normal(size=(2, 11, 7, 5)).astype(np.float32)
-    y, place = max_pool2d(x, **THREE)
+    y, argmax = max_pool2d(x, **THREE)
     rule = max_pool2d.gradients["x"]
-    expected = rule.definition(y, place, x_shape=x.shape, **THREE)
+    expected = rule.definition(y, argmax, x_shape=x.shape, **THREE)
     for tile in (1, 40, 100, 10_000):
         monkeypatch.setattr(pooling, "TILE", tile)
         ours = run_rule(max_pool2d, max_pool2d.forward, [x], THREE, [y.shape, y.shape])
-        np.testing.assert_array_equal(ours, [y, place])
-        dx = run_rule(max_pool2d, rule, [y, place], {"x_shape": x.shape, **THREE}, [x.shape])[0]
+        np.testing.assert_array_equal(ours, [y, argmax])
+        dx = run_rule(max_pool2d, rule, [y, argmax], {"x_shape": x.shape, **THREE}, [x.shape])[0]
         np.testing.assert_allclose(dx, expected, atol=1e-6)
 
 

@@ -7,8 +7,8 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 
 from chainrule import nn
 from chainrule.engine.single import run_rule
+from chainrule.ops.conv import conv2d
 from chainrule.ops.conv_transpose import conv_transpose2d
-from chainrule.ops.convolution import conv2d
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-5}
 NUMBERS = range(40)

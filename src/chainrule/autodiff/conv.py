@@ -10,21 +10,21 @@ from chainrule.autodiff.apply import apply
 from chainrule.autodiff.padding import paddings
 from chainrule.autodiff.tensor import Tensor, as_array
 from chainrule.errors import ShapeError
-from chainrule.ops import conv_transpose, convolution, shapes
+from chainrule.ops import conv, conv_transpose, shapes
 from chainrule.settings import pair
 
 
 def conv2d(
     x: Any, w: Any, b: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Tensor:
-    """Cross-correlation of images with weights (kh, kw, c/groups, o) and bias (o,) or None; see `ops.convolution`.
+    """Cross-correlation of images with weights (kh, kw, c/groups, o) and bias (o,) or None; see `ops.conv`.
 
     Stride, padding and dilation are whole numbers or pairs (down, across); padding is also ((top, bottom), (left,
     right)), "same" for as many outputs as inputs, with stride 1, or "valid" for 0.
     """
     stride, dilation = pair("conv2d", "stride", stride), pair("conv2d", "dilation", dilation)
     sides = paddings("conv2d", padding, np.shape(w)[:2], stride, dilation)
-    return apply(convolution.conv2d, x, w, b, stride=stride, padding=sides, dilation=dilation, groups=groups)
+    return apply(conv.conv2d, x, w, b, stride=stride, padding=sides, dilation=dilation, groups=groups)
 
 
 def conv1d(

@@ -37,6 +37,7 @@ from chainrule.ops import binary_cross_entropy as binary_cross_entropy_ops
 from chainrule.ops import cross_entropy as cross_entropy_ops
 from chainrule.ops import layer_norm as layer_norm_ops
 from chainrule.ops import lerp as lerp_ops
+from chainrule.ops import linear as linear_ops
 from chainrule.ops import matmul as matmul_ops
 from chainrule.ops import normalize as normalize_ops
 from chainrule.ops import softmax as softmax_ops
@@ -191,7 +192,7 @@ def matmul(a: Any, b: Any) -> Tensor:
     return apply(matmul_ops.matmul, a, b)
 
 
-linear = as_function(matmul_ops.linear)
+linear = as_function(linear_ops.linear)
 
 # --- reductions
 

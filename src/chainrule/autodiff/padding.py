@@ -9,8 +9,8 @@ import numpy as np
 from chainrule.autodiff.apply import apply
 from chainrule.autodiff.tensor import Tensor
 from chainrule.errors import OptionError
+from chainrule.kernels.windows import Padding, Pair
 from chainrule.ops import padding as ops
-from chainrule.ops.convolution import Padding, Pair
 from chainrule.settings import choice, pair
 
 

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 from chainrule.autodiff.apply import apply
 from chainrule.autodiff.padding import paddings
 from chainrule.autodiff.tensor import Tensor
+from chainrule.kernels.windows import Padding, Pair
 from chainrule.ops import pooling, shapes
-from chainrule.ops.convolution import Padding, Pair
 from chainrule.settings import pair
 
 Size: TypeAlias = int | tuple[int, int]

@@ -6,7 +6,7 @@ from typing import Any
 
 from chainrule.autodiff.apply import apply
 from chainrule.autodiff.tensor import Tensor
-from chainrule.ops import resizing as ops
+from chainrule.ops import upsample as ops
 from chainrule.settings import pair
 
 

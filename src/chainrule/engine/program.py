@@ -19,7 +19,7 @@ from chainrule.engine.memory import empty_arena, plan, reserve
 from chainrule.engine.printing import printed, table
 from chainrule.engine.team import Team
 from chainrule.native import load
-from chainrule.native.handover import attend, finish, give
+from chainrule.native.handover import attend, complete, hand_out
 from chainrule.native.kernel import RANK, Call, Kernel, Pointwise, words_of
 from chainrule.native.memory import Storage, View, address_of
 from chainrule.native.replay import BARRIER, HEADER, MAY_STOP, replay
@@ -57,7 +57,7 @@ class Program:
         self.interpreted = os.environ.get("NUMBA_DISABLE_JIT") == "1"
         if not self.interpreted:
             self._encode(calls)
-            for part in (attend, give, finish) if workers > 1 else ():
+            for part in (attend, hand_out, complete) if workers > 1 else ():
                 part()
             nothing = ctypes.create_string_buffer(16)
             words, starts = address_of(self.words), address_of(self.starts)

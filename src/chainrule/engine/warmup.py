@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import kernels, ops
-from chainrule.engine import bookkeeping  # noqa: F401 - declares kernels
+from chainrule import engine, kernels, ops
 from chainrule.engine.pointwise import span_of
 from chainrule.kernels.updates import Update
 from chainrule.native import load
-from chainrule.native.handover import attend, finish, give
+from chainrule.native.handover import attend, complete, hand_out
 from chainrule.native.kernel import KERNELS, Kernel, Pointwise
 from chainrule.native.replay import replay
 from chainrule.ops.record import OPS
@@ -24,7 +23,7 @@ def every_code(updates: Iterable[Update]) -> list[Kernel | Pointwise]:
     """Every kernel of the package and of `updates`, and the span of every pointwise rule in both its forms."""
     modules = [
         importlib.import_module(f"{package.__name__}.{module.name}")
-        for package in (kernels, ops)
+        for package in (kernels, ops, engine)
         for module in pkgutil.iter_modules(package.__path__)
     ]
     rules = [rule for op in OPS.values() for rule in (op.forward, *op.gradients.values()) if rule.scalar is not None]
@@ -38,7 +37,7 @@ def warmup(updates: Iterable[Update], dtypes: Iterable[Any] = (np.float32,)) -> 
     compiles. `updates` are those of the optimizers."""
     codes = [(code, np.dtype(dtype)) for dtype in dtypes for code in every_code(updates)]
     with load.announced(codes):
-        for part in (replay, attend, give, finish):
+        for part in (replay, attend, hand_out, complete):
             part()
         for code, dtype in codes:
             load.address(code, dtype)

@@ -1,7 +1,7 @@
 """Augmentation inside a program: each sample of a batch is gathered and transformed at once, while it is in cache.
 
 The engines take what `Augment` says: by its definition, or as a list of changes, a kind and a number each. A change
-draws from the four random words of the counter (sample's row, AUGMENT + place in the list, step) under the key seed.
+draws from the four random words of the counter (sample's row, AUGMENT + position in the list, step) under the key seed.
 So an image depends neither on its batch nor on the number of workers. Whole-pixel changes equal the definition to the
 bit, those between pixels (`chainrule.kernels.interpolation`) to the dtype's rounding.
 """
@@ -51,18 +51,18 @@ def gather_augmented(
 ) -> None:  # fmt: skip
     """target[i] = the changes, one after another, of source[indices[step of this call, i]].
 
-    plan[place] is a kind, and where its image goes: 0 to the target, 1 to the tile's row of `spare`, which has `room`
-    for the interpolation behind it.
+    plan[position] is a change's kind, and where its image goes: 0 the target, 1 the tile's row of `spare`, behind which
+    is `room` for interpolation.
     """
     rows = indices[state[POSITION]]
     other, rest = spare[tile, : target.shape[1]], spare[tile, target.shape[1] :]
     for i in range(tile * samples, min(tile * samples + samples, target.shape[0])):
         sample = int(rows[i])
         image = source[sample]
-        for place in range(numbers.size):
-            a, b, c = random_words(sample, place, state)
-            to = target[i] if plan[place, 1] == 0 else other
-            kind, number = plan[place, 0], numbers[place]
+        for position in range(numbers.size):
+            a, b, c = random_words(sample, position, state)
+            to = target[i] if plan[position, 1] == 0 else other
+            kind, number = plan[position, 0], numbers[position]
             if kind == SHIFT:
                 shift(to, image, a, b, int(number), fill, height, width)
             elif kind == FLIP:
@@ -72,19 +72,19 @@ def gather_augmented(
             elif kind == ROTATE:
                 rotate(to, image, rest, a, number, fill, height, width)
             else:
-                if place == 0:  # later ones cover a part of the image where it is
+                if position == 0:  # later ones cover a part of the image where it is
                     move(to, image)
                 cut_out(to, a, b, int(number), fill, height, width)
             image = to
 
 
 @device
-def random_words(sample: Int, place: Int, state: Int1) -> Any:
-    """Three of the random words of a sample in this step, for the change at `place`."""
+def random_words(sample: Int, position: Int, state: Int1) -> Any:
+    """Three of the random words of a sample in this step, for the change at `position`."""
     seed = int(state[SEED])
     step = int(state[STEP])
     low, high = step & LOW, (step >> 32) & LOW
-    a, b, c, _ = philox_block(sample & LOW, AUGMENT + place, low, high, seed & LOW, (seed >> 32) & LOW)
+    a, b, c, _ = philox_block(sample & LOW, AUGMENT + position, low, high, seed & LOW, (seed >> 32) & LOW)
     return a, b, c
 
 
@@ -163,7 +163,7 @@ def gathering(augment: Augment, state: View, indices: View, source: View, target
     tiles = blocks(n, samples)
     extra = room(height, width, channels) if CROP in kinds or ROTATE in kinds else 0
     spare = View(Storage(tiles * (size + extra), target.dtype, "arena", "spare"), (tiles, size + extra))
-    plan = constant(np.array(list(zip(kinds, places(kinds), strict=True)), np.int64))
+    plan = constant(np.array(list(zip(kinds, destinations(kinds), strict=True)), np.int64))
     numbers = constant(np.array([change.number for change in augment.changes], np.float64))
     fill = constant(np.broadcast_to(augment.fill, (channels,)).astype(target.dtype))
     flat = target.reshape(n, size)
@@ -173,10 +173,10 @@ def gathering(augment: Augment, state: View, indices: View, source: View, target
     )
 
 
-def places(kinds: Sequence[int]) -> list[int]:
+def destinations(kinds: Sequence[int]) -> list[int]:
     """Where each change leaves the image: 0 in the target, as the last does, 1 in the spare memory.
 
-    >>> places([SHIFT, FLIP, CUT_OUT])
+    >>> destinations([SHIFT, FLIP, CUT_OUT])
     [1, 0, 0]
     """
     at, found = 0, []

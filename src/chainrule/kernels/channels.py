@@ -7,14 +7,16 @@ lane by lane and are folded at the end of a tile, numbers by channel are written
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
+from chainrule.kernels.copies import zero
 from chainrule.kernels.reductions import reduce, sum_parts
 from chainrule.native.kernel import (
     Call,
     Epilogue,
     Int,
     Pointer,
+    Real,
     Real1,
     Real2,
     blocks,
@@ -87,7 +89,7 @@ def fold(total: Real1, channels: Int) -> None:
 
 
 @device
-def spread(row: Real1, channels: Int) -> None:
+def repeat(row: Real1, channels: Int) -> None:
     """All lanes become what the first of their channel is."""
     given = row[:channels]
     for at in range(channels, row.size, channels):
@@ -97,11 +99,22 @@ def spread(row: Real1, channels: Int) -> None:
 
 
 @kernel
+def scale_table(tile: Int, table: Real2, mean: Real1, rstd: Real1, scale: Real1, shift: Real1) -> None:
+    """Centre, factor and offset, lane by lane, of y = (x - mean)·rstd·scale + shift."""
+    centre, factor, offset = table[0], table[1], table[2]
+    for c in range(mean.size):
+        centre[c] = mean[c]
+        factor[c] = rstd[c] * scale[c]
+        offset[c] = shift[c]
+    for i in range(3):
+        repeat(table[i], mean.size)
+
+
+@kernel
 def scale_lanes(
-    tile: Int, y: Real1, x: Real1, table: Real2, size: Int, add: Int, place: Pointer,
-    epilogue: Epilogue,
+    tile: Int, y: Real1, x: Real1, table: Real2, size: Int, add: Int, y_at: Pointer, epilogue: Epilogue,
 ) -> None:  # fmt: skip
-    """y (+)= (x - centre)·factor + offset, the rows of the table; then the epilogue. `place` is y's address."""
+    """y (+)= (x - centre)·factor + offset, the rows of the table; then the epilogue."""
     start = tile * size
     stop = min(y.size, start + size)
     centre, factor, offset = table[0], table[1], table[2]
@@ -114,7 +127,7 @@ def scale_lanes(
         else:
             for j in range(to.size):
                 to[j] = (run[j] - centre[j]) * factor[j] + offset[j]
-    run_epilogue(epilogue, place, start, stop - start)
+    run_epilogue(epilogue, y_at, start, stop - start)
 
 
 def scale_channels(y: View, x: View, table: View, epilogue: Epilogue, add: bool = False) -> list[Call]:
@@ -125,42 +138,66 @@ def scale_channels(y: View, x: View, table: View, epilogue: Epilogue, add: bool 
     return [scale_lanes(tiles, y.flat(), x.flat(), table, size, int(add), y, epilogue, flops=flops)]
 
 
+def inverse_roots(rstd: View, variance: View, eps: float) -> list[Call]:
+    """The call for rstd = 1/√(variance + eps)."""
+    return [inverse_root(1, rstd, variance, eps)] if rstd.size else []
+
+
 @kernel
-def scaled_difference(
-    tile: Int, dx: Real1, dy: Real1, x: Real1, table: Real2, size: Int, add: Int, place: Pointer,
-    epilogue: Epilogue,
+def inverse_root(tile: Int, rstd: Real1, variance: Real1, eps: Real) -> None:
+    """rstd = 1/√(variance + eps), NaN for an infinite variance."""
+    for c in range(rstd.size):
+        rstd[c] = 1.0 / np.sqrt(variance[c] + eps) + 0.0 * variance[c]
+
+
+def channel_gradients(
+    dscale: View, dshift: View | None, dy: View, x: View, mean: View, rstd: View, scratch: Scratch
+) -> list[Call]:
+    """The calls for dscale = Σ dy·(x - mean)·rstd and, where it is asked for, dshift = Σ dy, in one pass."""
+    channels = x.shape[-1]
+    if not x.size:
+        return [*zero(dscale), *(zero(dshift) if dshift else [])]
+    wide = lanes(channels, x.size // channels)
+    size = tile_size(wide, TILE)
+    tiles = blocks(x.size, size)
+    scaled, plain = (partial_sums(total, tiles, channels, scratch) for total in (dscale, dshift))
+    room = scratch(tiles * 2 * wide).reshape(tiles, 2 * wide)
+    calls = [channel_sums(tiles, scaled, plain, dy.flat(), x.flat(), mean, rstd, room, size, flops=4.0 * x.size)]
+    return calls + add_partial_sums(dscale, scaled, scratch) + add_partial_sums(dshift, plain, scratch)
+
+
+@kernel
+def channel_sums(
+    tile: Int, scaled: Real2, plain: Real2, dy: Real1, x: Real1, mean: Real1, rstd: Real1, room: Real2, size: Int
 ) -> None:  # fmt: skip
-    """dx (+)= factor·dy - slope·(x - centre) - offset, the rows of the table; then the epilogue."""
-    start = tile * size
-    stop = min(dx.size, start + size)
-    centre, factor, slope, offset = table[0], table[1], table[2], table[3]
-    for at in range(start, stop, centre.size):
-        run = x[at : min(at + centre.size, stop)]
-        flow = dy[at : min(at + centre.size, stop)]
-        to = dx[at : min(at + centre.size, stop)]
-        if add:
-            for j in range(to.size):
-                to[j] += factor[j] * flow[j] - slope[j] * (run[j] - centre[j]) - offset[j]
-        else:
-            for j in range(to.size):
-                to[j] = factor[j] * flow[j] - slope[j] * (run[j] - centre[j]) - offset[j]
-    run_epilogue(epilogue, place, start, stop - start)
+    """Row `tile` of scaled = Σ dy·(x - mean)·rstd and of plain = Σ dy, by channel over the tile."""
+    start, stop = tile * size, min(x.size, (tile + 1) * size)
+    run, flow = x[start:stop], dy[start:stop]
+    wide = room.shape[1] // 2
+    centre, total = room[tile][:wide], room[tile][wide:]
+    for c in range(mean.size):
+        centre[c] = mean[c]
+    repeat(centre, mean.size)
+    clear(total)
+    add_products(total, flow, run, centre)
+    fold(total, mean.size)
+    row = scaled[tile]
+    for c in range(row.size):
+        row[c] = total[c] * rstd[c]
+    clear(total)
+    add_rows(total, flow)
+    fold(total, mean.size)
+    row = plain[tile]
+    for c in range(row.size):
+        row[c] = total[c]
 
 
-def differ_channels(dx: View, dy: View, x: View, table: View, epilogue: Epilogue, add: bool) -> list[Call]:
-    """The call for dx (+)= factor·dy - slope·(x - centre) - offset, a table of four rows, and the epilogue."""
-    size = tile_size(table.shape[1], PASS)
-    tiles = blocks(dx.size, size)
-    last: tuple[Any, ...] = (size, int(add), dx, epilogue)
-    return [scaled_difference(tiles, dx.flat(), dy.flat(), x.flat(), table, *last, flops=5.0 * dx.size)]
-
-
-def parts_of(total: View | None, tiles: int, channels: int, scratch: Scratch) -> View:
+def partial_sums(total: View | None, tiles: int, channels: int, scratch: Scratch) -> View:
     """Memory for a sum by channel of each tile: the total's own where there is one tile."""
     memory = total if total is not None and tiles == 1 else scratch(tiles * channels)
     return memory.reshape(tiles, channels)
 
 
-def sum_of_parts(total: View | None, parts: View, scratch: Scratch) -> list[Call]:
+def add_partial_sums(total: View | None, parts: View, scratch: Scratch) -> list[Call]:
     """The calls that add up the sums of all tiles, where somebody asks for the total."""
     return reduce(sum_parts, total.flat(), parts, (0,), scratch) if total is not None and parts.shape[0] > 1 else []

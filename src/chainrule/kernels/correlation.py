@@ -1,10 +1,9 @@
 """Convolution on the microkernel, without copies of windows: one kernel that walks a table of panels.
 
-Neighbouring output pixels are rows of a matrix product whose A is the image itself: from one row to the next it is a
-stride of pixels, and a row of a window is one stretch of memory. Where windows reach over the edge they are clipped,
-so padding is neither stored nor multiplied. Which panels there are follows from shapes alone:
-`chainrule.kernels.panels` writes them into a table of integers. Forward pass, input gradient and weight gradient differ
-in their tables only.
+Neighbouring output pixels are rows of a matrix product whose A is the image itself: one row is a stride of pixels after
+the previous one, and a row of a window is contiguous. Windows are clipped at the edge, so padding is neither stored nor
+multiplied. The panels follow from shapes alone: `chainrule.kernels.panels` lists them in a table of integers. Forward
+pass (`correlate`), input gradient (`correlate_transposed`) and weight gradient differ only in their tables.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from typing import TypeAlias
 import numpy as np
 
 from chainrule.kernels.copies import zero
-from chainrule.kernels.panels import Job, Place, Windows, correlate_jobs, weight_jobs
+from chainrule.kernels.panels import Job, Layout, correlate_jobs, weight_jobs
 from chainrule.kernels.products import one
 from chainrule.kernels.reductions import reduce, sum_parts
-from chainrule.kernels.windows import Lattice
-from chainrule.kernels.winograd import correlate_tiles, suits, suits_weight, weigh_tiles
+from chainrule.kernels.windows import Lattice, Windows
+from chainrule.kernels.winograd import correlate_tiles, suits, suits_weight, weight_gradient_tiles
 from chainrule.native.kernel import (
     Call,
     Epilogue,
@@ -42,11 +41,11 @@ from chainrule.native.memory import Scratch, View, constant
 Table: TypeAlias = tuple[View, View]  # the jobs, and where those of each part of an image begin
 
 TILES = 16  # groups of images, times bands of rows where there are fewer images
-PIXELS = 64  # of dy that a weight gradient takes at a time: they stay in the first-level cache for all rows of C
-SQUARE = 16  # columns that are transposed together: their cache lines are met again in the next row
+PIXELS = 64  # of dy at a time in a weight gradient: they stay in the first-level cache for all rows of C
+SQUARE = 16  # columns that are transposed together: the next row reads the same cache lines
 BAND = 4  # rows of a band, at least
-SUMS = 32_768  # elements of a weight gradient of which each of the TILES may have its own
-FEW = 8  # images that are too few to share the work among workers
+SUMS = 32_768  # the most elements of a weight gradient for each of the TILES to have a copy of its own
+FEW = 8  # fewer images than this are too few to share among workers
 (
     KIND, REPEATS, ROWS, OUTER, INNER, A, A_STEP, A_ROW, A_COL, A_OUTER, B, B_STEP, B_ROW, B_OUTER, C, C_STEP, C_ROW,
     ADD,
@@ -84,11 +83,11 @@ def convolve(
     b_image: Int, c: Pointer, c_batch: Int, c_image: Int, groups: Int, columns: Int, width: Int, lanes: Int, bias:
     Pointer, add: Int, sums: Pointer, one: Pointer, part_size: Int, epilogue: Epilogue,
 ) -> None:  # fmt: skip
-    """One part of the table for `batch` images, a panel of columns after the other.
+    """One part of the table for `batch` images, one panel of columns after another.
 
-    With `lanes` channels do not mix: a column of C has its own column of A. Then all columns of a row of the image come
-    before its next row; else a panel of the weight stays in cache for the whole image. `sums` gets the column sums of
-    B's images (the gradient of a bias).
+    With `lanes`, channels do not mix: each column of C has its own column of A, and all columns of a row of the image
+    come before its next row. Without, a panel of the weight stays in cache for the whole image. `sums` receives the
+    column sums of B's images (the gradient of a bias).
     """
     parts = starts.size - 1
     part = tile % parts
@@ -124,8 +123,10 @@ def convolve(
 
 
 @kernel
-def turn(tile: Int, target: Real1, source: Real1, order: Int1, inputs: Int, outputs: Int, groups: Int) -> None:
-    """Tap `order[tile]` of a weight (inputs/groups, outputs), transposed within each group, as tap `tile`."""
+def transpose_taps(
+    tile: Int, target: Real1, source: Real1, order: Int1, inputs: Int, outputs: Int, groups: Int
+) -> None:
+    """Tap `tile` of target: tap `order[tile]` of a weight (inputs/groups, outputs), transposed within each group."""
     deep, wide = inputs // groups, outputs // groups
     to = target[tile * deep * outputs : (tile + 1) * deep * outputs]
     tap = source[order[tile] * deep * outputs : (order[tile] + 1) * deep * outputs]
@@ -146,23 +147,23 @@ def correlate(
     return _call(_correlate_table, x, w, y, windows, windows, bias, add, epilogue)
 
 
-def spread(
+def correlate_transposed(
     dx: View, dy: View, w: View, windows: Windows, scratch: Scratch, *, bias: View | None = None, add: bool = False,
     epilogue: Epilogue = (),
 ) -> list[Call]:  # fmt: skip
-    """The calls for the input gradient dx (+)= Σ over taps of dy·wᵀ, which is the transposed convolution (plus bias).
+    """The calls for the input gradient dx (+)= Σ over taps of dy·wᵀ, also the transposed convolution (plus bias).
 
-    It is a convolution of dy for each lattice of input pixels with the taps that reach them, turned around.
+    For each lattice of input pixels it is a correlation of dy with the transposed taps that reach them.
     """
     packed, order = scratch(w.size), _tap_order(windows)
-    turning = turn(order.size, packed, w.flat(), order, windows.inputs, windows.outputs, windows.groups)
-    if dx.size and (back := _back(windows)) and suits(back):
-        return [turning, *correlate_tiles(dx, dy, packed, back, scratch, bias, add, epilogue)]
-    return [turning, *_call(_spread_table, dy, packed, dx, windows, turned(windows), bias, add, epilogue)]
+    transposing = transpose_taps(order.size, packed, w.flat(), order, windows.inputs, windows.outputs, windows.groups)
+    if dx.size and (back := _transposed_windows(windows)) and suits(back):
+        return [transposing, *correlate_tiles(dx, dy, packed, back, scratch, bias, add, epilogue)]
+    return [transposing, *_call(_transposed_table, dy, packed, dx, windows, exchanged(windows), bias, add, epilogue)]
 
 
-def turned(w: Windows) -> Windows:
-    """With channels in and out exchanged."""
+def exchanged(w: Windows) -> Windows:
+    """With input and output channels exchanged."""
     return Windows(w.down, w.across, w.outputs, w.inputs, w.groups)
 
 
@@ -170,7 +171,7 @@ def _call(
     table: Callable[[Windows, int, int], Table], a: View, b: View, c: View, windows: Windows, roles: Windows,
     bias: View | None, add: bool, epilogue: Epilogue,
 ) -> list[Call]:  # fmt: skip
-    """Images C are images A times weights B; `roles` says which channels those of A and C are."""
+    """The call for images C = images A times weights B; `roles` has A's channels as inputs and C's as outputs."""
     if not c.size:
         return []
     images, height = c.shape[:2]
@@ -188,15 +189,17 @@ def _call(
     ]  # fmt: skip
 
 
-def weigh(dw: View, dy: View, x: View, windows: Windows, scratch: Scratch, sums: View | None = None) -> list[Call]:
-    """The calls for the weight gradient dw = Σ over pixels of x·dy, and `sums` for that of the bias.
+def weight_gradient(
+    dw: View, dy: View, x: View, windows: Windows, scratch: Scratch, sums: View | None = None
+) -> list[Call]:
+    """The calls for the weight gradient dw = Σ over pixels of xᵀ·dy, and for that of the bias, `sums`.
 
-    Groups of images give partial sums, which are added in their order.
+    Each group of images has its own partial sums, which are added in order.
     """
     if not (dy.size and dw.size):
         return [*zero(dw), *(zero(sums) if sums else [])]
     if suits_weight(windows):
-        return weigh_tiles(dw, dy, x, windows, scratch, sums)
+        return weight_gradient_tiles(dw, dy, x, windows, scratch, sums)
     images = x.shape[0]
     rows = windows.down.taps if _by_rows(windows, images, processor().panel(dw.dtype)) else 1
     batch = _batch(windows, images, rows)
@@ -219,10 +222,10 @@ def weigh(dw: View, dy: View, x: View, windows: Windows, scratch: Scratch, sums:
 
 
 def _by_rows(w: Windows, images: int, panel: int) -> bool:
-    """Whether each row of taps of a weight gradient is a part of its own, though it reads dy anew.
+    """Whether each row of taps of a weight gradient is a part of its own, which reads dy again.
 
-    So where partial sums are large, where images are too few to be parts, and where dy is narrow: its panels take less
-    time than to begin and end them, and parts of more images have fewer.
+    That pays where partial sums are large, where images are too few to be parts, and where dy is narrow: its panels are
+    then so short that beginning and ending them takes longest, and parts with more images have fewer of them.
     """
     narrow = w.outputs // w.groups < panel
     large = w.down.taps * w.across.taps * w.tap > SUMS
@@ -230,7 +233,7 @@ def _by_rows(w: Windows, images: int, panel: int) -> bool:
 
 
 def _channels(w: Windows) -> tuple[int, int, int, int]:
-    """From one group to the next in A; how many groups; columns of each; whether channels do not mix."""
+    """The step between groups in A, the number of groups, columns of each, and whether channels do not mix."""
     if w.depthwise:
         return 0, 1, w.outputs, 1
     return w.inputs // w.groups, w.groups, w.outputs // w.groups, 0
@@ -238,13 +241,13 @@ def _channels(w: Windows) -> tuple[int, int, int, int]:
 
 @functools.lru_cache(1024)
 def _correlate_table(w: Windows, batch: int, band: int) -> Table:
-    place = Place(w.down.out * w.across.out * w.outputs, w.across.out * w.outputs, w.outputs)
+    layout = Layout(w.down.out * w.across.out * w.outputs, w.across.out * w.outputs, w.outputs)
     bands = range(0, w.down.out, band)
-    return _table([correlate_jobs(w, place, at, min(at + band, w.down.out), batch) for at in bands])
+    return _table([correlate_jobs(w, layout, at, min(at + band, w.down.out), batch) for at in bands])
 
 
 @functools.lru_cache(1024)
-def _spread_table(w: Windows, batch: int, band: int) -> Table:
+def _transposed_table(w: Windows, batch: int, band: int) -> Table:
     line = w.across.size * w.inputs
     parts = []
     for first in range(0, w.down.size, band):
@@ -252,53 +255,53 @@ def _spread_table(w: Windows, batch: int, band: int) -> Table:
         for down, across, weight in _lattices(w):
             start, stop = (blocks(edge - down.start, down.step) for edge in (first, min(first + band, w.down.size)))
             at = down.start * line + across.start * w.inputs
-            place = Place(w.image, down.step * line, across.step * w.inputs, at, weight)
+            layout = Layout(w.image, down.step * line, across.step * w.inputs, at, weight)
             windows = Windows(down.axis, across.axis, w.outputs, w.inputs, w.groups)
-            jobs += correlate_jobs(windows, place, start, stop, batch)
+            jobs += correlate_jobs(windows, layout, start, stop, batch)
         parts.append(jobs)
     return _table(parts)
 
 
 @functools.lru_cache(1024)
 def _weight_table(w: Windows, parts: int, batch: int) -> Table:
-    """Of so many equal parts; it is the same for all batches of more images than a band has rows."""
+    """The table with `parts` equal parts; it is the same for all batches of more images than a band has rows."""
     taps = [range(i * w.down.taps // parts, (i + 1) * w.down.taps // parts) for i in range(parts)]
     return _table(weight_jobs(w, part, batch, _weight_band(w)) for part in taps)
 
 
 def _weight_band(w: Windows) -> int:
-    """The rows of dy that a weight gradient takes at a time."""
+    """The rows of dy at a time in a weight gradient."""
     return blocks(PIXELS, w.across.out)
 
 
 def _batch(w: Windows, images: int, parts: int = 1) -> int:
-    """How many images a tile takes; one where channels are by themselves, whose panels are walked on each image."""
+    """How many images make a tile; one where channels do not mix, as those panels are walked image by image."""
     return 1 if w.depthwise else blocks(images, blocks(TILES, parts))
 
 
 def _lattices(w: Windows) -> Iterator[tuple[Lattice, Lattice, int]]:
-    """The lattices down and across, and where the taps of each begin in the weight turned around."""
+    """The lattices down and across, and where the taps of each begin in the transposed weight."""
     weight = 0
-    for down in w.down.spread():
-        for across in w.across.spread():
+    for down in w.down.lattices():
+        for across in w.across.lattices():
             yield down, across, weight
             weight += len(down.taps) * len(across.taps) * w.tap
 
 
 @functools.lru_cache(1024)
-def _back(w: Windows) -> Windows | None:
-    """The windows of the input gradient in dy, where it is one lattice."""
+def _transposed_windows(w: Windows) -> Windows | None:
+    """The windows of the input gradient over dy, where it is one lattice."""
     (down, across, _), *others = _lattices(w)
     return None if others else Windows(down.axis, across.axis, w.outputs, w.inputs, w.groups)
 
 
 @functools.lru_cache(1024)
 def _tap_order(w: Windows) -> View:
-    """The numbers of the taps in the order of the lattices."""
+    """The numbers of the taps in lattice order."""
     found = [
         i * w.across.taps + j
-        for down in w.down.spread()
-        for across in w.across.spread()
+        for down in w.down.lattices()
+        for across in w.across.lattices()
         for i in down.taps
         for j in across.taps
     ]

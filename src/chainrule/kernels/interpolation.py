@@ -13,7 +13,7 @@ import numpy as np
 
 from chainrule.native.kernel import Int, Real1, device, real
 
-TURN = math.pi / 180  # stays float64, as a module's constant
+RADIANS = math.pi / 180  # stays float64, as a module's constant
 
 
 def room(height: int, width: int, channels: int) -> int:
@@ -96,8 +96,8 @@ def rotate(
 
     The image is copied into a border of fill, where row and column count from 1; points beyond it are moved onto it.
     """
-    turned = cosine_sine(degrees * TURN * (2 * uniform(a) - 1))
-    cosine, sine = real(turned[0]), real(turned[1])
+    direction = cosine_sine(degrees * RADIANS * (2 * uniform(a) - 1))
+    cosine, sine = real(direction[0]), real(direction[1])
     channels, across = fill.size, width + 2
     wide = width * channels
     paint(rest, 0, (height + 3) * across + 1, fill)

@@ -7,11 +7,8 @@ one pair of kernels serves them all. Sums over samples are kept in float64: thei
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from chainrule.errors import OptionError, ShapeError
 from chainrule.native.kernel import (
     Call,
     Int,
@@ -27,52 +24,13 @@ from chainrule.native.kernel import (
     kernel,
     real,
 )
-from chainrule.native.memory import Array, Scratch, Shape, View
+from chainrule.native.memory import Scratch, View
 
 TILE = 8192  # elements
 
 
-def total(losses: Array, weight: Array | None, counts: Array | None, reduction: str) -> tuple[Array, Array]:
-    """The weighted mean or sum of the losses, and its denominator; `counts` is what each loss counts for, if not 1."""
-    if reduction == "sum":
-        denominator = losses.dtype.type(1)
-    elif weight is None and counts is None:
-        denominator = losses.dtype.type(losses.size)
-    else:
-        each = np.ones_like(losses) if counts is None else counts
-        denominator = np.sum(each * spread(weight, losses.ndim))
-    loss = np.sum(losses * spread(weight, losses.ndim)) / denominator
-    return np.asarray(loss), np.asarray(denominator)
-
-
-def spread(weight: Array | None, ndim: int) -> Array | int:
-    """Weights of the leading axes, ready to multiply an array of `ndim` axes; 1 without weights."""
-    return 1 if weight is None else weight.reshape(weight.shape + (1,) * (ndim - weight.ndim))
-
-
-def check(name: str, elements: Shape, weight: Shape | None, reduction: str) -> list[Shape]:
-    """The shapes of a loss and its denominator. Raises ShapeError and OptionError in the name of op `name`."""
-    if reduction not in ("mean", "sum"):
-        raise OptionError(f'{name}: reduction is {reduction!r}, expected "mean" or "sum"')
-    if reduction == "mean" and 0 in elements:
-        raise ShapeError(f"{name}: shape {elements} has no elements to average: pass at least one sample")
-    if weight is not None and (not weight or weight != elements[: len(weight)]):
-        raise ShapeError(
-            f"{name}: the weights have shape {weight}, the samples {elements}: pass one weight per sample, "
-            f"shape {elements[:1]}"
-        )
-    return [(), ()]
-
-
-def check_equal(name: str, x: tuple[str, Shape], target: tuple[str, Shape]) -> None:
-    """Raises ShapeError unless both shapes are the same: a loss never broadcasts."""
-    if x[1] != target[1]:
-        advice = f"reshape the {target[0]} to {x[1]}" if math.prod(x[1]) == math.prod(target[1]) else "check both"
-        raise ShapeError(f"{name}: the {x[0]} has shape {x[1]}, the {target[0]} {target[1]}: must be equal: {advice}")
-
-
 @device
-def finish(y: Real1, denominator: Real1, totals: Real1, counts: Real1, count: Real) -> None:
+def combine(y: Real1, denominator: Real1, totals: Real1, counts: Real1, count: Real) -> None:
     """The loss from the parts in their order; `count` is the denominator, or 0 where it is the sum of `counts`."""
     loss = np.float64(0.0)
     counted = np.float64(0.0)
@@ -86,9 +44,9 @@ def finish(y: Real1, denominator: Real1, totals: Real1, counts: Real1, count: Re
 
 
 @kernel
-def finish_loss(tile: Int, y: Real1, denominator: Real1, totals: Real1, counts: Real1, count: Real) -> None:
+def combine_parts(tile: Int, y: Real1, denominator: Real1, totals: Real1, counts: Real1, count: Real) -> None:
     """The loss of several tiles."""
-    finish(y, denominator, totals, counts, count)
+    combine(y, denominator, totals, counts, count)
 
 
 @kernel
@@ -118,7 +76,7 @@ def loss_parts(
     totals[tile] = part
     counts[tile] = counted * real(inner)
     if totals.size == 1:
-        finish(totals, counts, totals, counts, count)
+        combine(totals, counts, totals, counts, count)
 
 
 @kernel
@@ -148,7 +106,7 @@ def absent(like: View) -> View:
     return View(like.storage, (0,), like.offset)
 
 
-def parts_of(y: View, denominator: View, tiles: int, scratch: Scratch) -> tuple[View, View]:
+def partial_losses(y: View, denominator: View, tiles: int, scratch: Scratch) -> tuple[View, View]:
     """Where each tile writes its part of Σ w·ℓ and of Σ w; one tile writes the results themselves."""
     if tiles == 1:
         return y.flat(), denominator.flat()
@@ -156,9 +114,9 @@ def parts_of(y: View, denominator: View, tiles: int, scratch: Scratch) -> tuple[
     return View(parts.storage, (tiles,), parts.offset), View(parts.storage, (tiles,), parts.offset + tiles)
 
 
-def finished(y: View, denominator: View, parts: tuple[View, View], count: float) -> list[Call]:
+def combine_calls(y: View, denominator: View, parts: tuple[View, View], count: float) -> list[Call]:
     """The call that adds up the parts, where they are several."""
-    return [] if parts[0].size == 1 else [finish_loss(1, y.flat(), denominator.flat(), *parts, count)]
+    return [] if parts[0].size == 1 else [combine_parts(1, y.flat(), denominator.flat(), *parts, count)]
 
 
 def loss_calls(
@@ -168,7 +126,7 @@ def loss_calls(
     """The calls for a loss of elements; `operands` are the span's arrays, x and target first, `number` its number."""
     size = operands[0].size
     inner, rows, tiles = _cut(size, weight)
-    parts = parts_of(y, denominator, tiles, scratch)
+    parts = partial_losses(y, denominator, tiles, scratch)
     count = 1.0 if reduction == "sum" else float(size) if weight is None else 0.0
     losses = scratch(size)
     x, target, other = (*operands, None)[:3]
@@ -177,7 +135,7 @@ def loss_calls(
         tiles, *parts, element, losses, losses, x, target, other, weights, inner, rows, count, number,
         flops=3.0 * size,
     )  # fmt: skip
-    return [call, *finished(y, denominator, parts, count)]
+    return [call, *combine_calls(y, denominator, parts, count)]
 
 
 def gradient_calls(

@@ -7,12 +7,10 @@ whichever fills the microkernel's tiles best.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from chainrule.kernels.windows import Axis, Run
+from chainrule.kernels.windows import Run, Windows
 from chainrule.native.machine import processor
 
 EACH, AS_ROWS, AS_OUTER = 0, 1, 2  # what the images of a tile are to a job: rounds of it, its rows, its outer loop
@@ -42,51 +40,7 @@ class Job(NamedTuple):
     add: int  # a job before it has begun these sums
 
 
-@dataclass(frozen=True)
-class Windows:
-    """The windows of a convolution: its two axes, channels in and out, and groups of channels."""
-
-    down: Axis
-    across: Axis
-    inputs: int
-    outputs: int
-    groups: int = 1
-
-    @property
-    def tap(self) -> int:
-        """Elements of the weight at one tap."""
-        return self.inputs // self.groups * self.outputs
-
-    @property
-    def image(self) -> int:
-        """Elements of one input image."""
-        return self.down.size * self.across.size * self.inputs
-
-    @functools.cached_property
-    def flops(self) -> float:
-        """Of one image; what is clipped costs nothing."""
-        down, across = (
-            sum(stop - start for start, stop in map(axis.positions, range(axis.taps)))
-            for axis in (self.down, self.across)
-        )
-        return 2.0 * down * across * self.tap
-
-    def at(self, a: int, b: int, i: int, j: int) -> int:
-        """Where position (a, b) finds tap (i, j), from the start of the input image."""
-        return (self.down.input(a, i) * self.across.size + self.across.input(b, j)) * self.inputs
-
-    @property
-    def depthwise(self) -> bool:
-        """Whether each channel is by itself; then panels are those of `lane_panel`."""
-        return self.groups > 1 and self.groups == self.inputs == self.outputs
-
-    @property
-    def joined(self) -> bool:
-        """Whether the taps of a row of a window are one stretch of memory."""
-        return self.groups == 1 and (self.across.dilation == 1 or self.across.taps == 1)
-
-
-class Place(NamedTuple):
+class Layout(NamedTuple):
     """Where the output pixel (a, b) of an image is stored, start + a·row + b·column, and where the taps begin."""
 
     image: int
@@ -110,7 +64,7 @@ class Terms(NamedTuple):
     row: int = 0
 
 
-def correlate_jobs(w: Windows, place: Place, start: int, stop: int, batch: int) -> list[Job]:
+def correlate_jobs(w: Windows, layout: Layout, start: int, stop: int, batch: int) -> list[Job]:
     """The panels of output rows start .. stop - 1, for tiles of `batch` images.
 
     One row of taps after the other where a whole panel of the weight would not stay in the first-level cache.
@@ -119,7 +73,7 @@ def correlate_jobs(w: Windows, place: Place, start: int, stop: int, batch: int) 
     for down in w.down.runs(start, stop):
         for across in w.across.runs():
             for terms in _terms(w, down, across):
-                jobs += [(terms.row, job) for job in _panels(w, place, down, across, batch, terms)]
+                jobs += [(terms.row, job) for job in _panels(w, layout, down, across, batch, terms)]
     # The largest regions first: their rows follow each other in memory.
     return [job for _, job in sorted(jobs, key=lambda pair: (pair[0], -pair[1].repeats * pair[1].rows))]
 
@@ -148,30 +102,30 @@ def _terms(w: Windows, down: Run, across: Run) -> Iterator[Terms]:
             return
 
 
-def _panels(w: Windows, place: Place, down: Run, across: Run, batch: int, terms: Terms) -> Iterator[Job]:
+def _panels(w: Windows, layout: Layout, down: Run, across: Run, batch: int, terms: Terms) -> Iterator[Job]:
     high, wide = down.stop - down.start, across.stop - across.start
     a_down, a_across = w.down.stride * w.across.size * w.inputs, w.across.stride * w.inputs
-    a, b = terms.a, place.weight + terms.b
-    c = place.start + down.start * place.row + across.start * place.column
+    a, b = terms.a, layout.weight + terms.b
+    c = layout.start + down.start * layout.row + across.start * layout.column
 
     def job(
         images: int, repeats: int, rows: int, a_step: int, a_row: int, c_step: int, c_row: int, line: int = 0
     ) -> Job:
         return Job(
             images, repeats, rows, terms.outer, terms.inner, a + line * a_down, a_step, a_row, terms.a_col,
-            terms.a_outer, b, 0, w.outputs, terms.b_outer, c + line * place.row, c_step, c_row, terms.add,
+            terms.a_outer, b, 0, w.outputs, terms.b_outer, c + line * layout.row, c_step, c_row, terms.add,
         )  # fmt: skip
 
     costs = (high * cost(wide), wide * cost(high), high * wide * cost(batch) / batch)
-    if a_down == wide * a_across and place.row == wide * place.column:
-        yield job(EACH, 1, high * wide, 0, a_across, 0, place.column)
+    if a_down == wide * a_across and layout.row == wide * layout.column:
+        yield job(EACH, 1, high * wide, 0, a_across, 0, layout.column)
     elif costs[0] == min(costs):
-        yield job(EACH, high, wide, a_down, a_across, place.row, place.column)
+        yield job(EACH, high, wide, a_down, a_across, layout.row, layout.column)
     elif costs[1] == min(costs):
-        yield job(EACH, wide, high, a_across, a_down, place.column, place.row)
+        yield job(EACH, wide, high, a_across, a_down, layout.column, layout.row)
     else:
         for line in range(high):
-            yield job(AS_ROWS, wide, 0, a_across, w.image, place.column, place.image, line)
+            yield job(AS_ROWS, wide, 0, a_across, w.image, layout.column, layout.image, line)
 
 
 def cost(rows: int) -> float:

@@ -1,6 +1,6 @@
-"""Windows slid over images (n, h, w, c): the kernels behind pooling and resizing.
+"""Windows slid over images (n, h, w, c): the kernels of pooling and upsampling.
 
-`gather` makes one pixel of `small` from each window of `big`: the largest of its taps, or their mean. `scatter` is the
+`pool` makes one pixel of `small` from each window of `big`: the largest of its taps, or their mean. `unpool` is the
 gradient of both, from small to big. Where windows lie is worked out here in Python and given to the kernels as tables,
 so that padding, dilation and windows of unequal size cost nothing inside of them.
 """
@@ -29,7 +29,7 @@ from chainrule.native.kernel import (
 )
 from chainrule.native.machine import processor
 from chainrule.native.memory import Storage, View
-from chainrule.native.window import give, take
+from chainrule.native.window import pool_taps, unpool_taps
 
 TILE = 16384  # elements of the image: 64 KiB of float32, which stays in the second-level cache for the epilogue
 
@@ -64,12 +64,12 @@ def clipped(axis: Axis) -> list[Window]:
 
 
 @kernel
-def gather_windows(
-    tile: Int, small: Pointer, place: Pointer, big: Pointer, rows: Int2, runs: Int2, count: Int, height: Int,
+def pool_windows(
+    tile: Int, small: Pointer, argmax: Pointer, big: Pointer, rows: Int2, runs: Int2, count: Int, height: Int,
     across: Int, channels: Int, lanes: Int, row_step: Int, column_step: Int, taps_across: Int, items: Int,
     epilogue: Epilogue,
 ) -> None:  # fmt: skip
-    """`items` rows of small: the largest of each window and its tap's number in `place`, or without place the mean."""
+    """`items` rows of small: each window's largest element and in `argmax` its tap, or without argmax the mean."""
     out = rows.shape[0]
     wide = runs[runs.shape[0] - 1, 0] + runs[runs.shape[0] - 1, 1]
     first = tile * items
@@ -83,9 +83,9 @@ def gather_windows(
             to = (item * wide + runs[r, 0]) * channels
             at = line + runs[r, 2] * channels
             for c in range(0, channels, lanes):
-                take(
+                pool_taps(
                     runs[r, 1], rows[row, 2], runs[r, 5], advance(big, at + c), runs[r, 3] * channels, row_step,
-                    column_step, advance(small, to + c), channels, advance(place, to + c), tap, taps_across,
+                    column_step, advance(small, to + c), channels, advance(argmax, to + c), tap, taps_across,
                     factor, 0, min(lanes, channels - c),
                 )  # fmt: skip
     if epilogue:
@@ -94,8 +94,8 @@ def gather_windows(
 
 
 @kernel
-def scatter_windows(
-    tile: Int, image: Real1, big: Pointer, small: Pointer, place: Pointer, rows: Int2, runs: Int2, count: Int,
+def unpool_windows(
+    tile: Int, image: Real1, big: Pointer, small: Pointer, argmax: Pointer, rows: Int2, runs: Int2, count: Int,
     height: Int, across: Int, channels: Int, lanes: Int, row_step: Int, column_step: Int, taps_across: Int, apart: Int,
     clear: Int, add: Int, band: Int, items: Int, epilogue: Epilogue,
 ) -> None:  # fmt: skip
@@ -125,33 +125,33 @@ def scatter_windows(
                 at = ((item // bands * out + row) * wide + runs[r, 0]) * channels
                 to = inside + runs[r, 2] * channels
                 for c in range(0, channels, lanes):
-                    give(
+                    unpool_taps(
                         runs[r, 1], last - first, runs[r, 5], advance(big, to + c), runs[r, 3] * channels, row_step,
-                        column_step, advance(small, at + c), channels, advance(place, at + c), tap, taps_across,
+                        column_step, advance(small, at + c), channels, advance(argmax, at + c), tap, taps_across,
                         factor, add, min(lanes, channels - c),
                     )  # fmt: skip
         if epilogue:
             run_epilogue(epilogue, big, start, size)
 
 
-def gather(small: View, big: View, grid: Grid, place: View | None = None, epilogue: Epilogue = ()) -> list[Call]:
-    """The calls for small = the largest of each window of big where `place` is given, else the mean."""
+def pool(small: View, big: View, grid: Grid, argmax: View | None = None, epilogue: Epilogue = ()) -> list[Call]:
+    """The calls for small = the largest of each window of big where `argmax` is given, else the mean."""
     if not small.size:
         return []
     n, height, across, channels = big.shape
     count = n * len(grid.rows)
     items = max(1, TILE * count // big.size)
     return [
-        gather_windows(
-            blocks(count, items), small, place, big, *_tables(grid), count, height, across, channels,
+        pool_windows(
+            blocks(count, items), small, argmax, big, *_tables(grid), count, height, across, channels,
             processor().lanes(big.dtype), *_steps(big, grid), grid.across, items, epilogue,
             flops=float(small.size * max(w.taps for w in grid.rows) * max(w.taps for w in grid.columns)),
         )
     ]  # fmt: skip
 
 
-def scatter(big: View, small: View, grid: Grid, place: View | None = None, epilogue: Epilogue = ()) -> list[Call]:
-    """The calls for the gradient of `gather`: every pixel of big is the sum of what its windows give it."""
+def unpool(big: View, small: View, grid: Grid, argmax: View | None = None, epilogue: Epilogue = ()) -> list[Call]:
+    """The calls for the gradient of `pool`: every pixel of big is the sum of what its windows give it."""
     if not big.size:
         return []
     n, height, across, channels = big.shape
@@ -161,8 +161,8 @@ def scatter(big: View, small: View, grid: Grid, place: View | None = None, epilo
     met = [_times_met(windows, size, apart) for windows, size, apart in zip(
         (grid.rows, grid.columns), (height, across), grid.dilation, strict=True)]  # fmt: skip
     return [
-        scatter_windows(
-            blocks(count, items), big.flat(), big, small, place, *_tables(grid), count, height, across, channels,
+        unpool_windows(
+            blocks(count, items), big.flat(), big, small, argmax, *_tables(grid), count, height, across, channels,
             processor().lanes(big.dtype), *_steps(big, grid), grid.across, grid.dilation[0],
             int(any(times != {1} for times in met)), int(any(max(times) > 1 for times in met)), band, items,
             epilogue, flops=float(big.size),

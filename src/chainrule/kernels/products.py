@@ -44,10 +44,10 @@ PARTS = 8
 
 @dataclass(frozen=True)
 class Matrix:
-    """A two-dimensional operand, `turned` where its transpose is meant."""
+    """A two-dimensional operand, `transposed` where its transpose is meant."""
 
     view: View
-    turned: bool = False
+    transposed: bool = False
     repeated: bool = False  # every element is the view's first
 
     @property
@@ -56,12 +56,12 @@ class Matrix:
         if self.repeated:
             return 0, 0
         columns = self.view.shape[1]
-        return (1, columns) if self.turned else (columns, 1)
+        return (1, columns) if self.transposed else (columns, 1)
 
     @property
     def shape(self) -> tuple[int, int]:
         rows, columns = self.view.shape
-        return (columns, rows) if self.turned else (rows, columns)
+        return (columns, rows) if self.transposed else (rows, columns)
 
 
 @kernel
@@ -157,11 +157,11 @@ def product(
     if k == 0:
         return _empty_product(c, scratch, bias, add, sums, epilogue)
     width = processor().panel(c.dtype)
-    if k * n > PARTS * max(m * n, SMALL_B) and not (b.turned or sums):
+    if k * n > PARTS * max(m * n, SMALL_B) and not (b.transposed or sums):
         return _by_parts(c, a, b.view, scratch, bias, add, epilogue)
     calls = []
     b_at, b_row, b_panel = b.view, n, width
-    if b.turned:
+    if b.transposed:
         room = blocks(k, width // 2) * (width // 2) * width
         b_at, b_row, b_panel = scratch(blocks(n, width) * room), width, room
         calls.append(pack(blocks(n, width), k, n, b.view, b_at, width, room))
@@ -226,17 +226,17 @@ def column_sums(sums: View, dy: View, scratch: Scratch, *, add: bool = False) ->
 
 
 def batched(
-    c: View, a: View, b: View, scratch: Scratch, *, turn_a: bool = False, turn_b: bool = False
+    c: View, a: View, b: View, scratch: Scratch, *, transpose_a: bool = False, transpose_b: bool = False
 ) -> list[Call]:  # fmt: skip
     """C = A·B for each of the leading axes; where B has none, the rows of all A are one matrix."""
-    if len(b.shape) == 2 and not turn_a:
+    if len(b.shape) == 2 and not transpose_a:
         c, a = rows(c), rows(a)
     count = math.prod(c.shape[:-2])
     matrices = zip(*(_split(view, count) for view in (c, a, b)), strict=True)
     return [
         call
         for c_i, a_i, b_i in matrices
-        for call in product(c_i, Matrix(a_i, turned=turn_a), Matrix(b_i, turned=turn_b), scratch)
+        for call in product(c_i, Matrix(a_i, transposed=transpose_a), Matrix(b_i, transposed=transpose_b), scratch)
     ]
 
 

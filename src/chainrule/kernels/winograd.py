@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from chainrule.kernels.panels import Windows, cost
+from chainrule.kernels.panels import cost
 from chainrule.kernels.products import one
 from chainrule.kernels.reductions import reduce, sum_parts
+from chainrule.kernels.windows import Windows
 from chainrule.native.kernel import (
     Call,
     Epilogue,
@@ -32,7 +33,7 @@ from chainrule.native.kernel import (
 from chainrule.native.machine import processor
 from chainrule.native.matrix import panel
 from chainrule.native.memory import Scratch, View
-from chainrule.native.tiles import STEP, tile_flow, tile_input, tile_output, tile_weight, tile_weight_back
+from chainrule.native.tiles import STEP, tile_gradient, tile_input, tile_output, tile_weight, tile_weight_gradient
 
 TILES = 16  # shares of a pass over the images
 PARTS = 8  # partial sums of a weight gradient
@@ -74,7 +75,7 @@ class Block(NamedTuple):
 
 
 @device
-def take_block(
+def transform_block(
     images: Int, lines: Int, line: Int, across: Int, x: Pointer, height: Int, width: Int, channels: Int,
     above: Int, before: Int, to: Pointer, plane: Int,
 ) -> None:  # fmt: skip
@@ -117,7 +118,7 @@ def winograd(
         n = min(group, last - image)
         for line in range(tile % bands * band, end, lines):
             deep = min(lines, end - line)
-            take_block(
+            transform_block(
                 n, deep, line, across, advance(x, image * height * wide * inputs), height, wide, inputs, above, before,
                 v, v_plane,
             )  # fmt: skip
@@ -147,7 +148,7 @@ def winograd(
 
 
 @kernel
-def winograd_weigh(
+def winograd_weight_gradient(
     tile: Int, images: Int, batch: Int, group: Int, lines: Int, x: Pointer, height: Int, wide: Int, inputs: Int,
     above: Int, before: Int, dy: Pointer, rows: Int, columns: Int, outputs: Int, width: Int, dw: Pointer,
     sums: Pointer, one: Pointer, room: Pointer, v_plane: Int, z_plane: Int, u_plane: Int,
@@ -162,14 +163,14 @@ def winograd_weigh(
         n = min(group, last - image)
         for line in range(0, down, lines):
             deep = min(lines, down - line)
-            take_block(
+            transform_block(
                 n, deep, line, across, advance(x, image * height * wide * inputs), height, wide, inputs, above, before,
                 v, v_plane,
             )  # fmt: skip
             for i in range(n):
                 for j in range(deep):
                     top = STEP * (line + j)
-                    tile_flow(
+                    tile_gradient(
                         across, outputs, advance(dy, ((image + i) * rows + top) * columns * outputs), STEP * outputs,
                         columns * outputs, outputs, advance(z, (i * deep + j) * across * outputs), outputs,
                         4 * z_plane, z_plane, 0, rows - top, 0, columns, 0, 0,
@@ -182,7 +183,7 @@ def winograd_weigh(
                         advance(z, e * z_plane + left), outputs, 0, advance(du, e * u_plane + left),
                         outputs, more, 0, min(width, outputs - left),
                     )  # fmt: skip
-    tile_weight_back(
+    tile_weight_gradient(
         1, inputs * outputs, du, 0, 4 * u_plane, u_plane, advance(dw, tile * 9 * inputs * outputs),
         0, 3 * inputs * outputs, inputs * outputs, 0, 0, 0, 0, 0, 0,
     )  # fmt: skip
@@ -256,7 +257,7 @@ def correlate_tiles(
     ]  # fmt: skip
 
 
-def weigh_tiles(
+def weight_gradient_tiles(
     dw: View, dy: View, x: View, w: Windows, scratch: Scratch, sums: View | None
 ) -> list[Call]:  # fmt: skip
     """The calls for the weight gradient, and `sums` for that of the bias; partial sums are added in their order."""
@@ -271,7 +272,7 @@ def weigh_tiles(
     planes = [_plane(n, dy) for n in (many * w.inputs, many * w.outputs, w.tap)]
     room = scratch(parts * 16 * sum(planes))
     calls = [
-        winograd_weigh(
+        winograd_weight_gradient(
             parts, images, batch, *block, x, w.down.size, w.across.size, w.inputs, w.down.before, w.across.before, dy,
             w.down.out, w.across.out, w.outputs, width, partial, partial_sums, one(dw.dtype), room, *planes,
             flops=2.0 * images * _count(w) * PRODUCTS * w.tap,

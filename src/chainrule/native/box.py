@@ -12,4 +12,4 @@ TAKEN = 50_000  # nanoseconds: an offer that takes longer was taken
 # Nanoseconds for which a worker then parks after each share: it is woken in front of busy threads, while one that made
 # an offer waits until they have had their turn. Doubled each time, halved where nobody took an offer.
 LEAST_RESPECT, MOST_RESPECT = 10_000_000, 1_000_000_000
-OFFERS = 1000  # of the processor in one call of `finish`, so that Ctrl-C is answered soon
+OFFERS = 1000  # of the processor in one call of `complete`, so that Ctrl-C is answered soon

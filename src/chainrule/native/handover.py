@@ -24,22 +24,22 @@ def attend() -> Any:
 
 
 @functools.cache
-def give() -> Any:
-    """The compiled give(nothing, nothing, team, workers, job, patience): worker n's box, at word n of `team`, gets
+def hand_out() -> Any:
+    """The compiled hand_out(nothing, nothing, team, workers, job, patience): worker n's box, at word n of `team`, gets
     share n.
 
     `job` is the address of a job's words, or 0 for one in Python. Word 0 becomes how many are ASLEEP.
     """
-    return _load("give", 4)
+    return _load("hand_out", 4)
 
 
 @functools.cache
-def finish() -> Any:
-    """The compiled finish(nothing, nothing, team, workers, job, withdraw): run share 0, then wait for the others.
+def complete() -> Any:
+    """The compiled complete(nothing, nothing, team, workers, job, withdraw): run share 0, then wait for the others.
 
     `job` as above; a true `withdraw` takes back what nobody has begun. Word 0 of `team` becomes whether some still run.
     """
-    return _load("finish", 4)
+    return _load("complete", 4)
 
 
 def _load(name: str, words: int) -> Any:

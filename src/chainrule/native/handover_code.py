@@ -99,7 +99,7 @@ def attend(box):  # type: ignore[no-untyped-def]
             spins = SPINS_BETWEEN
 
 
-def give(team, workers, job, patience):  # type: ignore[no-untyped-def]
+def hand_out(team, workers, job, patience):  # type: ignore[no-untyped-def]
     asleep = 0
     for number in range(1, workers):
         box = read_word(team, number)
@@ -112,7 +112,7 @@ def give(team, workers, job, patience):  # type: ignore[no-untyped-def]
     write_word(team, 0, asleep)
 
 
-def finish(team, workers, job, withdraw):  # type: ignore[no-untyped-def]
+def complete(team, workers, job, withdraw):  # type: ignore[no-untyped-def]
     if job:
         run_share(job, 0)
     spins, offers = SPINS, OFFERS

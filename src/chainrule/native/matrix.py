@@ -36,9 +36,9 @@ def _product(
 
 
 def _pack_transposed(depth: int, columns: int, source: Address, source_row: int, target: Address, width: int) -> None:
-    turned = target.strided((depth, width), (width, 1))
-    turned[:, :columns] = source.strided((columns, depth), (source_row, 1)).T
-    turned[:, columns:] = 0.0
+    packed = target.strided((depth, width), (width, 1))
+    packed[:, :columns] = source.strided((columns, depth), (source_row, 1)).T
+    packed[:, columns:] = 0.0
 
 
 panel = External("panel_{dtype}", "iiiiiiiiiiiiiii", _panel)

@@ -4,14 +4,14 @@
 
 A tile of up to `tile_rows` x 2 vectors of C stays in registers while the strides walk A and B, or of up to 12 x 1 where
 columns are few. `panel` covers any number of rows of one panel of columns with such tiles; the last vector of a narrow
-panel is masked, so nothing is read or written outside. `panel_ahead` asks for the next tile's rows while one is at
-work: it is for A and C that no cache holds. `lane_panel` is the same for channels that do not mix, where A has a column
-for each of C's, and takes any number of columns, also by tiles of `tile_rows` / 2 x 4 vectors:
+panel is masked, so nothing is read or written outside. `panel_ahead` prefetches the next tile's rows
+while it computes one, for A and C that are in no cache. `lane_panel` is the same for channels that do not mix: A has a
+column for each column of C. It takes any number of columns, also by tiles of `tile_rows` / 2 x 4 vectors:
 
     C[i, j] (+)= bias[j] + Σ_outer Σ_inner A[i·a_row + inner·a_col + outer·a_outer + j]
                                          · B[inner·b_row + outer·b_outer + j]
 
-The same code serves AVX-512, AVX2 and NEON: only the vector's width and the number of rows differ.
+The same code serves AVX-512, AVX2 and NEON: only the width of vectors and the number of rows differ.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from llvmlite import ir
 
 from chainrule.native.machine import Processor
-from chainrule.native.vectors import I32, I64, PTR, Emitter, Tail, Turn, loop
+from chainrule.native.vectors import I32, I64, PTR, Emitter, Iteration, Tail, loop
 
 ARGUMENTS = (
     "n_outer n_inner a a_row a_col a_outer b b_row b_outer c c_row add bias columns".split()
@@ -42,7 +42,7 @@ class Microkernel(Emitter):
 
     @staticmethod
     def chains(sums: int) -> int:
-        """Parts of each sum, which take turns: a tile of few sums would wait for each multiplication's result."""
+        """Parts into which each sum is split: a tile of few sums would wait for the result of each multiplication."""
         return 4 if sums <= 2 else 2 if sums <= 6 else 1
 
     def tile(self, rows: int, vectors: int, masked: bool, by_lane: bool) -> ir.Function:
@@ -56,7 +56,7 @@ class Microkernel(Emitter):
         fma = self.intrinsic(f"llvm.fma.{self.suffix}", self.vector, [self.vector] * 3)
         b = ir.IRBuilder(fn.append_basic_block("entry"))
         tails = [None] * (vectors - masked) + [self.tail(b, arg["columns"], vectors)] * masked
-        # Three rows have one address that moves, so that each load finds its row by base and index.
+        # Three rows share one moving address: each load reaches its row by base and index.
         groups = [b.mul(arg["a_row"], I64(i)) for i in range(0, rows, 3)]
         strides = [I64(0), arg["a_row"], b.shl(arg["a_row"], I64(1))]
         size, moving = rows * vectors, len(groups) + 1
@@ -70,12 +70,12 @@ class Microkernel(Emitter):
                 if by_lane:
                     left = [self.load(b, self.at(b, a_row, I64(j * self.lanes)), tails[j]) for j in range(vectors)]
                 else:
-                    left = [self.spread(b, b.load(a_row, typ=self.real))] * vectors
+                    left = [self.splat(b, b.load(a_row, typ=self.real))] * vectors
                 result += [b.call(fma, [left[j], right[j], sums[i * vectors + j]]) for j in range(vectors)]
             return result
 
-        def terms(b: ir.IRBuilder, _: Any, carried: list[Any], count: int) -> Turn:
-            """So many terms, each for a chain of its own."""
+        def terms(b: ir.IRBuilder, _: Any, carried: list[Any], count: int) -> Iteration:
+            """`count` terms, each added to a chain of its own."""
             a_at, b_at, sums = carried[: moving - 1], carried[moving - 1], carried[moving:]
             for first in range(0, count * size, size):
                 sums[first : first + size] = term(b, a_at, b_at, sums[first : first + size])
@@ -83,7 +83,7 @@ class Microkernel(Emitter):
                 b_at = self.at(b, b_at, arg["b_row"])
             return b, [*a_at, b_at, *sums]
 
-        def outer(b: ir.IRBuilder, _: Any, carried: list[Any]) -> Turn:
+        def outer(b: ir.IRBuilder, _: Any, carried: list[Any]) -> Iteration:
             a_at, b_at, *sums = carried
             inner, left = [*(self.at(b, a_at, group) for group in groups), b_at, *sums], arg["n_inner"]
             if chains > 1:
@@ -99,7 +99,7 @@ class Microkernel(Emitter):
         return fn
 
     def _write(self, b: ir.IRBuilder, arg: dict[str, Any], value: dict[Any, Any], tails: list[Any]) -> None:
-        """The tile's end: add the bias and what C held before, where asked, then store."""
+        """The end of a tile: add the bias and the previous C where asked, then store."""
         tile = list(value)
         rows = {i: self.at(b, arg["c"], b.mul(arg["c_row"], I64(i))) for i, _ in tile}
         place = {(i, j): self.at(b, rows[i], I64(j * self.lanes)) for i, j in tile}
@@ -141,15 +141,15 @@ class Microkernel(Emitter):
             (narrow, 1, True, NARROW),
         ):
             tiles = {n: self.tile(n, vectors, masked, False) for n in range(1, full + 1)}
-            # Few columns are soon written: asking took longer than it saved.
+            # With few columns, prefetching took longer than it saved.
             self._rows(ir.IRBuilder(entry), arg, tiles, ahead and not masked)
 
     def lane_panel(self, symbol: str) -> None:
         """void symbol(rows, ...): any number of rows and of columns. All columns of a tile's rows come before the next
-        rows, as they follow each other in memory.
+        rows, as in memory.
 
-        Where there are many columns tiles have more of them and fewer rows, so that memory is walked in its order. (Not
-        where rows of C lie apart: the input gradient of a stride was slower so, by a seventh.)
+        Where there are many columns, tiles have more of them and fewer rows, so that memory is walked in order. (Not
+        where rows of C lie apart: the input gradient of a strided convolution became slower by a seventh.)
         """
         fn, arg = self.function(symbol, ("rows", *ARGUMENTS), POINTERS)
         entry, broad, slim = (fn.append_basic_block(n) for n in ("entry", "broad", "slim"))
@@ -160,7 +160,7 @@ class Microkernel(Emitter):
             self._rows(ir.IRBuilder(block), arg, {n: self._across(n, vectors) for n in range(1, rows + 1)}, False)
 
     def _across(self, rows: int, vectors: int) -> ir.Function:
-        """Tiles of so many rows and channels that do not mix, for all columns."""
+        """Tiles of `rows` rows for channels that do not mix, for all columns."""
         fn, arg = self.function(f"lane_tiles_{rows}x{vectors}", ARGUMENTS, POINTERS)
         fn.linkage = "internal"
         b = ir.IRBuilder(fn.append_basic_block("entry"))
@@ -176,7 +176,7 @@ class Microkernel(Emitter):
 
             def whole(
                 b: ir.IRBuilder, _: Any, moved: list[Any], width: Any = width, count: int = count
-            ) -> Turn:  # fmt: skip
+            ) -> Iteration:  # fmt: skip
                 tile(b, moved, width, count, False)
                 return b, [self.at(b, address, width) for address in moved]
 
@@ -194,20 +194,20 @@ class Microkernel(Emitter):
         return fn
 
     def _prefetch(self, b: ir.IRBuilder, arg: dict[str, Any], rows: int, a: Any, c: Any) -> None:
-        """Ask for the beginnings of a tile's rows: a sum may be too short to wait for them from afar."""
+        """Prefetch the beginnings of a tile's rows: a sum may be too short to hide the time they take."""
         for place, stride, writes in ((c, "c_row", True), (a, "a_row", False)):
             for i in range(rows):
                 self.prefetch(b, self.at(b, place, b.mul(arg[stride], I64(i))), writes)
 
     def _rows(self, b: ir.IRBuilder, arg: dict[str, Any], tiles: dict[int, ir.Function], ahead: bool) -> None:
-        """Full tiles down the panel, then one of just the rows that are left."""
+        """Full tiles down the panel, then one with the rows that are left."""
         full, rows = max(tiles), arg["rows"]
 
         def tile(b: ir.IRBuilder, count: int, a: Any, c: Any) -> None:
             places = arg | {"a": a, "c": c}
             b.call(tiles[count], [places[name] for name in ARGUMENTS])
 
-        def whole(b: ir.IRBuilder, _: Any, carried: list[Any]) -> Turn:
+        def whole(b: ir.IRBuilder, _: Any, carried: list[Any]) -> Iteration:
             left, a, c = carried
             below = [self.at(b, at, b.mul(arg[stride], I64(full))) for at, stride in ((a, "a_row"), (c, "c_row"))]
             if ahead:
@@ -230,15 +230,15 @@ class Microkernel(Emitter):
         """void symbol(depth, columns, source, source_row, target, width): target[k, j] = source[j·source_row + k], one
         panel wide.
 
-        Works in squares of lanes x lanes turned by shuffles; columns past `columns` become zero. `width` is that of the
-        panel, two vectors (the plain form needs it told). The target has room for depth rounded up to whole squares.
+        Works in squares of lanes x lanes, transposed by shuffles; columns past `columns` become zero. `width` is the
+        panel's, two vectors, which only the plain form needs. The target has room for depth rounded up to squares.
         """
         fn = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [I64, I64, PTR, I64, PTR, I64]), symbol)
         depth, columns, *_ = fn.args
         b = ir.IRBuilder(fn.append_basic_block("entry"))
         full_width = b.icmp_signed("==", columns, I64(2 * self.lanes))
 
-        def squares(b: ir.IRBuilder, k: Any, _: list[Any]) -> Turn:
+        def squares(b: ir.IRBuilder, k: Any, _: list[Any]) -> Iteration:
             whole, part, after = (b.append_basic_block(name) for name in ("whole", "part", "after"))
             b.cbranch(b.and_(full_width, b.icmp_signed("<=", b.add(k, I64(self.lanes)), depth)), whole, part)
             self._squares(ir.IRBuilder(whole), fn.args, k, False).branch(after)
@@ -249,35 +249,35 @@ class Microkernel(Emitter):
         b.ret_void()
 
     def _squares(self, b: ir.IRBuilder, args: Any, k: Any, masked: bool) -> ir.IRBuilder:
-        """Turn the two squares at depth k; masked where they reach past the source's depth or columns."""
+        """Transpose the two squares at depth k; masked where they reach past the source's depth or columns."""
         depth, columns, source, source_row, target, _ = args
         n = self.lanes
         numbers = ir.Constant(ir.VectorType(I64, n), list(range(n)))
-        in_depth = b.icmp_signed("<", numbers, self.spread(b, b.sub(depth, k)))
+        in_depth = b.icmp_signed("<", numbers, self.splat(b, b.sub(depth, k)))
         for half in range(2):
             rows = []
             for j in range(half * n, half * n + n):
-                exists = self.spread(b, b.icmp_signed("<", I64(j), columns))
+                exists = self.splat(b, b.icmp_signed("<", I64(j), columns))
                 tail = Tail(b.select(exists, in_depth, ir.Constant(self.mask_type, None)), None) if masked else None
                 rows.append(self.load(b, self.at(b, source, b.add(b.mul(source_row, I64(j)), k)), tail))
-            for r, row in enumerate(self._turn(b, rows)):
+            for r, row in enumerate(self._transpose(b, rows)):
                 place = b.add(b.mul(b.add(k, I64(r)), I64(2 * n)), I64(half * n))
                 self.store(b, row, self.at(b, target, place), None)
         return b
 
-    def _turn(self, b: ir.IRBuilder, rows: list[Any]) -> list[Any]:
-        """Transpose a square of vectors: in stage s, lanes whose number has bit s change places between paired rows."""
+    def _transpose(self, b: ir.IRBuilder, rows: list[Any]) -> list[Any]:
+        """Transpose a square of vectors: in stage s, paired rows exchange the lanes whose number has bit s."""
         n = self.lanes
         step = 1
         while step < n:
             low = [i if not i & step else n + i - step for i in range(n)]
             high = [i + step if not i & step else n + i for i in range(n)]
-            turned = list(rows)
+            exchanged = list(rows)
             for i in (i for i in range(n) if not i & step):
                 for place, lanes in ((i, low), (i + step, high)):
                     chosen = ir.Constant(ir.VectorType(I32, n), lanes)
-                    turned[place] = b.shuffle_vector(rows[i], rows[i + step], chosen)
-            rows, step = turned, 2 * step
+                    exchanged[place] = b.shuffle_vector(rows[i], rows[i + step], chosen)
+            rows, step = exchanged, 2 * step
         return rows
 
 

@@ -92,7 +92,7 @@ def version(package: Path = Path(__file__).parent.parent) -> str:
     """A hash of all that decides what is compiled: the sources, the compilers, the processor."""
     digest = hashlib.sha256()
     for source in sorted(file for name in SOURCES for file in (package / name).glob("*.py")):
-        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+        digest.update(str(source.relative_to(package)).encode() + b"\0" + source.read_bytes())
     cpu = processor()
     versions = (metadata.version("numba"), metadata.version("llvmlite"), cpu.name, cpu.features, sys.platform)
     for part in (*versions, *_compiler_settings()):

@@ -11,7 +11,7 @@ pixels apart; what of a tile lies outside of the image reads as 0 and is not wri
     Gᵀ (3 x 4)     products 4x4 -> 3x3 the gradient of the weight
 
 S. Winograd, Arithmetic complexity of computations (1980); A. Lavin and S. Gray, Fast algorithms for convolutional
-neural networks, CVPR 2016, section 4.1, with the signs of the fourth row of B and column of A turned.
+neural networks, CVPR 2016, section 4.1, with the signs of the fourth row of B and column of A reversed.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ class Transform:
     clips_target: bool = False
 
     @property
-    def taken(self) -> int:
+    def size_before(self) -> int:
         """Rows and columns of a tile before."""
         return len(self.matrix[0])
 
     @property
-    def given(self) -> int:
+    def size_after(self) -> int:
         """Rows and columns of a tile afterwards."""
         return len(self.matrix)
 
 
-def _turned(matrix: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+def _transposed(matrix: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
     return tuple(zip(*matrix, strict=True))
 
 
 TRANSFORMS = (
     Transform("input", B, clips_source=True),
     Transform("output", A, clips_target=True),
-    Transform("flow", _turned(A), clips_source=True),
+    Transform("gradient", _transposed(A), clips_source=True),
     Transform("weight", G),
-    Transform("weight_back", _turned(G)),
+    Transform("weight_gradient", _transposed(G)),
 )
 
 
@@ -86,11 +86,11 @@ class _Plain:
         for tile in range(tiles):
             rows = range(top, bottom)
             columns = range(left - STEP * tile, right - STEP * tile)
-            d = np.zeros((t.taken, t.taken, channels), source.array.dtype)
-            for i, j in np.ndindex(t.taken, t.taken):
+            d = np.zeros((t.size_before, t.size_before, channels), source.array.dtype)
+            for i, j in np.ndindex(t.size_before, t.size_before):
                 if not t.clips_source or (i in rows and j in columns):
                     d[i, j] = at(source, tile * s_tile + i * s_row + j * s_col)
-            for i, j in np.ndindex(t.given, t.given):
+            for i, j in np.ndindex(t.size_after, t.size_after):
                 if not t.clips_target or (i in rows and j in columns):
                     value = np.einsum("a,abc,b->c", matrix[i], d, matrix[j])
                     place = at(target, tile * t_tile + i * t_row + j * t_col)
@@ -101,4 +101,4 @@ class _Plain:
 
 
 EXTERNALS = tuple(External(f"tile_{t.name}_{{dtype}}", "i" * 16, _Plain(t)) for t in TRANSFORMS)
-tile_input, tile_output, tile_flow, tile_weight, tile_weight_back = EXTERNALS
+tile_input, tile_output, tile_gradient, tile_weight, tile_weight_gradient = EXTERNALS

@@ -18,7 +18,7 @@ from llvmlite import ir
 
 from chainrule.native.machine import Processor
 from chainrule.native.tiles import STEP, TRANSFORMS, Transform
-from chainrule.native.vectors import I64, Emitter, Tail, Turn, loop
+from chainrule.native.vectors import I64, Emitter, Iteration, Tail, loop
 
 ARGUMENTS = (
     "tiles channels source s_tile s_row s_col target t_tile t_row t_col top bottom left right bias add"
@@ -56,10 +56,10 @@ class _Code:
         rest = b.srem(self.arg["channels"], I64(e.lanes))
         self.tail = e.tail(b, rest)
         whole = b.sub(self.arg["channels"], rest)
-        counts = {"s_row": t.taken, "s_col": t.taken, "t_row": t.given, "t_col": t.given}
+        counts = {"s_row": t.size_before, "s_col": t.size_before, "t_row": t.size_after, "t_col": t.size_after}
         self.rows = {name: [b.mul(self.arg[name], I64(i)) for i in range(n + STEP)] for name, n in counts.items()}
 
-        def tile(b: ir.IRBuilder, corner: Any, places: list[Any]) -> Turn:
+        def tile(b: ir.IRBuilder, corner: Any, places: list[Any]) -> Iteration:
             source, target = places
             if t.clips_source or t.clips_target:
                 inside, edge, after = (b.append_basic_block(n) for n in ("inside", "edge", "after"))
@@ -79,7 +79,7 @@ class _Code:
     @property
     def _size(self) -> int:
         """Rows and columns of the side that clips."""
-        return self.transform.taken if self.transform.clips_source else self.transform.given
+        return self.transform.size_before if self.transform.clips_source else self.transform.size_after
 
     def _inside(self, b: ir.IRBuilder, corner: Any) -> Any:
         """Whether a tile lies in the image altogether."""
@@ -106,11 +106,11 @@ class _Code:
     def _channels(self, b: ir.IRBuilder, source: Any, target: Any, whole: Any, rest: Any, exists: Any) -> ir.IRBuilder:
         """All vectors of channels of one tile; returns where to go on."""
 
-        def vector(b: ir.IRBuilder, channel: Any, _: list[Any]) -> Turn:
+        def vector(b: ir.IRBuilder, channel: Any, _: list[Any]) -> Iteration:
             self._vector(b, source, target, channel, None, exists)
             return b, []
 
-        # With the test before each turn LLVM would keep fewer strides in registers.
+        # With the test before each iteration LLVM would keep fewer strides in registers.
         with b.if_then(b.icmp_signed(">", whole, I64(0))):
             end, _ = loop(b, whole, [], vector, step=self.emitter.lanes, at_least_once=True)
             b.position_at_end(end.block)
@@ -132,16 +132,18 @@ class _Code:
         if t.clips_source or t.clips_target:
             self._prefetch(b, *((target, "t") if t.clips_target else (source, "s")))
         half = []  # M·d, column by column
-        for j in range(t.taken):
-            column = [e.load(b, place(source, "s", i, j, t.clips_source, self.zeros), tail) for i in range(t.taken)]
+        for j in range(t.size_before):
+            column = [
+                e.load(b, place(source, "s", i, j, t.clips_source, self.zeros), tail) for i in range(t.size_before)
+            ]
             half.append([self._combine(b, row, column) for row in t.matrix])
         if t.clips_target:  # the end of a convolution
             has_bias = b.icmp_unsigned("!=", b.ptrtoint(self.arg["bias"], I64), I64(0))
             bias = e.load(b, b.select(has_bias, e.at(b, self.arg["bias"], channel), self.zeros), tail)
             adds = b.icmp_signed("!=", self.arg["add"], I64(0))
-        for i in range(t.given):
+        for i in range(t.size_after):
             for j, row in enumerate(t.matrix):
-                value = self._combine(b, row, [half[k][i] for k in range(t.taken)])
+                value = self._combine(b, row, [half[k][i] for k in range(t.size_before)])
                 to = place(target, "t", i, j, t.clips_target, self.nowhere)
                 if t.clips_target:
                     value = b.fadd(value, bias)

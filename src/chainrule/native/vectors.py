@@ -1,6 +1,6 @@
-"""What all emitted vector code is made of: loops, and loads and stores of vectors of which the last may be narrow.
+"""The parts of emitted vector code: loops, and loads and stores of vectors, the last of which may be narrow.
 
-AVX-512, AVX2 and NEON differ in the vector's width alone, and in how a part of a vector is stored.
+AVX-512, AVX2 and NEON differ only in the width of vectors and in how a part of a vector is stored.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from llvmlite import ir
 from chainrule.native.machine import Processor
 
 I1, I32, I64, PTR = ir.IntType(1), ir.IntType(32), ir.IntType(64), ir.PointerType()
-Turn = tuple[ir.IRBuilder, list[Any]]  # where a turn of a loop ends, and the values it leaves
+Iteration = tuple[ir.IRBuilder, list[Any]]  # where an iteration of a loop ends, and the values it leaves
 
 
 def loop(
-    b: ir.IRBuilder, end: Any, carried: list[Any], body: Callable[[ir.IRBuilder, Any, list[Any]], Turn], *,
+    b: ir.IRBuilder, end: Any, carried: list[Any], body: Callable[[ir.IRBuilder, Any, list[Any]], Iteration], *,
     step: int = 1, at_least_once: bool = False,
-) -> Turn:  # fmt: skip
-    """`body(b, index, values)` for each index in range(0, end, step); its values go from turn to turn.
+) -> Iteration:  # fmt: skip
+    """`body(b, index, values)` for each index in range(0, end, step); values go from one iteration to the next.
 
-    Where there is one `at_least_once` (a promise), the test before it is spared: worth it for loops of a few turns.
+    `at_least_once` promises one iteration and saves the first test, which is worth it for loops of a few iterations.
     """
-    before, turn = b.block, b.append_basic_block("turn")
-    inside, done = turn if at_least_once else b.append_basic_block("inside"), b.append_basic_block("done")
-    b.branch(turn)
-    b = ir.IRBuilder(turn)
+    before, header = b.block, b.append_basic_block("header")
+    inside, done = header if at_least_once else b.append_basic_block("inside"), b.append_basic_block("done")
+    b.branch(header)
+    b = ir.IRBuilder(header)
     index, values = b.phi(I64), [b.phi(value.type) for value in carried]
     if not at_least_once:
         b.cbranch(b.icmp_signed("<", index, end), inside, done)
@@ -36,9 +36,9 @@ def loop(
     b, results = body(b, index, list(values))
     following = b.add(index, I64(step))
     if at_least_once:
-        b.cbranch(b.icmp_signed("<", following, end), turn, done)
+        b.cbranch(b.icmp_signed("<", following, end), header, done)
     else:
-        b.branch(turn)
+        b.branch(header)
     for phi, start, value in zip((index, *values), (I64(0), *carried), (following, *results), strict=True):
         phi.add_incoming(start, before)
         phi.add_incoming(value, b.block)
@@ -46,7 +46,7 @@ def loop(
 
 
 class Tail(NamedTuple):
-    """The first `count` lanes of a vector; their mask is made of bits, or of whole lanes of ones."""
+    """The first `count` lanes of a vector; their mask consists of bits, or of whole lanes of ones."""
 
     mask: Any
     count: Any
@@ -69,7 +69,7 @@ class Emitter:
     def function(
         self, name: str, arguments: Iterable[str], pointers: Container[str]
     ) -> tuple[ir.Function, dict[str, Any]]:
-        """A new function without a result, and its arguments, integers but for the pointers."""
+        """A new function without a result, and its arguments: integers, except for the pointers."""
         names = list(arguments)
         types = [PTR if argument in pointers else I64 for argument in names]
         fn = ir.Function(self.module, ir.FunctionType(ir.VoidType(), types), name)
@@ -97,10 +97,10 @@ class Emitter:
         self.store_all(b, [value], [address], tail)
 
     def store_all(self, b: ir.IRBuilder, values: list[Any], addresses: list[Any], tail: Tail | None) -> None:
-        """Store vectors, or their lanes in `tail`: `b` may be in another block then.
+        """Store vectors, or their lanes in `tail`; afterwards `b` may be in another block.
 
-        AVX2's masked store is microcode of 42 steps on processors by AMD. Without AVX-512 halves of a vector are stored
-        instead, quarters and so on, as the bits of the number of lanes say.
+        AVX2's masked store takes 42 micro-operations on AMD processors. So without AVX-512 a half, a quarter and so on
+        of a vector are stored instead, one for each bit set in the number of lanes.
         """
         if tail is None:
             for value, address in zip(values, addresses, strict=True):
@@ -146,28 +146,28 @@ class Emitter:
         b.position_at_end(done)
 
     def prefetch(self, b: ir.IRBuilder, address: Any, writes: bool) -> None:
-        """Ask for the cache line at an address, which need not exist, to be near when it is read, or written."""
+        """Prefetch the cache line at an address, which need not exist, for reading or writing."""
         intrinsic = self.intrinsic("llvm.prefetch.p0", ir.VoidType(), [PTR, I32, I32, I32])
         near, data = 3, 1
         b.call(intrinsic, [address, I32(int(writes)), I32(near), I32(data)])
 
-    def spread(self, b: ir.IRBuilder, scalar: Any) -> Any:
+    def splat(self, b: ir.IRBuilder, scalar: Any) -> Any:
         """A vector with `scalar` in every lane."""
         undefined = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)
         first = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
         return b.shuffle_vector(b.insert_element(undefined, scalar, I32(0)), undefined, first)
 
     def tail(self, b: ir.IRBuilder, columns: Any, vectors: int = 1) -> Tail:
-        """The lanes of the last of so many vectors that lie before `columns`."""
+        """The lanes of the last of `vectors` vectors that lie before `columns`."""
         count = b.sub(columns, I64((vectors - 1) * self.lanes))
         numbers = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
-        mask = b.icmp_signed("<", numbers, self.spread(b, count))
-        # Without registers for masks, bits would be packed, and unpacked at each use.
+        mask = b.icmp_signed("<", numbers, self.splat(b, count))
+        # Without mask registers, bits would be packed, and unpacked at each use.
         return Tail(mask if self.has_masks else b.sext(mask, self.none.type), count)
 
     def opaque(self, b: ir.IRBuilder, address: Any) -> Any:
-        """The same address, without LLVM's knowing what it is the sum of.
+        """The same address, but hiding from LLVM how it was computed.
 
-        Else it would keep a register for each sum with it, or make them one from another, one after another.
+        Otherwise LLVM would keep a register for each sum with it, or compute these sums from one another in sequence.
         """
         return b.call(self.intrinsic("llvm.launder.invariant.group.p0", PTR, [PTR]), [address])

@@ -1,12 +1,13 @@
-"""Windows over the pixels of an image as kernels see them: the symbols they call, and the same in plain Python.
+"""Pooling of windows as kernels see it: the symbols they call, and the same in plain Python.
 
-`big` is the image that the windows slide over, `small` has one pixel for each window; both hold `channels` contiguous
-numbers a pixel, at most one vector. A call does `pixels` windows of rows x columns taps, all strides in elements; tap
-(i, j) has the number first + i·across + j.
+The windows slide over the image `big`; `small` has one pixel for each window. A pixel is `channels` contiguous numbers,
+at most one vector. A call handles `pixels` windows of rows x columns taps, with all strides in elements; tap (i, j) has
+the number first + i·across + j.
 
-    take    small = the largest tap, place = the number of the first that is (of the last NaN, where there is one)
-    give    its gradient: the tap numbered `place` gets small, or has it added, the others 0
-            where `place` is 0, take is small = factor · Σ taps, and give adds or sets factor · small to each
+    pool_taps    small = the largest tap, argmax = its number (the first of equals, the last NaN)
+    unpool_taps  the gradient: tap `argmax` becomes small, the others 0; with `add` both are added to what is there
+
+Without `argmax` (an address of 0) they are sums: small = factor · Σ taps, and each tap becomes factor · small.
 """
 
 from __future__ import annotations
@@ -22,39 +23,39 @@ SIGNATURE = "iiiiiiiiiiiirii"
 
 
 def _windows(where: list[Any], channels: int) -> Iterator[tuple[Any, Any, list[tuple[int, Any]]]]:
-    """For each window its pixel of `small`, that of `place` or None, and its taps: (number, pixel of `big`), as views.
+    """For each window its pixel of `small`, that of `argmax` or None, and its taps: (number, pixel of `big`), as views.
 
     `where` are the arguments from `pixels` to `across`.
     """
-    pixels, rows, columns, big, big_pixel, big_row, big_column, small, small_pixel, place, first, across = where
+    pixels, rows, columns, big, big_pixel, big_row, big_column, small, small_pixel, argmax, first, across = where
     image = big.strided((pixels, rows, columns, channels), (big_pixel, big_row, big_column, 1))
     results = small.strided((pixels, channels), (small_pixel, 1))
-    places = place.strided((pixels, channels), (small_pixel, 1)) if place else [None] * pixels
+    argmaxes = argmax.strided((pixels, channels), (small_pixel, 1)) if argmax else [None] * pixels
     for p in range(pixels):
         taps = [(first + i * across + j, image[p, i, j]) for i in range(rows) for j in range(columns)]
-        yield results[p], places[p], taps
+        yield results[p], argmaxes[p], taps
 
 
-def _take(*arguments: Any) -> None:
+def _pool(*arguments: Any) -> None:
     *where, factor, _, channels = arguments
-    for result, place, taps in _windows(where, channels):
-        if place is None:
+    for result, argmax, taps in _windows(where, channels):
+        if argmax is None:
             result[:] = factor * sum(pixel for _, pixel in taps)
             continue
-        result[:], place[:] = -np.inf, taps[0][0]
+        result[:], argmax[:] = -np.inf, taps[0][0]
         for number, pixel in taps:
             larger = (pixel > result) | np.isnan(pixel)
-            result[larger], place[larger] = pixel[larger], number
+            result[larger], argmax[larger] = pixel[larger], number
 
 
-def _give(*arguments: Any) -> None:
+def _unpool(*arguments: Any) -> None:
     *where, factor, add, channels = arguments
-    for result, place, taps in _windows(where, channels):
+    for result, argmax, taps in _windows(where, channels):
         for number, pixel in taps:
-            given = factor * result if place is None else np.where(place == number, result, 0.0)
+            given = factor * result if argmax is None else np.where(argmax == number, result, 0.0)
             pixel[:] = given + pixel if add else given
 
 
-take = External("window_take_{dtype}", SIGNATURE, _take)
-give = External("window_give_{dtype}", SIGNATURE, _give)
-EXTERNALS = (take, give)
+pool_taps = External("pool_taps_{dtype}", SIGNATURE, _pool)
+unpool_taps = External("unpool_taps_{dtype}", SIGNATURE, _unpool)
+EXTERNALS = (pool_taps, unpool_taps)

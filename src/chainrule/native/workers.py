@@ -18,7 +18,7 @@ import numpy as np
 
 from chainrule.errors import OptionError
 from chainrule.native.box import ASLEEP, BOX, LINGER, NUMBER, OFFER, RUNNING, STATE, TAKEN
-from chainrule.native.handover import attend, finish, give
+from chainrule.native.handover import attend, complete, hand_out
 from chainrule.native.machine import usable_processors
 
 _NOTHING = ctypes.create_string_buffer(16)  # where compiled code stores its None
@@ -90,7 +90,7 @@ def run_together(job: Callable[[int], None] | int, workers: int, abort: Callable
             worker.job, worker.error = function, None
         boxes[1:] = [worker.address for worker in team]
         # From here on the boxes tell whose share has begun, and Ctrl-C comes before or after a call, never inside it.
-        give()(_NOTHING, _NOTHING, boxes, workers, words, _patience(team))
+        hand_out()(_NOTHING, _NOTHING, boxes, workers, words, _patience(team))
         if boxes[0]:
             for worker in team:
                 if worker.box[ASLEEP]:
@@ -116,9 +116,9 @@ def run_together(job: Callable[[int], None] | int, workers: int, abort: Callable
 
 def _finish(boxes: ctypes.Array[ctypes.c_int64], words: int, withdraw: bool = False) -> None:
     """Run share 0 of a job in native code, or 0 for none, then wait until no other runs."""
-    finish()(_NOTHING, _NOTHING, boxes, len(boxes), words, withdraw)
+    complete()(_NOTHING, _NOTHING, boxes, len(boxes), words, withdraw)
     while boxes[0]:
-        finish()(_NOTHING, _NOTHING, boxes, len(boxes), 0, withdraw)
+        complete()(_NOTHING, _NOTHING, boxes, len(boxes), 0, withdraw)
 
 
 def _patience(team: list[_Worker]) -> int:

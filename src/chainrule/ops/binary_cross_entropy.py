@@ -1,4 +1,4 @@
-"""The loss over independent classes, each yes or no: binary_cross_entropy."""
+"""The loss over independent classes, each true or false: binary_cross_entropy."""
 
 from __future__ import annotations
 
@@ -9,44 +9,17 @@ import numpy as np
 
 from chainrule.errors import ShapeError
 from chainrule.kernels.copies import Walk, copy
-from chainrule.kernels.losses import check, check_equal, gradient_calls, loss_calls, spread, total
+from chainrule.kernels.losses import gradient_calls, loss_calls
 from chainrule.native.kernel import Call, Pointwise, Real
 from chainrule.native.memory import Array, Scratch, Shape, View
 from chainrule.native.vecmath import log1p_exp, sigmoid
 from chainrule.ops.cross_entropy import huge
+from chainrule.ops.losses import broadcastable, check_equal, loss_shapes, mean_or_sum
 from chainrule.ops.record import Example, Sample, op
 
 
-def _binary(x: Real, target: Real) -> Any:
-    straight = (1.0 - target) * x if x > 0.0 else -target * x
-    return straight + log1p_exp(-abs(x))
-
-
-def _binary_slope(x: Real, target: Real) -> Any:
-    return (1.0 - target) * sigmoid(x) - target * sigmoid(-x)
-
-
-def _binary_weighted(x: Real, target: Real, positive: Real) -> Any:
-    straight = (1.0 - target) * x if x > 0.0 else -positive * target * x
-    return straight + (1.0 - target + positive * target) * log1p_exp(-abs(x))
-
-
-def _binary_weighted_slope(x: Real, target: Real, positive: Real) -> Any:
-    return (1.0 - target) * sigmoid(x) - positive * target * sigmoid(-x)
-
-
-_BINARY = Pointwise("binary_cross_entropy_element", _binary, arrays=2, numbers=0)
-_BINARY_SLOPE = Pointwise("binary_cross_entropy_slope", _binary_slope, arrays=2, numbers=0)
-_WEIGHTED = Pointwise("binary_cross_entropy_weighted_element", _binary_weighted, arrays=3, numbers=0)
-_WEIGHTED_SLOPE = Pointwise("binary_cross_entropy_weighted_slope", _binary_weighted_slope, arrays=3, numbers=0)
-_WEIGHTS = np.array([0.5, 2.0, 0.0, 1.0])
-_TARGETS = np.array([1.0, 0.0, 0.25, 1.0])
-_TABLE = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 0.25]])
-_POSITIVE = np.array([2.0, 0.5, 1.0])
-
-
 @op(
-    formula="L = Σ w·(v·t·log(1 + e⁻ˣ) + (1 - t)·log(1 + eˣ)) / Σ w",
+    formula="L = Σ w·(v·t·log(1 + e⁻ˣ) + (1 - t)·log(1 + eˣ)) / N, N = Σ w, or 1 for a sum",
     saves=("denominator",),
     flops=lambda logits, *others: 4.0 * math.prod(logits),
 )
@@ -58,15 +31,15 @@ def binary_cross_entropy(
     *,
     reduction: str = "mean",
 ) -> tuple[Array, Array]:
-    """-t·log σ(x) - (1 - t)·log(1 - σ(x)) of logits x and targets t from 0 to 1, both of one shape.
+    """-v·t·log σ(x) - (1 - t)·log(1 - σ(x)) of logits x and targets t from 0 to 1, both of one shape.
 
-    Positive weights v, one for all or one per column, multiply the first term. Raises ShapeError for unlike shapes.
+    Positive weights v are one number, or one per column; without them v is 1. Raises ShapeError unless shapes agree.
     """
     positive = 1.0 if positive_weights is None else positive_weights
-    # log(1 + eˣ) = max(x, 0) + log(1 + e^-|x|): the straight part apart, so that small losses are not rounded away
+    # log(1 + eˣ) = max(x, 0) + log(1 + e^-|x|): the linear part is kept apart, or small losses would be rounded away
     straight = np.where(logits > 0, (1.0 - targets) * logits, -positive * targets * logits)
     losses = straight + (1.0 - targets + positive * targets) * np.log1p(np.exp(-np.abs(logits)))
-    return total(losses, weight, None, reduction)
+    return mean_or_sum(losses, weight, None, reduction)
 
 
 @binary_cross_entropy.shape
@@ -83,7 +56,7 @@ def _(
     columns = logits[1:][-1:] or (1,)
     if positive_weights is not None and positive_weights not in ((1,), columns):
         raise ShapeError(f"{name}: positive weights have shape {positive_weights}, expected {columns}: one per column")
-    return check(name, logits, weight, reduction)
+    return loss_shapes(name, logits, weight, reduction)
 
 
 @binary_cross_entropy.lower
@@ -98,7 +71,23 @@ def _(
     return [*calls, *loss_calls(_WEIGHTED, y, denominator, operands, weight, reduction, scratch)]
 
 
-@binary_cross_entropy.gradient("logits", formula="dx = dL/Σw · w·((1 - t)·σ(x) - v·t·σ(-x))")
+def _binary(x: Real, target: Real) -> Any:
+    straight = (1.0 - target) * x if x > 0.0 else -target * x
+    return straight + log1p_exp(-abs(x))
+
+
+_BINARY = Pointwise("binary_cross_entropy_element", _binary, arrays=2, numbers=0)
+
+
+def _binary_weighted(x: Real, target: Real, positive: Real) -> Any:
+    straight = (1.0 - target) * x if x > 0.0 else -positive * target * x
+    return straight + (1.0 - target + positive * target) * log1p_exp(-abs(x))
+
+
+_WEIGHTED = Pointwise("binary_cross_entropy_weighted_element", _binary_weighted, arrays=3, numbers=0)
+
+
+@binary_cross_entropy.gradient("logits", formula="dx = dL/N · w·((1 - t)·σ(x) - v·t·σ(-x))")
 def _(
     dy: Array,
     logits: Array,
@@ -109,7 +98,9 @@ def _(
 ) -> Array:
     positive = 1.0 if positive_weights is None else positive_weights
     yes, no = np.exp(-np.logaddexp(0.0, -logits)), np.exp(-np.logaddexp(0.0, logits))
-    dx: Array = dy / denominator * spread(weight, logits.ndim) * ((1.0 - targets) * yes - positive * targets * no)
+    dx: Array = (
+        dy / denominator * broadcastable(weight, logits.ndim) * ((1.0 - targets) * yes - positive * targets * no)
+    )
     return dx
 
 
@@ -124,14 +115,33 @@ def _(
     return [*calls, *gradient_calls(_WEIGHTED_SLOPE, dx, dy, denominator, (logits, targets, positive), weight)]
 
 
+def _binary_slope(x: Real, target: Real) -> Any:
+    return (1.0 - target) * sigmoid(x) - target * sigmoid(-x)
+
+
+_BINARY_SLOPE = Pointwise("binary_cross_entropy_slope", _binary_slope, arrays=2, numbers=0)
+
+
+def _binary_weighted_slope(x: Real, target: Real, positive: Real) -> Any:
+    return (1.0 - target) * sigmoid(x) - positive * target * sigmoid(-x)
+
+
+_WEIGHTED_SLOPE = Pointwise("binary_cross_entropy_weighted_slope", _binary_weighted_slope, arrays=3, numbers=0)
+
+
 def _per_element(positive_weights: View, logits: View, scratch: Scratch) -> tuple[View, list[Call]]:
-    """Positive weights written out for every element, and the calls that do it."""
+    """Positive weights repeated for every element, and the calls that do it."""
     positive = scratch(logits.size)
     step = 1 if positive_weights.size > 1 else 0
     columns = logits.shape[-1]
     rows = logits.size // columns if columns else 0
     return positive, copy(positive, positive_weights, (rows, columns), at=Walk((0, step)))
 
+
+_WEIGHTS = np.array([0.5, 2.0, 0.0, 1.0])
+_TARGETS = np.array([1.0, 0.0, 0.25, 1.0])
+_TABLE = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 0.25]])
+_POSITIVE = np.array([2.0, 0.5, 1.0])
 
 binary_cross_entropy.cases(
     samples=[

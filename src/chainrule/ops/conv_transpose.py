@@ -8,63 +8,31 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.kernels.correlation import correlate, spread, weigh
-from chainrule.kernels.panels import Windows
+from chainrule.kernels.correlation import correlate, correlate_transposed, weight_gradient
 from chainrule.kernels.products import column_sums, rows
-from chainrule.kernels.windows import Axis
+from chainrule.kernels.windows import Axis, Padding, Pair, Windows
 from chainrule.native.kernel import Call, Epilogue
 from chainrule.native.memory import Array, Scratch, Shape, View
-from chainrule.ops.convolution import (
-    Padding,
-    Pair,
-    check_bias,
-    check_settings,
-    correlation,
-    spread_windows,
-    weight_sums,
-)
+from chainrule.ops.conv import check_bias, check_settings, correlation, transposed_correlation, weight_sums
 from chainrule.ops.record import Example, Sample, op
 
 
-def _sample(
-    x: Shape, w: Shape, b: bool = True, stride: Pair = (1, 1), padding: Padding = ((0, 0), (0, 0)),
-    output_padding: Pair = (0, 0), dilation: Pair = (1, 1), groups: int = 1, error: type[Exception] | None = None,
-) -> Sample:  # fmt: skip
-    attributes: dict[str, Any] = {"stride": stride, "padding": padding, "output_padding": output_padding}
-    attributes |= {"dilation": dilation, "groups": groups}
-    return Sample((x, w, (w[2] * groups,) if b else None), attributes, error=error)
-
-
-_SAME: Padding = ((1, 1), (1, 1))
-
-
-def windows_of(
-    x: Shape, w: Shape, stride: Pair, padding: Padding, output_padding: Pair, dilation: Pair, groups: int
-) -> Windows:
-    """The windows of the convolution that goes the other way: from images y to images x."""
-    down, across = (
-        Axis(
-            (x[1 + i] - 1) * stride[i] + dilation[i] * (w[i] - 1) + 1 + output_padding[i] - sum(padding[i]),
-            x[1 + i], w[i], stride[i], dilation[i], padding[i][0],
-        )
-        for i in range(2)
-    )  # fmt: skip
-    return Windows(down, across, w[2] * groups, w[3], groups)
-
-
-@op(formula="y = x spread by w, + b", flops=lambda x, w, b: 2.0 * math.prod(x) * math.prod(w[:3]))
+@op(
+    formula="y[u, v] = b + Σ x[p, q]·w[i, j]ᵀ over u = p·s + i·d - top, v = q·s + j·d - left",
+    flops=lambda x, w, b: 2.0 * math.prod(x) * math.prod(w[:3]),
+)
 def conv_transpose2d(
     x: Array, w: Array, b: Array | None = None, *,
     stride: Pair, padding: Padding, output_padding: Pair, dilation: Pair, groups: int,
 ) -> Array:  # fmt: skip
     """The input gradient of a convolution as a layer: images x (n, h, w, c), weights w (kh, kw, o/groups, c).
 
-    y[n, p·sh + i·dh - top, q·sw + j·dw - left, o] += x[n, p, q, c]·w[i, j, o, c], plus bias b (o,) or None. Sizes of y:
-    (size - 1)·s - padding + d·(k - 1) + 1 + output_padding; with strides several sizes of y belong to one of x, and
-    `output_padding` chooses among them by rows and columns at the end. Raises ShapeError for channels that do not fit,
-    an image y without pixels, and output_padding that is not below stride or dilation. Zeiler et al., CVPR 2010.
+    The bias b is (o,) or None. Sizes of y: (size - 1)·s - padding + d·(k - 1) + 1 + output_padding. With a stride, a
+    convolution takes images y of several sizes to one of x: `output_padding` chooses among them, by rows and columns at
+    the end. Raises ShapeError for channels that do not fit, an image y without pixels, and output_padding that is not
+    below stride or dilation. Zeiler et al., CVPR 2010.
     """
-    y = spread_windows(x, w, windows_of(x.shape, w.shape, stride, padding, output_padding, dilation, groups))
+    y = transposed_correlation(x, w, windows_of(x.shape, w.shape, stride, padding, output_padding, dilation, groups))
     return y if b is None else y + b
 
 
@@ -104,10 +72,10 @@ def _(
     groups: int, scratch: Scratch, epilogue: Epilogue = (),
 ) -> list[Call]:  # fmt: skip
     windows = windows_of(x.shape, w.shape, stride, padding, output_padding, dilation, groups)
-    return spread(y, x, w, windows, scratch, bias=b, epilogue=epilogue)
+    return correlate_transposed(y, x, w, windows, scratch, bias=b, epilogue=epilogue)
 
 
-@conv_transpose2d.gradient("x", formula="dx = dy ⋆ w")
+@conv_transpose2d.gradient("x", formula="dx[p, q] = Σᵢⱼ dy[p·s + i·d - top, q·s + j·d - left]·w[i, j]")
 def _(
     dy: Array, w: Array, *, x_shape: Shape, stride: Pair, padding: Padding, output_padding: Pair, dilation: Pair,
     groups: int,
@@ -124,7 +92,9 @@ def _(
     return correlate(dx, dy, w, windows, scratch, add=add, epilogue=epilogue)
 
 
-@conv_transpose2d.gradient("w", formula="dw = dy ⋆ x")
+@conv_transpose2d.gradient(
+    "w", formula="dw[i, j] = Σ dy[n, p·s + i·d - top, q·s + j·d - left]ᵀ·x[n, p, q] over n, p, q"
+)
 def _(
     dy: Array, x: Array, *, w_shape: Shape, stride: Pair, padding: Padding, output_padding: Pair, dilation: Pair,
     groups: int,
@@ -138,10 +108,10 @@ def _(
     scratch: Scratch,
 ) -> list[Call]:  # fmt: skip
     windows = windows_of(x.shape, dw.shape, stride, padding, output_padding, dilation, groups)
-    return weigh(dw, x, dy, windows, scratch)
+    return weight_gradient(dw, x, dy, windows, scratch)
 
 
-@conv_transpose2d.gradient("b", formula="db = Σ dy over images and pixels")
+@conv_transpose2d.gradient("b", formula="db = Σ dy[n, u, v] over n, u, v")
 def _(dy: Array) -> Array:
     db: Array = np.sum(dy, axis=(0, 1, 2))
     return db
@@ -151,6 +121,31 @@ def _(dy: Array) -> Array:
 def _(db: View, dy: View, *, scratch: Scratch, add: bool = False) -> list[Call]:
     return column_sums(db, rows(dy), scratch, add=add)
 
+
+def windows_of(
+    x: Shape, w: Shape, stride: Pair, padding: Padding, output_padding: Pair, dilation: Pair, groups: int
+) -> Windows:
+    """The windows of the convolution in the other direction, from images y to images x."""
+    down, across = (
+        Axis(
+            (x[1 + i] - 1) * stride[i] + dilation[i] * (w[i] - 1) + 1 + output_padding[i] - sum(padding[i]),
+            x[1 + i], w[i], stride[i], dilation[i], padding[i][0],
+        )
+        for i in range(2)
+    )  # fmt: skip
+    return Windows(down, across, w[2] * groups, w[3], groups)
+
+
+def _sample(
+    x: Shape, w: Shape, b: bool = True, stride: Pair = (1, 1), padding: Padding = ((0, 0), (0, 0)),
+    output_padding: Pair = (0, 0), dilation: Pair = (1, 1), groups: int = 1, error: type[Exception] | None = None,
+) -> Sample:  # fmt: skip
+    attributes: dict[str, Any] = {"stride": stride, "padding": padding, "output_padding": output_padding}
+    attributes |= {"dilation": dilation, "groups": groups}
+    return Sample((x, w, (w[2] * groups,) if b else None), attributes, error=error)
+
+
+_SAME: Padding = ((1, 1), (1, 1))
 
 conv_transpose2d.cases(
     samples=[

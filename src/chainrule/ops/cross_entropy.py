@@ -1,7 +1,7 @@
-"""The loss over classes: cross_entropy, for one class per row.
+"""The loss over classes of which one is true in each row: cross_entropy.
 
-It takes logits, not probabilities, so that it stays exact for logits of any size. The compiled form keeps the
-probabilities of the forward pass for the gradient.
+It takes logits, not probabilities, so it stays exact for logits of any size. The probabilities of the forward pass are
+saved for the gradient.
 """
 
 from __future__ import annotations
@@ -12,113 +12,23 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import LabelError, OptionError, ShapeError
-from chainrule.kernels.losses import absent, check, finish, finished, parts_of, spread, total
-from chainrule.kernels.reductions import row_max
+from chainrule.kernels.losses import absent, combine, combine_calls, partial_losses
+from chainrule.kernels.reductions import row_max, row_sum
 from chainrule.native.kernel import Call, Int, Int1, Real, Real1, blocks, device, kernel, real
 from chainrule.native.memory import Array, Scratch, Shape, View
 from chainrule.native.vecmath import exp, log
+from chainrule.ops.losses import broadcastable, loss_shapes, mean_or_sum
 from chainrule.ops.record import Example, Sample, op
-from chainrule.ops.softmax import row_sum
 
 TILE = 4096  # elements of logits
 ROWS = 512  # at most
 
 
-@kernel
-def cross_entropy_parts(
-    tile: Int, totals: Real1, counts: Real1, p: Real1, x: Real1, labels: Int1, weight: Real1, class_weights: Real1,
-    columns: Int, each: Int, rows: Int, smoothing: Real, count: Real,
-) -> None:  # fmt: skip
-    """Part `tile` of the loss, and p = softmax x. All rows' exponentials are one loop, long enough for vectors."""
-    first = tile * rows
-    last = min(first + rows, labels.size)
-    part = np.float64(0.0)
-    counted = np.float64(0.0)
-    for row in range(first, last):
-        scores = x[row * columns : (row + 1) * columns]
-        shifted = p[row * columns : (row + 1) * columns]
-        largest = row_max(scores)
-        for j in range(shifted.size):
-            shifted[j] = scores[j] - largest
-        w = weight[row // each] if weight.size > 0 else 1.0
-        own = w * class_weights[labels[row]] if class_weights.size > 0 else w
-        part -= (1.0 - smoothing) * own * shifted[labels[row]]
-        counted += own
-        if smoothing > 0.0:
-            part -= smoothing / real(columns) * w * weighted_sum(shifted, class_weights)
-    run = p[first * columns : last * columns]
-    for i in range(run.size):
-        run[i] = exp(run[i])
-    spread_weight = row_sum(class_weights) / real(columns) if class_weights.size > 0 else 1.0
-    for row in range(first, last):
-        run = p[row * columns : (row + 1) * columns]
-        normal = row_sum(run)
-        share = 1.0 / normal
-        for j in range(run.size):
-            run[j] = run[j] * share
-        w = weight[row // each] if weight.size > 0 else 1.0
-        own = w * class_weights[labels[row]] if class_weights.size > 0 else w
-        part += ((1.0 - smoothing) * own + smoothing * w * spread_weight) * log(normal)
-    totals[tile] = part
-    counts[tile] = counted
-    if totals.size == 1:
-        finish(totals, counts, totals, counts, count)
-
-
-@kernel
-def cross_entropy_gradient(
-    tile: Int, dx: Real1, dy: Real1, p: Real1, labels: Int1, denominator: Real1, weight: Real1, class_weights: Real1,
-    columns: Int, each: Int, rows: Int, smoothing: Real,
-) -> None:  # fmt: skip
-    """dx = dy/denominator · w · (p · (what the row counts for) - (the share of each class)), rows of one tile."""
-    factor = dy[0] / denominator[0]
-    spread_weight = row_sum(class_weights) / real(columns) if class_weights.size > 0 else 1.0
-    for row in range(tile * rows, min((tile + 1) * rows, labels.size)):
-        flow = factor * weight[row // each] if weight.size > 0 else factor
-        own = flow * class_weights[labels[row]] if class_weights.size > 0 else flow
-        own = (1.0 - smoothing) * own
-        scale = own + smoothing * flow * spread_weight
-        base = smoothing * flow / real(columns)
-        run = dx[row * columns : (row + 1) * columns]
-        share = p[row * columns : (row + 1) * columns]
-        if base != 0.0 and class_weights.size > 0:
-            for j in range(run.size):
-                run[j] = scale * share[j] - base * class_weights[j]
-        else:
-            for j in range(run.size):
-                run[j] = scale * share[j] - base
-        run[labels[row]] -= own
-
-
-@device
-def weighted_sum(values: Real1, weights: Real1) -> Any:
-    """Σ weight·value, or Σ value without weights."""
-    if weights.size == 0:
-        return row_sum(values)
-    total = 0.0
-    for j in range(values.size):
-        total += weights[j] * values[j]
-    return total
-
-
-_MEAN = {"label_smoothing": 0.0, "reduction": "mean"}
-_SUM = {"label_smoothing": 0.0, "reduction": "sum"}
-_SMOOTH = {"label_smoothing": 0.1, "reduction": "mean"}
-_LABELS = np.array([2, 0, 1, 2])
-_WEIGHTS = np.array([0.5, 2.0, 0.0, 1.0])
-_CLASS_WEIGHTS = np.array([1.0, 0.25, 3.0])
-
-
-def _flops(logits: Shape, *others: Shape | None) -> float:
-    return 6.0 * math.prod(logits)
-
-
-def huge(x: Array) -> Array:
-    """Scores at which exp would overflow."""
-    return np.round(x) * 1e4
-
-
-@op(formula="L = Σ w·(log Σₖ exp xₖ - x_label) / Σ w", saves=("probabilities", "denominator"), flops=_flops)
+@op(
+    formula="L = Σ w·((1 - ε)·v[t]·ℓ[t] + ε/c·Σⱼ v[j]·ℓ[j]) / N, ℓ = log Σ exp x - x, N = Σ w·v[t], or 1 for a sum",
+    saves=("probabilities", "denominator"),
+    flops=lambda logits, *_: 6.0 * math.prod(logits),
+)
 def cross_entropy(
     logits: Array,
     labels: Array,
@@ -128,11 +38,11 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> tuple[Array, Array, Array]:
-    """The negative log-probability of each label under softmax(logits); logits (..., c), labels (...) from 0 to c - 1.
+    """The negative log-probability ℓ[t] of each label t under softmax(logits); logits x (..., c), labels (...).
 
-    With class weights v, a row counts v[label] times and "mean" divides by the sum of that (as torch does), times the
-    sample's weight. Label smoothing ε trains towards 1 - ε for the label and ε/c for every class (Szegedy et al. 2016).
-    Raises ShapeError where shapes do not fit, LabelError for labels out of range or not whole numbers.
+    w are the weights of samples and v those of classes, 1 unless given; a mean divides by the sum of both (as torch
+    does). Label smoothing ε trains towards 1 - ε for the label plus ε/c for every class (Szegedy et al. 2016). Raises
+    ShapeError where shapes do not fit, LabelError unless labels are whole numbers from 0 to c - 1.
     """
     check_labels(labels, logits.shape[-1])
     shifted = logits - logits.max(axis=-1, keepdims=True)
@@ -142,26 +52,11 @@ def cross_entropy(
     per_class = np.ones(logits.shape[-1], logits.dtype) if class_weights is None else class_weights
     own = per_class[labels]
     losses = (1.0 - label_smoothing) * own * np.take_along_axis(surprise, labels[..., np.newaxis], -1)[..., 0]
-    if label_smoothing > 0.0:  # else a class ruled out by a score of -∞ would make 0·∞ of it
+    if label_smoothing > 0.0:  # without it, a class excluded by a score of -∞ would make this 0·∞
         losses = losses + label_smoothing * np.mean(per_class * surprise, axis=-1)
     counts = None if class_weights is None else own
-    loss, denominator = total(losses, weight, counts, reduction)
+    loss, denominator = mean_or_sum(losses, weight, counts, reduction)
     return loss, exps / sums, denominator
-
-
-def check_labels(labels: Array, classes: int) -> None:
-    """Raises LabelError unless labels are whole numbers from 0 to `classes` - 1."""
-    if labels.dtype.kind not in "iu":
-        raise LabelError(
-            f"cross_entropy: labels are {labels.dtype}, expected whole numbers 0 .. {classes - 1}: "
-            "convert them, as in labels.astype(int)"
-        )
-    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
-    if wrong.size:
-        raise LabelError(
-            f"cross_entropy: label {labels.flat[wrong[0]]} in row {wrong[0]}, expected 0 .. {classes - 1} "
-            f"as the logits have {classes} columns: number the classes from 0 or give the model more outputs"
-        )
 
 
 @cross_entropy.shape
@@ -185,7 +80,7 @@ def _(
         raise ShapeError(
             f"cross_entropy: class weights have shape {class_weights}, expected {logits[-1:]}: one per class"
         )
-    loss, denominator = check("cross_entropy", labels, weight, reduction)
+    loss, denominator = loss_shapes("cross_entropy", labels, weight, reduction)
     return [loss, logits, denominator]
 
 
@@ -195,17 +90,71 @@ def _(
     class_weights: View | None, *, label_smoothing: float, reduction: str, scratch: Scratch,
 ) -> list[Call]:  # fmt: skip
     columns, each, rows, tiles = _cut(logits, weight)
-    parts = parts_of(y, denominator, tiles, scratch)
+    parts = partial_losses(y, denominator, tiles, scratch)
     counted = weight is not None or class_weights is not None
     count = 1.0 if reduction == "sum" else 0.0 if counted else float(labels.size)
     call = cross_entropy_parts(
         tiles, *parts, probabilities.flat(), logits.flat(), labels.flat(), weight.flat() if weight else absent(y),
         class_weights or absent(y), columns, each, rows, label_smoothing, count, flops=6.0 * logits.size,
     )  # fmt: skip
-    return [call, *finished(y, denominator, parts, count)]
+    return [call, *combine_calls(y, denominator, parts, count)]
 
 
-@cross_entropy.gradient("logits", formula="dx = dL/Σw · w·(softmax x - [j = label])")
+@kernel
+def cross_entropy_parts(
+    tile: Int, totals: Real1, counts: Real1, p: Real1, x: Real1, labels: Int1, weight: Real1, class_weights: Real1,
+    columns: Int, each: Int, rows: Int, smoothing: Real, count: Real,
+) -> None:  # fmt: skip
+    """Part `tile` of the loss, and p = softmax x; the exponentials of all rows are one loop, at vector speed."""
+    first = tile * rows
+    last = min(first + rows, labels.size)
+    part = np.float64(0.0)
+    counted = np.float64(0.0)
+    for row in range(first, last):
+        scores = x[row * columns : (row + 1) * columns]
+        shifted = p[row * columns : (row + 1) * columns]
+        largest = row_max(scores)
+        for j in range(shifted.size):
+            shifted[j] = scores[j] - largest
+        w = weight[row // each] if weight.size > 0 else 1.0
+        own = w * class_weights[labels[row]] if class_weights.size > 0 else w
+        part -= (1.0 - smoothing) * own * shifted[labels[row]]
+        counted += own
+        if smoothing > 0.0:
+            part -= smoothing / real(columns) * w * weighted_sum(shifted, class_weights)
+    run = p[first * columns : last * columns]
+    for i in range(run.size):
+        run[i] = exp(run[i])
+    mean_weight = row_sum(class_weights) / real(columns) if class_weights.size > 0 else 1.0
+    for row in range(first, last):
+        run = p[row * columns : (row + 1) * columns]
+        normal = row_sum(run)
+        share = 1.0 / normal
+        for j in range(run.size):
+            run[j] = run[j] * share
+        w = weight[row // each] if weight.size > 0 else 1.0
+        own = w * class_weights[labels[row]] if class_weights.size > 0 else w
+        part += ((1.0 - smoothing) * own + smoothing * w * mean_weight) * log(normal)
+    totals[tile] = part
+    counts[tile] = counted
+    if totals.size == 1:
+        combine(totals, counts, totals, counts, count)
+
+
+@device
+def weighted_sum(values: Real1, weights: Real1) -> Any:
+    """Σ weight·value, or Σ value without weights."""
+    if weights.size == 0:
+        return row_sum(values)
+    total = 0.0
+    for j in range(values.size):
+        total += weights[j] * values[j]
+    return total
+
+
+@cross_entropy.gradient(
+    "logits", formula="dx = dL/N · w·(p·Σⱼ q[j] - q), q[j] = v[j]·((1 - ε)·[j = t] + ε/c), p = softmax x"
+)
 def _(
     dy: Array,
     labels: Array,
@@ -221,7 +170,7 @@ def _(
     wanted = np.equal.outer(labels, np.arange(classes)) * ((1.0 - label_smoothing) * per_class)
     wanted = wanted + label_smoothing / classes * per_class
     slope: Array = probabilities * wanted.sum(axis=-1, keepdims=True) - wanted
-    return dy / denominator * spread(weight, slope.ndim) * slope
+    return dy / denominator * broadcastable(weight, slope.ndim) * slope
 
 
 @cross_entropy.lower("logits")
@@ -239,13 +188,66 @@ def _(
     ]  # fmt: skip
 
 
+@kernel
+def cross_entropy_gradient(
+    tile: Int, dx: Real1, dy: Real1, p: Real1, labels: Int1, denominator: Real1, weight: Real1, class_weights: Real1,
+    columns: Int, each: Int, rows: Int, smoothing: Real,
+) -> None:  # fmt: skip
+    """The rows of one tile of dx = dy/N · w·(p·Σⱼ q[j] - q), with q as in the formula of the gradient."""
+    factor = dy[0] / denominator[0]
+    mean_weight = row_sum(class_weights) / real(columns) if class_weights.size > 0 else 1.0
+    for row in range(tile * rows, min((tile + 1) * rows, labels.size)):
+        flow = factor * weight[row // each] if weight.size > 0 else factor
+        own = flow * class_weights[labels[row]] if class_weights.size > 0 else flow
+        own = (1.0 - smoothing) * own
+        scale = own + smoothing * flow * mean_weight
+        base = smoothing * flow / real(columns)
+        run = dx[row * columns : (row + 1) * columns]
+        share = p[row * columns : (row + 1) * columns]
+        if base != 0.0 and class_weights.size > 0:
+            for j in range(run.size):
+                run[j] = scale * share[j] - base * class_weights[j]
+        else:
+            for j in range(run.size):
+                run[j] = scale * share[j] - base
+        run[labels[row]] -= own
+
+
 def _cut(logits: View, weight: View | None) -> tuple[int, int, int, int]:
-    """Columns, rows that share a weight, rows of a tile, tiles; without rows there is one tile, to write its result."""
+    """Columns, rows that share a weight, rows of a tile, tiles; without rows, one tile writes the result."""
     columns = logits.shape[-1]
     count = logits.size // columns
     rows = min(ROWS, max(1, TILE // columns))
     each = count // weight.size if weight is not None and weight.size else 1
     return columns, each, rows, max(1, blocks(count, rows))
+
+
+def check_labels(labels: Array, classes: int) -> None:
+    """Raise LabelError unless labels are whole numbers from 0 to `classes` - 1."""
+    if labels.dtype.kind not in "iu":
+        raise LabelError(
+            f"cross_entropy: labels are {labels.dtype}, expected whole numbers 0 .. {classes - 1}: "
+            "convert them, as in labels.astype(int)"
+        )
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if wrong.size:
+        raise LabelError(
+            f"cross_entropy: label {labels.flat[wrong[0]]} in row {wrong[0]}, expected 0 .. {classes - 1} "
+            f"as the logits have {classes} columns: number the classes from 0 or give the model more outputs"
+        )
+
+
+_MEAN = {"label_smoothing": 0.0, "reduction": "mean"}
+_SUM = {"label_smoothing": 0.0, "reduction": "sum"}
+_SMOOTH = {"label_smoothing": 0.1, "reduction": "mean"}
+_LABELS = np.array([2, 0, 1, 2])
+_WEIGHTS = np.array([0.5, 2.0, 0.0, 1.0])
+_CLASS_WEIGHTS = np.array([1.0, 0.25, 3.0])
+
+
+def huge(x: Array) -> Array:
+    """Scores whose exp would overflow."""
+    return np.round(x) * 1e4
 
 
 cross_entropy.cases(

@@ -1,8 +1,8 @@
-"""dropout: random elements become 0 while a network trains; dropout_channels: random channels of each sample.
+"""dropout sets random elements to 0 while a network trains; dropout_channels sets random channels of each sample to 0.
 
-Which ones is a function of (seed, step, number, element) alone: word element % 4 of the Philox block whose counter has
-element // 4, number and step, under the key seed. So nothing is stored: the gradient draws the same numbers again, and
-the result is the same for any number of workers.
+Whether an element is dropped depends on (seed, step, number, element) alone: its random word is word element % 4 of the
+Philox block with counter (element // 4, number, step) and key seed. So no mask is stored: the gradient draws the same
+words again, and the result is the same for any number of workers.
 """
 
 from __future__ import annotations
@@ -23,68 +23,11 @@ from chainrule.ops.record import Example, Sample, op
 TILE = 4096  # elements; whole Philox blocks
 
 
-@kernel
-def drop(tile: Int, y: Real1, x: Real1, state: Int1, threshold: Int, scale: Real, number: Int) -> None:
-    """y = scale·x where the random word of the element reaches the threshold, else 0; for TILE elements."""
-    seed = int(state[SEED])
-    step = int(state[STEP])
-    seed_low, seed_high = seed & LOW, (seed >> 32) & LOW
-    step_low, step_high = step & LOW, (step >> 32) & LOW
-    start = tile * TILE
-    kept = y[start : min(y.size, start + TILE)]
-    given = x[start : min(y.size, start + TILE)]
-    first = start // 4
-    for block in range(kept.size // 4):
-        a, b, c, d = philox_block(first + block, number, step_low, step_high, seed_low, seed_high)
-        at = 4 * block
-        kept[at] = scale * given[at] if a >= threshold else 0.0
-        kept[at + 1] = scale * given[at + 1] if b >= threshold else 0.0
-        kept[at + 2] = scale * given[at + 2] if c >= threshold else 0.0
-        kept[at + 3] = scale * given[at + 3] if d >= threshold else 0.0
-    rest = kept.size // 4 * 4
-    a, b, c, d = philox_block(first + rest // 4, number, step_low, step_high, seed_low, seed_high)
-    for i in range(rest, kept.size):
-        word = a if i == rest else (b if i == rest + 1 else c)
-        kept[i] = scale * given[i] if word >= threshold else 0.0
-
-
-def mask(shape: Shape, p: float, number: int, seed: int, step: int) -> Array:
-    """Which elements are kept: True with probability 1 - p."""
-    size = math.prod(shape)
-    words = philox((np.arange((size + 3) // 4), number, *split(step)), split(seed))
-    kept: Array = words.reshape(-1)[:size].reshape(shape) >= threshold_of(p)
-    return kept
-
-
-def threshold_of(p: float) -> int:
-    """The 32-bit word from which on an element is kept."""
-    return round(p * 2**32)
-
-
-def scale_of(p: float) -> float:
-    """What kept elements are multiplied by, so that the mean stays; nothing is kept for p = 1."""
-    return 1.0 / (1.0 - p) if p < 1.0 else 0.0
-
-
-def _dropped(x: Array, p: float, number: int, seed: int, step: int) -> Array:
-    return np.where(mask(x.shape, p, number, seed, step), x * scale_of(p), x.dtype.type(0))
-
-
-def _calls(y: View, x: View, state: View, p: float, number: int) -> list[Call]:
-    tiles = blocks(x.size, TILE)
-    call = drop(tiles, y.flat(), x.flat(), state, threshold_of(p), scale_of(p), number, flops=float(x.size))
-    return [call] if tiles else []
-
-
-def _with(p: float, **others: int) -> dict[str, Any]:
-    return {"p": p, "number": 0, "seed": 0, "step": 0, **others}
-
-
 @op(formula="y = x/(1 - p) with probability 1 - p, else 0")
 def dropout(x: Array, *, p: float, number: int, seed: int, step: int) -> Array:
     """x with each element set to 0 with probability p, and the others divided by 1 - p (Srivastava et al. 2014).
 
-    `number` is the ordinal of this dropout in the model. Raises OptionError for p outside 0 .. 1.
+    `number` counts the dropouts of the model. Raises OptionError for p outside 0 .. 1.
     """
     return _dropped(x, p, number, seed, step)
 
@@ -111,47 +54,64 @@ def _(dx: View, dy: View, *, p: float, number: int, state: View) -> list[Call]:
     return _calls(dx, dy, state, p, number)
 
 
+def _dropped(x: Array, p: float, number: int, seed: int, step: int) -> Array:
+    return np.where(mask(x.shape, p, number, seed, step), x * scale_of(p), x.dtype.type(0))
+
+
+def mask(shape: Shape, p: float, number: int, seed: int, step: int) -> Array:
+    """True, with probability 1 - p, for elements that are kept."""
+    size = math.prod(shape)
+    words = philox((np.arange((size + 3) // 4), number, *split(step)), split(seed))
+    kept: Array = words.reshape(-1)[:size].reshape(shape) >= threshold_of(p)
+    return kept
+
+
+def threshold_of(p: float) -> int:
+    """The least 32-bit word whose element is kept."""
+    return round(p * 2**32)
+
+
+def scale_of(p: float) -> float:
+    """The factor of kept elements, which preserves the mean; for p = 1 nothing is kept."""
+    return 1.0 / (1.0 - p) if p < 1.0 else 0.0
+
+
+def _calls(y: View, x: View, state: View, p: float, number: int) -> list[Call]:
+    tiles = blocks(x.size, TILE)
+    call = drop(tiles, y.flat(), x.flat(), state, threshold_of(p), scale_of(p), number, flops=float(x.size))
+    return [call] if tiles else []
+
+
 @kernel
-def scale_by_sample(tile: Int, y: Real3, x: Real3, factor: Real2, samples: Int) -> None:
-    """y (n, places, c) = x·factor (n, c), for samples tile·samples and on."""
-    for i in range(tile * samples, min(x.shape[0], (tile + 1) * samples)):
-        row = factor[i]
-        for place in range(x.shape[1]):
-            given, scaled = x[i, place], y[i, place]
-            for c in range(row.size):
-                scaled[c] = given[c] * row[c]
+def drop(tile: Int, y: Real1, x: Real1, state: Int1, threshold: Int, scale: Real, number: Int) -> None:
+    """TILE elements of y = scale·x where the element's random word is at least `threshold`, else 0."""
+    seed = int(state[SEED])
+    step = int(state[STEP])
+    seed_low, seed_high = seed & LOW, (seed >> 32) & LOW
+    step_low, step_high = step & LOW, (step >> 32) & LOW
+    start = tile * TILE
+    kept = y[start : min(y.size, start + TILE)]
+    given = x[start : min(y.size, start + TILE)]
+    first = start // 4
+    for block in range(kept.size // 4):
+        a, b, c, d = philox_block(first + block, number, step_low, step_high, seed_low, seed_high)
+        at = 4 * block
+        kept[at] = scale * given[at] if a >= threshold else 0.0
+        kept[at + 1] = scale * given[at + 1] if b >= threshold else 0.0
+        kept[at + 2] = scale * given[at + 2] if c >= threshold else 0.0
+        kept[at + 3] = scale * given[at + 3] if d >= threshold else 0.0
+    rest = kept.size // 4 * 4
+    a, b, c, d = philox_block(first + rest // 4, number, step_low, step_high, seed_low, seed_high)
+    for i in range(rest, kept.size):
+        word = a if i == rest else (b if i == rest + 1 else c)
+        kept[i] = scale * given[i] if word >= threshold else 0.0
 
 
-def _channel_mask(shape: Shape, p: float, number: int, seed: int, step: int) -> Array:
-    """Which channels of which samples are kept, in a shape that broadcasts over the places in between."""
-    between = (1,) * (len(shape) - 2)
-    return mask((shape[0], shape[-1]), p, number, seed, step).reshape(shape[0], *between, shape[-1])
-
-
-def _channels_dropped(x: Array, p: float, number: int, seed: int, step: int) -> Array:
-    return np.where(_channel_mask(x.shape, p, number, seed, step), x * scale_of(p), x.dtype.type(0))
-
-
-def _channel_calls(y: View, x: View, state: View, p: float, number: int, scratch: Scratch) -> list[Call]:
-    if not x.size:
-        return []
-    n, channels = x.shape[0], x.shape[-1]
-    places = x.size // (n * channels)
-    ones, factor = scratch(n * channels), scratch(n * channels)
-    samples = max(1, TILE // (places * channels))
-    parts = (v.reshape(n, places, channels) for v in (y, x))
-    return [
-        fill(blocks(ones.size, TILE), ones, 1.0, TILE),
-        *_calls(factor, ones, state, p, number),
-        scale_by_sample(blocks(n, samples), *parts, factor.reshape(n, channels), samples, flops=float(x.size)),
-    ]
-
-
-@op(formula="y = x/(1 - p) with probability 1 - p, else 0: one draw for each channel of a sample")
+@op(formula="y = x/(1 - p) with probability 1 - p, else 0; one draw for each channel of a sample")
 def dropout_channels(x: Array, *, p: float, number: int, seed: int, step: int) -> Array:
-    """x (n, ..., c) with whole channels of samples set to 0 with probability p, the others divided by 1 - p.
+    """x (n, ..., c) with each channel of each sample set to 0 with probability p, the others divided by 1 - p.
 
-    Neighbouring pixels are alike, so dropping single ones hides little: Tompson et al., CVPR 2015. Raises OptionError
+    Neighbouring pixels are alike, so dropping single ones hides little (Tompson et al., CVPR 2015). Raises OptionError
     for p outside 0 .. 1, ShapeError for fewer than two axes.
     """
     return _channels_dropped(x, p, number, seed, step)
@@ -179,6 +139,46 @@ def _(dy: Array, *, p: float, number: int, seed: int, step: int) -> Array:
 @dropout_channels.lower("x")
 def _(dx: View, dy: View, *, p: float, number: int, state: View, scratch: Scratch) -> list[Call]:
     return _channel_calls(dx, dy, state, p, number, scratch)
+
+
+def _channels_dropped(x: Array, p: float, number: int, seed: int, step: int) -> Array:
+    return np.where(_channel_mask(x.shape, p, number, seed, step), x * scale_of(p), x.dtype.type(0))
+
+
+def _channel_mask(shape: Shape, p: float, number: int, seed: int, step: int) -> Array:
+    """True for channels of samples that are kept, in a shape that broadcasts over the axes in between."""
+    between = (1,) * (len(shape) - 2)
+    return mask((shape[0], shape[-1]), p, number, seed, step).reshape(shape[0], *between, shape[-1])
+
+
+def _channel_calls(y: View, x: View, state: View, p: float, number: int, scratch: Scratch) -> list[Call]:
+    if not x.size:
+        return []
+    n, channels = x.shape[0], x.shape[-1]
+    pixels = x.size // (n * channels)
+    ones, factor = scratch(n * channels), scratch(n * channels)
+    samples = max(1, TILE // (pixels * channels))
+    parts = (v.reshape(n, pixels, channels) for v in (y, x))
+    return [
+        fill(blocks(ones.size, TILE), ones, 1.0, TILE),
+        *_calls(factor, ones, state, p, number),
+        scale_by_sample(blocks(n, samples), *parts, factor.reshape(n, channels), samples, flops=float(x.size)),
+    ]
+
+
+@kernel
+def scale_by_sample(tile: Int, y: Real3, x: Real3, factor: Real2, samples: Int) -> None:
+    """y (n, pixels, c) = x·factor (n, c), for `samples` samples from tile·samples on."""
+    for i in range(tile * samples, min(x.shape[0], (tile + 1) * samples)):
+        row = factor[i]
+        for pixel in range(x.shape[1]):
+            given, scaled = x[i, pixel], y[i, pixel]
+            for c in range(row.size):
+                scaled[c] = given[c] * row[c]
+
+
+def _with(p: float, **others: int) -> dict[str, Any]:
+    return {"p": p, "number": 0, "seed": 0, "step": 0, **others}
 
 
 dropout.cases(

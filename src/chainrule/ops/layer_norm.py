@@ -1,7 +1,7 @@
-"""Layer normalization: each row brought to mean 0 and variance 1 by itself.
+"""Layer normalization: each row is brought to mean 0 and variance 1 by itself.
 
-A row is what the axes of scale and shift, the last of x, hold. Its mean and variance take two passes while it is in
-cache, so the array is read once.
+A row is one position of the leading axes: all elements of the last axes, which are those of scale and shift. Its mean
+and variance take two passes while it is in cache, so the array is read from memory once.
 
 Source: Ba, Kiros and Hinton, Layer normalization, arXiv:1607.06450 (2016).
 """
@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.kernels.channels import clear, parts_of, sum_of_parts
+from chainrule.kernels.channels import add_partial_sums, clear, partial_sums
 from chainrule.kernels.copies import zero
 from chainrule.kernels.reductions import reduce, sum_parts
 from chainrule.native.kernel import (
@@ -37,98 +37,15 @@ TILE = 8192  # elements: in the first-level cache for the epilogue
 PART = 16384  # elements of a tile that is summed by column
 
 
-@kernel
-def normalize_rows(
-    tile: Int, y: Real1, mean: Real1, rstd: Real1, x: Real1, scale: Real1, shift: Real1, eps: Real, rows: Int,
-    place: Pointer, epilogue: Epilogue,
-) -> None:  # fmt: skip
-    """Rows tile·rows and on of y = (x - mean)·rstd·scale + shift; then the epilogue. `place` is y's address."""
-    columns = scale.size
-    share = 1.0 / real(columns)
-    begin, end = tile * rows, min(mean.size, (tile + 1) * rows)
-    for i in range(begin, end):
-        row, to = x[i * columns : (i + 1) * columns], y[i * columns : (i + 1) * columns]
-        total = 0.0
-        for j in range(row.size):
-            total += row[j]
-        centre = total * share
-        total = 0.0
-        for j in range(row.size):
-            distance = row[j] - centre
-            total += distance * distance
-        inverse = real(1.0 / np.sqrt(total * share + eps) + 0.0 * total)  # NaN where Σ (x - mean)² is beyond the dtype
-        for j in range(row.size):
-            to[j] = (row[j] - centre) * inverse * scale[j] + shift[j]
-        mean[i] = centre
-        rstd[i] = inverse
-    run_epilogue(epilogue, place, begin * columns, (end - begin) * columns)
-
-
-@kernel
-def normalize_rows_gradient(
-    tile: Int, dx: Real1, dy: Real1, x: Real1, scale: Real1, mean: Real1, rstd: Real1, rows: Int, add: Int,
-    place: Pointer, epilogue: Epilogue,
-) -> None:  # fmt: skip
-    """Rows tile·rows and on of dx (+)= rstd·(g - mean g - x̂·mean g·x̂) with g = dy·scale; then the epilogue."""
-    columns = scale.size
-    share = 1.0 / real(columns)
-    begin, end = tile * rows, min(mean.size, (tile + 1) * rows)
-    for i in range(begin, end):
-        row, flow = x[i * columns : (i + 1) * columns], dy[i * columns : (i + 1) * columns]
-        to = dx[i * columns : (i + 1) * columns]
-        centre, inverse = mean[i], rstd[i]
-        plain = 0.0
-        along = 0.0
-        for j in range(row.size):
-            g = flow[j] * scale[j]
-            plain += g
-            along += g * (row[j] - centre)
-        offset = plain * share * inverse
-        slope = real(along * share * np.float64(inverse) ** 3)  # which may be too small for float32
-        if add:
-            for j in range(row.size):
-                to[j] += flow[j] * scale[j] * inverse - slope * (row[j] - centre) - offset
-        else:
-            for j in range(row.size):
-                to[j] = flow[j] * scale[j] * inverse - slope * (row[j] - centre) - offset
-    run_epilogue(epilogue, place, begin * columns, (end - begin) * columns)
-
-
-@kernel
-def row_sums(
-    tile: Int, scaled: Real2, plain: Real2, dy: Real1, x: Real1, mean: Real1, rstd: Real1, rows: Int
-) -> None:  # fmt: skip
-    """Row `tile` of scaled = Σ dy·(x - mean)·rstd and of plain = Σ dy, over rows tile·rows and on."""
-    along, total = scaled[tile], plain[tile]
-    columns = total.size
-    clear(along)
-    clear(total)
-    for i in range(tile * rows, min(mean.size, (tile + 1) * rows)):
-        row, flow = x[i * columns : (i + 1) * columns], dy[i * columns : (i + 1) * columns]
-        centre, inverse = mean[i], rstd[i]
-        for j in range(row.size):
-            along[j] += flow[j] * ((row[j] - centre) * inverse)
-            total[j] += flow[j]
-
-
-def _rows(x: Array, scale: Array) -> Array:
-    """x as a matrix of the rows that are normalized."""
-    return x.reshape(math.prod(x.shape[: x.ndim - scale.ndim]), scale.size)
-
-
-def _flops(x: Shape, *others: Shape) -> float:
-    return 8.0 * math.prod(x)
-
-
 @op(
-    formula="y = (x - mean)/√(variance + eps)·scale + shift, mean and variance of each row",
+    formula="y = scale·(x - mean)/√(variance + eps) + shift, mean and variance of each row",
     saves=("mean", "rstd"),
-    flops=_flops,
+    flops=lambda x, *_: 8.0 * math.prod(x),
 )
 def layer_norm(x: Array, scale: Array, shift: Array, *, eps: float = 1e-5) -> tuple[Array, Array, Array]:
-    """x with each row, of the axes of scale and shift, brought to mean 0 and (biased) variance 1; then scaled, shifted.
+    """x with each row brought to mean 0 and (biased) variance 1, then scaled and shifted.
 
-    Raises ShapeError where scale and shift are not of the shape of x's last axes.
+    Raises ShapeError unless scale and shift have the shape of x's last axes.
     """
     flat = _rows(x, scale)
     mean, _, rstd = statistics(flat, (1,), eps)
@@ -161,7 +78,34 @@ def _(
     ]
 
 
-@layer_norm.gradient("x", formula="dx = rstd·(g - mean g - x̂·mean g·x̂), g = dy·scale, x̂ = (x - mean)·rstd")
+@kernel
+def normalize_rows(
+    tile: Int, y: Real1, mean: Real1, rstd: Real1, x: Real1, scale: Real1, shift: Real1, eps: Real, rows: Int,
+    y_at: Pointer, epilogue: Epilogue,
+) -> None:  # fmt: skip
+    """Rows tile·rows and on of y = (x - mean)·rstd·scale + shift; then the epilogue."""
+    columns = scale.size
+    share = 1.0 / real(columns)
+    begin, end = tile * rows, min(mean.size, (tile + 1) * rows)
+    for i in range(begin, end):
+        row, to = x[i * columns : (i + 1) * columns], y[i * columns : (i + 1) * columns]
+        total = 0.0
+        for j in range(row.size):
+            total += row[j]
+        centre = total * share
+        total = 0.0
+        for j in range(row.size):
+            distance = row[j] - centre
+            total += distance * distance
+        inverse = real(1.0 / np.sqrt(total * share + eps) + 0.0 * total)  # NaN where Σ (x - mean)² overflowed
+        for j in range(row.size):
+            to[j] = (row[j] - centre) * inverse * scale[j] + shift[j]
+        mean[i] = centre
+        rstd[i] = inverse
+    run_epilogue(epilogue, y_at, begin * columns, (end - begin) * columns)
+
+
+@layer_norm.gradient("x", formula="dx = rstd·(g - mean(g) - x̂·mean(g·x̂)), g = dy·scale, x̂ = (x - mean)·rstd")
 def _(dy: Array, x: Array, scale: Array, mean: Array, rstd: Array) -> Array:
     g, centre, inverse = _rows(dy * scale, scale), mean[:, None], rstd[:, None]
     normal = (_rows(x, scale) - centre) * inverse
@@ -183,7 +127,37 @@ def _(
     return [normalize_rows_gradient(blocks(mean.size, rows), *arrays, *last, flops=10.0 * x.size)]
 
 
-@layer_norm.gradient("scale", formula="dscale = Σ dy·(x - mean)·rstd over rows")
+@kernel
+def normalize_rows_gradient(
+    tile: Int, dx: Real1, dy: Real1, x: Real1, scale: Real1, mean: Real1, rstd: Real1, rows: Int, add: Int,
+    dx_at: Pointer, epilogue: Epilogue,
+) -> None:  # fmt: skip
+    """Rows tile·rows and on of dx (+)= rstd·(g - mean(g) - x̂·mean(g·x̂)), g = dy·scale; then the epilogue."""
+    columns = scale.size
+    share = 1.0 / real(columns)
+    begin, end = tile * rows, min(mean.size, (tile + 1) * rows)
+    for i in range(begin, end):
+        row, flow = x[i * columns : (i + 1) * columns], dy[i * columns : (i + 1) * columns]
+        to = dx[i * columns : (i + 1) * columns]
+        centre, inverse = mean[i], rstd[i]
+        plain = 0.0
+        along = 0.0
+        for j in range(row.size):
+            g = flow[j] * scale[j]
+            plain += g
+            along += g * (row[j] - centre)
+        offset = plain * share * inverse
+        slope = real(along * share * np.float64(inverse) ** 3)  # the cube may be too small for float32
+        if add:
+            for j in range(row.size):
+                to[j] += flow[j] * scale[j] * inverse - slope * (row[j] - centre) - offset
+        else:
+            for j in range(row.size):
+                to[j] = flow[j] * scale[j] * inverse - slope * (row[j] - centre) - offset
+    run_epilogue(epilogue, dx_at, begin * columns, (end - begin) * columns)
+
+
+@layer_norm.gradient("scale", formula="dscale = Σ dy·x̂ over rows, x̂ = (x - mean)·rstd")
 def _(dy: Array, x: Array, scale: Array, mean: Array, rstd: Array) -> Array:
     normal = (_rows(x, scale) - mean[:, None]) * rstd[:, None]
     dscale: Array = (_rows(dy, scale) * normal).sum(0).reshape(scale.shape)
@@ -200,9 +174,26 @@ def _(
     columns = scale.size
     rows = max(1, PART // columns)
     tiles = blocks(mean.size, rows)
-    scaled, plain = (parts_of(total, tiles, columns, scratch) for total in (dscale, sums))
+    scaled, plain = (partial_sums(total, tiles, columns, scratch) for total in (dscale, sums))
     calls = [row_sums(tiles, scaled, plain, dy.flat(), x.flat(), mean, rstd, rows, flops=5.0 * x.size)]
-    return calls + sum_of_parts(dscale, scaled, scratch) + sum_of_parts(sums, plain, scratch)
+    return calls + add_partial_sums(dscale, scaled, scratch) + add_partial_sums(sums, plain, scratch)
+
+
+@kernel
+def row_sums(
+    tile: Int, scaled: Real2, plain: Real2, dy: Real1, x: Real1, mean: Real1, rstd: Real1, rows: Int
+) -> None:  # fmt: skip
+    """Row `tile` of scaled = Σ dy·(x - mean)·rstd and of plain = Σ dy, over rows tile·rows and on."""
+    along, total = scaled[tile], plain[tile]
+    columns = total.size
+    clear(along)
+    clear(total)
+    for i in range(tile * rows, min(mean.size, (tile + 1) * rows)):
+        row, flow = x[i * columns : (i + 1) * columns], dy[i * columns : (i + 1) * columns]
+        centre, inverse = mean[i], rstd[i]
+        for j in range(row.size):
+            along[j] += flow[j] * ((row[j] - centre) * inverse)
+            total[j] += flow[j]
 
 
 @layer_norm.gradient("shift", formula="dshift = Σ dy over rows")
@@ -215,6 +206,11 @@ def _(dy: Array, *, shift_shape: Shape) -> Array:
 @layer_norm.lower("shift")
 def _(dshift: View, dy: View, *, scratch: Scratch) -> list[Call]:
     return reduce(sum_parts, dshift, dy, tuple(range(len(dy.shape) - len(dshift.shape))), scratch)
+
+
+def _rows(x: Array, scale: Array) -> Array:
+    """x as a matrix of the rows that are normalized."""
+    return x.reshape(math.prod(x.shape[: x.ndim - scale.ndim]), scale.size)
 
 
 layer_norm.cases(

@@ -1,48 +1,39 @@
-"""Normalization by a mean and a variance that are given: batch normalization once a network is trained."""
+"""Normalization by a given mean and variance: batch normalization of a trained network."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.kernels.channels import lanes, scale_channels
+from chainrule.kernels.channels import channel_gradients, inverse_roots, lanes, scale_channels, scale_table
 from chainrule.kernels.copies import zero
 from chainrule.kernels.reductions import reduce, sum_parts
 from chainrule.native.kernel import Call, Epilogue
 from chainrule.native.memory import Array, Scratch, Shape, View
-from chainrule.ops.batch_norm import (
-    SHAPES,
-    channel_gradients,
-    check_channels,
-    flops_of,
-    inverse_roots,
-    scale_table,
-    sum_channels,
-)
+from chainrule.ops.batch_norm import SHAPES, check_channels, sum_channels
 from chainrule.ops.record import Example, Sample, op
 
 
-def _given(shape: Shape) -> tuple[Shape | Array, ...]:
-    """Inputs of `normalize`: x of a shape, then scale, shift, mean, and variances, which are not negative."""
-    by_channel = shape[-1:]
-    variance = np.linspace(0.1, 2.0, by_channel[0])
-    return shape, by_channel, by_channel, by_channel, variance
+@op(
+    formula="y = scale·(x - mean)/√(variance + eps) + shift",
+    offsets=("shift", "mean"),
+    flops=lambda x, *_: 8.0 * math.prod(x),
+)
+def normalize(x: Array, scale: Array, shift: Array, mean: Array, variance: Array, *, eps: float = 1e-5) -> Array:
+    """x (..., c) normalized by a given mean and variance per channel, then scaled and shifted (c,).
+
+    Mean and variance have no gradient. Raises ShapeError unless each operand holds one number per channel.
+    """
+    y: Array = (x - mean) * (scale / _deviation(variance, eps)) + shift
+    return y
 
 
 def _deviation(variance: Array, eps: float) -> Array:
     """√(variance + eps), NaN for an infinite variance."""
     root: Array = np.sqrt(variance + variance.dtype.type(eps)) + 0.0 * variance
     return root
-
-
-@op(formula="y = scale·(x - mean)/√(variance + eps) + shift", offsets=("shift", "mean"), flops=flops_of)
-def normalize(x: Array, scale: Array, shift: Array, mean: Array, variance: Array, *, eps: float = 1e-5) -> Array:
-    """x (..., c) normalized by a mean and a variance per channel that are given, then scaled and shifted (c,).
-
-    No gradient flows into mean and variance. Raises ShapeError where one of them is not one number per channel.
-    """
-    y: Array = (x - mean) * (scale / _deviation(variance, eps)) + shift
-    return y
 
 
 @normalize.shape
@@ -114,6 +105,13 @@ def _(dy: Array) -> Array:
 @normalize.lower("shift")
 def _(dshift: View, dy: View, *, scratch: Scratch) -> list[Call]:
     return reduce(sum_parts, dshift, dy, tuple(range(len(dy.shape) - 1)), scratch)
+
+
+def _given(shape: Shape) -> tuple[Shape | Array, ...]:
+    """Inputs of `normalize`: x of a shape, then scale, shift, mean, and variances, which are not negative."""
+    by_channel = shape[-1:]
+    variance = np.linspace(0.1, 2.0, by_channel[0])
+    return shape, by_channel, by_channel, by_channel, variance
 
 
 normalize.cases(

@@ -1,4 +1,4 @@
-"""Images amid zeros."""
+"""Zero padding of images: `zero_pad2d`."""
 
 from __future__ import annotations
 
@@ -6,41 +6,17 @@ import numpy as np
 
 from chainrule.errors import OptionError, ShapeError
 from chainrule.kernels.copies import Walk, copy, strides, zero
+from chainrule.kernels.windows import Padding
 from chainrule.native.kernel import Call, Int, Real1, blocks, kernel
 from chainrule.native.memory import Array, Shape, View
-from chainrule.ops.convolution import Padding
 from chainrule.ops.record import Example, Sample, op
 
 TILE = 16384  # elements
 
 
-@kernel
-def pad_rows(
-    tile: Int, y: Real1, x: Real1, height: Int, top: Int, out: Int, line: Int, left: Int, right: Int, rows: Int
-) -> None:
-    """`rows` rows of y, each written once: zeros, or a row of x between zeros. Rows of x have `line` elements."""
-    wide = left + line + right
-    for row in range(tile * rows, min((tile + 1) * rows, y.size // wide)):
-        source = row % out - top
-        at = row * wide
-        if source < 0 or source >= height:
-            run = y[at : at + wide]
-            for i in range(run.size):
-                run[i] = 0.0
-            continue
-        before, run, after = y[at : at + left], y[at + left : at + left + line], y[at + left + line : at + wide]
-        copied = x[(row // out * height + source) * line : (row // out * height + source + 1) * line]
-        for i in range(before.size):
-            before[i] = 0.0
-        for i in range(run.size):
-            run[i] = copied[i]
-        for i in range(after.size):
-            after[i] = 0.0
-
-
-@op(formula="y = x between zeros", flops=0.0)
+@op(formula="y[u, v] = x[u - top, v - left], 0 outside x", flops=0.0)
 def zero_pad2d(x: Array, *, padding: Padding) -> Array:
-    """Images x (n, h, w, c) with padding ((top, bottom), (left, right)) rows and columns of zeros around them.
+    """Images x (n, h, w, c) with ((top, bottom), (left, right)) rows and columns of zeros around them.
 
     Raises ShapeError unless x has four axes, OptionError for negative padding.
     """
@@ -74,7 +50,31 @@ def _(y: View, x: View, *, padding: Padding) -> list[Call]:
     ]  # fmt: skip
 
 
-@zero_pad2d.gradient("x", formula="dx = the part of dy that x made")
+@kernel
+def pad_rows(
+    tile: Int, y: Real1, x: Real1, height: Int, top: Int, out: Int, line: Int, left: Int, right: Int, rows: Int
+) -> None:
+    """`rows` rows of y, each written once: zeros, or a row of x between zeros. A row of x has `line` elements."""
+    wide = left + line + right
+    for row in range(tile * rows, min((tile + 1) * rows, y.size // wide)):
+        source = row % out - top
+        at = row * wide
+        if source < 0 or source >= height:
+            run = y[at : at + wide]
+            for i in range(run.size):
+                run[i] = 0.0
+            continue
+        before, run, after = y[at : at + left], y[at + left : at + left + line], y[at + left + line : at + wide]
+        copied = x[(row // out * height + source) * line : (row // out * height + source + 1) * line]
+        for i in range(before.size):
+            before[i] = 0.0
+        for i in range(run.size):
+            run[i] = copied[i]
+        for i in range(after.size):
+            after[i] = 0.0
+
+
+@zero_pad2d.gradient("x", formula="dx[a, b] = dy[a + top, b + left]")
 def _(dy: Array, *, padding: Padding, x_shape: Shape) -> Array:
     (top, _), (left, _) = padding
     return dy[:, top : top + x_shape[1], left : left + x_shape[2]]

@@ -1,4 +1,4 @@
-"""Ops that move elements without computing: reshape, transpose, broadcast, slice_, concatenate."""
+"""Ops that only move elements: reshape, transpose, broadcast, slice_, concatenate."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _(dx: View, dy: View, *, x_shape: Shape) -> View:
 
 @op(formula="y[iₐ, iᵦ, ...] = x[i₀, i₁, ...]", flops=0.0)
 def transpose(x: Array, *, axes: tuple[int, ...]) -> Array:
-    """x with its axes in another order: axis i of y is axis axes[i] of x. Raises ShapeError unless each comes once."""
+    """x with its axes in another order: axis i of y is axis axes[i] of x. Raises ShapeError unless each occurs once."""
     return x.transpose(axes)
 
 
@@ -78,7 +78,7 @@ def _(dx: View, dy: View, *, axes: tuple[int, ...]) -> View | list[Call]:
 
 def _transpose(y: View, x: View, axes: tuple[int, ...]) -> View | list[Call]:
     moved = [a for a in axes if x.shape[a] != 1]
-    if moved == sorted(moved):  # only axes of size 1 change places: the elements stay where they are
+    if moved == sorted(moved):  # only axes of size 1 move: the elements stay where they are
         return x.reshape(*y.shape)
     return copy(y, x, y.shape, at=Walk(tuple(strides(x.shape)[a] for a in axes)))
 
@@ -108,7 +108,7 @@ def _(y: View, x: View, *, shape: Shape) -> View | list[Call]:
     return copy(y, x, shape, at=Walk(steps))
 
 
-@broadcast.gradient("x", formula="dx = Σ dy over the axes repeated")
+@broadcast.gradient("x", formula="dx = Σ dy over the repeated axes")
 def _(dy: Array, *, shape: Shape, x_shape: Shape) -> Array:
     return np.asarray(np.sum(dy, axis=_stretched(x_shape, shape))).reshape(x_shape)
 
@@ -128,7 +128,7 @@ def _stretched(x: Shape, shape: Shape) -> tuple[int, ...]:
 
 @op(formula="y = x[index]", flops=0.0)
 def slice_(x: Array, *, index: Index) -> Array:
-    """Part of x: `index` holds for each of the first axes a slice, or a position that removes the axis.
+    """Part of x: for each of the first axes, `index` holds a slice, or a position, which removes the axis.
 
     Negative positions count from the end, as in NumPy. Raises ShapeError for a position outside or too many of them.
     """
@@ -162,7 +162,7 @@ def _(dx: View, dy: View, *, index: Index, x_shape: Shape) -> list[Call]:
 
 
 def _ranges(x: Shape, index: Index) -> list[range | int]:
-    """For each axis of x the positions taken, or the one position that removes it. Raises ShapeError."""
+    """For each axis of x the selected positions, or the one position that removes the axis. Raises ShapeError."""
     if len(index) > len(x):
         raise ShapeError(f"slice_: {len(index)} indices for shape {x}: expected at most {len(x)}")
     taken: list[range | int] = []
@@ -181,7 +181,7 @@ def _ranges(x: Shape, index: Index) -> list[range | int]:
 
 
 def _walk(x: Shape, index: Index) -> Walk:
-    """How the elements taken lie in x."""
+    """How the selected elements lie in x."""
     taken = list(zip(_ranges(x, index), strides(x), strict=True))
     offset = sum((r.start if isinstance(r, range) else r) * s for r, s in taken)
     return Walk(tuple(r.step * s for r, s in taken if isinstance(r, range)), offset)
@@ -191,7 +191,7 @@ def _without_gaps(shape: Shape, steps: tuple[int, ...]) -> bool:
     return 0 not in shape and all(n == 1 or s == e for n, s, e in zip(shape, steps, strides(shape), strict=True))
 
 
-@op(formula="y = a, then b, along an axis", flops=0.0)
+@op(formula="y = a followed by b along an axis", flops=0.0)
 def concatenate(a: Array, b: Array, *, axis: int) -> Array:
     """b after a along `axis`; more arrays are joined two by two. Raises ShapeError unless their other sizes agree."""
     return np.concatenate((a, b), axis)
@@ -215,7 +215,7 @@ def _(y: View, a: View, b: View, *, axis: int) -> list[Call]:
     ]
 
 
-@concatenate.gradient("a", formula="da = the part of dy that a made")
+@concatenate.gradient("a", formula="da = dy[:n] along the axis, n the size of a")
 def _(dy: Array, *, axis: int, a_shape: Shape) -> Array:
     return np.split(dy, [a_shape[axis]], axis)[0]
 
@@ -225,7 +225,7 @@ def _(da: View, dy: View, *, axis: int, a_shape: Shape) -> list[Call]:
     return copy(da, dy, a_shape, at=Walk(strides(dy.shape)))
 
 
-@concatenate.gradient("b", formula="db = the part of dy that b made")
+@concatenate.gradient("b", formula="db = dy[n:] along the axis, n the size of a")
 def _(dy: Array, *, axis: int, b_shape: Shape) -> Array:
     return np.split(dy, [dy.shape[axis] - b_shape[axis]], axis)[1]
 

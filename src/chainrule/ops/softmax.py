@@ -1,17 +1,16 @@
 """Probabilities from scores: softmax and log_softmax over the last axis.
 
-The largest score of a row is subtracted first, which changes nothing in exact arithmetic and keeps exp within range.
+The largest score of a row is subtracted first: exact results stay the same, and exp cannot overflow.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.kernels.reductions import row_max
+from chainrule.kernels.reductions import row_max, row_sum
 from chainrule.native.kernel import Call, Int, Kernel, Real1, blocks, device, kernel
 from chainrule.native.memory import Array, Shape, View
 from chainrule.native.vecmath import exp, log
@@ -20,34 +19,27 @@ from chainrule.ops.record import Example, Sample, op
 TILE = 4096  # elements
 
 
-@device
-def shifted_exp(p: Real1, x: Real1, columns: Int) -> None:
-    """p = exp(x - the largest of its row), rows of `columns` elements one after the other.
-
-    The exponentials of all rows are one loop: it runs at vector speed however short the rows are.
-    """
-    for start in range(0, p.size, columns):
-        row = x[start : start + columns]
-        shifted = p[start : start + columns]
-        largest = row_max(row)
-        for j in range(row.size):
-            shifted[j] = row[j] - largest
-    for i in range(p.size):
-        p[i] = exp(p[i])
+@op(formula="yⱼ = exp xⱼ / Σₖ exp xₖ", flops=lambda x: 5.0 * math.prod(x))
+def softmax(x: Array) -> Array:
+    """Probabilities of scores x (..., c) over the last axis. Raises ShapeError where a row has no scores."""
+    p = np.exp(x - x.max(axis=-1, keepdims=True))
+    y: Array = p / p.sum(axis=-1, keepdims=True)
+    return y
 
 
-@device
-def row_sum(row: Real1) -> Any:
-    """The sum of the elements."""
-    total = 0.0
-    for j in range(row.size):
-        total += row[j]
-    return total
+@softmax.shape
+def _(x: Shape) -> Shape:
+    return _shape("softmax", x)
+
+
+@softmax.lower
+def _(y: View, x: View) -> list[Call]:
+    return _rows(softmax_rows, y, x)
 
 
 @kernel
 def softmax_rows(tile: Int, y: Real1, x: Real1, columns: Int, rows: Int) -> None:
-    """Rows tile·rows and on of y = softmax x."""
+    """`rows` rows of y = softmax x, from row tile·rows on."""
     start = tile * rows * columns
     stop = min(x.size, start + rows * columns)
     p = y[start:stop]
@@ -57,6 +49,17 @@ def softmax_rows(tile: Int, y: Real1, x: Real1, columns: Int, rows: Int) -> None
         share = 1.0 / row_sum(row)
         for j in range(row.size):
             row[j] = row[j] * share
+
+
+@softmax.gradient("x", formula="dxⱼ = yⱼ·(dyⱼ - Σₖ dyₖ·yₖ)")
+def _(dy: Array, y: Array) -> Array:
+    dx: Array = y * (dy - np.sum(dy * y, axis=-1, keepdims=True))
+    return dx
+
+
+@softmax.lower("x")
+def _(dx: View, dy: View, y: View) -> list[Call]:
+    return _rows(softmax_gradient, dx, dy, y)
 
 
 @kernel
@@ -72,9 +75,27 @@ def softmax_gradient(tile: Int, dx: Real1, dy: Real1, y: Real1, columns: Int, ro
             row[j] = share[j] * (flow[j] - total)
 
 
+@op(formula="yⱼ = xⱼ - log Σₖ exp xₖ", flops=lambda x: 5.0 * math.prod(x))
+def log_softmax(x: Array) -> Array:
+    """Logarithms of the probabilities of scores x (..., c). Raises ShapeError where a row has no scores."""
+    shifted = x - x.max(axis=-1, keepdims=True)
+    y: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return y
+
+
+@log_softmax.shape
+def _(x: Shape) -> Shape:
+    return _shape("log_softmax", x)
+
+
+@log_softmax.lower
+def _(y: View, x: View) -> list[Call]:
+    return _rows(log_softmax_rows, y, x)
+
+
 @kernel
 def log_softmax_rows(tile: Int, y: Real1, x: Real1, columns: Int, rows: Int) -> None:
-    """Rows tile·rows and on of y = x - log Σ exp x."""
+    """`rows` rows of y = x - log Σ exp x, from row tile·rows on."""
     start = tile * rows * columns
     stop = min(x.size, start + rows * columns)
     p, scores = y[start:stop], x[start:stop]
@@ -87,9 +108,20 @@ def log_softmax_rows(tile: Int, y: Real1, x: Real1, columns: Int, rows: Int) -> 
             row[j] = (score[j] - largest) - rest
 
 
+@log_softmax.gradient("x", formula="dxⱼ = dyⱼ - exp(yⱼ)·Σₖ dyₖ")
+def _(dy: Array, y: Array) -> Array:
+    dx: Array = dy - np.exp(y) * np.sum(dy, axis=-1, keepdims=True)
+    return dx
+
+
+@log_softmax.lower("x")
+def _(dx: View, dy: View, y: View) -> list[Call]:
+    return _rows(log_softmax_gradient, dx, dy, y)
+
+
 @kernel
 def log_softmax_gradient(tile: Int, dx: Real1, dy: Real1, y: Real1, columns: Int, rows: Int) -> None:
-    """dx = dy - exp(y)·Σ dy, row by row, after the exponentials of all rows."""
+    """dx = dy - exp(y)·Σ dy, row by row; the exponentials of all rows are one loop."""
     start = tile * rows * columns
     stop = min(y.size, start + rows * columns)
     p, logs, flows = dx[start:stop], y[start:stop], dy[start:stop]
@@ -102,8 +134,24 @@ def log_softmax_gradient(tile: Int, dx: Real1, dy: Real1, y: Real1, columns: Int
             row[j] = flow[j] - row[j] * total
 
 
+@device
+def shifted_exp(p: Real1, x: Real1, columns: Int) -> None:
+    """p = exp(x - the largest of its row), for rows of `columns` elements.
+
+    The exponentials of all rows are one loop, so it runs at vector speed however short the rows are.
+    """
+    for start in range(0, p.size, columns):
+        row = x[start : start + columns]
+        shifted = p[start : start + columns]
+        largest = row_max(row)
+        for j in range(row.size):
+            shifted[j] = row[j] - largest
+    for i in range(p.size):
+        p[i] = exp(p[i])
+
+
 def _rows(kernel: Kernel, y: View, *operands: View) -> list[Call]:
-    """The call of a kernel that computes rows of y from the same rows of its operands."""
+    """The call of a kernel that computes rows of y from those of its operands."""
     columns = y.shape[-1]
     rows = max(1, TILE // columns)
     tiles = blocks(y.size, rows * columns)
@@ -129,69 +177,6 @@ _SAMPLES = [
     Sample(((),), error=ShapeError),
 ]
 _LOGS = [math.log(1.0), math.log(3.0)]
-
-
-def _flops(x: Shape) -> float:
-    return 5.0 * math.prod(x)
-
-
-@op(formula="yⱼ = exp xⱼ / Σₖ exp xₖ", flops=_flops)
-def softmax(x: Array) -> Array:
-    """Probabilities of scores x (..., c) over the last axis. Raises ShapeError where there are no scores."""
-    p = np.exp(x - x.max(axis=-1, keepdims=True))
-    y: Array = p / p.sum(axis=-1, keepdims=True)
-    return y
-
-
-@softmax.shape
-def _(x: Shape) -> Shape:
-    return _shape("softmax", x)
-
-
-@softmax.lower
-def _(y: View, x: View) -> list[Call]:
-    return _rows(softmax_rows, y, x)
-
-
-@softmax.gradient("x", formula="dx = y·(dy - Σ dy·y)")
-def _(dy: Array, y: Array) -> Array:
-    dx: Array = y * (dy - np.sum(dy * y, axis=-1, keepdims=True))
-    return dx
-
-
-@softmax.lower("x")
-def _(dx: View, dy: View, y: View) -> list[Call]:
-    return _rows(softmax_gradient, dx, dy, y)
-
-
-@op(formula="yⱼ = xⱼ - log Σₖ exp xₖ", flops=_flops)
-def log_softmax(x: Array) -> Array:
-    """Logarithms of the probabilities of scores x (..., c). Raises ShapeError where there are no scores."""
-    shifted = x - x.max(axis=-1, keepdims=True)
-    y: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return y
-
-
-@log_softmax.shape
-def _(x: Shape) -> Shape:
-    return _shape("log_softmax", x)
-
-
-@log_softmax.lower
-def _(y: View, x: View) -> list[Call]:
-    return _rows(log_softmax_rows, y, x)
-
-
-@log_softmax.gradient("x", formula="dx = dy - exp(y)·Σ dy")
-def _(dy: Array, y: Array) -> Array:
-    dx: Array = dy - np.exp(y) * np.sum(dy, axis=-1, keepdims=True)
-    return dx
-
-
-@log_softmax.lower("x")
-def _(dx: View, dy: View, y: View) -> list[Call]:
-    return _rows(log_softmax_gradient, dx, dy, y)
-
 
 softmax.cases(
     samples=_SAMPLES,

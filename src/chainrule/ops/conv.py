@@ -1,88 +1,39 @@
-"""Two-dimensional convolution of images (n, height, width, channels)."""
+"""Two-dimensional convolution of images (n, height, width, channels): `conv2d`; kernels in `kernels/correlation.py`."""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Callable
-from typing import TypeAlias
 
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.kernels.correlation import correlate, spread, weigh
-from chainrule.kernels.panels import Windows
+from chainrule.kernels.correlation import correlate, correlate_transposed, weight_gradient
 from chainrule.kernels.products import column_sums, rows
-from chainrule.kernels.windows import window_axis
+from chainrule.kernels.windows import Padding, Pair, Windows, window_axis
 from chainrule.native.kernel import Call, Epilogue
 from chainrule.native.memory import Array, Scratch, Shape, View
 from chainrule.ops.record import Example, Sample, op
 
-Pair: TypeAlias = tuple[int, int]
-Padding: TypeAlias = tuple[Pair, Pair]  # (top, bottom), (left, right)
 
-
-def _sample(
-    x: Shape, w: Shape, b: bool = True, stride: Pair = (1, 1), padding: Padding = ((0, 0), (0, 0)),
-    dilation: Pair = (1, 1), groups: int = 1, error: type[Exception] | None = None,
-) -> Sample:  # fmt: skip
-    attributes = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return Sample((x, w, (w[-1],) if b else None), attributes, error=error)
-
-
-_SAME: Padding = ((1, 1), (1, 1))
-_PLAIN = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
-
-
-def windows_of(x: Shape, w: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Windows:
-    """The windows of a convolution of images x with weights w."""
-    return _windows(x[1:], w, stride, padding, dilation, groups)
-
-
-@functools.lru_cache(1024)
-def _windows(image: Shape, w: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Windows:
-    down, across = (window_axis(image[i], w[i], stride[i], padding[i], dilation[i]) for i in range(2))
-    return Windows(down, across, image[2], w[3], groups)
-
-
-def sliding(x: Array, w: Windows) -> Array:
-    """A view (n, a, b, i, j, c) of the padded images: the pixel that output (a, b) sees at tap (i, j)."""
-    (down, across) = (w.down, w.across)
-    ends = [max(0, (a.out - 1) * a.stride + (a.taps - 1) * a.dilation + 1 - a.before - a.size) for a in (down, across)]
-    padded = np.pad(x, ((0, 0), (down.before, ends[0]), (across.before, ends[1]), (0, 0)))
-    n, row, column, channel = padded.strides
-    return np.lib.stride_tricks.as_strided(
-        padded,
-        (len(x), down.out, across.out, down.taps, across.taps, x.shape[3]),
-        (n, row * down.stride, column * across.stride, row * down.dilation, column * across.dilation, channel),
-        writeable=False,
-    )
-
-
-def by_group(product: Callable[[Array, Array], Array], a: Array, b: Array, groups: int) -> Array:
-    """The product of each group of channels of a with that of b, side by side."""
-    pairs = zip(np.split(a, groups, -1), np.split(b, groups, -1), strict=True)
-    return np.concatenate([product(*pair) for pair in pairs], -1)
-
-
-@op(formula="y = x ⋆ w + b", weights=("w", "b"), flops=lambda x, w, b: 2.0 * math.prod(x) * math.prod(w[:2]) * w[3])
+@op(
+    formula="y[p, q] = b + Σᵢⱼ x[p·s + i·d - top, q·s + j·d - left]·w[i, j]",
+    weights=("w", "b"),
+    flops=lambda x, w, b: 2.0 * math.prod(x) * math.prod(w[:2]) * w[3],
+)
 def conv2d(
     x: Array, w: Array, b: Array | None = None, *, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:
     """Cross-correlation of images x (n, h, w, c) with weights w (kh, kw, c/groups, o), plus bias b (o,) or None.
 
-    y[n, p, q, o] = Σᵢⱼ꜀ x[n, p·sh + i·dh - top, q·sw + j·dw - left, c]·w[i, j, c, o] + b[o], where pixels outside of
-    the image count as 0. With groups, outputs of one group see the inputs of that group alone. Sizes of y:
-    (size + padding - d·(k - 1) - 1) // s + 1. Raises ShapeError for channels that do not fit, and for a kernel that
-    reaches beyond the padded image. LeCun et al., Neural Computation 1 (1989).
+    s is the stride and d the dilation of each axis, top and left are paddings; pixels outside the image count as 0.
+    Products are of channels: y[n, p, q, o] sums over c too. With groups, the outputs of a group see the inputs of that
+    group only. Sizes of y: (size + padding - d·(k - 1) - 1) // s + 1. Raises ShapeError for channels that do not fit,
+    and for a kernel larger than the padded image. LeCun et al., Neural Computation 1 (1989).
     """
     y = correlation(x, w, windows_of(x.shape, w.shape, stride, padding, dilation, groups))
     return y if b is None else y + b
-
-
-def correlation(x: Array, w: Array, windows: Windows) -> Array:
-    """y[p] = Σᵢ x[p·s + i·d - before]·wᵢ."""
-    return by_group(lambda seen, weight: np.tensordot(seen, weight, 3), sliding(x, windows), w, windows.groups)
 
 
 @conv2d.shape
@@ -107,10 +58,113 @@ def _(x: Shape, w: Shape, b: Shape | None, *, stride: Pair, padding: Padding, di
     return (x[0], windows.down.out, windows.across.out, w[3])
 
 
+@conv2d.lower
+def _(
+    y: View, x: View, w: View, b: View | None, *, stride: Pair, padding: Padding, dilation: Pair, groups: int,
+    scratch: Scratch, epilogue: Epilogue = (),
+) -> list[Call]:  # fmt: skip
+    windows = windows_of(x.shape, w.shape, stride, padding, dilation, groups)
+    return correlate(y, x, w, windows, scratch, bias=b, epilogue=epilogue)
+
+
+def correlation(x: Array, w: Array, windows: Windows) -> Array:
+    """y[p] = Σᵢ x[p·s + i·d - before]·w[i], in both axes: the products of all windows with the weights."""
+    return by_group(lambda seen, weight: np.tensordot(seen, weight, 3), sliding(x, windows), w, windows.groups)
+
+
+def sliding(x: Array, w: Windows) -> Array:
+    """A view (n, p, q, i, j, c) of the padded images: the pixel that output (p, q) sees at tap (i, j)."""
+    (down, across) = (w.down, w.across)
+    ends = [max(0, (a.out - 1) * a.stride + (a.taps - 1) * a.dilation + 1 - a.before - a.size) for a in (down, across)]
+    padded = np.pad(x, ((0, 0), (down.before, ends[0]), (across.before, ends[1]), (0, 0)))
+    n, row, column, channel = padded.strides
+    return np.lib.stride_tricks.as_strided(
+        padded,
+        (len(x), down.out, across.out, down.taps, across.taps, x.shape[3]),
+        (n, row * down.stride, column * across.stride, row * down.dilation, column * across.dilation, channel),
+        writeable=False,
+    )
+
+
+def by_group(product: Callable[[Array, Array], Array], a: Array, b: Array, groups: int) -> Array:
+    """The product of each group of channels of a with that of b, side by side."""
+    pairs = zip(np.split(a, groups, -1), np.split(b, groups, -1), strict=True)
+    return np.concatenate([product(*pair) for pair in pairs], -1)
+
+
+@conv2d.gradient("x", formula="dx[u, v] = Σ dy[p, q]·w[i, j]ᵀ over u = p·s + i·d - top, v = q·s + j·d - left")
+def _(dy: Array, w: Array, *, x_shape: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Array:
+    return transposed_correlation(dy, w, windows_of(x_shape, w.shape, stride, padding, dilation, groups))
+
+
+@conv2d.lower("x")
+def _(
+    dx: View, dy: View, w: View, *, stride: Pair, padding: Padding, dilation: Pair, groups: int, scratch: Scratch,
+    add: bool = False, epilogue: Epilogue = (),
+) -> list[Call]:  # fmt: skip
+    windows = windows_of(dx.shape, w.shape, stride, padding, dilation, groups)
+    return correlate_transposed(dx, dy, w, windows, scratch, add=add, epilogue=epilogue)
+
+
+def transposed_correlation(dy: Array, w: Array, windows: Windows) -> Array:
+    """dx[p·s + i·d - before] += dy[p]·w[i]ᵀ, in both axes: each dy goes back to the pixels of its window."""
+    down, across = windows.down, windows.across
+    dx = np.zeros((len(dy), down.size, across.size, windows.inputs), dy.dtype)
+    for i in range(down.taps):
+        for j in range(across.taps):
+            (a, a_end), (b, b_end) = down.positions(i), across.positions(j)
+            back = by_group(lambda flow, weight: flow @ weight.T, dy[:, a:a_end, b:b_end], w[i, j], windows.groups)
+            top, left = (axis.input(p, t) for axis, p, t in ((down, a, i), (across, b, j)))
+            dx[:, top :: down.stride, left :: across.stride][:, : a_end - a, : b_end - b] += back
+    return dx
+
+
+@conv2d.gradient("w", formula="dw[i, j] = Σ x[n, p·s + i·d - top, q·s + j·d - left]ᵀ·dy[n, p, q] over n, p, q")
+def _(dy: Array, x: Array, *, w_shape: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Array:
+    return weight_sums(x, dy, windows_of(x.shape, w_shape, stride, padding, dilation, groups))
+
+
+@conv2d.lower("w")
+def _(
+    dw: View, dy: View, x: View, *, stride: Pair, padding: Padding, dilation: Pair, groups: int, scratch: Scratch,
+    sums: View | None = None,
+) -> list[Call]:  # fmt: skip
+    windows = windows_of(x.shape, dw.shape, stride, padding, dilation, groups)
+    return weight_gradient(dw, dy, x, windows, scratch, sums)
+
+
+def weight_sums(x: Array, dy: Array, windows: Windows) -> Array:
+    """dw[i] = Σₚ x[p·s + i·d - before]ᵀ·dy[p], in both axes and over all images."""
+    pixels = (0, 1, 2), (0, 1, 2)
+    return by_group(lambda seen, flow: np.tensordot(seen, flow, pixels), sliding(x, windows), dy, windows.groups)
+
+
+@conv2d.gradient("b", formula="db = Σ dy[n, p, q] over n, p, q")
+def _(dy: Array) -> Array:
+    db: Array = np.sum(dy, axis=(0, 1, 2))
+    return db
+
+
+@conv2d.lower("b")
+def _(db: View, dy: View, *, scratch: Scratch, add: bool = False) -> list[Call]:
+    return column_sums(db, rows(dy), scratch, add=add)
+
+
+def windows_of(x: Shape, w: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Windows:
+    """The windows of a convolution of images x with weights w."""
+    return _windows(x[1:], w, stride, padding, dilation, groups)
+
+
+@functools.lru_cache(1024)
+def _windows(image: Shape, w: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Windows:
+    down, across = (window_axis(image[i], w[i], stride[i], padding[i], dilation[i]) for i in range(2))
+    return Windows(down, across, image[2], w[3], groups)
+
+
 def check_settings(
     name: str, x: Shape, w: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> None:  # fmt: skip
-    """Raises ShapeError unless x and w have four axes, sizes that must be are at least 1, and paddings at least 0."""
+    """Raise ShapeError unless x and w have four axes, sizes and settings are at least 1, and paddings at least 0."""
     if len(x) != 4:
         raise ShapeError(f"{name}: x has shape {x}, expected images (n, height, width, channels): reshape x")
     if len(w) != 4:
@@ -128,77 +182,21 @@ def check_settings(
 
 
 def check_bias(name: str, b: Shape | None, channels: int) -> None:
-    """Raises ShapeError unless the bias has one number for each output channel."""
+    """Raise ShapeError unless the bias has one number for each output channel."""
     if b is not None and b != (channels,):
         raise ShapeError(f"{name}: the bias has shape {b}, expected ({channels},): one number per output channel")
 
 
-@conv2d.lower
-def _(
-    y: View, x: View, w: View, b: View | None, *, stride: Pair, padding: Padding, dilation: Pair, groups: int,
-    scratch: Scratch, epilogue: Epilogue = (),
-) -> list[Call]:  # fmt: skip
-    windows = windows_of(x.shape, w.shape, stride, padding, dilation, groups)
-    return correlate(y, x, w, windows, scratch, bias=b, epilogue=epilogue)
+def _sample(
+    x: Shape, w: Shape, b: bool = True, stride: Pair = (1, 1), padding: Padding = ((0, 0), (0, 0)),
+    dilation: Pair = (1, 1), groups: int = 1, error: type[Exception] | None = None,
+) -> Sample:  # fmt: skip
+    attributes = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return Sample((x, w, (w[-1],) if b else None), attributes, error=error)
 
 
-@conv2d.gradient("x", formula="dx = dy spread by w")
-def _(dy: Array, w: Array, *, x_shape: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Array:
-    return spread_windows(dy, w, windows_of(x_shape, w.shape, stride, padding, dilation, groups))
-
-
-def spread_windows(dy: Array, w: Array, windows: Windows) -> Array:
-    """dx[p·s + i·d - before] += dy[p]·wᵢᵀ: each dy goes back to all the pixels that it saw."""
-    down, across = windows.down, windows.across
-    dx = np.zeros((len(dy), down.size, across.size, windows.inputs), dy.dtype)
-    for i in range(down.taps):
-        for j in range(across.taps):
-            (a, a_end), (b, b_end) = down.positions(i), across.positions(j)
-            back = by_group(lambda flow, weight: flow @ weight.T, dy[:, a:a_end, b:b_end], w[i, j], windows.groups)
-            top, left = (axis.input(p, t) for axis, p, t in ((down, a, i), (across, b, j)))
-            dx[:, top :: down.stride, left :: across.stride][:, : a_end - a, : b_end - b] += back
-    return dx
-
-
-@conv2d.lower("x")
-def _(
-    dx: View, dy: View, w: View, *, stride: Pair, padding: Padding, dilation: Pair, groups: int, scratch: Scratch,
-    add: bool = False, epilogue: Epilogue = (),
-) -> list[Call]:  # fmt: skip
-    windows = windows_of(dx.shape, w.shape, stride, padding, dilation, groups)
-    return spread(dx, dy, w, windows, scratch, add=add, epilogue=epilogue)
-
-
-@conv2d.gradient("w", formula="dw = x ⋆ dy")
-def _(dy: Array, x: Array, *, w_shape: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Array:
-    return weight_sums(x, dy, windows_of(x.shape, w_shape, stride, padding, dilation, groups))
-
-
-def weight_sums(x: Array, dy: Array, windows: Windows) -> Array:
-    """dwᵢ = Σₚ x[p·s + i·d - before]ᵀ·dy[p]."""
-    pixels = (0, 1, 2), (0, 1, 2)
-    return by_group(lambda seen, flow: np.tensordot(seen, flow, pixels), sliding(x, windows), dy, windows.groups)
-
-
-@conv2d.lower("w")
-def _(
-    dw: View, dy: View, x: View, *, stride: Pair, padding: Padding, dilation: Pair, groups: int, scratch: Scratch,
-    sums: View | None = None,
-) -> list[Call]:  # fmt: skip
-    windows = windows_of(x.shape, dw.shape, stride, padding, dilation, groups)
-    return weigh(dw, dy, x, windows, scratch, sums)
-
-
-@conv2d.gradient("b", formula="db = Σ dy over images and pixels")
-def _(dy: Array) -> Array:
-    db: Array = np.sum(dy, axis=(0, 1, 2))
-    return db
-
-
-@conv2d.lower("b")
-def _(db: View, dy: View, *, scratch: Scratch, add: bool = False) -> list[Call]:
-    return column_sums(db, rows(dy), scratch, add=add)
-
+_SAME: Padding = ((1, 1), (1, 1))
+_PLAIN = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
 
 conv2d.cases(
     samples=[

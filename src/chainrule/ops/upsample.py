@@ -1,4 +1,4 @@
-"""Images made larger: upsampling by the nearest pixel."""
+"""Upsampling of images by the nearest pixel, on the kernels of pooling: `upsample_nearest`."""
 
 from __future__ import annotations
 
@@ -7,19 +7,15 @@ import math
 import numpy as np
 
 from chainrule.errors import OptionError, ShapeError
-from chainrule.kernels.pooling import Grid, Window, gather, scatter
+from chainrule.kernels.pooling import Grid, Window, pool, unpool
+from chainrule.kernels.windows import Pair
 from chainrule.native.kernel import Call, Epilogue
 from chainrule.native.memory import Array, Shape, View
-from chainrule.ops.convolution import Pair
 from chainrule.ops.pooling import check_images
 from chainrule.ops.record import Example, Sample, op
 
 
-def _flops(x: Shape) -> float:
-    return float(math.prod(x))
-
-
-@op(formula="y[a, b] = x[a/s, b/s], rounded down", flops=_flops)
+@op(formula="y[u, v] = x[⌊u/s⌋, ⌊v/s⌋]", flops=lambda x: float(math.prod(x)))
 def upsample_nearest(x: Array, *, scale: Pair) -> Array:
     """Every pixel of x (n, h, w, c) repeated scale[0] times down and scale[1] times across.
 
@@ -38,10 +34,10 @@ def _(x: Shape, *, scale: Pair) -> Shape:
 
 @upsample_nearest.lower
 def _(y: View, x: View, *, scale: Pair, epilogue: Epilogue = ()) -> list[Call]:
-    return scatter(y, x, _grid(x.shape, scale), epilogue=epilogue)
+    return unpool(y, x, _grid(x.shape, scale), epilogue=epilogue)
 
 
-@upsample_nearest.gradient("x", formula="dx = Σ dy of the pixels made of it")
+@upsample_nearest.gradient("x", formula="dx[a, b] = Σᵢⱼ dy[a·s + i, b·s + j], i and j from 0 to s - 1")
 def _(dy: Array, *, scale: Pair, x_shape: Shape) -> Array:
     n, h, w, c = x_shape
     return np.asarray(dy.reshape(n, h, scale[0], w, scale[1], c).sum(axis=(2, 4)))
@@ -49,11 +45,11 @@ def _(dy: Array, *, scale: Pair, x_shape: Shape) -> Array:
 
 @upsample_nearest.lower("x")
 def _(dx: View, dy: View, *, scale: Pair, x_shape: Shape, epilogue: Epilogue = ()) -> list[Call]:
-    return gather(dx, dy, _grid(x_shape, scale), epilogue=epilogue)
+    return pool(dx, dy, _grid(x_shape, scale), epilogue=epilogue)
 
 
 def _grid(x: Shape, scale: Pair) -> Grid:
-    """The pixels of y that each pixel of x becomes: a window of which the sum is taken."""
+    """The pixels of y that each pixel of x becomes, as a window over y."""
     rows, columns = ([Window(a * s, 0, s, 1) for a in range(n)] for n, s in zip(x[1:3], scale, strict=True))
     return Grid(rows, columns)
 
