@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import patience
+
 import chainrule
 from chainrule.engine.warmup import every_code
 from chainrule.native.kernel import Kernel
@@ -21,7 +23,9 @@ def test_every_kernel_and_pointwise_function_of_the_package_is_compiled_ahead() 
     for source in PACKAGE.rglob("*.py"):
         declared |= set(re.findall(r'^@kernel\ndef (\w+)|= Pointwise\(\s*"(\w+)"', source.read_text(), re.M))
     names = {kernel or pointwise for kernel, pointwise in declared}
-    found = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=patience.SECONDS, check=True
+    )
     assert {"gemm", "convolve", "moments", "huber_slope"} <= names
     assert names <= set(found.stdout.split())
 

@@ -65,7 +65,12 @@ def store_of(path: Path) -> str:
     program = "from chainrule.native.objects import folder; print(folder())"
     environment = os.environ | {"CHAINRULE_CACHE": str(path / "cache"), "PYTHONPATH": str(path)}
     return subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=120, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=patience.SECONDS,
+        check=True,
     ).stdout
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.native.shuffle import permutations
+from chainrule.kernels.shuffle import permutations
 
 Rows = NDArray[np.int64]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from chainrule.kernels.shuffle import permutation, permutations, shuffle
 from chainrule.native.philox import split
-from chainrule.native.shuffle import permutation, permutations, shuffle
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 64, 65, 1000])

@@ -14,7 +14,7 @@ from chainrule.native.philox import LOW, SHUFFLE, philox_block, split
 def shuffle(tile: Int, orders: Int2, first_epoch: Int, key_low: Int, key_high: Int) -> None:
     """Row `tile` becomes a random order of 0 .. n - 1.
 
-    Each position, from the last, changes places with one before it or itself, drawn as ⌊word·(i + 1)/2³²⌋, which is
+    Each position, from the last, is swapped with one before it or itself, drawn as ⌊word·(i + 1)/2³²⌋, which is
     uniform to one part in 2³²/n. Source: Durstenfeld, "Algorithm 235: Random permutation", CACM 7 (1964).
     """
     order = orders[tile]
