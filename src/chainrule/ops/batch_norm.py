@@ -59,7 +59,7 @@ CHANNELS = 256  # of a tile of `join_moments`
 def batch_norm(x: Array, scale: Array, shift: Array, *, eps: float) -> tuple[Array, ...]:
     """x (..., c) with each channel brought to mean 0 and variance 1 over the batch, then scaled and shifted (c,).
 
-    The variance is the biased one, Σ (x - mean)²/m with m values per channel; where that sum overflows, y is NaN. Raises
+    The variance is the biased one, Σ (x - mean)²/m with m values per channel; y is NaN where that sum overflows. Raises
     ShapeError unless scale and shift hold one number per channel.
     """
     mean, variance, rstd = statistics(x, axes_before(x), eps)
