@@ -168,6 +168,11 @@ def test_dark_and_bright_pictures_are_told_of() -> None:
     assert later(preparation, MASKS)[1] == (
         "new: pixels go from 0 to 1: nearly black to a network that was trained on brightness of 0 to 255",
     )
+    dim, _ = prepare_images(images(BYTES.astype(np.uint16)))
+    assert later(dim, BYTES * np.uint16(4))[1] == ()
+    assert later(dim, BYTES * np.uint16(257))[1] == (
+        "new: pixels go from 0 to 65535: much brighter than the training images, which end at 255",
+    )
     dim, _ = prepare_images(images(BYTES // 16))
     assert later(dim, BYTES)[1] == (
         "new: pixels go from 0 to 255: much brighter than the training images, which end at 15",

@@ -77,12 +77,13 @@ class Brightness:
             notes.append(f"{images.source}: {kind} pixels are {by}, as the network was trained on {self._scale()}")
         else:
             self._refuse_dim(values, kind, low, high)
-            notes += self._beyond(images, rows)
+            if kind != "uint16":  # all of its values are on one scale, however dark the training images are
+                notes += self._beyond(images, rows)
         if kind == NUMBERS != self.kind:
             notes.append(f"{values}, taken as brightness of 0 to {self.full:g}, as in training")
         if 0 < high <= 1 < self.high / factor and kind != NUMBERS:
             notes.append(f"{values}: nearly black to a network that was trained on {self._scale()}")
-        if high > BRIGHTER * self.high > 0 and self.high < self._top and factor == 1:
+        if kind == self.kind != NUMBERS and high > BRIGHTER * self.high > 0:
             notes.append(f"{values}: much brighter than the training images, which end at {self.high:g}")
         if self.full is None and self.low < 0 and low >= 0:
             notes.append(f"{values}, none of them below 0: the network was trained on {self._scale()}")
