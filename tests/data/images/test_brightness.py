@@ -78,10 +78,29 @@ def test_one_pixel_changes_nothing_but_itself(value: float, where: str) -> None:
     _, plain = prepare_images(images(BYTES / 255, test=20), validation=0)
     if where == "test":
         assert np.count_nonzero(parts.x != plain.x) == 1
-        assert len(parts.notes) == (1 if -0.5 < value < 1.5 else 2)
-        if len(parts.notes) == 2:
-            assert f"set: row 51 holds {value:g}, the network was trained on brightness of 0 to 1" in parts.notes[1]
-    assert "taken as brightness of 0 to 1" in parts.notes[0]
+    row = 51 if where == "test" else 4
+    told = f"set: row {row} holds {value:g}, the network was trained on brightness of 0 to 1: such values are taken as"
+    assert [note.startswith(told) for note in parts.notes] == ([False] if -0.5 < value < 1.5 else [False, True])
+    assert parts.notes[0].endswith("taken as brightness of 0 to 1")
+
+
+@pytest.mark.parametrize("row", [3, 50])
+def test_a_broken_pixel_is_named(row: int) -> None:
+    array = BYTES / 255
+    array[row, 0, 0] = 1e6
+    with pytest.raises(
+        DataError, match=f"row {row + 1} holds 1e\\+06, the network was trained on brightness of 0 to 1"
+    ):
+        prepare_images(images(array, test=20), validation=0)
+
+
+@pytest.mark.parametrize(("offset", "mark", "dtype"), [(51640, 0, "uint16"), (295.5, -9999, "float32")])
+def test_marks_of_what_is_missing_are_told_of(offset: float, mark: float, dtype: str) -> None:
+    array = (BYTES / 10 + offset).astype(dtype)
+    array[3, 0, :2] = mark
+    _, parts = prepare_images(images(array), validation=0, test=0)
+    assert parts.notes[-1].startswith(f"set: pixels go from {mark} to ")
+    assert parts.notes[-1].endswith(": if others mark what is missing, replace them")
 
 
 CONVERTED = [

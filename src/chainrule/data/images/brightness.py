@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from chainrule.data.images.dataset import Images
-from chainrule.data.images.pixels import DEPTHS, NUMBERS, Pixels, blocks, kind_of
+from chainrule.data.images.pixels import BLOCK, DEPTHS, NUMBERS, Pixels, blocks, kind_of
 from chainrule.data.split import Rows
 from chainrule.errors import DataError
 
 TOLERANCE = 0.02  # of full brightness: rounding and resizing reach that far beyond it
 STRAYS = 0.02  # of the values that are not 0: so many may be anywhere
 PERCENT = 100  # what ends here may be percents as well as brightness of 0 to 255
+BROKEN = 100  # times the scale: one such pixel would outweigh all others
+MARKED = 50  # times what nearly all values are apart
 SMALLER = 50  # numbers that are so many times smaller than those of the training are on another scale
 BRIGHTER = 4  # times the brightest value of training
 
@@ -43,14 +45,19 @@ class Brightness:
         """0, or the least value where 0 may be far from everything, as in pictures of heat."""
         return 0.0 if self.kind == "uint8" else self.low
 
-    def told(self, source: str) -> tuple[str, ...]:
-        """A line where something was assumed."""
-        if self.kind != NUMBERS and self.full == DEPTHS[self.kind]:
-            return ()
-        values = f"{source}: pixels go from {self.low:g} to {self.high:g}"
+    def told(self, images: Images, rows: Rows) -> tuple[str, ...]:
+        """Lines about the training images: what was assumed, and values that make all others look alike."""
+        values = f"{images.source}: pixels go from {self.low:g} to {self.high:g}"
+        notes = []
         if self.full is None:
-            return (f"{values}, in units of their own: later images are expected in the same",)
-        return (f"{values}, taken as brightness of 0 to {self.full:g}",)
+            notes.append(f"{values}, in units of their own: later images are expected in the same")
+        elif self.full != DEPTHS.get(self.kind):
+            notes.append(f"{values}, taken as brightness of 0 to {self.full:g}")
+        low, high = (0.0, 0.0) if self.kind == "uint8" else _nearly_all(images.pixels, rows)
+        if self.high - self.low > MARKED * (high - low) > 0:
+            mend = "if others mark what is missing, replace them"
+            notes.append(f"{values}, but nearly all of them from {low:g} to {high:g}: {mend}")
+        return tuple(notes)
 
     def factor(self, images: Images) -> float:
         """What the values of other images are multiplied by; DataError where nobody knows."""
@@ -111,7 +118,7 @@ class Brightness:
         values = images.pixels[row].astype(np.float64).ravel()
         value = values[np.argmax(np.abs(values))]
         where = f"{images.where(row)} holds {value:g}, the network was trained on {self._scale()}"
-        if beyond > STRAYS * counted:
+        if beyond > STRAYS * counted or abs(value) > BROKEN * (high - low):
             raise DataError(f"{where}: bring the images to the same scale")
         return [f"{where}: such values are taken as they are, {beyond:,} of {counted:,}"]
 
@@ -132,6 +139,13 @@ def value_range(pixels: Pixels, rows: Rows) -> tuple[float, float]:
     """The least and the largest value of some rows."""
     ends = [(part.min(), part.max()) for part in blocks(pixels, rows)]
     return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
+
+
+def _nearly_all(pixels: Pixels, rows: Rows) -> tuple[float, float]:
+    """Between which values 98 % of the pixels of some rows are, by a sample."""
+    some = rows[:: max(1, len(rows) * pixels[0].size // BLOCK)]
+    low, high = np.percentile(pixels[some], (1, 99))
+    return float(low), float(high)
 
 
 def _guess(pixels: Pixels, rows: Rows) -> float | None:
