@@ -30,16 +30,16 @@ def read_folder(folder: Path, options: Reading) -> Images:
         if not options.labelled:
             return _read_all(folder, options)
         layout = find_layout(folder)
-        shown_as = {path: place for part in PARTS for path, place in layout.of(part)}
-        rest = passed_over(str(folder), (path for path in files_in(folder) if path not in shown_as))
-    pixels, bad, notes = _read(str(folder), list(shown_as), options)
-    good = [path for path in shown_as if path not in bad]
+        label_of = {path: place for part in PARTS for path, place in layout.of(part)}
+        rest = passed_over(str(folder), (path for path in files_in(folder) if path not in label_of))
+    pixels, bad, notes = _read(str(folder), list(label_of), options)
+    good = [path for path in label_of if path not in bad]
     sizes = {part: sum(path not in bad for path, _ in layout.of(part)) for part in PARTS}
-    _no_class_lost(folder, list(layout.train), {shown_as[path] for path in good[: sizes[TRAIN]]})
+    _no_class_lost(folder, list(layout.train), {label_of[path] for path in good[: sizes[TRAIN]]})
     return Images(
         str(folder),
         pixels,
-        np.array([shown_as[path] for path in good], np.int64),
+        np.array([label_of[path] for path in good], np.int64),
         validation=sizes[VALIDATION],
         test=sizes[TEST],
         names=tuple(layout.train),
@@ -95,7 +95,7 @@ def _read(source: str, paths: list[Path], options: Reading) -> tuple[Pixels, dic
         done += 1
     if not done:
         raise _unreadable(source, paths)
-    return pixels[:done], bad, (*_losses(source, looks, form), *_notes(source, bad, len(paths)))
+    return pixels[:done], bad, (*_altered(source, looks, form), *_left_out(source, bad, len(paths)))
 
 
 def _look(paths: list[Path], options: Reading, bad: dict[Path, str]) -> dict[Path, Look]:
@@ -127,7 +127,7 @@ def _common_form(looks: dict[Path, Look], options: Reading) -> Form:
     )
 
 
-def _losses(source: str, looks: dict[Path, Look], form: Form) -> tuple[str, ...]:
+def _altered(source: str, looks: dict[Path, Look], form: Form) -> tuple[str, ...]:
     """Lines about pictures that are not read as they are."""
     sorts = (
         ([path for path, seen in looks.items() if seen.cut], "16 bits for each colour", "8 of them are read"),
@@ -170,7 +170,7 @@ def _no_class_lost(folder: Path, names: list[str], places: set[int]) -> None:
         raise DataError(f"{folder / lost[0]}: none of its pictures can be read: repair them, or remove the folder")
 
 
-def _notes(source: str, bad: dict[Path, str], total: int) -> tuple[str, ...]:
+def _left_out(source: str, bad: dict[Path, str], total: int) -> tuple[str, ...]:
     if not bad:
         return ()
     more = [f"... and {len(bad) - NAMED:,} more"] if len(bad) > NAMED else []

@@ -258,6 +258,7 @@ def _dtype(image: Image) -> str:
 
 
 def _is_cut(image: Image) -> bool:
-    """Whether the file has more bits for each colour than are read; Pillow says how it decodes."""
+    """Whether the file has more steps of each colour than are read; Pillow says how it decodes."""
     tiles = getattr(image, "tile", ()) if _dtype(image) == "uint8" else ()
-    return any(";16" in str(tile[3]) or (tile[0] == "ppm" and tile[3][1] > 255) for tile in tiles)
+    steps = (how[-1] for codec, _, _, how in tiles if codec.startswith("ppm") and isinstance(how, tuple))
+    return any(";16" in str(tile[3]) for tile in tiles) or any(most > 255 for most in steps)
