@@ -177,3 +177,33 @@ def test_a_changed_source_makes_another_folder(part: str, tmp_path: Path) -> Non
     source = max((copy / part).glob("*.py"))
     source.write_text(source.read_text().replace(" + ", " - ", 1) + "# changed")
     assert objects.version(copy) != objects.version()
+
+
+OWN = """
+import numpy as np
+from chainrule.engine.single import run_rule
+from chainrule.native.kernel import device
+from chainrule.ops.record import op
+
+FACTOR = 3.0
+
+@device
+def inner(x):
+    return x * FACTOR + 1.0
+
+@op(formula="y = f(x)", pointwise=True)
+def own(x):
+    return inner(x)
+
+(y,) = run_rule(own, own.forward, [np.ones(3, "f4")], {}, [(3,)])
+print(float(y[0]))
+"""
+
+
+def test_ops_from_outside_the_package_are_compiled_anew_when_they_change(tmp_path: Path) -> None:
+    for old, new, expected in (("", "", 4.0), ("3.0", "5.0", 6.0), ("+ 1.0", "- 1.0", 2.0), ("", "", 4.0)):
+        command = [sys.executable, "-c", OWN.replace(old, new)]
+        environment = os.environ | {"CHAINRULE_CACHE": str(tmp_path)}
+        found = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=patience.SECONDS)
+        assert float(found.stdout) == expected, found.stderr
+    assert found.stderr == ""  # the first is still there

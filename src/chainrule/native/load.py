@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
+import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator
+from types import FunctionType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -44,8 +47,29 @@ def address(code: Code, dtype: np.dtype[Any]) -> int:
 def symbol(code: Code, dtype: np.dtype[Any]) -> str:
     """The name of a kernel's or span's machine code, which is also its file's name in the store."""
     if isinstance(code, Kernel):
-        return f"kernel_{code.name}_{dtype.name}"
-    return f"span_{code.name}{'_in_place' if code.in_place else ''}_{dtype.name}"
+        return f"kernel_{code.name}{_foreign(code.function)}_{dtype.name}"
+    return f"span_{code.name}{_foreign(code.scalar)}{'_in_place' if code.in_place else ''}_{dtype.name}"
+
+
+@functools.cache
+def _foreign(function: Callable[..., Any]) -> str:
+    """A hash of the functions from outside the package that code is made of, if there are any: the folder of the
+    store is named by the package's own sources."""
+    parts: list[str] = []
+    queue, known = [function], {function}
+    for called in queue:
+        if (called.__module__ or "").startswith("chainrule."):
+            continue
+        scope = inspect.getclosurevars(called)
+        used = {**scope.globals, **scope.nonlocals}
+        inside = [value for value in used.values() if isinstance(value, FunctionType) and value not in known]
+        queue += inside
+        known.update(inside)
+        if called.__module__:  # else it is generated, by the package
+            code = called.__code__
+            numbers = sorted((name, value) for name, value in used.items() if isinstance(value, (int, float)))
+            parts.append(repr((code.co_code, code.co_consts, code.co_names, numbers)))
+    return f"_{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}" if parts else ""
 
 
 @contextlib.contextmanager

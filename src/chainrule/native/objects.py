@@ -91,7 +91,7 @@ def folder() -> Path:
 def version(package: Path = Path(__file__).parent.parent) -> str:
     """A hash of all that decides what is compiled: the sources, the compilers, the processor."""
     digest = hashlib.sha256()
-    for source in sorted(file for name in SOURCES for file in (package / name).glob("*.py")):
+    for source in sorted(file for name in SOURCES for file in (package / name).rglob("*.py")):
         digest.update(str(source.relative_to(package)).encode() + b"\0" + source.read_bytes())
     cpu = processor()
     versions = (metadata.version("numba"), metadata.version("llvmlite"), cpu.name, cpu.features, sys.platform)
