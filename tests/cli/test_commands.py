@@ -15,6 +15,8 @@ import pytest
 import yaml
 from tests.cli.outcome import QUICK, Command, train
 
+from chainrule.data import split_rows
+
 FEW = ("engine=reference", "model=mlp:8", "batch_size=16", "epochs=30", "lr=0.02")
 
 
@@ -37,9 +39,16 @@ def test_a_quantity(chainrule: Command, tmp_path: Path) -> None:
         "train", "t.csv", "--target", "price", "model=linear", "epochs=60", "lr=0.05", "engine=reference"
     )
     assert outcome.lines[-2] == "test r2: 1.0000"
+    assert "the loss is that of the standardized target, the MAE is in its own units" in outcome.lines
     predicted = chainrule("predict", "latest", "t.csv").lines
     assert predicted[0] == "prediction"
-    np.testing.assert_allclose([float(v) for v in predicted[1:]], price, rtol=0.01)
+    found = np.array(predicted[1:], float)
+    np.testing.assert_allclose(found, price, rtol=0.01)
+    run = Path(outcome.lines[-1].removeprefix("run: "))
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    rows = split_rows(200, validation=0.1, test=0.2, seed=0).validation
+    assert last["val_mae"] == pytest.approx(np.abs(found - price)[rows].mean(), rel=0.01)
+    assert f"val_mae {last['val_mae']:.4g}" in outcome.err.splitlines()[-1]
 
 
 def test_predictions(chainrule: Command, flowers: Path, tmp_path: Path) -> None:

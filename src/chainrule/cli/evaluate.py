@@ -37,7 +37,7 @@ def evaluate(
     workers, broken = thread_count("evaluate", threads), broken_choice("evaluate", broken)
 
     from chainrule.cli.loading import naming_rows, read_more
-    from chainrule.cli.report import console, headline, measure, result_table, rows_word
+    from chainrule.cli.report import console, count, headline, measure, result_table, row_word
     from chainrule.cli.run import Run, data_name
     from chainrule.errors import DataError
 
@@ -49,19 +49,19 @@ def evaluate(
         raise DataError(
             f"{settings.data}: changed since {found.folder} was trained on it: name the data to evaluate on"
         )
-    y, used, test, word = preparation.y(whole), whole, None, rows_word(preparation)
-    what = f"{data_name(data or settings.data)}: {len(y):,} {word}"
-    if own and (all_rows or settings.test_size == 0):
-        what += ", including those it was trained on"
-    elif own:
+    y, used, test, word = preparation.y(whole), whole, None, row_word(preparation)
+    what = f"{data_name(data or settings.data)}: "
+    if own and not all_rows and settings.test_size > 0:
         sizes = {"validation": settings.val_size, "test": settings.test_size}
         test = preparation.split(whole, y, **sizes, seed=settings.seed).test
-        what = (
-            f"{data_name(settings.data)}: the {len(test):,} test {word} of {len(y):,}; the others were used in training"
-        )
+        what += f"the {count(len(test), f'test {word}')} of {len(y):,}; the others were used in training"
         used, y = whole.take(test), y[test]
-    elif whole.validation or whole.test:
-        what += ", of all its parts"
+    else:
+        what += count(len(y), word)
+        if own:
+            what += ", including those it was trained on"
+        elif whole.validation or whole.test:
+            what += ", of all its parts"
     trainer = found.trainer(workers)
     with naming_rows(whole, test):
         outputs = trainer.predict(preparation.x(used))

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from chainrule.cli.job import Job
-from chainrule.cli.report import Array, probabilities, rows_word
+from chainrule.cli.report import Array, count, probabilities, row_word
 from chainrule.cli.run import data_name
 from chainrule.data.images import Images
 from chainrule.files import write_whole
@@ -64,7 +64,7 @@ def _confusion(job: Job, outputs: Array, path: Path) -> None:
     from chainrule.inspect.pictures import save_confusion
 
     y, classes = job.parts.y[job.test], job.preparation.classes
-    title = f"{_title(job)}: confusion matrix of {len(y):,} test {rows_word(job.preparation)}"
+    title = f"{_title(job)}: confusion matrix of {count(len(y), f'test {row_word(job.preparation)}')}"
     save_confusion(metrics.confusion_matrix(outputs, y, classes=len(classes)), classes, path, title)
 
 

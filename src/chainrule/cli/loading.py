@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from chainrule.cli import factory
-from chainrule.cli.report import count, rows_word
+from chainrule.cli.report import count, row_word
 from chainrule.cli.run import Run, data_name
 from chainrule.cli.settings import Settings
 from chainrule.data.dataset import Dataset
@@ -57,11 +57,8 @@ def read_data(settings: Settings, out: Console) -> tuple[Settings, Preparation, 
     for line in (*parts.notes, *lines):
         out.print(line)
     sizes = [len(rows) for rows in (parts.split.train, parts.split.validation, parts.split.test)]
-    out.print(
-        "{:,} {} for training, {:,} for validation, {:,} for testing".format(
-            sizes[0], rows_word(preparation), *sizes[1:]
-        )
-    )
+    word = row_word(preparation)
+    out.print("{} for training, {:,} for validation, {:,} for testing".format(count(sizes[0], word), *sizes[1:]))
     model, said = factory.choose_network(settings, preparation.input_shape)
     if said is not None:
         out.print(said)
@@ -154,7 +151,7 @@ def _table_lines(settings: Settings, target: str, preparation: Preparation, rows
     return [
         f"{data_name(settings.data)}: {count(rows, 'row')}, {count(preparation.input_shape[0], 'feature')}",
         f"target {target}: {kind} (--task {preparation.task}{inferred})",
-        *([] if preparation.classes else ["the loss is that of the standardized target; val_mae is in its own units"]),
+        *([] if preparation.classes else ["the loss is that of the standardized target, the MAE is in its own units"]),
     ]
 
 

@@ -54,7 +54,7 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
 def _parameter(name: str) -> inspect.Parameter:
     f = FIELDS[name]
     kind = f.metadata["kind"]
-    text = f.metadata["help"] + ("" if f.default in (None, (), False) else f" [default: {f.default}]")
+    text = f.metadata["help"] + ("" if f.default is False or f.default in (None, ()) else f" [default: {f.default}]")
     option = typer.Option(
         f"--{name.replace('_', '-')}",
         help=text.replace("[", "\\["),

@@ -65,9 +65,9 @@ def probabilities(logits: Array) -> NDArray[np.float64]:
     return np.asarray(functions.softmax(logits.astype(np.float64)).data)
 
 
-def rows_word(preparation: Preparation) -> str:
-    """What a data set's rows are called."""
-    return "images" if preparation.kind == "images" else "rows"
+def row_word(preparation: Preparation) -> str:
+    """What one row of a data set is called."""
+    return "image" if preparation.kind == "images" else "row"
 
 
 def headline(preparation: Preparation, results: dict[str, Any]) -> str:

@@ -149,14 +149,16 @@ class Settings:
         None, _choice(TASKS), "classify or regress; by default inferred from the target", panel="Data"
     )
     drop: tuple[str, ...] = _setting(
-        (), _names, "A column to leave out, or several, as in id,name; may be repeated", list, "Data", "COLUMN"
+        (), _names, "Column to leave out, or several, such as id,name; may be repeated", list, "Data", "COLUMN"
     )
-    keep_index: bool = _setting(False, _truth, "Keep columns that number the rows as features", bool, "Data")
+    keep_index: bool = _setting(
+        False, _truth, "Use columns of row numbers as features instead of leaving them out", bool, "Data"
+    )
     na: tuple[str, ...] | None = _setting(
         None,
         _words,
-        "Words that mean a missing value, as in NA,unknown; '' for none, so that NA is the name of a class. The common "
-        "ones are always recognized among numbers",
+        "Words for a missing value, such as NA,unknown, or '' for none if NA is a class; in columns of numbers the "
+        "common words are always recognized",
         list,
         "Data",
         "WORDS",

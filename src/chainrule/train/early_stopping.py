@@ -61,7 +61,8 @@ class EarlyStopping:
         self._bad += 1
         if self._bad >= self.patience:
             best = f"best {self.best:.6g} in epoch {self.best_epoch + 1}" if self.best_epoch >= 0 else "never a number"
-            self._trainer.stop(f"{self.monitor} has not improved for {self.patience} epochs, {best}")
+            epochs = "an epoch" if self.patience == 1 else f"{self.patience} epochs"
+            self._trainer.stop(f"{self.monitor} has not improved for {epochs}, {best}")
 
     def on_fit_end(self, history: History) -> None:
         if self._weights and self._trainer is not None:
