@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from chainrule.errors import OptionError
-from chainrule.ops import activations, arithmetic, comparisons, numbers
+from chainrule.ops import activations, arithmetic, comparisons
+from chainrule.ops.numbers import NUMBER_LAST
 from chainrule.ops.record import Op, Rule
 
 INF, NAN = math.inf, math.nan
+MAXIMUM, MINIMUM, DIVIDE = (  # of an array and a number
+    NUMBER_LAST[pair] for pair in (comparisons.maximum, comparisons.minimum, arithmetic.divide)
+)
 
 
 def gradient(op: Op, name: str, *operands: Any, **attributes: Any) -> Any:
@@ -43,7 +47,7 @@ def test_ties_share_the_gradient(op: Op, da: list[float], db: list[float]) -> No
     assert gradient(op, "b", [1, 2, 3], [2, 2, 2]) == db
 
 
-@pytest.mark.parametrize(("op", "da"), [(numbers.maximum_number, [0, 0.5, 1]), (numbers.minimum_number, [1, 0.5, 0])])
+@pytest.mark.parametrize(("op", "da"), [(MAXIMUM, [0, 0.5, 1]), (MINIMUM, [1, 0.5, 0])])
 def test_ties_with_a_number_leave_half_of_the_gradient(op: Op, da: list[float]) -> None:
     assert gradient(op, "a", [1, 2, 3], b=2.0) == da
 
@@ -75,8 +79,8 @@ def test_rectifiers_are_flat_at_zero() -> None:
     [
         (comparisons.maximum, ([NAN, 1], [1, NAN]), {}),
         (comparisons.minimum, ([NAN, 1], [1, NAN]), {}),
-        *((op, ([NAN],), {"b": 1.0}) for op in (numbers.maximum_number, numbers.minimum_number, numbers.divide_number)),
-        *((op, ([1],), {"b": NAN}) for op in (numbers.maximum_number, numbers.minimum_number, numbers.divide_number)),
+        *((op, ([NAN],), {"b": 1.0}) for op in (MAXIMUM, MINIMUM, DIVIDE)),
+        *((op, ([1],), {"b": NAN}) for op in (MAXIMUM, MINIMUM, DIVIDE)),
         (comparisons.absolute, ([NAN],), {}),
         (comparisons.clip, ([NAN],), {"low": -1.0, "high": 1.0}),
         (arithmetic.log, ([-1, NAN],), {}),

@@ -37,15 +37,20 @@ def _by_name(definition: Any) -> Any:
     return copy
 
 
-divide_number = _number_last(arithmetic.divide)
-maximum_number = _number_last(comparisons.maximum)
-minimum_number = _number_last(comparisons.minimum)
-where_number = _number_last(comparisons.where)
-greater_number = _number_last(comparisons.greater)
-greater_equal_number = _number_last(comparisons.greater_equal)
-less_number = _number_last(comparisons.less)
-less_equal_number = _number_last(comparisons.less_equal)
-equal_number = _number_last(comparisons.equal)
+NUMBER_LAST = {  # the op of two arrays: that of an array and a number
+    pair: _number_last(pair)
+    for pair in (
+        arithmetic.divide,
+        comparisons.maximum,
+        comparisons.minimum,
+        comparisons.where,
+        comparisons.greater,
+        comparisons.greater_equal,
+        comparisons.less,
+        comparisons.less_equal,
+        comparisons.equal,
+    )
+}
 
 
 @op(formula="y = a / b", pointwise=True)
@@ -70,17 +75,6 @@ def _(dy: Array, condition: Array) -> Array:
     return np.where(condition != 0.0, 0.0, dy)
 
 
-NUMBER_LAST = {  # the op of two arrays: that of an array and a number
-    arithmetic.divide: divide_number,
-    comparisons.maximum: maximum_number,
-    comparisons.minimum: minimum_number,
-    comparisons.where: where_number,
-    comparisons.greater: greater_number,
-    comparisons.greater_equal: greater_equal_number,
-    comparisons.less: less_number,
-    comparisons.less_equal: less_equal_number,
-    comparisons.equal: equal_number,
-}
 NUMBER_FIRST = {arithmetic.divide: number_divide, comparisons.where: number_where}
 MIRRORED = {  # with the operands exchanged
     comparisons.maximum: comparisons.maximum,
@@ -92,7 +86,7 @@ MIRRORED = {  # with the operands exchanged
     comparisons.less_equal: comparisons.greater_equal,
 }
 
-divide_number.cases(
+NUMBER_LAST[arithmetic.divide].cases(
     samples=[*of_one_array(b=-1.75), *of_one_array(b=3.0)],
     examples=[Example(([1.0, -3.0, 0.0],), [0.25, -0.75, 0.0], {"b": 4.0})],
 )
@@ -100,16 +94,16 @@ number_divide.cases(
     samples=of_one_array(arithmetic.divide.samples[0].domain, a=-1.75),
     examples=[Example(([1.0, -4.0, 0.5],), [3.0, -0.75, 6.0], {"a": 3.0})],
 )
-for _op, _input, _expected in (
-    (maximum_number, [1.0, 3.0, -5.0], [2.0, 3.0, 2.0]),
-    (minimum_number, [1.0, 3.0, -5.0], [1.0, 2.0, -5.0]),
-    (greater_number, [1.0, 2.0, 3.0], [0.0, 0.0, 1.0]),
-    (greater_equal_number, [1.0, 2.0, 3.0], [0.0, 1.0, 1.0]),
-    (less_number, [1.0, 2.0, 3.0], [1.0, 0.0, 0.0]),
-    (less_equal_number, [1.0, 2.0, 3.0], [1.0, 1.0, 0.0]),
-    (equal_number, [1.0, 2.0, 3.0], [0.0, 1.0, 0.0]),
+for _pair, _input, _expected in (
+    (comparisons.maximum, [1.0, 3.0, -5.0], [2.0, 3.0, 2.0]),
+    (comparisons.minimum, [1.0, 3.0, -5.0], [1.0, 2.0, -5.0]),
+    (comparisons.greater, [1.0, 2.0, 3.0], [0.0, 0.0, 1.0]),
+    (comparisons.greater_equal, [1.0, 2.0, 3.0], [0.0, 1.0, 1.0]),
+    (comparisons.less, [1.0, 2.0, 3.0], [1.0, 0.0, 0.0]),
+    (comparisons.less_equal, [1.0, 2.0, 3.0], [1.0, 1.0, 0.0]),
+    (comparisons.equal, [1.0, 2.0, 3.0], [0.0, 1.0, 0.0]),
 ):
-    _op.cases(samples=of_one_array(b=0.375), examples=[Example((_input,), _expected, {"b": 2.0})])
+    NUMBER_LAST[_pair].cases(samples=of_one_array(b=0.375), examples=[Example((_input,), _expected, {"b": 2.0})])
 
 
 def _choosing(**attributes: float) -> list[Sample]:
@@ -125,5 +119,7 @@ def _choosing(**attributes: float) -> list[Sample]:
     return [*good, Sample(((2, 3), (3, 2)), attributes, error=ShapeError)]
 
 
-where_number.cases(samples=_choosing(b=0.75), examples=[Example(([1.0, 0.0], [5.0, 6.0]), [5.0, 8.0], {"b": 8.0})])
+NUMBER_LAST[comparisons.where].cases(
+    samples=_choosing(b=0.75), examples=[Example(([1.0, 0.0], [5.0, 6.0]), [5.0, 8.0], {"b": 8.0})]
+)
 number_where.cases(samples=_choosing(a=0.75), examples=[Example(([1.0, 0.0], [7.0, 9.0]), [5.0, 9.0], {"a": 5.0})])
