@@ -15,12 +15,12 @@ PREDICT_BATCH = 256  # rows predicted at once: large enough for full tiles, smal
 
 @dataclass(frozen=True)
 class Setup:
-    """Lower loss(model(x), y, weight or None), a single number, by `update` of `parameters`, which have names.
+    """A step lowers loss(model(x), y, weight or None), a single number, by an `update` of each of the `parameters`.
 
-    `buffers` says by which names a printed program calls the model's buffers.
     Gradients are clipped by value to ±`clip_value` first, then by global norm to `clip_norm`. `seed` decides dropout
     and augmentation. `workers`: threads, by default the processors this process may use. `memory_limit`: bytes that a
-    step may take, kept by computing values again (`chainrule.engine.recompute`).
+    step may take, kept by computing values again (`chainrule.engine.recompute`). `buffers`: the model's, whose names a
+    printed program shows.
     """
 
     model: Callable[[Tensor], Tensor]

@@ -75,12 +75,12 @@ class Trainer(Training):
             loss,
             parameters,
             optimizer.update,
-            checked_seed(seed),
-            None if clip_norm is None else number("Trainer", "clip_norm", clip_norm, above=0),
-            None if clip_value is None else number("Trainer", "clip_value", clip_value, above=0),
-            None if threads is None else whole("Trainer", "threads", threads),
-            None if memory_limit is None else memory("Trainer", "memory_limit", memory_limit),
-            model.named_buffers(),
+            seed=checked_seed(seed),
+            clip_norm=None if clip_norm is None else number("Trainer", "clip_norm", clip_norm, above=0),
+            clip_value=None if clip_value is None else number("Trainer", "clip_value", clip_value, above=0),
+            workers=None if threads is None else whole("Trainer", "threads", threads),
+            memory_limit=None if memory_limit is None else memory("Trainer", "memory_limit", memory_limit),
+            buffers=model.named_buffers(),
         )
         super().__init__(model, optimizer, schedule, metrics or {}, setup, make_engine(engine, setup))
         self._fitting = False

@@ -44,7 +44,7 @@ class Training:
         self.epochs = 0
         self.history = History()
         self.plan = Plan(0, Batches(0, 1, setup.seed, False), 0, 0)
-        self._update, self._parameters = setup.update, setup.parameters
+        self._setup = setup
         self._dtype = next(iter(setup.parameters.values())).dtype
         self._structure: list[Known] = []
         self._requirements = Requirements(setup.loss, self._dtype, model, engine)
@@ -59,7 +59,7 @@ class Training:
 
     def run(self, data: Data, batches: Sequence[Rows]) -> NDArray[np.float64]:
         """A step for each row of each block (S, B) in `batches`, which number rows of the data; returns the losses."""
-        if self.optimizer.update is not self._update:
+        if self.optimizer.update is not self._setup.update:
             raise OptionError(
                 f"Trainer: optimizer is now {self.optimizer!r}, which keeps other state than the one the trainer was "
                 "made with: set one of the same kind (for another lr), or make a new Trainer"
@@ -118,8 +118,8 @@ class Training:
     def _notice_changes(self) -> None:
         """Drop what was derived from a model that has been rebuilt since; a `step` does not look, to stay quick."""
         parameters = trainable(self.model)
-        kept = parameters.keys() == self._parameters.keys() and all(
-            p is self._parameters[name] and p.dtype == self._dtype for name, p in parameters.items()
+        kept = parameters.keys() == self._setup.parameters.keys() and all(
+            p is self._setup.parameters[name] and p.dtype == self._dtype for name, p in parameters.items()
         )
         if not kept:
             raise OptionError(
