@@ -26,7 +26,7 @@ test: .venv/.dev ## every test that needs chainrule alone
 test-rivals: .venv-rivals/.rivals ## agreement with torch, in an environment of its own
 	.venv-rivals/bin/python -m pytest tests/rivals $(ARGS)
 
-check: .venv/.dev ## ruff, mypy --strict, import layers, file lengths
+check: .venv/.dev ## ruff, mypy --strict, order of imports, file lengths
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports

@@ -15,6 +15,7 @@ from chainrule.data.names import suggestion
 from chainrule.data.scaling import Scaling
 from chainrule.data.tables.cells import NUMBER
 from chainrule.data.tables.columns import is_text
+from chainrule.data.tables.gaps import Gaps, missing, missing_labels
 from chainrule.data.tables.numbers import LIKE_TRAINING, numbers, scaled
 from chainrule.data.tables.table import Table
 from chainrule.errors import DataError, LabelError, OptionError
@@ -73,6 +74,11 @@ class Classes:
             )
         return found
 
+    def gaps(self, table: Table) -> Gaps:
+        """Which rows of `table` have no label."""
+        assert self.column is not None, "classes of a table"
+        return {self.column: missing_labels(table, self.column, self.names)}
+
     def to_dict(self) -> dict[str, Any]:
         return {"task": self.task, "column": self.column, "names": list(self.names)}
 
@@ -102,6 +108,10 @@ class Quantity:
         in_common = np.ceil(np.log10(np.maximum(np.abs(values) / deviation, 1.0)))  # digits the values share
         digits = np.minimum(9 + in_common, 17).astype(int)
         return [f"{value:.{n}g}" for value, n in zip(values.tolist(), digits.tolist(), strict=True)]
+
+    def gaps(self, table: Table) -> Gaps:
+        """Which rows of `table` have no value."""
+        return {self.column: missing(table.column(self.column))}
 
     def to_dict(self) -> dict[str, Any]:
         return {"task": self.task, "column": self.column, "scaling": self.scaling.to_dict()}

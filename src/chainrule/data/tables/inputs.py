@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,12 @@ from chainrule.data.tables.features import refuse_empty
 from chainrule.data.tables.gaps import Gaps, leave_out_gaps, missing, missing_labels, refuse_gaps, refuse_words
 from chainrule.data.tables.numbers import LIKE_TRAINING, numbers, scaled
 from chainrule.data.tables.table import Table
-from chainrule.data.target import Classes, Target
+
+
+class WithGaps(Protocol):
+    """A target that says which rows of a table do not have it."""
+
+    def gaps(self, table: Table) -> Gaps: ...
 
 
 @dataclass(frozen=True)
@@ -36,18 +41,13 @@ class TableInputs:
         raw = raw_features(table, self.features)
         return np.nan_to_num(scaled(table, self.features, self.scaling, raw), nan=0.0)
 
-    def whole_rows(self, table: Table, target: Target | None) -> Table:
+    def whole_rows(self, table: Table, target: WithGaps | None) -> Table:
         """The table without missing values: they are refused or their rows left out, as in training.
 
         Raises DataError that names the first missing value and how to mend it.
         """
         gaps = {name: missing(numbers(table, name, LIKE_TRAINING)) for name in self.features}
-        goal: Gaps = {}
-        if isinstance(target, Classes):
-            assert target.column is not None, "classes of a table"
-            goal = {target.column: missing_labels(table, target.column, target.names)}
-        elif target is not None:
-            goal = {target.column: missing(table.column(target.column))}
+        goal: Gaps = {} if target is None else target.gaps(table)
         if self.missing == "drop" and goal:
             return leave_out_gaps(table, gaps | goal)
         refuse_gaps(table, goal if self.missing == "mean" else gaps | goal, "fill them in, or leave such rows out")
@@ -82,7 +82,7 @@ def raw_features(table: Table, features: tuple[str, ...]) -> NDArray[np.float64]
 
 def mend_gaps(table: Table, features: tuple[str, ...], target: str, task: str, policy: str) -> Table:
     """The table to train on: gaps refused, their rows left out, or kept to be filled; a target is never filled."""
-    classes = task == Classes.task
+    classes = task == "classify"
     if classes:
         refuse_words(table, target)
     gaps = {name: missing(numbers(table, name, LIKE_TRAINING)) for name in features}
