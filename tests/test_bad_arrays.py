@@ -69,17 +69,23 @@ ARRAYS: dict[str, tuple[tuple[Any, int], Any, Any, type[ChainruleError], str]] =
     "quantity of two columns": (QUANTITY, X, np.ones((6, 2)), ShapeError, "(6, 2)"),
     "quantity NaN": (QUANTITY, X, VALUES * np.nan, DataError, "nan"),
     "quantity of text": (QUANTITY, X, [["a"]] * 6, DtypeError, "text"),
-    "no x": (CLASSES, None, LABELS, DtypeError, "x: is None, expected an array of numbers: pass x"),
+    "no x": (CLASSES, None, LABELS, DtypeError, "x: is None, expected an array of numbers: pass one"),
     "no y": (CLASSES, X, None, LabelError, "y: is None"),
     "no quantity": (QUANTITY, X, None, DtypeError, "y: is None"),
-    "a dict": (CLASSES, {"a": X[:, 0]}, LABELS, DtypeError, "x: is a dict, expected an array of numbers: pass np.co"),
-    "a set": (CLASSES, X, {0, 1, 2}, LabelError, "y: is a set, expected an array of numbers: sets have no order"),
-    "a zip": (CLASSES, zip(X, X, strict=True), LABELS, DtypeError, "pass np.array(list(x))"),
+    "a dict": (
+        CLASSES,
+        {"a": X[:, 0]},
+        LABELS,
+        DtypeError,
+        "x: is a dict, expected an array of numbers: pass its values",
+    ),
+    "a set": (CLASSES, X, {0, 1, 2}, LabelError, "y: is a set, expected an array of numbers: it has no order"),
+    "a zip": (CLASSES, zip(X, X, strict=True), LABELS, DtypeError, "pass a list or an array of what it yields"),
     "a range of labels": (CLASSES, X, range(5), ShapeError, "5 samples, the inputs have 6"),
     "text for x": (CLASSES, "x.csv", LABELS, DtypeError, "text"),
     "an object": (CLASSES, object(), LABELS, DtypeError, "x: is an object, expected an array of numbers"),
     "a list of objects": (CLASSES, [object()] * 6, LABELS, DtypeError, "holds objects"),
-    "a hidden value": (CLASSES, np.ma.masked_less(X, -1), LABELS, DataError, "fill them in with x.filled(value)"),
+    "a hidden value": (CLASSES, np.ma.masked_less(X, -1), LABELS, DataError, "fill them in with .filled(value)"),
     "a hidden label": (CLASSES, X, np.ma.masked_equal(LABELS, 1), DataError, "y: is a masked array that hides 2 of 6"),
     "a hidden value in a list": (CLASSES, [np.ma.masked_less(row, 9) for row in X], LABELS, DataError, "x[0]: is a ma"),
 }
@@ -104,7 +110,7 @@ def test_sparse_matrices() -> None:
     sparse = pytest.importorskip("scipy.sparse")
     made = trainer("reference", *CLASSES)
     for matrix in (sparse.csr_matrix(X), sparse.coo_array(X)):
-        with pytest.raises(DtypeError, match=r"x: is a (csr_matrix|coo_array), .*: pass x\.toarray\(\)"):
+        with pytest.raises(DtypeError, match=r"x: is a (csr_matrix|coo_array), .*: pass its \.toarray\(\)"):
             made.fit(matrix, LABELS)
         with pytest.raises(DtypeError, match=r"toarray\(\)"):
             made.predict(matrix)
@@ -121,7 +127,12 @@ def test_a_mask_that_hides_nothing_is_no_matter() -> None:
 
 def test_what_is_no_array_is_no_tensor() -> None:
     hidden = np.ma.masked_greater([1.0, 2.0], 1.5)
-    for values, words in ((None, "None"), ({}, "a dict"), (iter([1.0]), "np.array(list("), (hidden, "hides 1 of 2")):
+    for values, words in (
+        (None, "None"),
+        ({}, "a dict"),
+        (iter([1.0]), "pass a list or an array"),
+        (hidden, "hides 1 of 2"),
+    ):
         with pytest.raises(ChainruleError, match=re.escape(words)):
             cr.tensor(values)
         with pytest.raises(ChainruleError, match=re.escape(words)):

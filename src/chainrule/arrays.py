@@ -25,7 +25,7 @@ def to_array(name: str, values: Any, error: type[ChainruleError] = DtypeError) -
     if isinstance(values, (list, tuple)):
         values = [_unmasked(f"{name}[{i}]", v) if isinstance(v, np.ma.MaskedArray) else v for i, v in enumerate(values)]
     elif not isinstance(values, np.ndarray):  # most are
-        mend = _no_array(name, values)
+        mend = _no_array(values)
         if mend:
             raise error(f"{name}: is {_article(values)}, expected an array of numbers: {mend}")
     try:
@@ -41,18 +41,18 @@ def to_array(name: str, values: Any, error: type[ChainruleError] = DtypeError) -
     return array
 
 
-def _no_array(name: str, values: Any) -> str:
+def _no_array(values: Any) -> str:
     """What to do instead of passing such values; empty for what NumPy reads."""
     if values is None:
-        return f"pass {name}"
+        return "pass one"
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
-        return f"pass {name}.toarray()"
+        return "pass its .toarray()"
     if isinstance(values, Mapping):
-        return f"pass np.column_stack(list({name}.values())), or one of its values"
+        return "pass its values side by side, as in np.column_stack(list(d.values()))"
     if isinstance(values, Set):
-        return f"sets have no order, pass a list of rows such as sorted({name})"
+        return "it has no order, pass a list"
     if isinstance(values, Iterator):
-        return f"pass np.array(list({name}))"
+        return "pass a list or an array of what it yields"
     return ""
 
 
@@ -62,7 +62,7 @@ def _unmasked(name: str, values: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
         row = int(np.argmax(hidden.reshape(len(hidden), -1).any(axis=1))) if hidden.ndim else 0
         raise DataError(
             f"{name}: is a masked array that hides {int(hidden.sum()):,} of {hidden.size:,} values, the first in row "
-            f"{row}: fill them in with {name}.filled(value), or leave such rows out"
+            f"{row}: fill them in with .filled(value), or leave such rows out"
         )
     return values.data
 

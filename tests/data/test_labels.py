@@ -121,8 +121,10 @@ def test_a_word_that_may_be_a_name_is_asked_for(tmp_path: Path, word: str) -> No
 
 def test_a_class_beside_numbers_may_be_called_na(tmp_path: Path) -> None:
     path = write_csv(tmp_path, ["1", "2", "NA"])
-    with pytest.raises(DataError, match=r"row 3 \(written \"NA\"\): --missing drop .*--na '' says so"):
+    with pytest.raises(DataError, match=r'column "y" holds "NA" in 13 of 40 rows, .*--na \'\' .*--na NA says'):
         prepare(read_table(path), "y")
+    with pytest.raises(DataError, match=r'the first in row 3 \(written "NA"\): --missing drop'):
+        prepare(read_table(path, na=["NA"]), "y")
     assert classes_of(read_table(path, na=())) == ("1", "2", "NA")
     assert prepare(read_table(path), "y", missing="drop")[0].classes == (1, 2)
 

@@ -155,13 +155,18 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_table(tmp_path / "no.xlsx")
 
 
-def test_parquet_of_dates_is_refused(tmp_path: Path) -> None:
+def test_dates_and_other_kinds_are_text(tmp_path: Path) -> None:
     polars = pytest.importorskip("polars")
     import datetime
 
-    polars.DataFrame({"day": [datetime.date(2024, 1, 1)]}).write_parquet(tmp_path / "t.parquet")
-    with pytest.raises(DataError, match='column "day" holds Date'):
-        read_table(tmp_path / "t.parquet")
+    columns = {"day": [datetime.date(2024, 1, 31), None], "list": [[1, 2], [3]], "code": ["x", "y"]}
+    polars.DataFrame(columns).write_parquet(tmp_path / "t.parquet")
+    table = read_table(tmp_path / "t.parquet")
+    assert table.columns["day"].tolist() == ["2024-01-31", ""]
+    assert table.columns["list"].tolist() == ["[1, 2]", "[3]"]
+    np.savez(tmp_path / "t.npz", day=np.array(["2024-01-31"], "M8[D]"), code=np.array(["é".encode()]))
+    table = read_table(tmp_path / "t.npz")
+    assert (table.columns["day"].tolist(), table.columns["code"].tolist()) == (["2024-01-31"], ["é"])
 
 
 def test_parquet_without_polars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ class Tensor:
     def data(self, array: Array) -> None:
         if self._array is None:
             raise self._no_value("its values were set")
-        array = np.asarray(array)
+        array = array if type(array) is np.ndarray else to_array(self.label, array)
         if array.shape != self._array.shape:
             raise ShapeError(f"{self.label}: data of shape {array.shape} cannot replace data of shape {self.shape}")
         self._array = array if array.dtype == self._dtype else array.astype(self._dtype)

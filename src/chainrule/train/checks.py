@@ -121,7 +121,8 @@ def _array(name: str, values: Any, labels: bool = False) -> Array:
         return array
     if array.dtype.kind == "O" and array.size and not isinstance(array.flat[0], str):
         raise error(
-            f"{name}: holds objects, row 0 is {array[:1].tolist()!r:.60}: convert it to an array of numbers first"
+            f"{name}: holds objects, row 0 is {' '.join(repr(array[0]).split()):.60}: convert it to an array of "
+            "numbers first"
         )
     if array.dtype.kind in "USTO" and array.size:
         text = f"{name}: row 0 is text, {str(array.flat[0])!r:.40}"

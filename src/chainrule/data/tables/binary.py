@@ -35,10 +35,9 @@ def read_parquet(path: Path, na: frozenset[str] | None) -> Table:
             elif kind.is_integer() or kind.is_decimal():
                 spelled = exact(columns[name], series.cast(polars.String).to_list())
                 written |= {} if spelled is None else {name: spelled}
-        elif kind in (polars.String, polars.Categorical, polars.Enum):
-            columns[name] = _text(series.cast(polars.String).fill_null("").to_list(), na)
-        else:
-            raise DataError(f'{path}: column "{name}" holds {kind}, expected numbers or text: convert it')
+        else:  # dates and others become text, so that they can be left out or be labels
+            words = ["" if value is None else str(value) for value in series.to_list()]
+            columns[name] = np.array(words, dtype=object)
     return _table(path, columns, written, na)
 
 
@@ -66,18 +65,11 @@ def read_npz(path: Path, na: frozenset[str] | None) -> Table:
         for i, column in enumerate(array.reshape(len(array), int(np.prod(array.shape[1:]))).T):
             columns[f"{name}{i}"] = column
     names = column_names(str(path), list(columns))
-    text = {
-        name: _text(c.tolist(), na) if c.dtype.kind == "U" else c
-        for name, c in zip(names, columns.values(), strict=True)
-    }
-    return _table(path, text, {}, na)
-
-
-def _text(cells: list[str], na: frozenset[str] | None) -> Column:
-    return np.array(["" if na and cell in na else cell for cell in cells], dtype=object)
+    return _table(path, dict(zip(names, columns.values(), strict=True)), {}, na)
 
 
 def _table(path: Path, columns: dict[str, Column], written: dict[str, Column], na: frozenset[str] | None) -> Table:
+    """The table of these columns, without what the words and numbers `na` mean to be missing."""
     if not columns:
         raise DataError(f"{path}: no columns: expected columns of values")
     table = Table(str(path), columns, written=written, na=na)
@@ -85,6 +77,8 @@ def _table(path: Path, columns: dict[str, Column], written: dict[str, Column], n
         raise DataError(f"{path}: columns but no rows: add some rows of values")
     numbers = [float(word) for word in na or () if NUMBER.fullmatch(word)]
     for name, column in table.columns.items():
-        if not is_text(column) and np.isin(column, numbers).any():
+        if na and is_text(column):
+            table.columns[name] = np.array(["" if cell in na else cell for cell in column.tolist()], dtype=object)
+        elif np.isin(column, numbers).any():
             table.columns[name] = np.where(np.isin(column, numbers), np.nan, column)
     return table

@@ -28,8 +28,9 @@ def as_column(where: str, values: Any) -> tuple[Column, Column | None]:
         raise DataError(f"{where} has shape {array.shape}, expected one value for each row: use a column for each")
     if array.dtype == object:
         return _of_objects(where, array.tolist())
-    if array.dtype.kind == "U":
-        return array.astype(object), None
+    if array.dtype.kind in "USM":  # text, bytes, and dates, which can then be left out or be labels
+        words = np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array.astype(np.str_)
+        return words.astype(object), None
     if array.dtype.kind not in "fiub":
         raise DataError(f"{where} holds {array.dtype}, expected numbers or text: convert it")
     column = array.astype(np.float64, copy=False)
@@ -44,6 +45,11 @@ def exact(column: Column, values: list[Any]) -> Column | None:
     if not np.any(np.abs(known) > EXACT) or not np.array_equal(known, np.round(known)):
         return None
     return np.array(["" if value is None else str(value) for value in values], dtype=object)
+
+
+def spelled(cell: str | bytes) -> str:
+    """A cell as text: those of numbers are kept as bytes."""
+    return cell.decode() if isinstance(cell, bytes) else cell
 
 
 def truths(column: Column) -> Column:

@@ -10,8 +10,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.tables.cells import is_missing
-from chainrule.data.tables.columns import Column, is_text
+from chainrule.data.tables.cells import NEVER_NAMES, is_missing
+from chainrule.data.tables.columns import Column, is_text, spelled
 from chainrule.data.tables.table import Table
 from chainrule.errors import DataError
 
@@ -41,12 +41,22 @@ def refuse_gaps(table: Table, gaps: Gaps, mend: str) -> None:
             )
 
 
-def refuse_words(table: Table, target: str) -> None:
-    """DataError for labels such as NA, which may be names or missing values, as long as nobody says which."""
-    if table.na is not None or not is_text(table.column(target)):
+def refuse_words(table: Table, target: str, policy: str) -> None:
+    """DataError for labels such as NA, which may be names or missing values, as long as nobody says which.
+
+    Among numbers they are missing values for those who leave out rows without a value.
+    """
+    column = table.column(target)
+    if table.na is not None or (policy == "drop" and not is_text(column)):
         return
-    words, counts = np.unique(table.column(target), return_counts=True)
-    doubtful = {word: int(count) for word, count in zip(words, counts, strict=True) if word and is_missing(word)}
+    cells = column if is_text(column) else table.written.get(target, column[:0])
+    words, counts = np.unique([spelled(cell) for cell in cells], return_counts=True)
+    certain = {""} if is_text(column) else NEVER_NAMES | {"nan"}
+    doubtful = {
+        str(word): int(count)
+        for word, count in zip(words, counts, strict=True)
+        if is_missing(word) and word.casefold() not in certain
+    }
     if doubtful:
         listed, rows = ", ".join(f'"{word}"' for word in doubtful), sum(doubtful.values())
         raise DataError(
@@ -72,5 +82,5 @@ def leave_out_gaps(table: Table, gaps: Gaps) -> Table:
 
 def _as_it_is_written(table: Table, name: str, row: int) -> str:
     written = table.written.get(name)
-    word = "" if written is None else written[row]
-    return f' (written "{word.decode() if isinstance(word, bytes) else word}")' if word else ""
+    word = "" if written is None else spelled(written[row])
+    return f' (written "{word}")' if word else ""

@@ -84,17 +84,12 @@ def mend_gaps(table: Table, features: tuple[str, ...], target: str, task: str, p
     """The table to train on: gaps refused, their rows left out, or kept to be filled; a target is never filled."""
     classes = task == "classify"
     if classes:
-        refuse_words(table, target)
+        refuse_words(table, target, policy)
     gaps = {name: missing(numbers(table, name, LIKE_TRAINING)) for name in features}
     gaps_of_target = {target: missing_labels(table, target) if classes else missing(table.column(target))}
     if policy == "drop":
         return leave_out_gaps(table, gaps | gaps_of_target)
     if policy == "refuse":
         refuse_gaps(table, gaps, "--missing drop leaves such rows out, --missing mean fills them")
-    names = (
-        "; if that is the name of a class, --na '' says so"
-        if classes and target in table.written and table.na is None
-        else ""
-    )
-    refuse_gaps(table, gaps_of_target, f"--missing drop leaves such rows out{names}")
+    refuse_gaps(table, gaps_of_target, "--missing drop leaves such rows out")
     return table

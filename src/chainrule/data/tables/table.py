@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from chainrule.data.dataset import Labels
 from chainrule.data.names import suggestion
-from chainrule.data.tables.columns import Column, as_column, as_written, is_text
+from chainrule.data.tables.columns import Column, as_column, as_written, is_text, spelled
 from chainrule.errors import DataError, LabelError
 
 
@@ -97,7 +97,7 @@ class Table:
         if is_text(values):
             return Labels(where, values)
         if column in self.written:
-            words = [word.decode() if isinstance(word, bytes) else word for word in self.written[column].tolist()]
+            words = [spelled(word) for word in self.written[column].tolist()]
             for row in np.flatnonzero(np.isnan(values)).tolist():
                 # Where somebody says which words mean a missing value, all others are names.
                 words[row] = "" if self.na is None or words[row] in self.na else words[row]
