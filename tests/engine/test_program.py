@@ -132,7 +132,7 @@ def test_a_program_is_printed_as_wide_as_the_terminal(monkeypatch: pytest.Monkey
     monkeypatch.setattr("sys.stdout", Output(True))
     *lines, last = str(engine.program).splitlines()
     assert lines == engine.program.table(90).splitlines()
-    assert last == "cut to the terminal's width: program.table() is whole"
+    assert last == "cut to the width of the terminal: program.table() is complete"
     assert engine.program.table() == whole
     monkeypatch.setenv("COLUMNS", "400")
     assert str(engine.program) == whole

@@ -140,12 +140,12 @@ class Builder:
         choice = choose(graph, limit, peak)
         if choice.peak > limit:
             raise OptionError(
-                f"memory_limit = {limit:,} bytes: a step on {self.batch} samples takes {choice.peak:,} at least "
-                f"({peak(graph):,} without a limit), {self.blocks.bytes:,} of them parameters, gradients and "
-                "optimizer states: raise the limit or make the batch smaller"
+                f"memory_limit = {limit:,} bytes: a step on {self.batch} samples needs at least "
+                f"{choice.peak:,} bytes ({peak(graph):,} without a limit), {self.blocks.bytes:,} of them for "
+                "parameters, gradients and optimizer states: raise the limit or use a smaller batch"
             )
         if choice.values:
-            again = f"{len(choice.values)} value{'s are' if len(choice.values) > 1 else ' is'} computed again"
+            again = f"{len(choice.values)} value{'s are' if len(choice.values) > 1 else ' is'} recomputed"
             tell(f"a step on {self.batch} samples takes {choice.peak:,} of {limit:,} bytes of memory: {again}")
         return choice.values
 

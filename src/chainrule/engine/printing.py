@@ -36,7 +36,7 @@ def printed(instructions: Sequence[Instruction], totals: Sequence[str]) -> str:
     whole, width = table(instructions, totals), terminal_width()
     if width is None or max(map(len, whole.splitlines())) <= width:
         return whole
-    return f"{table(instructions, totals, width)}\ncut to the terminal's width: program.table() is whole"
+    return f"{table(instructions, totals, width)}\ncut to the width of the terminal: program.table() is complete"
 
 
 def terminal_width() -> int | None:

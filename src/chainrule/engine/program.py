@@ -167,14 +167,14 @@ class Program:
         """The last lines of the table."""
         flops, workers = sum(i.call.flops for i in self.instructions), f"{self.workers} worker"
         lines = [
-            f"{len(self.instructions)} instructions, {flops:,.0f} flops a step, "
-            f"arena {self.arena_bytes:,} bytes at its peak, "
+            f"{len(self.instructions)} instructions, {flops:,.0f} flops per step, "
+            f"arena of {self.arena_bytes:,} bytes, "
             f"parameters, gradients and states {self.block_bytes:,} bytes, "
             f"{workers}{'s' if self.workers > 1 else ''}, {self.dtype.name}"
         ]
         if self.recomputed:
-            what = f"{len(self.recomputed)} value{'s' if len(self.recomputed) > 1 else ''} computed again"
-            lines.append(f"{what} to save memory, see *: {', '.join(self.recomputed)}")
+            what = f"{len(self.recomputed)} value{'s' if len(self.recomputed) > 1 else ''} recomputed"
+            lines.append(f"{what} to save memory, marked *: {', '.join(self.recomputed)}")
         return lines
 
 
