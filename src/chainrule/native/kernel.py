@@ -110,8 +110,9 @@ class Pointwise:
         """The same in plain Python, on NumPy arrays."""
         operands = [y if self.in_place else a, b, c][: self.arrays]
         numbers = (p0, p1)[: self.numbers]
-        for i in range(y.size):
-            y[i] = self.scalar(*(x[i] for x in operands), *numbers)
+        with np.errstate(all="ignore"):  # NaN and infinity are results, as in compiled code
+            for i in range(y.size):
+                y[i] = self.scalar(*(x[i] for x in operands), *numbers)
 
 
 @dataclass(frozen=True)

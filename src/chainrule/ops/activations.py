@@ -72,7 +72,7 @@ def _(dy: Array, y: Array, *, alpha: float) -> Array:
 
 @compiled_as(vecmath.erf)
 def erf(x: Array) -> Array:
-    """The error function, which NumPy has not."""
+    """The error function, which NumPy lacks."""
     y: Array = np.vectorize(math.erf, otypes=[x.dtype])(x)
     return y
 
