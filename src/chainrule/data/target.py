@@ -74,6 +74,16 @@ class Classes:
             )
         return found
 
+    def notes(self, where: str) -> tuple[str, ...]:
+        """A note where classes are the same number in several spellings, such as 7 and 007."""
+        numbers: dict[Decimal, list[str]] = {}
+        for word in filter(NUMBER.fullmatch, map(str, self.names)):
+            numbers.setdefault(Decimal(word), []).append(word)
+        alike = next((words for words in numbers.values() if len(words) > 1), None)
+        if alike is None:
+            return ()
+        return (f"{where}: {', '.join(alike)} are different classes, as they are written differently",)
+
     def gaps(self, table: Table) -> Gaps:
         """Which rows of `table` have no label."""
         assert self.column is not None, "classes of a table"
