@@ -130,7 +130,7 @@ def _common_form(looks: dict[Path, Look], options: Reading) -> Form:
 def _altered(source: str, looks: dict[Path, Look], form: Form) -> tuple[str, ...]:
     """Lines about pictures that are not read as they are."""
     sorts = (
-        ([path for path, seen in looks.items() if seen.cut], "16 bits for each colour", "8 of them are read"),
+        ([path for path, seen in looks.items() if seen.cut], "more than 8 bits for each colour", "8 of them are read"),
         ([path for path, seen in looks.items() if seen.frames], "several frames", "the first is read"),
         (
             [path for path, seen in looks.items() if form.dtype == "uint16" != seen.form.dtype],
