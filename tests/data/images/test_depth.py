@@ -79,7 +79,8 @@ def test_what_is_lost_is_told(tmp_path: Path) -> None:
     (tmp_path / "cats" / "plain.ppm").write_bytes(b"P3 5 6 1023\n" + b"9 " * 90)
     (tmp_path / "cats" / "lines.pbm").write_bytes(b"P1 5 6\n" + b"1 0 " * 15)
     assert read_images(str(tmp_path)).notes == (
-        f"{tmp_path}: 3 pictures have more than 8 bits for each colour (deep.png, deep.ppm, plain.ppm): 8 of them are read",
+        f"{tmp_path}: 3 pictures have more than 8 bits for each colour (deep.png, deep.ppm, plain.ppm): "
+        "8 of them are read",
         f"{tmp_path}: 1 picture has several frames (moving.gif): the first is read",
     )
 

@@ -117,6 +117,23 @@ def test_test_pictures_without_classes(tmp_path: Path) -> None:
     assert f"{tmp_path}: skipped 2 pictures outside the folders of the classes (1.png, 2.png)" in images.notes
 
 
+def test_a_class_of_folders_may_be_called_like_a_part(tmp_path: Path) -> None:
+    images = read_images(str(draw(tmp_path, "bus/old/1.png", "car/old/1.png", "train/steam/1.png")))
+    assert images.names == ("bus", "car", "train")
+    assert images.notes == (f"{tmp_path}: train is taken for a class, as it stands beside bus",)
+
+
+def test_parts_in_folders_of_their_own_name(tmp_path: Path) -> None:
+    """As some archives are unpacked; pictures without classes stand beside."""
+    names = [f"seg_{part}/seg_{part}/{kind}/1.png" for part in ("train", "test") for kind in ("hill", "sea")]
+    images = read_images(str(draw(tmp_path, *names, "seg_pred/seg_pred/1.png")))
+    assert (images.names, images.rows, images.test) == (("hill", "sea"), 4, 2)
+    assert images.notes == (
+        f"{tmp_path}: seg_train and seg_test are parts, not classes",
+        f"{tmp_path}: skipped 1 picture outside the folders of the classes (1.png)",
+    )
+
+
 MISTAKES = {
     "other classes": (
         ("train/cat/1.png", "train/dog/1.png", "val/cats/1.png"),
@@ -130,6 +147,10 @@ MISTAKES = {
     "parts beside classes": (
         ("train/cat/1.png", "train/dog/1.png", "cat/1.png"),
         r"train: holds folders as a part does, but stands beside cat: put all classes into parts, as in train/cat",
+    ),
+    "a part beside classes": (
+        ("cat/1.png", "dog/1.png", "test/cat/1.png", "test/dog/1.png"),
+        r"test: holds folders as a part does, but stands beside cat: put all classes into parts, as in train/cat",
     ),
     "only one class is divided": (
         ("cat/train/1.png", "cat/val/1.png", "dog/1.png"),

@@ -52,18 +52,19 @@ class Layout:
 def find_layout(folder: Path) -> Layout:
     """Where the classes and parts of a folder are.
 
-    Folders named as parts (train, val, test and the like, in any case) are parts where all folders beside them are, and
-    classes otherwise, which is told. Raises DataError for a folder without pictures, for a class without one, and where
-    parts and classes do not fit together.
+    Folders named as parts (train, val, test and the like, in any case) are parts where all folders beside them are, or
+    where train and another one hold folders themselves; else they are classes, and a note says so. Raises DataError for
+    a folder without pictures, for a class without one, and where parts and classes do not fit together.
     """
     inside = folders_in(folder)
     parts = [path for path in inside if _role(path.name)]
     others = [path for path in inside if path not in parts and has_pictures(path)]
     around = [path for path in parts if folders_in(path)]
-    if not others and (around or _has_train(parts)):
+    several = _has_train(around) and len({_role(path.name) for path in around}) > 1
+    if several or (not others and (around or _has_train(parts))):
         return _parts_around(folder, parts)
     for path in around:
-        if not any(map(is_picture, files_beside(path))):
+        if not _has_loose(path) and (any(map(_has_loose, others)) or _share_a_name(folders_in(path), others)):
             raise DataError(
                 f"{path}: holds folders as a part does, but stands beside {others[0].name}: put all classes into "
                 f"parts, as in train/{others[0].name}, or give it another name"
@@ -92,8 +93,16 @@ def _has_train(parts: Sequence[Path]) -> bool:
 def _is_divided(path: Path) -> bool:
     """Whether the folder of a class holds parts, and no pictures elsewhere."""
     inside = [part for part in folders_in(path) if has_pictures(part)]
-    named = _has_train(inside) and all(_role(part.name) for part in inside)
-    return named and not any(map(is_picture, files_beside(path)))
+    return _has_train(inside) and all(_role(part.name) for part in inside) and not _has_loose(path)
+
+
+def _has_loose(path: Path) -> bool:
+    """Whether a folder holds pictures outside the folders inside it."""
+    return any(map(is_picture, files_beside(path)))
+
+
+def _share_a_name(first: Sequence[Path], second: Sequence[Path]) -> bool:
+    return bool({path.name for path in first} & {path.name for path in second})
 
 
 def _roles(folder: Path, parts: Sequence[Path]) -> dict[str, Path]:
@@ -105,11 +114,17 @@ def _roles(folder: Path, parts: Sequence[Path]) -> dict[str, Path]:
             role = VALIDATION if TEST in roles else TEST
         if role in roles:
             raise DataError(f"{folder}: {roles[role].name} and {path.name} are both the {role} part: join them")
-        roles[role] = path
+        roles[role] = _innermost(path)
     if TRAIN not in roles:
         names = " and ".join(path.name for path in parts)
         raise DataError(f"{folder}: holds {names} but no folder train: add it, or name one of them")
     return roles
+
+
+def _innermost(path: Path) -> Path:
+    """The folder itself, or the only one inside it where that has the same name, as archives are often unpacked."""
+    inside = folders_in(path)
+    return _innermost(inside[0]) if len(inside) == 1 and inside[0].name == path.name else path
 
 
 def _parts_around(folder: Path, parts: Sequence[Path]) -> Layout:
