@@ -4,7 +4,7 @@ layer."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, TypeAlias, TypeVar
 
@@ -185,22 +185,17 @@ class Module:
 def switched(model: Module, training: bool) -> Iterator[None]:
     """Context in which a model and all inside it train (or evaluate); then each layer is as it was."""
     before = [(module, module.training) for module in model.named_modules().values()]
-    model.train(training)
     try:
+        model.train(training)
         yield
     finally:
-        for module, mode in before:
+        for module, mode in reversed(before):  # the model itself last: where this is cut short, the next call sees it
             module.training = mode
 
 
-@contextmanager
-def in_mode(model: Module, training: bool) -> Iterator[None]:
+def in_mode(model: Module, training: bool) -> AbstractContextManager[None]:
     """The same, but where the model is in that mode already a layer in a mode of its own stays in it."""
-    if model.training == training:
-        yield
-        return
-    with switched(model, training):
-        yield
+    return nullcontext() if model.training == training else switched(model, training)
 
 
 @contextmanager

@@ -66,7 +66,8 @@ class EarlyStopping:
 
     def on_fit_end(self, history: History) -> None:
         if self._weights and self._trainer is not None:
-            self._trainer.model.load_state_dict(self._weights)
+            with self._trainer.turns.lock:
+                self._trainer.model.load_state_dict(self._weights)
         self._trainer, self._weights = None, {}  # the run is over: hold neither its trainer nor a copy of its weights
 
 

@@ -79,7 +79,8 @@ class Fitting:
         lasts = first + batches.steps * np.arange(1, epochs + 1) - 1
         metrics = {"loss": losses.tolist(), "lr": training.rates(lasts).tolist()}
         if self._validation is not None:
-            measured = training.measure(self._validation, "validation ")
+            with training.turns.lock:
+                measured = training.measure(self._validation, "validation ")
             metrics |= {f"val_{name}": [value] for name, value in measured.items()}
         seconds = time.perf_counter() - started
         self._epochs.measure(epochs, seconds)
@@ -136,7 +137,8 @@ class Fitting:
         first = self._training.steps
         with self._interrupt.shield() if pace.short else nullcontext():
             started = time.perf_counter()
-            losses = self._training.run(self._data, batches)
+            with self._training.turns.lock:
+                losses = self._training.run(self._data, batches)
             pace.measure(len(losses), time.perf_counter() - started)
         self._events.emit("steps", first, losses)
         if self._singly:

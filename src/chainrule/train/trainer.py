@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -39,6 +40,11 @@ class Trainer(Training):
     engine may take, in bytes or as "200MB": parameters, gradients, optimizer states and what the forward pass keeps for
     the backward pass, but not the data set. Where it would take more, values are computed again in place of being kept,
     which costs time and changes no bit; a line on stderr says how many. OptionError where even that is too much.
+
+    Several threads may share a trainer: calls wait for each other, during a `fit` for the end of a stretch of steps, so
+    that `predict` returns what the weights of that moment give. A `step` or `fit` during a fit of another thread, and
+    any call from within a step or prediction (by the model or a signal handler), is OptionError. A trainer is not
+    copied or pickled; its model is.
 
     Raises OptionError for a setting without meaning. The data's mistakes raise ShapeError, DtypeError, LabelError or
     DataError before anything runs. NonFiniteError ends training before the weights are touched.
@@ -83,7 +89,6 @@ class Trainer(Training):
             buffers=model.named_buffers(),
         )
         super().__init__(model, optimizer, schedule, metrics or {}, setup, make_engine(engine, setup))
-        self._fitting = False
 
     @property
     def program(self) -> Any:
@@ -116,43 +121,51 @@ class Trainer(Training):
         only. The last batch of an epoch may be smaller. A further call goes on where this one ended. Ctrl-C ends the
         run in good order: the history so far is returned, `history.interrupted` is True.
         """
-        if self._fitting:
-            raise OptionError(
-                "fit: this trainer is in a fit already, which called a callback or runs in another thread: wait until "
-                "it ends, call step, or make another Trainer"
-            )
         epochs = whole("fit", "epochs", epochs, least=0)
         batch_size = whole("fit", "batch_size", batch_size)
         flag("fit", "shuffle", shuffle)
         progress = make_progress(verbose)
         events = Events([*callbacks, *([progress] if progress else [])])
-        self._notice_changes()
-        data = self._requirements.counted(x, y, sample_weight).augmented(augment)
-        validation = self._requirements.validation(validation_data)
-        samples = len(data.x)
-        batches = Batches(samples, min(batch_size, samples), self.seed, shuffle)
-        self._requirements.check_batches(data.x, batches.size)
-        self.plan = Plan(epochs, batches, self.epochs, self.steps)
-        self.history = History()
-        self._fitting = True
+        begun = False
         try:
-            with in_mode(self.model, training=True):
-                return Fitting(self, data, validation, events).run()
+            with self.turns.lock:
+                self.turns.refuse_second_fit()
+                self._notice_changes()
+                data = self._requirements.counted(x, y, sample_weight).augmented(augment)
+                validation = self._requirements.validation(validation_data)
+                samples = len(data.x)
+                batches = Batches(samples, min(batch_size, samples), self.seed, shuffle)
+                self._requirements.check_batches(data.x, batches.size)
+                self.plan = Plan(epochs, batches, self.epochs, self.steps)
+                self.history = History()
+                fitting = Fitting(self, data, validation, events)
+                self.turns.fitting, begun = threading.get_ident(), True
+            with self.turns.entered(lambda: in_mode(self.model, training=True)):
+                return fitting.run()
         finally:
-            self._fitting = False
+            if begun:
+                self.turns.fitting = 0
 
     def step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
         """One step on one batch; returns its loss, from before the update."""
-        data = self._requirements.data(x, y, sample_weight)
-        with in_mode(self.model, training=True):
-            return float(self.run(data, [all_rows(len(data.x))])[0])
+        with self.turns.lock:
+            self.turns.refuse_step()
+            data = self._requirements.data(x, y, sample_weight)
+            with in_mode(self.model, training=True):
+                return float(self.run(data, [all_rows(len(data.x))])[0])
 
     def gradients(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
         """Each parameter's gradient by name, unclipped, as the next step would meet it; nothing is updated."""
-        self._notice_changes()
-        data = self._requirements.data(x, y, sample_weight)
-        with in_mode(self.model, training=True):
-            return self.engine.gradients(data.x, data.y, data.weight, self.steps)[1]
+        with self.turns.lock:
+            self.turns.refuse_nesting()
+            self._notice_changes()
+            data = self._requirements.data(x, y, sample_weight)
+            try:
+                self.turns.busy = True
+                with in_mode(self.model, training=True):
+                    return self.engine.gradients(data.x, data.y, data.weight, self.steps)[1]
+            finally:
+                self.turns.busy = False
 
     def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
         """The loss and the metrics of the task, without dropout; `sample_weight` weighs both.
@@ -168,16 +181,24 @@ class Trainer(Training):
 
         Raises NonFiniteError, naming the row, for an output or a loss that is NaN or infinite.
         """
-        self._notice_changes()
-        return self.measure(self._requirements.data(x, y, sample_weight))
+        with self.turns.lock:
+            self._notice_changes()
+            return self.measure(self._requirements.data(x, y, sample_weight))
 
     def predict(self, x: Any) -> Array:
         """The model's outputs (n, ...) for x (n, ...), without dropout: logits for a classifier.
 
         Raises NonFiniteError, naming the row, for one that is NaN or infinite.
         """
-        self._notice_changes()
-        return self.outputs(self._requirements.inputs(x)[0])
+        with self.turns.lock:
+            self._notice_changes()
+            return self.outputs(self._requirements.inputs(x)[0])
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise OptionError(
+            "Trainer: cannot be copied or pickled, as programs point into its memory: make another Trainer with "
+            "copy.deepcopy(model), or save the model with cr.save(model, path)"
+        )
 
 
 def _check_parts(model: Any, loss: Any, optimizer: Any, schedule: Any, metrics: Mapping[str, Any]) -> None:

@@ -24,6 +24,7 @@ from chainrule.train.engines import Engine
 from chainrule.train.history import History
 from chainrule.train.pace import Pace
 from chainrule.train.structure import Known, structure
+from chainrule.train.turns import Turns
 
 
 class Training:
@@ -40,6 +41,7 @@ class Training:
     ) -> None:
         self.model, self.loss, self.optimizer, self.schedule = model, setup.loss, optimizer, schedule
         self.metrics, self.seed, self.engine = dict(metrics), setup.seed, engine
+        self.turns = Turns()
         self.steps = 0  # done so far, over all calls
         self.epochs = 0
         self.history = History()
@@ -59,6 +61,7 @@ class Training:
 
     def run(self, data: Data, batches: Sequence[Rows]) -> NDArray[np.float64]:
         """A step for each row of each block (S, B) in `batches`, which number rows of the data; returns the losses."""
+        self.turns.refuse_nesting()
         if self.optimizer.update is not self._setup.update:
             raise OptionError(
                 f"Trainer: optimizer is now {self.optimizer!r}, which keeps other state than the one the trainer was "
@@ -67,17 +70,20 @@ class Training:
         steps = np.arange(self.steps, self.steps + sum(map(len, batches)), dtype=np.int64)
         coefficients = self.optimizer.coefficients(steps + 1, self.rates(steps))
         losses, done = np.empty(len(steps)), 0
-        self.engine.bind(data.x, data.y, data.weight, data.augment)  # anew: an observer may have bound other data
-        for rows in batches:
-            part = slice(done, done + len(rows))
-            try:
+        try:
+            self.turns.busy = True
+            self.engine.bind(data.x, data.y, data.weight, data.augment)  # anew: an observer may have bound other data
+            for rows in batches:
+                part = slice(done, done + len(rows))
                 losses[part] = self.engine.run(rows, coefficients[part], self.steps)
-            except NonFiniteError as error:
-                if error.step is not None:
-                    self.steps = error.step  # the steps before it were done
-                raise
-            done += len(rows)
-            self.steps += len(rows)
+                done += len(rows)
+                self.steps += len(rows)
+        except NonFiniteError as error:
+            if error.step is not None:
+                self.steps = error.step  # the steps before it were done
+            raise
+        finally:
+            self.turns.busy = False
         return losses
 
     def measure(self, data: Data, prefix: str = "") -> dict[str, float]:
@@ -93,17 +99,21 @@ class Training:
 
         Raises NonFiniteError where one is NaN or infinite.
         """
+        self.turns.refuse_nesting()
         parts, done, pace = [], 0, Pace()
         with in_mode(self.model, training=False), np.errstate(all="ignore"):
-            while done < len(x):
-                started, blocks = time.perf_counter(), min(pace.steps, -(-(len(x) - done) // PREDICT_BATCH))
-                try:
+            try:
+                self.turns.busy = True
+                while done < len(x):
+                    started, blocks = time.perf_counter(), min(pace.steps, -(-(len(x) - done) // PREDICT_BATCH))
                     parts.append(self.engine.predict(x[done : done + blocks * PREDICT_BATCH]))
-                except ShapeError:
-                    self._requirements.check_predictions(x, prefix)  # says more where it is a last, small batch
-                    raise
-                pace.measure(blocks, time.perf_counter() - started)
-                done += blocks * PREDICT_BATCH
+                    pace.measure(blocks, time.perf_counter() - started)
+                    done += blocks * PREDICT_BATCH
+            except ShapeError:
+                self._requirements.check_predictions(x, prefix)  # says more where it is a last, small batch
+                raise
+            finally:
+                self.turns.busy = False
         outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
         check_outputs(prefix + "outputs", outputs, self._mend)
         return outputs
