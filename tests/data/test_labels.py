@@ -101,6 +101,13 @@ def test_a_label_written_otherwise_is_another_one(tmp_path: Path) -> None:
         preparation.y(read_table(write_csv(tmp_path, [str(LARGE + 2)])))
 
 
+def test_spellings_of_one_number_are_told(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, ["1", "1.0", "2"])
+    _, parts = prepare(read_table(path), "y")
+    assert parts.notes == (f'{path}: column "y": 1, 1.0 are different classes, as they are written differently',)
+    assert prepare(read_table(write_csv(tmp_path, ["1.0", "2.0"])), "y")[1].notes == ()
+
+
 def test_codes_are_classes_however_many() -> None:
     codes = [f"{i:05}" for i in range(30)] * 4
     table = Table(

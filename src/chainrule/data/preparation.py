@@ -152,14 +152,12 @@ def prepare(
     check_task(task)
     table = tell_lost_digits(table, features if task == "classify" else (*features, target))
     table = mend_gaps(table, features, target, task, missing)
-    if task == "classify":
-        goal: Target = Classes.of(table.labels(target), target)
-        classes = goal.y(table)
-    else:
-        raw, classes = numbers(table, target, AS_CLASSES), None
-    split = split_data(table, classes, validation=validation, test=test, seed=seed)
-    if classes is None:
-        goal = Quantity.of(raw[split.train], target)
+    classes = Classes.of(table.labels(target), target) if task == "classify" else None
+    if classes is not None:
+        table = replace(table, notes=(*table.notes, *classes.notes(f'{table.source}: column "{target}"')))
+    y: Array = numbers(table, target, AS_CLASSES) if classes is None else classes.y(table)
+    split = split_data(table, None if classes is None else y, validation=validation, test=test, seed=seed)
+    goal = classes or Quantity.of(y[split.train], target)
     preparation = Preparation(table_inputs(table, features, missing, split.train), goal)
     return preparation, Parts(table, preparation, split, preparation.y(table))
 
