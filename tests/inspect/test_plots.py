@@ -31,7 +31,7 @@ def test_metrics_of_different_units_have_panels_of_their_own(tmp_path: Path, mon
     drawn = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *arguments, **options: drawn.append(figure))
     save_losses({"loss": [1.0], "val_loss": [1.1], "val_mae": [2e5], "val_r2": [0.5]}, tmp_path / "loss.png")
-    assert [axis.get_ylabel() for axis in drawn[0].axes] == ["loss", "validation r2", "validation mae"]
+    assert [axis.get_ylabel() for axis in drawn[0].axes] == ["loss", "validation R²", "validation MAE"]
 
 
 @pytest.mark.parametrize(("epochs", "marker"), [(1, "o"), (2, "None")])

@@ -9,6 +9,7 @@ from typing import Any
 from chainrule.inspect.text import literal_text, on_one_line
 
 NAMES = {"loss": "training", "val_loss": "validation"}
+SPELLED = {"val_mae": "MAE", "val_r2": "R²", "val_auc": "AUC"}
 RATE = "lr"
 
 
@@ -25,7 +26,7 @@ def save_losses(history: Mapping[str, Sequence[float]], path: str | Path, title:
 
     losses = {label: history[name] for name, label in NAMES.items() if name in history}
     others = {
-        on_one_line(name.removeprefix("val_").replace("_", " "), 30): history[name]
+        SPELLED.get(name, on_one_line(name.removeprefix("val_").replace("_", " "), 30)): history[name]
         for name in history
         if name.startswith("val_") and name not in NAMES
     }
