@@ -79,7 +79,7 @@ def test_an_early_end_is_told():
     stream = io.StringIO()
     stopping = EarlyStopping(patience=1, monitor="loss", min_delta=1e6)
     trainer().fit(X, Y, epochs=500, callbacks=[stopping, PlainLines(stream)])
-    assert stream.getvalue().splitlines()[-1].startswith("stopped after 2 epochs: loss has not improved for 1 epochs")
+    assert stream.getvalue().splitlines()[-1].startswith("stopped after 2 epochs: loss has not improved for an epoch")
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 40])
