@@ -176,9 +176,8 @@ def prepare_images(
     y = target.y(images)
     split = split_data(images, y, validation=validation, test=test, seed=seed)
     inputs = image_inputs(images, split.train)
-    told = inputs.brightness.told(images, split.train)
-    for rows in (split.train, np.concatenate([split.validation, split.test])):
-        told += inputs.brightness.check(images, rows)
+    others = np.concatenate([split.validation, split.test])
+    told = inputs.brightness.told(images, split.train) + inputs.brightness.check(images, others)
     preparation = Preparation(inputs, target)
     return preparation, Parts(replace(images, notes=(*images.notes, *told)), preparation, split, y)
 

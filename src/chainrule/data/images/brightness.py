@@ -53,6 +53,8 @@ class Brightness:
             notes.append(f"{values}, in units of their own: later images are expected in the same")
         elif self.full != DEPTHS.get(self.kind):
             notes.append(f"{values}, taken as brightness of 0 to {self.full:g}")
+        if self.kind == NUMBERS:
+            notes += self._beyond(images, rows)
         low, high = (0.0, 0.0) if self.kind == "uint8" else _nearly_all(images.pixels, rows)
         if self.high - self.low > MARKED * (high - low) > 0:
             mend = "if others mark what is missing, replace them"
