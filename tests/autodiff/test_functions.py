@@ -7,7 +7,7 @@ import chainrule as cr
 from chainrule.autodiff import functions as f
 from chainrule.autodiff.tape import tracing
 from chainrule.autodiff.tensor import symbol
-from chainrule.errors import ShapeError
+from chainrule.errors import OptionError, ShapeError
 from chainrule.ops.numbers import NUMBER_FIRST, NUMBER_LAST
 from chainrule.ops.record import OPS
 
@@ -180,6 +180,14 @@ def test_constants_follow_the_dtype_of_what_has_a_gradient():
     assert (x + weight).dtype == np.float64
     with tracing():
         assert f.mean_squared(symbol((4,), np.float32, "x"), x, weight).dtype == np.float32
+
+
+@pytest.mark.parametrize("slope", ["steep", None, [0.1], float("inf")])
+def test_a_number_that_is_none_names_the_function_and_the_parameter(slope):
+    with pytest.raises(OptionError, match=r"leaky_relu: slope is .*, expected a finite number"):
+        f.leaky_relu([1.0], slope)
+    with pytest.raises(TypeError, match=r"leaky_relu\(\) got an unexpected keyword argument 'steepness'"):
+        f.leaky_relu([1.0], steepness=0.1)
 
 
 def test_losses_do_not_broadcast_and_keep_the_dtype():

@@ -9,6 +9,7 @@ from typing import Any
 from chainrule.autodiff.apply import apply
 from chainrule.autodiff.tensor import Tensor
 from chainrule.ops.record import Op
+from chainrule.settings import number
 
 
 def as_function(op: Op) -> Callable[..., Tensor]:
@@ -32,11 +33,15 @@ def as_function(op: Op) -> Callable[..., Tensor]:
     """
     given = inspect.signature(op.forward.definition).parameters.values()
     parameters = [p.replace(kind=p.POSITIONAL_OR_KEYWORD, annotation=p.empty) for p in given]
-    # A number becomes a Python float, which does not change an array's dtype.
-    attributes = [f"{p.name}=float({p.name})" if p.annotation == "float" else f"{p.name}={p.name}" for p in given]
-    passed = ", ".join([*op.inputs, *attributes[len(op.inputs) :]])
-    scope: dict[str, Any] = {"op": op, "apply": apply, "__name__": "chainrule.autodiff.functions"}
+    passed = ", ".join(p.name if p.name in op.inputs else f"{p.name}={_checked(op, p)}" for p in given)
+    scope: dict[str, Any] = {"op": op, "apply": apply, "number": number, "__name__": "chainrule.autodiff.functions"}
     exec(f"def {op.name}{inspect.Signature(parameters)}: return apply(op, {passed})", scope)
     function: Callable[..., Tensor] = scope[op.name]
     function.__doc__ = op.description
     return function
+
+
+def _checked(op: Op, attribute: inspect.Parameter) -> str:
+    """How an attribute is passed on: a real number as a Python float, which does not change an array's dtype."""
+    name = attribute.name
+    return f"number({op.name!r}, {name!r}, {name})" if attribute.annotation in ("float", float) else name
