@@ -190,6 +190,30 @@ def test_a_number_that_is_none_names_the_function_and_the_parameter(slope):
         f.leaky_relu([1.0], steepness=0.1)
 
 
+IMAGE = np.ones((2, 4, 4, 4))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: f.conv2d(IMAGE, np.ones((3, 3, 4, 4)), groups=1.5),
+        lambda: f.group_norm(IMAGE, "a", np.ones(4), np.ones(4)),
+        lambda: f.zero_pad2d(IMAGE, (1, 2)),
+        lambda: f.dropout(IMAGE, "a"),
+        lambda: f.clip(IMAGE, "a"),
+        lambda: f.sum(IMAGE, 0.5),
+        lambda: f.softmax(IMAGE, 0.5),
+        lambda: f.reshape(IMAGE, (1.5, -1)),
+        lambda: f.transpose(IMAGE, (0, 1, 2, 3.5)),
+        lambda: f.concatenate([IMAGE, IMAGE], 0.5),
+        lambda: f.flatten(IMAGE, 0.5),
+    ],
+)
+def test_settings_of_functions_are_checked(call):
+    with pytest.raises(OptionError, match=r"\w+: \w+ is .*, expected"):
+        call()
+
+
 def test_losses_do_not_broadcast_and_keep_the_dtype():
     x, t = cr.tensor(np.zeros(4, np.float32)), np.ones((4, 1))
     for loss in (f.mean_squared, f.mean_absolute, f.huber, f.binary_cross_entropy):

@@ -11,7 +11,7 @@ from chainrule.autodiff.padding import paddings
 from chainrule.autodiff.tensor import Tensor, as_array
 from chainrule.errors import ShapeError
 from chainrule.ops import conv, conv_transpose, shapes
-from chainrule.settings import pair
+from chainrule.settings import pair, whole
 
 
 def conv2d(
@@ -24,7 +24,16 @@ def conv2d(
     """
     stride, dilation = pair("conv2d", "stride", stride), pair("conv2d", "dilation", dilation)
     sides = paddings("conv2d", padding, np.shape(w)[:2], stride, dilation)
-    return apply(conv.conv2d, x, w, b, stride=stride, padding=sides, dilation=dilation, groups=groups)
+    return apply(
+        conv.conv2d,
+        x,
+        w,
+        b,
+        stride=stride,
+        padding=sides,
+        dilation=dilation,
+        groups=whole("conv2d", "groups", groups, least=None),
+    )
 
 
 def conv1d(
@@ -54,5 +63,5 @@ def conv_transpose2d(
     return apply(
         conv_transpose.conv_transpose2d, x, w, b, stride=pair(name, "stride", stride),
         padding=paddings(name, padding), output_padding=pair(name, "output_padding", output_padding, 0),
-        dilation=pair(name, "dilation", dilation), groups=groups,
+        dilation=pair(name, "dilation", dilation), groups=whole(name, "groups", groups, least=None),
     )  # fmt: skip

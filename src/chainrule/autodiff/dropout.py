@@ -9,6 +9,7 @@ from chainrule.autodiff.random import next_draw
 from chainrule.autodiff.tensor import Tensor
 from chainrule.ops import dropout as ops
 from chainrule.ops.record import Op
+from chainrule.settings import number
 
 
 def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
@@ -25,4 +26,4 @@ def _drop(op: Op, x: Any, p: float, training: bool) -> Tensor:
     if not training:
         return x if isinstance(x, Tensor) else Tensor(x)
     draw = next_draw()
-    return apply(op, x, p=float(p), number=draw.number, seed=draw.seed, step=draw.step)
+    return apply(op, x, p=number(op.name, "p", p), number=draw.number, seed=draw.seed, step=draw.step)

@@ -42,6 +42,7 @@ from chainrule.ops import matmul as matmul_ops
 from chainrule.ops import normalize as normalize_ops
 from chainrule.ops import softmax as softmax_ops
 from chainrule.ops.record import OPS, Op
+from chainrule.settings import number, whole
 
 # --- arithmetic
 
@@ -103,12 +104,9 @@ def minimum(a: Any, b: Any) -> Tensor:
 
 def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
     """x kept between low and high; None is no limit."""
-    return apply(
-        comparisons.clip,
-        x,
-        low=-math.inf if low is None else float(low),
-        high=math.inf if high is None else float(high),
-    )
+    limits = {"low": (-math.inf, low), "high": (math.inf, high)}
+    attributes = {n: none if v in (None, none) else number("clip", n, v) for n, (none, v) in limits.items()}
+    return apply(comparisons.clip, x, **attributes)
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
@@ -199,17 +197,17 @@ linear = as_function(linear_ops.linear)
 
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over some axes, or all."""
-    return apply(reductions.sum, x, axis=_axes(axis), keepdims=keepdims)
+    return apply(reductions.sum, x, axis=_axes("sum", axis), keepdims=keepdims)
 
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The mean over some axes, or all."""
-    return apply(reductions.mean, x, axis=_axes(axis), keepdims=keepdims)
+    return apply(reductions.mean, x, axis=_axes("mean", axis), keepdims=keepdims)
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The largest element over some axes, or all; equal ones share the gradient."""
-    return apply(reductions.max, x, axis=_axes(axis), keepdims=keepdims)
+    return apply(reductions.max, x, axis=_axes("max", axis), keepdims=keepdims)
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:
@@ -241,18 +239,20 @@ binary_cross_entropy = as_function(binary_cross_entropy_ops.binary_cross_entropy
 def reshape(x: Any, shape: int | Shape) -> Tensor:
     """The same elements under another shape, of which one size may be -1."""
     x = _as_tensor(x)
-    wanted = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+    wanted = tuple(whole("reshape", "shape", n, least=None) for n in sizes)
     known = math.prod(n for n in wanted if n != -1)
     if wanted.count(-1) == 1 and known > 0 and x.size % known == 0:
         wanted = tuple(x.size // known if n == -1 else n for n in wanted)
-    return apply(shapes.reshape, x, shape=tuple(int(n) for n in wanted))
+    return apply(shapes.reshape, x, shape=wanted)
 
 
 def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """All axes from `start_dim` to `end_dim`, both included, made one; ShapeError where x has no such axes."""
     x = _as_tensor(x)
     axes = x.ndim or 1
-    start, end = (dim + axes if dim < 0 else dim for dim in (start_dim, end_dim))
+    named = {"start_dim": start_dim, "end_dim": end_dim}
+    start, end = (n + axes if whole("flatten", name, n, least=None) < 0 else n for name, n in named.items())
     if not 0 <= start <= end < axes:
         raise ShapeError(f"flatten: x has shape {x.shape}, no axes {start_dim} to {end_dim}: pass a batch of arrays")
     return reshape(x, (*x.shape[:start], math.prod(x.shape[start : end + 1]), *x.shape[end + 1 :]))
@@ -261,8 +261,8 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Tensor:
     """The axes in the given order; reversed for None."""
     x = _as_tensor(x)
-    order = tuple(range(x.ndim))[::-1] if axes is None else tuple(a + x.ndim if -x.ndim <= a < 0 else a for a in axes)
-    return apply(shapes.transpose, x, axes=order)
+    order = range(x.ndim)[::-1] if axes is None else [whole("transpose", "axes", a, least=None) for a in axes]
+    return apply(shapes.transpose, x, axes=tuple(a + x.ndim if -x.ndim <= a < 0 else a for a in order))
 
 
 def broadcast(x: Any, shape: Shape) -> Tensor:
@@ -273,7 +273,7 @@ def broadcast(x: Any, shape: Shape) -> Tensor:
 
 def concatenate(parts: Any, axis: int = 0) -> Tensor:
     """Several tensors one after another along an axis."""
-    parts = list(parts)
+    parts, axis = list(parts), whole("concatenate", "axis", axis, least=None)
     if not parts:
         raise ShapeError("concatenate: no tensors were given: pass a list of at least one")
     if len(parts) == 1:
@@ -322,8 +322,9 @@ def _as_tensor(value: Any, like: Any = None) -> Tensor:
     return Tensor(array.astype(like.dtype, copy=False) if real else array)
 
 
-def _axes(axis: Axis) -> tuple[int, ...] | None:
-    return (axis,) if isinstance(axis, (int, np.integer)) else None if axis is None else tuple(axis)
+def _axes(name: str, axis: Axis) -> tuple[int, ...] | None:
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    return None if axis is None else tuple(whole(name, "axis", a, least=None) for a in axes)
 
 
 def _position(part: Any) -> Any:
@@ -338,7 +339,7 @@ def _along_last(op: Op, x: Any, axis: int) -> Tensor:
     x = _as_tensor(x)
     if x.ndim == 0:
         return apply(op, x)  # whose shape rule says what is wrong
-    if not -x.ndim <= axis < x.ndim:
+    if not -x.ndim <= whole(op.name, "axis", axis, least=None) < x.ndim:
         raise ShapeError(f"{op.name}: axis {axis} of shape {x.shape}: expected one from {-x.ndim} to {x.ndim - 1}")
     if axis % x.ndim == x.ndim - 1:
         return apply(op, x)

@@ -9,6 +9,7 @@ from chainrule.autodiff.apply import apply, apply_saving
 from chainrule.autodiff.tensor import Tensor
 from chainrule.ops import batch_norm as batch_norm_ops
 from chainrule.ops import group_norm as group_norm_ops
+from chainrule.settings import number, whole
 
 
 class Normalized(NamedTuple):
@@ -21,9 +22,12 @@ class Normalized(NamedTuple):
 
 def batch_norm(x: Any, scale: Any, shift: Any, eps: float = 1e-5) -> Normalized:
     """x (..., c) with each channel brought to mean 0 and variance 1 over the batch, then scaled and shifted (c,)."""
-    return Normalized(*apply_saving(batch_norm_ops.batch_norm, x, scale, shift, eps=float(eps))[:3])
+    return Normalized(
+        *apply_saving(batch_norm_ops.batch_norm, x, scale, shift, eps=number("batch_norm", "eps", eps))[:3]
+    )
 
 
 def group_norm(x: Any, groups: int, scale: Any, shift: Any, eps: float = 1e-5) -> Tensor:
     """x (n, ..., c) with each group of channels of each sample brought to mean 0 and variance 1, then as above."""
-    return apply(group_norm_ops.group_norm, x, scale, shift, groups=int(groups), eps=float(eps))
+    whole_groups = whole("group_norm", "groups", groups)
+    return apply(group_norm_ops.group_norm, x, scale, shift, groups=whole_groups, eps=number("group_norm", "eps", eps))

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from chainrule.autodiff.apply import apply
 from chainrule.autodiff.tensor import Tensor
 from chainrule.errors import OptionError
 from chainrule.kernels.windows import Padding, Pair
 from chainrule.ops import padding as ops
-from chainrule.settings import choice, pair
+from chainrule.settings import choice, pair, whole
 
 
 def zero_pad2d(x: Any, padding: int | tuple[int, int, int, int]) -> Tensor:
     """Images (n, h, w, c) amid zeros: as many on each side, or (left, right, top, bottom)."""
-    left, right, top, bottom = (padding,) * 4 if isinstance(padding, (int, np.integer)) else padding
-    sides = pair("zero_pad2d", "padding", (top, bottom), 0), pair("zero_pad2d", "padding", (left, right), 0)
-    return apply(ops.zero_pad2d, x, padding=sides)
+    left, right, top, bottom = frame("zero_pad2d", padding)
+    return apply(ops.zero_pad2d, x, padding=((top, bottom), (left, right)))
+
+
+def frame(place: str, padding: Any) -> tuple[int, int, int, int]:
+    """(left, right, top, bottom) of one number or four. Raises OptionError for others."""
+    sides = tuple(padding) if isinstance(padding, (tuple, list)) else (padding,) * 4
+    if len(sides) != 4:
+        raise OptionError(f"{place}: padding is {padding!r}, expected one number or (left, right, top, bottom)")
+    left, right, top, bottom = (whole(place, "padding", side, least=0) for side in sides)
+    return left, right, top, bottom
 
 
 def paddings(

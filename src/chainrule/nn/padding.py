@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.autodiff import functions
+from chainrule.autodiff.padding import frame
 from chainrule.autodiff.tensor import Tensor
-from chainrule.errors import OptionError
 from chainrule.nn.module import Module
-from chainrule.settings import whole
 
 
 class ZeroPad2d(Module):
@@ -22,11 +21,7 @@ class ZeroPad2d(Module):
     """
 
     def __init__(self, padding: int | tuple[int, int, int, int]) -> None:
-        sides = tuple(padding) if isinstance(padding, (tuple, list)) else (padding,) * 4
-        if len(sides) != 4:
-            raise OptionError(f"ZeroPad2d: padding is {padding!r}, expected one number or (left, right, top, bottom)")
-        left, right, top, bottom = (whole("ZeroPad2d", "padding", side, least=0) for side in sides)
-        self.padding = (left, right, top, bottom)
+        self.padding = frame("ZeroPad2d", padding)
 
     def config(self) -> dict[str, Any]:
         return {"padding": self.padding}
