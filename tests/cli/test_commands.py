@@ -262,6 +262,21 @@ def test_outputs_that_are_not_finite_name_the_row_of_the_table(
     assert not (tmp_path / "p.csv").exists()
 
 
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_training_names_the_row_whose_output_is_not_finite(chainrule: Command, flowers: Path, part: str) -> None:
+    lines = flowers.read_text().splitlines()
+    flowers.write_text("\n".join([*lines[:5], "-2.5e38,2.5e38,rose", *lines[5:]]) + "\n")
+    classes = np.unique([line.split(",")[2] for line in flowers.read_text().splitlines()[1:]], return_inverse=True)[1]
+    splits = [split_rows(91, validation=0.1, test=0.2, seed=seed, classes=classes) for seed in range(60)]
+    seed = next(seed for seed, split in enumerate(splits) if 4 in getattr(split, part))
+    outcome = chainrule("train", flowers, "--target", "kind", "--seed", seed, *FEW)
+    assert outcome.status == 1
+    message = outcome.err.splitlines()[-1]
+    assert message.startswith(f"chainrule: {flowers}: row 5: the network's output or its loss is ")
+    assert message.removeprefix("chainrule: ") in chainrule("info", next(Path("runs").iterdir())).out
+    assert not list(Path("runs").glob("*/*.png"))
+
+
 def test_rows_are_numbered_as_in_the_file_when_some_are_left_out(
     chainrule: Command, flowers: Path, tmp_path: Path
 ) -> None:
