@@ -35,7 +35,7 @@ def train(
         typer.Argument(
             metavar="DATA",
             help="A bundled or well-known data set (digits, fashion-mnist, mnist), a .csv, .tsv, .parquet, .npz or IDX "
-            "file, or a folder of class/name.png",
+            "file, or a folder of class/name.png or train/class/name.png",
         ),
     ] = None,
     overrides: Annotated[
