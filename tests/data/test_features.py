@@ -29,6 +29,7 @@ def note_of(name: str) -> str:
     [
         ("unnamed 1", SHUFFLED),
         ("Unnamed: 0", SHUFFLED + 1),
+        ("Unnamed: 0.1", SHUFFLED),
         ("unnamed 1", 3.0 * SHUFFLED + 100),  # the index of a part of some larger table
         ("__index_level_0__", SHUFFLED),
         ("index", np.arange(N) + 0.0),

@@ -8,6 +8,7 @@ import io
 import os
 import re
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,21 @@ def test_numbers_that_mean_a_missing_value_in_archives_and_parquet(tmp_path: Pat
         assert table.columns["c"].tolist() == ["x", "", ""]
 
 
+class NAType:
+    """What pandas has for a missing value: not to be compared."""
+
+    def __ne__(self, other: object) -> Any:
+        return self
+
+    def __bool__(self) -> bool:
+        raise TypeError("boolean value of NA is ambiguous")
+
+    __hash__ = object.__hash__
+
+
+NA = NAType()
+
+
 def test_a_table_of_lists_and_arrays_of_any_kind() -> None:
     table = Table(
         "t",
@@ -281,12 +297,14 @@ def test_a_table_of_lists_and_arrays_of_any_kind() -> None:
             "large": np.array([2**60, 2**60 + 1, 2], np.int64),
             "text": np.array(["a", "b", ""]),
             "some": np.array(["a", None, float("nan")], dtype=object),
+            "na": np.array([np.int64(2**60 + 1), NA, Decimal(7)], dtype=object),
             "truths": [True, False, True],
             "short": np.array([1, 2, 3], np.uint8),
         },
     )
     np.testing.assert_array_equal(table.columns["whole"], [1, np.nan, 3])
     assert table.labels("large").words.tolist() == [str(2**60), str(2**60 + 1), "2"]
+    assert table.labels("na").words.tolist() == [str(2**60 + 1), "", "7"]
     assert table.columns["text"].tolist() == ["a", "b", ""]
     assert table.columns["some"].tolist() == ["a", "", ""]
     assert table.labels("truths").words.tolist() == ["True", "False", "True"]
@@ -304,12 +322,25 @@ def test_a_table_of_lists_and_arrays_of_any_kind() -> None:
         ({"a": {1: 2}}, 'column "a": is a dict'),
         ({"a": np.ma.masked_equal([1, 2], 2)}, "masked array that hides 1 of 2 values"),
         ({"a": [1j, 2]}, "complex128"),
-        ([[1, 2]], "columns are list, expected name -> values"),
+        ([[1, 2]], "columns are list, expected names and values: pass a dict"),
     ],
 )
 def test_what_is_no_column(columns: Any, words: str) -> None:
     with pytest.raises(DataError, match=re.escape(words)):
         Table("t", columns)
+
+
+def test_a_table_of_a_frame() -> None:
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"a": [1.5, None], "n": [2**60, None], "t": ["x", None], "b": [True, False]})
+    with pytest.raises(DataError, match=r"columns are DataFrame, expected .* \{name: frame\[name\] for name in frame"):
+        Table("t", frame)
+    table = Table("t", {name: frame[name] for name in frame.columns})
+    np.testing.assert_array_equal(table.columns["a"], [1.5, np.nan])
+    assert table.labels("n").words.tolist() == [str(2**60), ""]
+    assert table.columns["t"].tolist() == ["x", ""]
+    assert table.labels("b").words.tolist() == ["True", "False"]
+    assert list(Table("t", {0: [1.0], 1: [2.0]}).columns) == ["0", "1"]
 
 
 def test_what_is_no_table() -> None:

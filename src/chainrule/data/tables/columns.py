@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +24,8 @@ def as_column(where: str, values: Any) -> tuple[Column, Column | None]:
 
     None and NaN are missing values. Raises DataError for other objects, and for more dimensions than one.
     """
+    if hasattr(values, "null_count") and values.null_count():  # NumPy would turn whole numbers into floats
+        values = np.array(values.to_list(), dtype=object)
     array = to_array(where, values, DataError)
     if array.ndim != 1:
         raise DataError(f"{where} has shape {array.shape}, expected one value for each row: use a column for each")
@@ -67,14 +70,19 @@ def _of_objects(where: str, values: list[Any]) -> tuple[Column, Column | None]:
     """A column of Python objects: text, or numbers, each with None or NaN where one is missing."""
     if all(type(value) is str for value in values):
         return np.array(values, dtype=object), None
-    values = [None if value != value else value for value in values]
+    values = [None if _is_missing(v) else v.item() if isinstance(v, np.generic) else v for v in values]
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {str}:
         return np.array([value or "" for value in values], dtype=object), None
-    if not kinds <= {int, float, bool}:
-        row = next(i for i, value in enumerate(values) if type(value) not in (int, float, bool, type(None)))
+    if not kinds <= {int, float, bool, Decimal}:
+        row = next(i for i, value in enumerate(values) if type(value) not in (int, float, bool, Decimal, type(None)))
         raise DataError(
             f"{where}, row {row + 1}: {values[row]!r:.60} is neither a number nor text like the others: convert it"
         )
     column = np.array([np.nan if value is None else float(value) for value in values])
     return column, truths(column) if kinds == {bool} else exact(column, values)
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether an object stands for no value: None, NaN, or pandas's NA and NaT, which are compared with nothing."""
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)

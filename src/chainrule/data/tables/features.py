@@ -18,7 +18,7 @@ from chainrule.errors import DataError, OptionError
 
 # Of columns that say which row is which, as they are called by people, pandas and R, with spaces for other separators.
 NAMES = re.compile(
-    r"unnamed:? ?\d+|(?:index )?level \d+|(?:.* )?(?:index|idx|id|uuid|key)|row ?names?|rn", re.IGNORECASE
+    r"unnamed:?(?: ?\d+)+|(?:index )?level \d+|(?:.* )?(?:index|idx|id|uuid|key)|row ?names?|rn", re.IGNORECASE
 )
 NAME_ID = re.compile(r".*[a-z]I[dD]")  # PassengerId
 COUNTERS = re.compile(

@@ -36,9 +36,12 @@ class Table:
     def __post_init__(self) -> None:
         """Any array, list or series may be given as a column. Raises DataError for what cannot be one."""
         if not isinstance(self.columns, Mapping):
-            raise DataError(f"{self.source}: columns are {type(self.columns).__name__}, expected name -> values")
-        columns, written = dict(self.columns), dict(self.written)
-        for name, values in self.columns.items():
+            raise DataError(
+                f"{self.source}: columns are {type(self.columns).__name__}, expected names and values: pass a "
+                "dict such as {name: frame[name] for name in frame.columns}"
+            )
+        columns, written = {str(name): values for name, values in self.columns.items()}, dict(self.written)
+        for name, values in columns.items():
             if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype == np.float64:
                 continue  # the most, and as they should be
             columns[name], spelled = as_column(f'{self.source}: column "{name}"', values)
