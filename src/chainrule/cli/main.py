@@ -40,8 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _say("stopped by Ctrl-C", INTERRUPTED)
     except ImportError as error:
-        mend = "pip install --force-reinstall chainrule, or in a clone pip install -e ."
-        return _say(f"{error}: the installation is incomplete: {mend}", 1)
+        remedy = "pip install --force-reinstall chainrule, or in a clone pip install -e ."
+        return _say(f"{error}: the installation is incomplete: {remedy}", 1)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         return _say(

@@ -127,6 +127,6 @@ def _checked_rows(path: Path, reader: Any, width: int) -> Iterator[list[str]]:
         if len(row) != width:
             raise DataError(
                 f"{path}: row {number} (line {reader.line_num}) has {len(row)} values, the header has {width}: "
-                "mend that line, or quote text that holds a separator"
+                "correct that line, or quote text that holds a separator"
             )
         yield row
