@@ -49,10 +49,10 @@ def _order(graph: Graph) -> dict[Task, int]:
 
 def _choose_first(graph: Graph) -> None:
     """max f(x) = f(max x), see `chainrule.ops.record.op`: f runs on what was chosen, and f(x) need not be kept."""
-    for choice in [t for t in graph.tasks if t.op.chooses and t.rule is t.op.forward]:
+    for choice in [t for t in graph.tasks if t.op.selects_largest and t.rule is t.op.forward]:
         makers = _makers(graph)
         function = makers.get(choice.operands[0]) if choice.operands[0] else None
-        if function is None or not function.op.keeps_order or function.rule is not function.op.forward:
+        if function is None or not function.op.monotone or function.rule is not function.op.forward:
             continue
         (every,), chosen = function.outputs, choice.outputs[0]
         _, *back = _readers(graph, every)
@@ -159,7 +159,7 @@ def _orders(task: Task) -> list[tuple[Value | None, Value | None]]:
 
 def _takes(maker: Task, phase: str) -> bool:
     """Whether `maker` can run a pointwise task of `phase` on its y."""
-    if not maker.rule.asks("epilogue") or len(maker.joined) == STEPS:
+    if not maker.rule.takes("epilogue") or len(maker.joined) == STEPS:
         return False
     return phase != "update" or maker.phase == "update"  # else it is put off, or left out
 
@@ -178,7 +178,7 @@ def _join_sums_of_gradients(graph: Graph) -> None:
         if first is None or second is None or second not in makers:
             continue
         maker = makers[second]
-        if not maker.rule.asks("add") or maker.adds_to:
+        if not maker.rule.takes("add") or maker.adds_to:
             continue
         if uses[first] != 1 or uses[second] != 1 or not _known_before(first, maker, makers, order):
             continue
@@ -198,6 +198,6 @@ def _join_bias_gradients(graph: Graph) -> None:
 def _pairs(graph: Graph) -> Iterator[tuple[Task, Task]]:
     """Weight and bias gradients of the same layer: neighbours that read the same dy."""
     for first, second in list(zip(graph.tasks, graph.tasks[1:], strict=False)):
-        same_layer = first.rule.asks("sums") and second.op is first.op and second.rule.operands == ("dy",)
+        same_layer = first.rule.takes("sums") and second.op is first.op and second.rule.operands == ("dy",)
         if same_layer and first.operands[0] is second.operands[0] and second.adds_to is None:
             yield first, second

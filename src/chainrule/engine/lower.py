@@ -85,9 +85,9 @@ class Lowering:
         assert rule.lowering is not None
         if task.adds_to is not None:
             self._start_sum(number, task, task.adds_to)
-        extra: dict[str, Any] = {n: task.attributes[n] for n in rule.attributes if rule.asks(n)}
+        extra: dict[str, Any] = {n: task.attributes[n] for n in rule.attributes if rule.takes(n)}
         offered = {"scratch": self._scratch, "state": self.state}
-        extra |= {n: v for n, v in offered.items() if rule.asks(n)}
+        extra |= {n: v for n, v in offered.items() if rule.takes(n)}
         if task.joined:
             extra["epilogue"] = tuple(
                 Step(span_of(j.rule, True), None if j.other is None else self.view(j.other), j.numbers)

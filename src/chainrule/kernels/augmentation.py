@@ -1,9 +1,9 @@
 """Augmentation inside a program: each sample of a batch is gathered and transformed at once, while it is in cache.
 
-The engines take what `Augment` says: by its definition, or as a list of changes, a kind and a number each. A change
-draws from the four random words of the counter (sample's row, AUGMENT + position in the list, step) under the key seed.
-So an image depends neither on its batch nor on the number of workers. Whole-pixel changes equal the definition to the
-bit, those between pixels (`chainrule.kernels.interpolation`) to the dtype's rounding.
+An `Augment` is its definition, for the reference engine, and a list of changes, a kind and a number each, for programs.
+A change draws from the four random words of the counter (sample's row, AUGMENT + position in the list, step) and key
+seed, so an image depends neither on its batch nor on the number of workers. Changes by whole pixels equal the
+definition to the bit, those between pixels (`chainrule.kernels.interpolation`) to the dtype's rounding.
 """
 
 from __future__ import annotations

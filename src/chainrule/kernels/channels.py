@@ -1,8 +1,8 @@
-"""Sums and passes over arrays whose last axis is channels, as batch and group normalization need them.
+"""Sums and passes over arrays whose last axis is channels, for normalization.
 
-An array is seen as one stretch of elements, in which channel c comes at c, c + C, c + 2C, ... Loops over a handful of
-channels would be all overhead, so several rows of channels are taken as one row of `lanes`, a multiple of C: sums run
-lane by lane and are folded at the end of a tile, numbers by channel are written out lane by lane beforehand.
+An array is one run of elements, in which channel c comes at c, c + C, c + 2C, ... Loops over a few channels would be
+all overhead, so several rows of channels form one row of `lanes`, a multiple of C: sums are made lane by lane and
+folded at the end of a tile, and numbers by channel are repeated for all lanes beforehand.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from chainrule.native.kernel import (
 from chainrule.native.memory import Scratch, View
 
 LANES = 512  # elements of a row, about: 32 vectors of AVX-512, and a few such rows stay in the first-level cache
-FEW = 8  # rows of lanes that an array has at least: writing numbers out lane by lane must not cost more than the array
-TILE = 16384  # elements of a tile that is summed, about: it is read twice, the second time from the second-level cache
-PASS = 8192  # elements of a tile that is written, about: in the first-level cache for the epilogue
+FEW = 8  # rows of lanes that an array has at least: repeating numbers for all lanes must not cost more than the array
+TILE = 16384  # elements, about, of a tile that is summed: read twice, the second time from the second-level cache
+PASS = 8192  # elements, about, of a tile that is written: in the first-level cache for the epilogue
 
 
 def lanes(channels: int, rows: int) -> int:
-    """How many elements are taken as one row, of an array with so many rows of channels: fewer where there are few."""
+    """How many elements form one row, in an array with `rows` rows of channels: fewer where there are few."""
     return channels * max(1, min(LANES // channels, rows // FEW))
 
 
@@ -80,7 +80,7 @@ def add_products(total: Real1, dy: Real1, x: Real1, centre: Real1) -> None:
 
 @device
 def fold(total: Real1, channels: Int) -> None:
-    """The first `channels` lanes become the sums of all lanes of their channel."""
+    """Each of the first `channels` lanes becomes the sum of all lanes of its channel."""
     kept = total[:channels]
     for at in range(channels, total.size, channels):
         more = total[at : at + channels]
@@ -90,7 +90,7 @@ def fold(total: Real1, channels: Int) -> None:
 
 @device
 def repeat(row: Real1, channels: Int) -> None:
-    """All lanes become what the first of their channel is."""
+    """Repeat the first `channels` lanes for all other lanes of their channel."""
     given = row[:channels]
     for at in range(channels, row.size, channels):
         more = row[at : at + channels]
@@ -153,7 +153,7 @@ def inverse_root(tile: Int, rstd: Real1, variance: Real1, eps: Real) -> None:
 def channel_gradients(
     dscale: View, dshift: View | None, dy: View, x: View, mean: View, rstd: View, scratch: Scratch
 ) -> list[Call]:
-    """The calls for dscale = Σ dy·(x - mean)·rstd and, where it is asked for, dshift = Σ dy, in one pass."""
+    """The calls for dscale = Σ dy·(x - mean)·rstd and, if wanted, dshift = Σ dy, in one pass."""
     channels = x.shape[-1]
     if not x.size:
         return [*zero(dscale), *(zero(dshift) if dshift else [])]
@@ -193,11 +193,11 @@ def channel_sums(
 
 
 def partial_sums(total: View | None, tiles: int, channels: int, scratch: Scratch) -> View:
-    """Memory for a sum by channel of each tile: the total's own where there is one tile."""
+    """Memory for the sums by channel of each tile: the total itself where there is one tile."""
     memory = total if total is not None and tiles == 1 else scratch(tiles * channels)
     return memory.reshape(tiles, channels)
 
 
 def add_partial_sums(total: View | None, parts: View, scratch: Scratch) -> list[Call]:
-    """The calls that add up the sums of all tiles, where somebody asks for the total."""
+    """The calls that add the sums of all tiles, where the total is wanted."""
     return reduce(sum_parts, total.flat(), parts, (0,), scratch) if total is not None and parts.shape[0] > 1 else []

@@ -1,10 +1,10 @@
 """One strided copy for everything that moves elements: transpose, broadcast, slice, concatenate and their gradients.
 
-Source and target are walked by the same indices, each with strides of its own in elements:
+Source and target are walked by the same indices, each with its own strides in elements:
 
     target[t + Σ index·t_strides] = factor · source[s + Σ index·s_strides]
 
-Dimensions that both sides walk without a gap are merged first, so most copies have one or two.
+Dimensions that both sides walk without a gap are merged first, so most copies have one or two dimensions.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from chainrule.native.kernel import Call, Int, Real, Real1, blocks, kernel
 from chainrule.native.memory import Shape, View
 
 TILE = 16384  # elements
-COLUMNS = 64  # of a tile that walks the source across its rows: their cache lines are met again in the next row
-DIMENSIONS = 4  # of the kernel; a copy with more becomes several
+COLUMNS = 64  # of a tile that walks the source across its rows: the next row reads the same cache lines
+DIMENSIONS = 4  # of the kernel; a copy with more dimensions becomes several calls
 
 
 @kernel
@@ -28,7 +28,7 @@ def strided_copy(
     t: Int, t0: Int, t1: Int, t2: Int, t3: Int, s: Int, s0: Int, s1: Int, s2: Int, s3: Int,
     factor: Real, rows: Int, columns: Int,
 ) -> None:  # fmt: skip
-    """One tile: `columns` of the innermost dimension by `rows` of the outer three taken as one."""
+    """One tile: `columns` of the innermost dimension by `rows` of the other three together."""
     across = (n3 + columns - 1) // columns
     first = (tile // across) * rows
     left = (tile % across) * columns
@@ -71,7 +71,7 @@ def fill(tile: Int, target: Real1, value: Real, size: Int) -> None:
 
 @dataclass(frozen=True)
 class Walk:
-    """How one side of a copy is walked: element strides of each dimension, from an offset."""
+    """How one side of a copy is walked: the stride of each dimension and an offset, in elements."""
 
     strides: tuple[int, ...]
     offset: int = 0

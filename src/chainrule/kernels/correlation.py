@@ -80,8 +80,8 @@ def run_job(
 @kernel
 def convolve(
     tile: Int, jobs: Int2, starts: Int1, images: Int, batch: Int, a: Pointer, a_image: Int, a_group: Int, b: Pointer,
-    b_image: Int, c: Pointer, c_batch: Int, c_image: Int, groups: Int, columns: Int, width: Int, lanes: Int, bias:
-    Pointer, add: Int, sums: Pointer, one: Pointer, part_size: Int, epilogue: Epilogue,
+    b_image: Int, c: Pointer, c_batch: Int, c_image: Int, groups: Int, columns: Int, width: Int, lanes: Int,
+    bias: Pointer, add: Int, sums: Pointer, one: Pointer, part_size: Int, epilogue: Epilogue,
 ) -> None:  # fmt: skip
     """One part of the table for `batch` images, one panel of columns after another.
 

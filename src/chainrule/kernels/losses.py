@@ -1,8 +1,7 @@
-"""From the losses of elements to one number: weights of samples, mean or sum.
+"""From the losses of elements to one number, a weighted mean or sum (see `chainrule.ops.losses`), and back.
 
-A loss is Σ wᵢ·ℓᵢ / denominator, where the denominator is 1 for the sum, and for the mean the number of elements or the
-sum of their weights. It is saved for the gradient. Losses of elements and their derivatives are pointwise spans, so
-one pair of kernels serves them all. Sums over samples are kept in float64: their terms may be many and alike.
+Losses of elements and their derivatives are pointwise spans, so one pair of kernels serves them all. Sums over samples
+are in float64, since they may have many terms.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ TILE = 8192  # elements
 
 @device
 def combine(y: Real1, denominator: Real1, totals: Real1, counts: Real1, count: Real) -> None:
-    """The loss from the parts in their order; `count` is the denominator, or 0 where it is the sum of `counts`."""
+    """The loss from its parts, in order; `count` is the denominator, or 0 where that is the sum of `counts`."""
     loss = np.float64(0.0)
     counted = np.float64(0.0)
     for i in range(totals.size):
@@ -45,7 +44,7 @@ def combine(y: Real1, denominator: Real1, totals: Real1, counts: Real1, count: R
 
 @kernel
 def combine_parts(tile: Int, y: Real1, denominator: Real1, totals: Real1, counts: Real1, count: Real) -> None:
-    """The loss of several tiles."""
+    """The loss from the parts of several tiles."""
     combine(y, denominator, totals, counts, count)
 
 
@@ -54,7 +53,7 @@ def loss_parts(
     tile: Int, totals: Real1, counts: Real1, element: Span, losses: Real1, losses_at: Pointer,
     x: Pointer, target: Pointer, other: Pointer, weight: Real1, inner: Int, rows: Int, count: Real, p0: Real,
 ) -> None:  # fmt: skip
-    """Part `tile` of Σ w·ℓ and Σ w: `rows` runs of `inner` elements, which share a weight. One part alone finishes."""
+    """Part `tile` of Σ w·ℓ and Σ w: `rows` runs of `inner` elements that share a weight. A single part is the loss."""
     start = tile * rows * inner
     stop = min(losses.size, start + rows * inner)
     call_span(
@@ -84,7 +83,7 @@ def loss_gradient(
     tile: Int, dx: Real1, dx_at: Pointer, derivative: Span, x: Pointer, target: Pointer, other: Pointer,
     dy: Real1, denominator: Real1, weight: Real1, inner: Int, rows: Int, p0: Real,
 ) -> None:  # fmt: skip
-    """dx = dy/denominator · w · dℓ/dx on tile `tile`, cut as in `loss_parts`."""
+    """Tile `tile` of dx = dy/N · w · dℓ/dx, cut as in `loss_parts`."""
     start = tile * rows * inner
     stop = min(dx.size, start + rows * inner)
     call_span(
@@ -102,12 +101,12 @@ def loss_gradient(
 
 
 def absent(like: View) -> View:
-    """What stands for an optional array that was not given: no elements."""
+    """The view that stands for an optional array that is missing: it has no elements."""
     return View(like.storage, (0,), like.offset)
 
 
 def partial_losses(y: View, denominator: View, tiles: int, scratch: Scratch) -> tuple[View, View]:
-    """Where each tile writes its part of Σ w·ℓ and of Σ w; one tile writes the results themselves."""
+    """Where each tile writes its part of Σ w·ℓ and of Σ w; a single tile writes the results themselves."""
     if tiles == 1:
         return y.flat(), denominator.flat()
     parts = scratch(2 * tiles)
@@ -115,7 +114,7 @@ def partial_losses(y: View, denominator: View, tiles: int, scratch: Scratch) -> 
 
 
 def combine_calls(y: View, denominator: View, parts: tuple[View, View], count: float) -> list[Call]:
-    """The call that adds up the parts, where they are several."""
+    """The call that adds the parts, where there are several."""
     return [] if parts[0].size == 1 else [combine_parts(1, y.flat(), denominator.flat(), *parts, count)]
 
 
@@ -155,7 +154,7 @@ def gradient_calls(
 
 
 def _cut(size: int, weight: View | None) -> tuple[int, int, int]:
-    """Elements that share a weight, runs of them in a tile, tiles; an empty loss has one tile, to write its result."""
+    """Elements that share a weight, runs of them in a tile, tiles; an empty loss has one tile, to write the result."""
     if weight is None or not size:
         return TILE, 1, max(1, blocks(size, TILE))
     inner = size // weight.size

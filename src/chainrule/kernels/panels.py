@@ -1,8 +1,8 @@
 """The panels of a convolution, as a table of integers: how its windows become matrix products.
 
-A job is a number of equal panels (see `chainrule.native.microkernel` for what one computes). Output pixels whose
-windows hold the same taps are a region; its panels' rows run across the image, down it, or over the images of a tile,
-whichever fills the microkernel's tiles best.
+A job is a number of equal panels; `chainrule.native.microkernel` says what a panel computes. Output pixels whose
+windows hold the same taps form a region. The rows of its panels run across the image, down it, or over the images of a
+tile, whichever fills the microkernel's tiles best.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import NamedTuple
 from chainrule.kernels.windows import Run, Windows
 from chainrule.native.machine import processor
 
-EACH, AS_ROWS, AS_OUTER = 0, 1, 2  # what the images of a tile are to a job: rounds of it, its rows, its outer loop
-ROWS_OF_B = 192  # 128 bytes each: so many stay in the first-level cache beside what is read of A
+EACH, AS_ROWS, AS_OUTER = 0, 1, 2  # how a job handles the images of a tile: one by one, as its rows, as its outer loop
+ROWS_OF_B = 192  # of 128 bytes: as many stay in the first-level cache beside what is read of A
 
 
 class Job(NamedTuple):
@@ -24,9 +24,9 @@ class Job(NamedTuple):
     repeats: int
     rows: int
     outer: int
-    inner: int  # 0 where no tap reaches: these pixels get the bias alone
+    inner: int  # 0 where no tap reaches: these pixels are the bias
     a: int
-    a_step: int  # from one panel to the next; where c_step is 0 they are added up
+    a_step: int  # from one panel to the next; panels are summed where c_step is 0
     a_row: int
     a_col: int
     a_outer: int
@@ -37,11 +37,11 @@ class Job(NamedTuple):
     c: int
     c_step: int
     c_row: int
-    add: int  # a job before it has begun these sums
+    add: int  # whether an earlier job began these sums
 
 
 class Layout(NamedTuple):
-    """Where the output pixel (a, b) of an image is stored, start + a·row + b·column, and where the taps begin."""
+    """Where output pixel (a, b) of an image is stored, start + a·row + b·column, and its first tap in the weight."""
 
     image: int
     row: int
@@ -51,7 +51,7 @@ class Layout(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """How a window is summed: where in A and B it starts, and two loops; `row` is the row of taps it is limited to."""
+    """How a window is summed: its start in A and B, and two loops; `row` is the only row of taps, if there is one."""
 
     a: int = 0
     b: int = 0
@@ -67,14 +67,14 @@ class Terms(NamedTuple):
 def correlate_jobs(w: Windows, layout: Layout, start: int, stop: int, batch: int) -> list[Job]:
     """The panels of output rows start .. stop - 1, for tiles of `batch` images.
 
-    One row of taps after the other where a whole panel of the weight would not stay in the first-level cache.
+    Rows of taps are separate jobs where a whole panel of the weight would not stay in the first-level cache.
     """
     jobs: list[tuple[int, Job]] = []
     for down in w.down.runs(start, stop):
         for across in w.across.runs():
             for terms in _terms(w, down, across):
                 jobs += [(terms.row, job) for job in _panels(w, layout, down, across, batch, terms)]
-    # The largest regions first: their rows follow each other in memory.
+    # The largest regions first: their rows are contiguous.
     return [job for _, job in sorted(jobs, key=lambda pair: (pair[0], -pair[1].repeats * pair[1].rows))]
 
 
@@ -129,7 +129,7 @@ def _panels(w: Windows, layout: Layout, down: Run, across: Run, batch: int, term
 
 
 def cost(rows: int) -> float:
-    """What a panel of so many rows costs, in rows: a tile of those left over takes one row's time to begin and end."""
+    """The cost of a panel, in rows: beginning and ending a tile of left-over rows takes the time of one row."""
     left = rows % processor().tile_rows
     return rows + (1 if left else 0)
 
@@ -137,8 +137,8 @@ def cost(rows: int) -> float:
 def weight_jobs(w: Windows, taps: range, batch: int, band: int) -> Iterator[Job]:
     """The panels of the weight gradient at some rows of taps, for tiles of `batch` images: sums over output pixels.
 
-    A is x by columns, B is dy. Rows of C are taps and input channels, neighbours in x as in the weight. They add up a
-    `band` of output rows after the other, which stays in cache for all taps.
+    A is x by columns, B is dy. Rows of C are taps and input channels, adjacent in x as in the weight. They sum one
+    `band` of output rows after another, which stays in cache for all taps.
     """
     begun = set()
     for start in range(0, w.down.out, band):
@@ -163,13 +163,13 @@ def _weight_band(w: Windows, down: Run, batch: int, begun: bool) -> Iterator[Job
     runs = [run for run in w.across.runs() if run.first < run.last]
     runs.sort(key=lambda run: (run.first - run.last, run.start))
     if not begun and (not runs or runs[0].last - runs[0].first < w.across.taps):
-        runs.insert(0, Run(0, 0, 0, w.across.taps))  # the first must write all rows
+        runs.insert(0, Run(0, 0, 0, w.across.taps))  # the first job must write all rows
     for number, run in enumerate(runs):
         yield _weight_job(w, (run.last - run.first) * rows, down, run, batch, begun or number > 0)
 
 
 def _weight_job(w: Windows, rows: int, down: Run, across: Run, batch: int, add: bool) -> Job:
-    """The product over one region of output pixels, or zero without any."""
+    """The product over one region of output pixels; zero where there are none."""
     loops = [
         (down.stop - down.start, w.down.stride * w.across.size * w.inputs, w.across.out * w.outputs),
         (across.stop - across.start, w.across.stride * w.inputs, w.outputs),

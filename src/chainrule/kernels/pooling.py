@@ -1,8 +1,8 @@
 """Windows slid over images (n, h, w, c): the kernels of pooling and upsampling.
 
 `pool` makes one pixel of `small` from each window of `big`: the largest of its taps, or their mean. `unpool` is the
-gradient of both, from small to big. Where windows lie is worked out here in Python and given to the kernels as tables,
-so that padding, dilation and windows of unequal size cost nothing inside of them.
+gradient of both, from small to big. The positions of windows are computed here, in Python, and passed to the kernels as
+tables, so that padding, dilation and windows of unequal size cost nothing inside the kernels.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TILE = 16384  # elements of the image: 64 KiB of float32, which stays in the sec
 
 
 class Window(NamedTuple):
-    """Where one window lies along one axis; taps outside of the image are left out."""
+    """Where one window lies along one axis; taps outside the image are left out."""
 
     at: int  # the first tap's position in the image
     tap: int  # its number
@@ -99,7 +99,7 @@ def unpool_windows(
     height: Int, across: Int, channels: Int, lanes: Int, row_step: Int, column_step: Int, taps_across: Int, apart: Int,
     clear: Int, add: Int, band: Int, items: Int, epilogue: Epilogue,
 ) -> None:  # fmt: skip
-    """`items` bands of `band` rows of big, which `image` is too: what all windows that reach into them give."""
+    """`items` bands of `band` rows of big (as an array, `image`): the sums of all windows that reach into them."""
     out = rows.shape[0]
     wide = runs[runs.shape[0] - 1, 0] + runs[runs.shape[0] - 1, 1]
     bands = (height + band - 1) // band
@@ -114,7 +114,7 @@ def unpool_windows(
             for i in range(cleared.size):
                 cleared[i] = 0.0
         for row in range(out):
-            first = max(0, (top - rows[row, 0] + apart - 1) // apart)  # of the taps, those inside of the band
+            first = max(0, (top - rows[row, 0] + apart - 1) // apart)  # the taps inside the band
             last = min(rows[row, 2], (end - rows[row, 0] + apart - 1) // apart)
             if last <= first:
                 continue
@@ -151,7 +151,7 @@ def pool(small: View, big: View, grid: Grid, argmax: View | None = None, epilogu
 
 
 def unpool(big: View, small: View, grid: Grid, argmax: View | None = None, epilogue: Epilogue = ()) -> list[Call]:
-    """The calls for the gradient of `pool`: every pixel of big is the sum of what its windows give it."""
+    """The calls for the gradient of `pool`: each pixel of big is the sum of its shares of the windows that hold it."""
     if not big.size:
         return []
     n, height, across, channels = big.shape
@@ -177,7 +177,7 @@ def _steps(big: View, grid: Grid) -> tuple[int, int]:
 
 
 def _times_met(windows: Sequence[Window], size: int, apart: int) -> set[int]:
-    """How many windows the positions of an axis lie in."""
+    """In how many windows positions of an axis lie."""
     times = [0] * size
     for window in windows:
         for tap in range(window.taps):

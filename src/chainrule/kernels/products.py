@@ -1,7 +1,7 @@
-"""Matrix products as instructions: how op lowerings reach the microkernel.
+"""Matrix products: the calls that lowerings make of the microkernel.
 
-`product` returns the calls for C (+)= A·B (+ bias), with an optional epilogue run on each tile while it is still in
-cache: the activation after a linear, or the activation's gradient after the product that feeds it.
+`product` returns the calls for C (+)= A·B (+ bias), with an optional epilogue that runs on each tile while it is still
+in cache: an activation after a linear layer, or the gradient of an activation.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from chainrule.native.matrix import pack_transposed, panel
 from chainrule.native.memory import Scratch, View, constant
 
 TILE_ROWS = 192  # so that A's part of a tile stays in the second-level cache
-DEPTH = 1024  # inner products longer than this are summed in parts, so that B's panel stays in the second-level cache
-STEP_ROWS = 4  # heights are multiples of it: what is left below the microkernel's full tiles is not too thin
+DEPTH = 1024  # longer inner products are summed in parts, so that B's panel stays in the second-level cache
+STEP_ROWS = 4  # heights are multiples of it, so that what is left below full tiles is not too thin
 ENOUGH_TILES = 8  # so that a few workers get equal shares
-TILE_FLOPS = 50_000  # half a microsecond: below this a tile costs less than the barrier that shares it
+TILE_FLOPS = 50_000  # half a microsecond: a smaller tile would cost less than the barrier after it
 SMALL_B = 6_000  # elements
-# Few rows times a large weight: the sum over its rows is cut into so many parts. A worker then reads the rows of the
-# weight that its share of the update left in its own cache; whole columns it would fetch from all the other caches.
+# Few rows times a large weight: the sum over its rows is cut into this many parts. A worker then reads the rows of the
+# weight that its share of the update left in its own cache; whole columns would come from the caches of all workers.
 PARTS = 8
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A two-dimensional operand, `transposed` where its transpose is meant."""
+    """A matrix operand, or its transpose."""
 
     view: View
     transposed: bool = False
@@ -66,11 +66,11 @@ class Matrix:
 
 @kernel
 def gemm(
-    tile: Int, m: Int, n: Int, k: Int, a: Pointer, a_row: Int, a_col: Int, b: Pointer, b_row: Int, b_panel: Int, width:
-    Int, c: Pointer, bias: Pointer, add: Int, sums: Pointer, one: Pointer, rows: Int, columns: Int, depth: Int,
+    tile: Int, m: Int, n: Int, k: Int, a: Pointer, a_row: Int, a_col: Int, b: Pointer, b_row: Int, b_panel: Int,
+    width: Int, c: Pointer, bias: Pointer, add: Int, sums: Pointer, one: Pointer, rows: Int, columns: Int, depth: Int,
     epilogue: Epilogue,
 ) -> None:  # fmt: skip
-    """One tile of C, `rows` x `columns`, panel by panel; `sums` gets the column sums of B (the gradient of a bias)."""
+    """One tile of C, `rows` x `columns`, panel by panel; `sums` receives the column sums of B (a bias gradient)."""
     across = (n + columns - 1) // columns
     top = (tile // across) * rows
     left = (tile % across) * columns
@@ -101,7 +101,7 @@ def gemm_part(
     tile: Int, m: Int, n: Int, k: Int, a: Pointer, a_row: Int, a_col: Int, b: Pointer, c: Pointer, width: Int,
     depth: Int,
 ) -> None:  # fmt: skip
-    """One panel of C in one part: the sum over `depth` of the inner indices, kept apart from those of other parts."""
+    """One panel of C in one part: the sum over `depth` inner indices, stored apart from those of other parts."""
     across = (n + width - 1) // width
     part = tile // across
     start = (tile % across) * width
@@ -117,7 +117,7 @@ def add_parts(
     tile: Int, c: Real2, start: Pointer, parts: Real3, add: Int, bias: Real1, biased: Int, rows: Int,
     epilogue: Epilogue,
 ) -> None:  # fmt: skip
-    """Some rows of C, which begins at `start`: (C or) bias and parts added in order, then the epilogue."""
+    """Some rows of C, whose address is `start`: (C or) bias plus the parts in order, then the epilogue."""
     top, end = tile * rows, min(tile * rows + rows, c.shape[0])
     for row in range(top, end):
         y = c[row]
@@ -134,7 +134,7 @@ def add_parts(
 
 @kernel
 def pack(tile: Int, k: Int, n: Int, source: Pointer, target: Pointer, width: Int, room: Int) -> None:
-    """Panel `tile` of B = sourceᵀ, laid out so that the microkernel reads it in order."""
+    """Panel `tile` of B = sourceᵀ, in the order in which the microkernel reads it."""
     start = tile * width
     pack_transposed(k, min(width, n - start), advance(source, start * k), k, advance(target, tile * room), width)
 
@@ -179,7 +179,7 @@ def product(
 def _by_parts(
     c: View, a: Matrix, b: View, scratch: Scratch, bias: View | None, add: bool, epilogue: Epilogue
 ) -> list[Call]:  # fmt: skip
-    """The same with the sum over the inner indices cut in parts, which a second call adds up."""
+    """The same, with the sum over the inner indices cut into parts, which a second call adds."""
     (m, k), n = a.shape, b.shape[1]
     width, depth = processor().panel(c.dtype), min(blocks(k, PARTS), DEPTH)
     parts = scratch(blocks(k, depth) * m * n).reshape(blocks(k, depth), m, n)
@@ -215,7 +215,7 @@ def one(dtype: np.dtype[Any]) -> View:
 
 
 def ones(rows: int, columns: int, dtype: np.dtype[Any]) -> Matrix:
-    """A matrix of ones, which is one number read with strides of 0."""
+    """A matrix of ones: one number, read with strides of 0."""
     return Matrix(View(one(dtype).storage, (rows, columns)), repeated=True)
 
 
@@ -228,7 +228,7 @@ def column_sums(sums: View, dy: View, scratch: Scratch, *, add: bool = False) ->
 def batched(
     c: View, a: View, b: View, scratch: Scratch, *, transpose_a: bool = False, transpose_b: bool = False
 ) -> list[Call]:  # fmt: skip
-    """C = A·B for each of the leading axes; where B has none, the rows of all A are one matrix."""
+    """C = A·B for every index of the leading axes; where B has none, the rows of all A form one matrix."""
     if len(b.shape) == 2 and not transpose_a:
         c, a = rows(c), rows(a)
     count = math.prod(c.shape[:-2])
@@ -253,10 +253,10 @@ def rows(view: View) -> View:
 
 
 def _tile(m: int, n: int, k: int, width: int) -> tuple[int, int]:
-    """Rows and columns of one tile: of equal heights, and enough of them to share where the work is worth it.
+    """Rows and columns of one tile: tiles of equal height, and enough of them to share if the work is worth it.
 
-    A small B stays in the first-level cache as a whole, so tiles have all its columns, and C's rows are one stretch for
-    the epilogue. Else a tile is one panel wide, which is then read from the second-level cache once.
+    A small B stays in the first-level cache as a whole, so tiles have all its columns, and C's rows are contiguous for
+    the epilogue. Otherwise a tile is one panel wide, which is read from the second-level cache once.
     """
     columns = n if k * n <= SMALL_B else width
     flops = 2.0 * m * n * k

@@ -1,8 +1,7 @@
-"""One reduction for everything that adds up or compares along axes: sum, mean, max, and the gradient of broadcasting.
+"""One reduction over axes for all: sum, mean, max, the gradient of broadcasting, and partial sums of kernels.
 
-Neighbouring axes are one, so an array is seen as (outer, reduced, inner) and one kernel does all. Long reductions go in
-two stages, parts first and then the parts in order: the cuts depend on the shape alone, so results do not depend on the
-number of workers.
+Neighbouring axes are merged, so that an array is (outer, reduced, inner). Long reductions take two stages: parts, then
+the parts in order. The cuts depend on the shape alone, so results do not depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from chainrule.native.memory import Scratch, View
 
 TILE = 16384  # elements
 RUN = 4096  # elements of one part; longer reductions make several parts
-ROWS = 512  # the same where whole rows are added up: each is one term of a sum, whose rounding errors add up too
+ROWS = 512  # the same where whole rows are added: shorter, as rounding errors grow with the number of terms
 
 
 @kernel
@@ -53,7 +52,7 @@ def sum_parts(
 
 @device
 def row_max(row: Real1) -> Any:
-    """The largest element; compared in four strands, because each comparison waits for the one before."""
+    """The largest element, compared in four chains, because each comparison waits for the one before."""
     a = b = c = d = row[0]
     whole = row.size // 4 * 4
     for j in range(0, whole, 4):
@@ -80,7 +79,7 @@ def row_sum(row: Real1) -> Any:
 def reduce(
     kernel: Kernel, y: View, x: View, axes: tuple[int, ...], scratch: Scratch, factor: float = 1.0
 ) -> list[Call]:
-    """The calls that reduce x over `axes` into y, one group of neighbouring axes after the other, innermost first."""
+    """The calls that reduce x over `axes` into y, one group of neighbouring axes after another, innermost first."""
     calls: list[Call] = []
     shape = list(x.shape)
     ranges = groups(axes)

@@ -1,14 +1,15 @@
 """3x3 convolutions with fewer multiplications: Winograd's F(2x2, 3x3).
 
-Output pixels are taken four at a time. Their 4x4 tile of the image and the weight are transformed (`native/tiles.py`),
-so that 16 products of each pair of channels do instead of 36; for all tiles of a block these are 16 matrix products:
+Output pixels are computed four at a time. Their 4x4 tile of the image and the weight are transformed
+(`native/tiles.py`), so that each pair of channels takes 16 products instead of 36; for all tiles of a block these are
+16 matrix products:
 
     y  = A·[(G·w·Gᵀ) ⊙ (B·x·Bᵀ)]·Aᵀ           summed over input channels before A
     dw = Gᵀ·[(B·x·Bᵀ) ⊙ (Aᵀ·dy·A)]·G           summed over tiles before G
 
-A block of tiles is small enough for the second-level cache from one transform to the other. Additions are of numbers as
-large as x itself, so rounding errors stay those of the plain sum, about. A. Lavin and S. Gray, Fast algorithms for
-convolutional neural networks, CVPR 2016.
+A block of tiles stays in the second-level cache from one transform to the other. All numbers added are of x's
+magnitude, so rounding errors are about those of the plain sum. A. Lavin and S. Gray, Fast algorithms for convolutional
+neural networks, CVPR 2016.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ from chainrule.native.tiles import STEP, tile_gradient, tile_input, tile_output,
 TILES = 16  # shares of a pass over the images
 PARTS = 8  # partial sums of a weight gradient
 PRODUCTS = 16  # of a tile, where its plain windows have 36
-CACHE = 310_000  # bytes of a block of tiles on its way: it stays in the second-level cache
-SHARED = 420_000  # bytes of a block and the transformed weight, where they find room in that cache together
-ENTRY = 4  # what it costs to begin with a block, in rows of a product: the weight is read anew
+CACHE = 310_000  # bytes of a block of tiles, which stays in the second-level cache
+SHARED = 420_000  # bytes of a block and the transformed weight, where both fit into that cache
+ENTRY = 4  # the cost of beginning a block, in rows of a product: the weight is read again
 LINE = 64  # bytes of a cache line
 LARGEST = 32_768  # pairs of channels
-# What transforming one channel of a tile costs, there and back, in multiplications; and less than what share of the
-# plain convolution's must be left. A plain weight gradient takes longer for its multiplications.
+# The cost of transforming one input and one output channel of a tile, in multiplications; and the share of the plain
+# convolution's cost below which tiles are used. A plain weight gradient takes longer per multiplication.
 TRANSFORM, SHARE, SHARE_OF_GRADIENT = (125, 110), 0.9, 1.1
 
 
 def suits(w: Windows, share: float = SHARE) -> bool:
-    """Whether this is a 3x3 convolution which is quicker by tiles: enough channels, and few pixels clipped."""
+    """Whether this is a 3x3 convolution that tiles make faster: enough channels, and few pixels clipped."""
     plain = all((axis.taps, axis.stride, axis.dilation) == (3, 1, 1) for axis in (w.down, w.across))
     if not plain or w.groups != 1:
         return False
@@ -68,7 +69,7 @@ def _count(w: Windows) -> int:
 
 
 class Block(NamedTuple):
-    """How many images, and how many rows of tiles of each, are on their way at a time."""
+    """How many images, and how many rows of tiles of each, are computed at a time."""
 
     images: int
     lines: int
@@ -107,7 +108,7 @@ def winograd(
     inputs: Int, above: Int, before: Int, u: Pointer, y: Pointer, rows: Int, columns: Int, outputs: Int, width: Int,
     bias: Pointer, add: Int, room: Pointer, v_plane: Int, u_plane: Int, m_plane: Int, epilogue: Epilogue,
 ) -> None:  # fmt: skip
-    """Some images, or a band of rows of tiles of one: block by block, and in a block a panel of channels by another."""
+    """Some images, or a band of rows of tiles of one: block by block, and each block by panels of channels."""
     down, across = (rows + STEP - 1) // STEP, (columns + STEP - 1) // STEP
     bands = (down + band - 1) // band
     last = min(images, (tile // bands + 1) * batch)
@@ -153,7 +154,7 @@ def winograd_weight_gradient(
     above: Int, before: Int, dy: Pointer, rows: Int, columns: Int, outputs: Int, width: Int, dw: Pointer,
     sums: Pointer, one: Pointer, room: Pointer, v_plane: Int, z_plane: Int, u_plane: Int,
 ) -> None:  # fmt: skip
-    """The weight gradient of some images; `sums` gets the column sums of their dy (the gradient of a bias)."""
+    """The weight gradient of some images; `sums` receives the column sums of their dy (the gradient of a bias)."""
     down, across = (rows + STEP - 1) // STEP, (columns + STEP - 1) // STEP
     first, last = tile * batch, min(images, (tile + 1) * batch)
     v = advance(room, tile * 16 * (v_plane + z_plane + u_plane))
@@ -197,10 +198,10 @@ def winograd_weight_gradient(
 
 
 def _most(w: Windows, channels: int, item: int, beside: int = 0) -> int:
-    """Rows of tiles that leave room in the cache; `channels` numbers are kept at each of the 16 places of a tile.
+    """The most rows of tiles that fit into the cache, with `channels` numbers at each of the 16 positions of a tile.
 
-    Blocks are smaller `beside` a weight of so many bytes, unless less than half of one would be left: then the weight
-    is read from further away, and seldom.
+    Blocks are smaller beside a weight of `beside` bytes, unless less than half of a block would be left: then the
+    weight is read from beyond that cache, and rarely.
     """
     left = min(CACHE, SHARED - beside)
     room = left if 2 * left >= CACHE else CACHE
@@ -208,19 +209,19 @@ def _most(w: Windows, channels: int, item: int, beside: int = 0) -> int:
 
 
 def _even(count: int, most: int) -> int:
-    """How many of `count` to take at a time, at most `most`, so that the last are not few."""
+    """How many of `count` to compute at a time, at most `most`, so that the last are not few."""
     return blocks(count, blocks(count, most))
 
 
 def _block(w: Windows, images: int, lines: int, most: int) -> Block:
-    """Of the blocks of at most so many rows of tiles the one that suits the microkernel's tiles best.
+    """Of the blocks of at most `most` rows of tiles, the one that suits the microkernel's tiles best.
 
-    `images` and `lines` are what there is of both.
+    There are `images` images of `lines` rows of tiles.
     """
     across = blocks(w.across.out, STEP)
 
     def price(whole: int, piece: int, tiles: int) -> float:
-        """What the products of `whole` rows or images cost, taken `piece` at a time."""
+        """The cost of the products of `whole` rows or images, `piece` at a time."""
         return whole // piece * (cost(piece * tiles) + ENTRY) + cost(whole % piece * tiles)
 
     if most >= lines:
@@ -230,7 +231,7 @@ def _block(w: Windows, images: int, lines: int, most: int) -> Block:
 
 
 def _plane(elements: int, view: View) -> int:
-    """From one of the 16 planes to the next: an odd number of cache lines, or all would fall into the same few sets."""
+    """The distance between planes: an odd number of cache lines, or all 16 would fall into the same few cache sets."""
     line = LINE // view.dtype.itemsize
     return (blocks(elements, line) | 1) * line
 
@@ -260,7 +261,7 @@ def correlate_tiles(
 def weight_gradient_tiles(
     dw: View, dy: View, x: View, w: Windows, scratch: Scratch, sums: View | None
 ) -> list[Call]:  # fmt: skip
-    """The calls for the weight gradient, and `sums` for that of the bias; partial sums are added in their order."""
+    """The calls for the weight gradient, and for that of the bias, `sums`; partial sums are added in order."""
     images, width = x.shape[0], processor().panel(x.dtype)
     batch = blocks(images, PARTS)
     parts = blocks(images, batch)

@@ -1,17 +1,17 @@
-"""Kernels: the compiled loops behind instructions, written as plain Python functions over tiles.
+"""Kernels: the compiled loops behind instructions, written as plain Python functions.
 
-A kernel is declared once and used three ways: compiled for a dtype (`chainrule.native.jit`), run as Python by the
-tests, and called to make the `Call`s a program is built from. Its annotations say how each argument travels in an
-instruction:
+`@kernel` declares a function (tile, ...), which does the work of one tile. It is used in three ways: compiled for a
+dtype (`chainrule.native.jit`), run as Python by the tests, and called with a number of tiles, which runs nothing but
+returns a `Call`, of which programs are built. Annotations say how each argument is stored in an instruction:
 
     Real1 .. Real4   contiguous array of the program's dtype with that many dimensions (address, then sizes)
     Int1, Int2       the same for int64
     Float1           contiguous float64 array
     Int              an int64
-    Real             a scalar of the program's dtype (travels as float64)
+    Real             a scalar of the program's dtype (stored as float64)
     Pointer          the bare address of a view's first element, 0 for none
     Span             the address of a compiled pointwise span (see `chainrule.native.jit.compile_span`), 0 for none
-    Epilogue         pointwise functions to run on results while they are in cache (`run_epilogue`), 0 for none
+    Epilogue         pointwise functions to run on results while they are in cache (`run_epilogue`), () for none
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ STEP_WORDS = 4  # of an instruction: span, other, p0, p1
 
 
 def words_of(kind: str) -> int:
-    """How many words of an instruction an argument of this kind takes."""
+    """How many words of an instruction an argument of this kind occupies."""
     return STEPS * STEP_WORDS if kind == "Epilogue" else 1 + RANK.get(kind, 0)
 
 
@@ -54,7 +54,7 @@ KERNELS: list[Kernel] = []  # every kernel declared, for compiling ahead
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """A tile function, with the kind of each argument after the tile number."""
+    """A compiled loop: its function, and the name and kind of each argument after the tile number."""
 
     function: Callable[..., None]
     parameters: tuple[tuple[str, str], ...]
@@ -64,10 +64,10 @@ class Kernel:
         return self.function.__name__
 
     def __call__(self, tiles: int, *arguments: Argument, flops: float = 0.0) -> Call:
-        """The instruction that runs this kernel on tiles 0 .. tiles - 1.
+        """The instruction that runs this kernel on tiles 0 .. tiles - 1; `flops` is the cost of all tiles.
 
-        `arguments` follow the kernel's parameters after `tile`: views for arrays, pointers and addresses, numbers for
-        scalars.
+        `arguments` are those after `tile`: a View for an array or a pointer (None for 0), a number for a scalar, a
+        `Pointwise` for a span, a tuple of `Step`s for an epilogue.
         """
         if len(arguments) != len(self.parameters):
             names = ", ".join(name for name, _ in self.parameters)
@@ -77,7 +77,10 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Call:
-    """One instruction before it has addresses: a kernel, its tiles, its arguments, its cost in flops."""
+    """An instruction whose memory is not placed yet: a kernel, how many tiles it has, its arguments, its cost in flops.
+
+    Lowerings return calls; once the program's memory is planned, each becomes words (`chainrule.engine.encoding`).
+    """
 
     kernel: Kernel
     tiles: int
@@ -85,7 +88,7 @@ class Call:
     flops: float = 0.0
 
     def views(self) -> Iterator[View]:
-        """Every array it touches, those of its epilogue too."""
+        """Every array it touches, including those of its epilogue."""
         for argument in self.arguments:
             if isinstance(argument, View):
                 yield argument
@@ -95,9 +98,9 @@ class Call:
 
 @dataclass(frozen=True)
 class Pointwise:
-    """A scalar function to run over whole spans: y[i] = scalar(a[i], b[i], c[i], p0, p1) with as many as it takes.
+    """A scalar function to run over spans of elements: y[i] = scalar(a[i], b[i], c[i], p0, p1).
 
-    `in_place` is the form whose first operand is y itself.
+    It takes `arrays` of a, b and c and `numbers` of p0 and p1. With `in_place`, y itself is the first operand.
     """
 
     name: str
@@ -117,19 +120,19 @@ class Pointwise:
 
 @dataclass(frozen=True)
 class Step:
-    """One function of an epilogue: y = f(y, other, p0, p1), in place; `other` has the shape of y."""
+    """One function of an epilogue: y = f(y, other, p0, p1) in place, where `other` has the shape of y."""
 
     span: Pointwise
     other: View | None = None
     numbers: tuple[float, ...] = ()
 
 
-Epilogue: TypeAlias = tuple[Step, ...]  # run in order on a kernel's results, STEPS at most
+Epilogue: TypeAlias = tuple[Step, ...]  # run in order on a kernel's results; at most STEPS
 Argument: TypeAlias = View | Pointwise | Epilogue | float | None
 
 
 def kernel(function: Callable[..., None]) -> Kernel:
-    """Declare `function(tile, ...)` as a kernel; see the module's table for the annotations it may use."""
+    """Decorator that makes `function(tile, ...)` a kernel; the module's docstring lists the annotations it may use."""
     names = list(inspect.signature(function).parameters.values())
     if not names or names[0].name != "tile":
         raise TypeError(f"kernel {function.__name__}: the first parameter must be `tile`")
@@ -142,7 +145,7 @@ def kernel(function: Callable[..., None]) -> Kernel:
 
 
 def device(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a plain function that kernels call, so that it is compiled along with them."""
+    """Decorator for a plain function that kernels call: it is compiled along with them."""
     function.__chainrule_device__ = True  # type: ignore[attr-defined]
     return function
 
@@ -163,13 +166,13 @@ def generated(text: str, scope: dict[str, Any]) -> Callable[..., Any]:
 
 
 def blocks(n: int, size: int) -> int:
-    """How many tiles of `size` cover `n`: cut by the data's shape, never by the number of workers."""
+    """How many tiles of `size` cover `n`. Tiles depend on the data's shape, never on the number of workers."""
     return -(-n // size)
 
 
 @dataclass(frozen=True)
 class External:
-    """A compiled symbol that kernels call by name; `python` does the same on `Address`es."""
+    """A compiled function that kernels call by its symbol; `python` does the same on `Address`es."""
 
     symbol: str  # "{dtype}" in it becomes the program's dtype
     signature: str  # of int64 "i", real "r" and float64 "d" arguments
@@ -181,7 +184,7 @@ class External:
 
 @dataclass(frozen=True)
 class Address:
-    """What a Pointer is in plain Python: an element of a flat array, so that walking outside of it raises."""
+    """A Pointer in plain Python: an element of a flat array, so that leaving the array raises an error."""
 
     array: NDArray[Any]
     offset: int
@@ -197,7 +200,7 @@ class Address:
         return np.lib.stride_tricks.as_strided(self.array[self.offset :], shape, [s * item for s in strides])
 
 
-# Functions that the compiler replaces by forms of its own; these serve plain Python.
+# In compiled code these functions have other forms (`chainrule.native.jit`); these are for plain Python.
 
 
 def real(number: Any) -> Any:
@@ -206,7 +209,7 @@ def real(number: Any) -> Any:
 
 
 def advance(pointer: Any, elements: int) -> Any:
-    """The address `elements` further on; 0 stays no address."""
+    """The address `elements` further on; 0 stays 0, no address."""
     return Address(pointer.array, pointer.offset + elements) if isinstance(pointer, Address) else pointer
 
 

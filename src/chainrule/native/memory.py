@@ -1,4 +1,4 @@
-"""Memory as programs see it: storages, and contiguous views of them, the operands of every kernel call."""
+"""Memory of programs: storages, and contiguous views of them, which are the operands of kernel calls."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 Shape: TypeAlias = tuple[int, ...]
 Array: TypeAlias = NDArray[Any]
-# Whose memory it is: values of a step share an arena; data is the user's, or changes from run to run; state is the
-# program's own words, a buffer what a layer keeps, an output what outlives the step.
+# Whose memory it is: values of one step share an arena; data is the user's, or changes from run to run; state is the
+# program's own words; a buffer belongs to a layer; an output outlives the step.
 Kind: TypeAlias = Literal[
     "arena", "buffer", "constant", "data", "gradient", "optimizer state", "output", "parameter", "state"
 ]
@@ -30,7 +30,7 @@ class Storage:
     kind: Kind
     name: str = ""
     own: Array | None = None  # one-dimensional
-    arena: Storage | None = None  # which it is a part of, from byte `start` on
+    arena: Storage | None = None  # of which it is a part, from byte `start` on
     start: int = 0
 
     @property
@@ -39,21 +39,21 @@ class Storage:
 
     @property
     def array(self) -> Array | None:
-        """The memory itself, one-dimensional; that of an arena is another one when the arena has grown."""
+        """The memory itself, one-dimensional; in an arena it changes when the arena grows."""
         if self.arena is None or self.arena.own is None:
             return self.own
         return self.arena.own[self.start : self.start + self.bytes].view(self.dtype)
 
     @functools.cached_property
     def address(self) -> int:
-        """Where its own memory begins: kept, as many programs use the same weights and tables. Not for arenas."""
+        """Where its own memory begins (not for arenas); cached, as many programs use the same weights and tables."""
         assert self.own is not None, f"storage {self.name} ({self.kind}) has no memory of its own"
         return address_of(self.own)
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A contiguous array inside a storage: what kernel calls take as operands."""
+    """A contiguous array inside a storage: an operand of kernel calls."""
 
     storage: Storage
     shape: Shape
@@ -82,7 +82,7 @@ class View:
 
 
 def address_of(array: Array) -> int:
-    """Where an array's first element is; programs are short, and NumPy's own ways take microseconds."""
+    """The address of an array's first element, faster than NumPy's own ways, which take microseconds."""
     if array.flags.writeable and array.size:
         return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
     address: int = array.__array_interface__["data"][0]

@@ -18,7 +18,7 @@ from chainrule.native.vecmath import compiled_as
 from chainrule.ops.record import Example, Sample, of_one_array, op
 
 
-@op(formula="y = max(x, 0)", pointwise=True, keeps_order=True)
+@op(formula="y = max(x, 0)", pointwise=True, monotone=True)
 def relu(x: Array) -> Array:
     """x where it is positive, else 0 (rectified linear unit; Nair and Hinton, ICML 2010). Its slope at 0 is 0."""
     return np.maximum(x, 0.0)

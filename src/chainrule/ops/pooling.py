@@ -20,7 +20,7 @@ from chainrule.ops.record import Example, Sample, op
 @op(
     formula="y[a, b] = max x[a·s + i·d - top, b·s + j·d - left] over i, j, within x",
     saves=("argmax",),
-    chooses=True,
+    selects_largest=True,
     flops=lambda x: float(math.prod(x)),
 )
 def max_pool2d(

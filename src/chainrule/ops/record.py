@@ -1,10 +1,10 @@
 """The record of an op: everything about one differentiable operation, from which all else is derived.
 
-An op is a NumPy function (its definition), a shape rule, and one gradient rule per differentiable input. Each rule has
-its compiled form: `lower`, a function that returns the kernel calls computing the rule on `View`s. A pointwise rule
-needs none: its definition is compiled, for one element at a time, with vector math in place of NumPy's functions
-(`native/vecmath.py`; float literals, 1.0, take the program's dtype, whole numbers would not). Where that is not what
-should run, `scalar` is the rule for one element.
+An op is a NumPy function (its definition), a shape rule, and a gradient rule for each differentiable input. Below each
+rule stands its compiled form, `lower`: a function that returns the kernel calls which compute the rule on `View`s. A
+pointwise rule needs none: its definition is compiled for one element, with vector math in place of NumPy's functions
+(`native/vecmath.py`). Write its literals as floats, 1.0: they take the program's dtype, whole numbers would not. Where
+something else than the definition should run, `scalar` is the rule for one element.
 
     @op(formula="y = x·W + b")
     def linear(x, w, b): return x @ w + b                    # definition; keyword-only parameters are attributes
@@ -13,18 +13,24 @@ should run, `scalar` is the rule for one element.
     def _(x, w, b): ...                                      # shapes in, shape of y out; raises ShapeError
 
     @linear.gradient("x", formula="dx = dy·Wᵀ")
-    def _(dy, w): return dy @ w.T                            # asks by name for dy, inputs, y, saved values, attributes
+    def _(dy, w): return dy @ w.T                            # takes by name what it needs: see below
 
     @linear.lower                                            # or @linear.lower("x") for the gradient of x
     def _(y, x, w, b): return [gemm(...)]                    # the output's view first, then the rule's operands
 
     linear.cases(samples=[...], examples=[...])              # what it is tested on
 
-A gradient may ask for that of another input of the same op, by the name `dw` for input w: it is computed first, also
-where nobody trains w. It may also ask for `x_shape` (keyword-only): the shape of input x. A lowering may ask, by
-keyword-only name, for the rule's attributes, `scratch` (number of elements -> View), `state` (the program's state
-words), `epilogue` (see `chainrule.native.kernel`), `add` (whether to add to what the output holds) and `sums` (where to
-put the next input's gradient too, if that is a sum of dy).
+A gradient takes by name dy, inputs, y and saved values, and keyword-only attributes and `x_shape`, the shape of input
+x. It may also take `dw`, the gradient for another input w, which is then computed first, whether or not w is trained.
+
+A lowering takes the output's view (then those of saved values), the rule's operands, and any of these, keyword-only:
+
+    an attribute  of the op
+    scratch       scratch(n) returns a View of n elements, free again after the rule
+    state         the words of the program's state (`native/state.py`)
+    epilogue      pointwise functions to run on each tile that is done (`native/kernel.py`)
+    add           whether to add to what the output holds
+    sums          where to put the gradient for the next input as well, a sum of dy (a bias); None if not wanted
 """
 
 from __future__ import annotations
@@ -52,14 +58,14 @@ class Rule:
     scalar: Callable[..., Any] | None = None
     lowering: Callable[..., Iterable[Any]] | None = None
 
-    def asks(self, name: str) -> bool:
-        """Whether the lowering wants the keyword `name` (scratch, state, epilogue)."""
+    def takes(self, name: str) -> bool:
+        """Whether the lowering takes the keyword `name` (scratch, state, epilogue ...)."""
         return self.lowering is not None and name in _parameters(self.lowering)
 
 
 @functools.cache
 def _parameters(function: Callable[..., Any]) -> frozenset[str]:
-    """The names of a function's parameters; kept, since a large network asks thousands of times."""
+    """The names of a function's parameters; cached, since a large network needs them thousands of times."""
     return frozenset(inspect.signature(function).parameters)
 
 
@@ -114,8 +120,8 @@ class Op:
         flops: Callable[..., float] | float,
         weights: tuple[str, ...],
         offsets: tuple[str, ...],
-        keeps_order: bool,
-        chooses: bool,
+        monotone: bool,
+        selects_largest: bool,
     ) -> None:
         self.name = definition.__name__
         self.__doc__ = definition.__doc__
@@ -129,7 +135,7 @@ class Op:
         self.samples: tuple[Sample, ...] = ()
         self.examples: tuple[Example, ...] = ()
         self.weights, self.offsets = weights, offsets
-        self.keeps_order, self.chooses = keeps_order, chooses
+        self.monotone, self.selects_largest = monotone, selects_largest
         self.gradients: dict[str, Rule] = {}
         self.shape_rule: Callable[..., Any] | None = None
 
@@ -156,7 +162,7 @@ class Op:
         return rule
 
     def gradient(self, name: str, *, formula: str) -> Callable[[Callable[..., Any]], Rule]:
-        """Decorator: the gradient for input `name`, as NumPy, asking by parameter name for what it needs."""
+        """Decorator: the gradient for input `name`, in NumPy, which takes by parameter name what it needs."""
         if name not in self.inputs:
             raise TypeError(f"op {self.name} has no input {name!r}, only {', '.join(self.inputs)}")
 
@@ -165,14 +171,14 @@ class Op:
             others = [f"d{other}" for other in self.inputs if other != name]
             known = {"dy", "y", *self.inputs, *self.saves, *others}
             if unknown := [n for n in rule.operands if n not in known]:
-                raise TypeError(f"gradient {rule.name} asks for {unknown}, known are {sorted(known)}")
+                raise TypeError(f"gradient {rule.name} takes {unknown}, known are {sorted(known)}")
             self.gradients[name] = rule
             return rule
 
         return add
 
     def gradients_for(self, wanted: Iterable[str]) -> list[str]:
-        """The inputs whose gradients are to be computed to have those of `wanted`, each after those its rule asks for.
+        """The inputs whose gradients must be computed for those of `wanted`, each after those that its rule takes.
 
         Raises KeyError for an input without a gradient.
         """
@@ -224,22 +230,27 @@ def op(
     flops: Callable[..., float] | float = 1.0,
     weights: tuple[str, ...] = (),
     offsets: tuple[str, ...] = (),
-    keeps_order: bool = False,
-    chooses: bool = False,
+    monotone: bool = False,
+    selects_largest: bool = False,
 ) -> Callable[[Callable[..., Any]], Op]:
     """Decorator that turns a NumPy function into an op and enters it in the table `OPS`.
 
-    `pointwise` ops compute each element alone (operands are broadcast to one shape beforehand). `saves` names extra
-    outputs kept for the gradients: the definition then returns (y, *saved). `flops` is a number per element of y, or a
-    function of the input shapes. `weights` names weight and bias of a product, y = x·w + b, whose last axis is y's.
-    `offsets` names inputs of an op that is done to each channel of its first input alone: f(x) = f°(x) + t, with f°,
-    where they are 0, linear. So f(x·w + b) = x·f°(w) + f(b), which `chainrule.engine.fuse` makes use of, as of
-    max f(x) = f(max x): `chooses` says that y are elements of the first input, the largest of some each; `keeps_order`
-    that a larger x never has a smaller y, and that the gradient, made of dy and y, is 0 where several x have one y.
+    pointwise         each element of y is made of one element of each operand; operands are broadcast beforehand
+    saves             names of further outputs, kept for the gradients: the definition then returns (y, *saved)
+    flops             a number per element of y, or a function of the input shapes
+
+    The others allow `chainrule.engine.fuse` to rewrite networks:
+
+    weights           names of weight and bias of a product y = x·w + b, whose last axis is y's
+    offsets           of an op that acts on each channel of its first input alone, f(x) = a·x + t: names of the inputs
+                      which, when 0, make t = 0. Then f(x·w + b) = x·(a·w) + f(b)
+    monotone          a larger x never has a smaller y; and the gradient, made of dy and y, is 0 where several x share y
+    selects_largest   each element of y is the largest of some elements of the first input. Then max f(x) = f(max x) for
+                      a monotone f
     """
 
     def make(definition: Callable[..., Any]) -> Op:
-        record = Op(definition, formula, pointwise, saves, flops, weights, offsets, keeps_order, chooses)
+        record = Op(definition, formula, pointwise, saves, flops, weights, offsets, monotone, selects_largest)
         if record.name in OPS:
             raise TypeError(f"op {record.name} is defined twice")
         OPS[record.name] = record
