@@ -102,11 +102,11 @@ def interrupted_at(place: int, job: Callable[[int], None] | int, abort: Callable
 
 
 @pytest.mark.parametrize("native", [False, True])
-@pytest.mark.parametrize("linger", [0, 60 * 10**9])
-def test_ctrl_c_leaves_nobody_running_or_lost(native: bool, linger: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("spin", [0, 60 * 10**9])
+def test_ctrl_c_leaves_nobody_running_or_lost(native: bool, spin: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_idle", [])
-    monkeypatch.setattr(workers, "LINGER", linger)
-    monkeypatch.setattr(workers, "TAKEN", linger)
+    monkeypatch.setattr(workers, "SPIN", spin)
+    monkeypatch.setattr(workers, "LONG_YIELD", spin)
     monkeypatch.setattr(workers, "usable_processors", lambda: 3)
     place, interrupted = 0, True
     while interrupted:

@@ -1,1 +1,1 @@
-"""Compiled loops that several ops share, named by what they do to memory."""
+"""Compiled loops that several ops share, and the functions that return their calls for views."""

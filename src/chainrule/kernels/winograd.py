@@ -20,17 +20,7 @@ from chainrule.kernels.panels import cost
 from chainrule.kernels.products import one
 from chainrule.kernels.reductions import reduce, sum_parts
 from chainrule.kernels.windows import Windows
-from chainrule.native.kernel import (
-    Call,
-    Epilogue,
-    Int,
-    Pointer,
-    advance,
-    blocks,
-    device,
-    kernel,
-    run_epilogue,
-)
+from chainrule.native.kernel import Call, Epilogue, Int, Pointer, advance, blocks, device, kernel, run_epilogue
 from chainrule.native.machine import processor
 from chainrule.native.matrix import panel
 from chainrule.native.memory import Scratch, View

@@ -1,8 +1,8 @@
-"""How a worker gets its share of a job: through a box of words (`box.py`) that it watches for a while before it parks.
+"""How a worker gets its share of a job: through a box of words (`box.py`), on which it spins before it parks.
 
-Waking a parked thread takes 50 us, and milliseconds where its processor sleeps; steps, and parts of runs, follow each
-other sooner. So a worker that has ended its share lingers in native code, without Python's lock, and begins the next
-one at once. It offers its processor to others meanwhile, and parks as soon as somebody takes it.
+Waking a parked thread takes 50 us, and milliseconds if its processor sleeps; the next step, or part of a run, often
+comes sooner. So a worker that has ended its share spins in native code, without Python's lock, and begins the next one
+at once. Meanwhile it yields its processor, and it parks as soon as another thread uses the yield (back-off).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from chainrule.native import load
 def attend() -> Any:
     """The compiled attend(nothing, nothing, box): what a worker does from the moment it is woken until it parks.
 
-    It returns also when the share is one in Python, RUNNING; the next call then says that it has ended.
+    It also returns, in state RUNNING, for a share in Python; the next call then says that the share has ended.
     """
     return _load("attend", 1)
 
 
 @functools.cache
 def hand_out() -> Any:
-    """The compiled hand_out(nothing, nothing, team, workers, job, patience): worker n's box, at word n of `team`, gets
-    share n.
+    """The compiled hand_out(nothing, nothing, team, workers, job, spin_time): share n goes into
+    worker n's box, whose address is word n of `team`.
 
-    `job` is the address of a job's words, or 0 for one in Python. Word 0 becomes how many are ASLEEP.
+    `job` is the address of a job's words, or 0 for one in Python. Word 0 becomes the number of workers to wake.
     """
     return _load("hand_out", 4)
 
@@ -37,7 +37,8 @@ def hand_out() -> Any:
 def complete() -> Any:
     """The compiled complete(nothing, nothing, team, workers, job, withdraw): run share 0, then wait for the others.
 
-    `job` as above; a true `withdraw` takes back what nobody has begun. Word 0 of `team` becomes whether some still run.
+    `job` as above; with `withdraw`, shares that nobody has begun are withdrawn. Word 0 of `team` becomes whether some
+    still run.
     """
     return _load("complete", 4)
 

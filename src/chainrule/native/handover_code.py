@@ -11,20 +11,20 @@ from numba import njit, types
 from chainrule.native.atomic import atomic_load, atomic_replace, atomic_swap
 from chainrule.native.box import (
     ASLEEP,
+    BACKOFF,
+    BUSY_UNTIL,
     CLOCK,
-    GIVEN,
+    HANDED_OUT,
     JOB,
-    LEAST_RESPECT,
-    LINGERING,
-    MOST_RESPECT,
+    LEAST_BACKOFF,
+    MOST_BACKOFF,
     NUMBER,
-    OFFER,
-    OFFERS,
     PARKED,
-    PATIENCE,
-    RESPECT,
     RUNNING,
-    WANTED,
+    SPIN_TIME,
+    SPINNING,
+    YIELD,
+    YIELDS,
 )
 from chainrule.native.jit import OPTIONS, caller, read_word, write_word
 from chainrule.native.replay import SPINS, SPINS_BETWEEN
@@ -52,61 +52,61 @@ def run_share(job, worker):  # type: ignore[no-untyped-def]
 
 
 @device
-def linger(box):  # type: ignore[no-untyped-def]
-    """Say that the share has ended; returns until when to look for another."""
-    ended, patience = now(box), read_word(box, PATIENCE)
-    atomic_swap(box, LINGERING if patience > 0 and ended > read_word(box, WANTED) else PARKED)
-    return ended + patience
+def spin_on(box):  # type: ignore[no-untyped-def]
+    """Say that the share has ended; returns until when to spin."""
+    ended, spin_time = now(box), read_word(box, SPIN_TIME)
+    atomic_swap(box, SPINNING if spin_time > 0 and ended > read_word(box, BUSY_UNTIL) else PARKED)
+    return ended + spin_time
 
 
 @device
-def offer(box, until):  # type: ignore[no-untyped-def]
-    """Let others have the processor for a moment; parks, unless a share came, if they need it or it is late."""
+def yield_once(box, until):  # type: ignore[no-untyped-def]
+    """Yield the processor once; park, unless a share came, if another thread used it or it is time."""
     before = now(box)
     sched_yield()
     after = now(box)
-    respect = read_word(box, RESPECT)
-    if after - before > read_word(box, OFFER):
-        respect = min(max(2 * respect, LEAST_RESPECT), MOST_RESPECT)
-        write_word(box, WANTED, after + respect)
+    backoff = read_word(box, BACKOFF)
+    if after - before > read_word(box, YIELD):
+        backoff = min(max(2 * backoff, LEAST_BACKOFF), MOST_BACKOFF)
+        write_word(box, BUSY_UNTIL, after + backoff)
     elif after > until:
-        respect //= 2
+        backoff //= 2
     else:
         return
-    write_word(box, RESPECT, respect)
-    atomic_replace(box, LINGERING, PARKED)
+    write_word(box, BACKOFF, backoff)
+    atomic_replace(box, SPINNING, PARKED)
 
 
 def attend(box):  # type: ignore[no-untyped-def]
     until, spins = 0, SPINS
     if atomic_load(box) == RUNNING:
-        until = linger(box)
+        until = spin_on(box)
     while True:
         state = atomic_load(box)
         if state == PARKED:
             return
-        if state == GIVEN:
-            if atomic_replace(box, GIVEN, RUNNING):
+        if state == HANDED_OUT:
+            if atomic_replace(box, HANDED_OUT, RUNNING):
                 job = read_word(box, JOB)
                 if job == 0:
                     return
                 run_share(job, read_word(box, NUMBER))
-                until, spins = linger(box), SPINS
+                until, spins = spin_on(box), SPINS
             continue
         spins -= 1
         if spins == 0:
-            offer(box, until)
+            yield_once(box, until)
             spins = SPINS_BETWEEN
 
 
-def hand_out(team, workers, job, patience):  # type: ignore[no-untyped-def]
+def hand_out(team, workers, job, spin_time):  # type: ignore[no-untyped-def]
     asleep = 0
     for number in range(1, workers):
         box = read_word(team, number)
         write_word(box, JOB, job)
         write_word(box, NUMBER, number)
-        write_word(box, PATIENCE, patience)
-        parked = 1 if atomic_swap(box, GIVEN) == PARKED else 0
+        write_word(box, SPIN_TIME, spin_time)
+        parked = 1 if atomic_swap(box, HANDED_OUT) == PARKED else 0
         write_word(box, ASLEEP, parked)
         asleep += parked
     write_word(team, 0, asleep)
@@ -115,19 +115,19 @@ def hand_out(team, workers, job, patience):  # type: ignore[no-untyped-def]
 def complete(team, workers, job, withdraw):  # type: ignore[no-untyped-def]
     if job:
         run_share(job, 0)
-    spins, offers = SPINS, OFFERS
+    spins, yields = SPINS, YIELDS
     for number in range(1, workers):
         box = read_word(team, number)
         if box == 0:  # interrupted before the team was there
             break
         if withdraw:
-            atomic_replace(box, GIVEN, PARKED)
-        while atomic_load(box) >= GIVEN:
+            atomic_replace(box, HANDED_OUT, PARKED)
+        while atomic_load(box) >= HANDED_OUT:
             spins -= 1
             if spins == 0:
                 sched_yield()
-                spins, offers = SPINS_BETWEEN, offers - 1
-                if offers == 0:
+                spins, yields = SPINS_BETWEEN, yields - 1
+                if yields == 0:
                     write_word(team, 0, 1)
                     return
     write_word(team, 0, 0)

@@ -32,7 +32,7 @@ class Processor:
 
     @property
     def tile_rows(self) -> int:
-        """Rows of the microkernel's tile: two accumulators a row, leaving registers for B and one spread element of
+        """Rows of the microkernel's tile: two accumulators a row, leaving registers for B and one splat element of
         A."""
         return 12 if self.registers >= 32 else 6
 

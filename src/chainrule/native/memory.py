@@ -94,4 +94,4 @@ def constant(array: Array) -> View:
     return View(Storage(array.size, array.dtype, "constant", "constant", array.reshape(-1)), array.shape)
 
 
-Scratch: TypeAlias = Callable[[int], View]  # memory for so many elements, for the calls of one lowering
+Scratch: TypeAlias = Callable[[int], View]  # memory for a number of elements, for the calls of one lowering

@@ -11,8 +11,8 @@ from typing import Any
 
 HEADER = 3  # words before an instruction's arguments
 BARRIER, MAY_STOP = 1, 2  # flags: workers meet after this instruction; it may have set the state's STOP word
-# Looks at the barrier, about a nanosecond each, before the processor is offered to others, and between two offers. An
-# offer costs little where nobody wants it, and workers that share a processor cannot meet before one of them makes it.
+# Spins at the barrier, about a nanosecond each, before the processor is yielded, and between two yields. A yield costs
+# little if no other thread wants it, and workers that share a processor cannot meet before one of them yields.
 SPINS, SPINS_BETWEEN = 1000, 50
 
 

@@ -1,11 +1,11 @@
 """The symbols of `chainrule.native.tiles`, emitted as LLVM vector code.
 
-A vector of channels of a whole tile is loaded, multiplied from both sides while it is in registers, and stored; of the
-last, narrow vector only the lanes that exist. Where a tile reaches over the edge of the image, the addresses of its
-outer pixels are exchanged for that of a vector of zeros, or of one that nobody reads.
+A vector of channels of a whole tile is loaded, multiplied from both sides in registers, and stored; of the last,
+narrow vector only the lanes that exist. Where a tile reaches over the edge of the image, the addresses of its outer
+pixels are replaced by that of a vector of zeros, or of one that nobody reads.
 
-Images are larger than the second-level cache, and products lie between one row of tiles and the next, so that the
-processor sees no stream to run ahead of: each tile asks for what the one below it will read or write of the image.
+Images are larger than the second-level cache, and products come between one row of tiles and the next, so the processor
+sees no stream to prefetch: each tile prefetches what the one below it will read or write of the image.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class _Code:
         return self.transform.size_before if self.transform.clips_source else self.transform.size_after
 
     def _inside(self, b: ir.IRBuilder, corner: Any) -> Any:
-        """Whether a tile lies in the image altogether."""
+        """Whether a tile lies entirely in the image."""
         ends = (I64(self._size), b.add(corner, I64(self._size)))
         edges = (("top", "bottom", I64(0), ends[0]), ("left", "right", corner, ends[1]))
         sides = [

@@ -13,10 +13,10 @@ the compiler puts the variant of the program's dtype.
 
 Coefficients are minimax fits in relative error (Remez exchange, 60 digits), good to a small part of a unit in the last
 place (ulp). Rounding adds 1 to 3 ulp, measured in `tests/native/test_vecmath.py`. NaN gives NaN, overflow infinity, and
-underflow goes through the subnormal numbers to zero.
+underflow passes through the subnormal numbers to zero.
 
-Kernels may be compiled with leave to reassociate sums, which would turn (a - b) + c into a - (b - c) and lose what c
-corrects. Sums whose order matters pass through `_fixed`: a select that never acts, and that no rule for sums can cross.
+The compiler may reassociate sums in kernels, which would turn (a - b) + c into a - (b - c) and lose what c corrects.
+Sums whose order matters pass through `_fixed`, a select that never acts, which no rule for sums can cross.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The workers: threads that wait for a program to run together with the thread that calls it.
 
-They linger for a while after each job, then park (`chainrule.native.handover`). Threads are taken from one pool for the
-time of a call, so two trainers in two threads have workers of their own. A forked child inherits no threads and starts
-its own.
+They spin for a while after each job, then park (`chainrule.native.handover`). A call borrows its threads from one pool,
+so two trainers in two threads have workers of their own. A forked child inherits no threads and starts its own.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from chainrule.errors import OptionError
-from chainrule.native.box import ASLEEP, BOX, LINGER, NUMBER, OFFER, RUNNING, STATE, TAKEN
+from chainrule.native.box import ASLEEP, BOX, LONG_YIELD, NUMBER, RUNNING, SPIN, STATE, YIELD
 from chainrule.native.handover import attend, complete, hand_out
 from chainrule.native.machine import usable_processors
 
@@ -29,7 +28,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self.box = np.zeros(BOX, np.int64)
-        self.box[OFFER] = TAKEN
+        self.box[YIELD] = LONG_YIELD
         self.address = self.box.ctypes.data
         self.bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.job: Callable[[int], None] | None = None  # in Python
@@ -90,7 +89,7 @@ def run_together(job: Callable[[int], None] | int, workers: int, abort: Callable
             worker.job, worker.error = function, None
         boxes[1:] = [worker.address for worker in team]
         # From here on the boxes tell whose share has begun, and Ctrl-C comes before or after a call, never inside it.
-        hand_out()(_NOTHING, _NOTHING, boxes, workers, words, _patience(team))
+        hand_out()(_NOTHING, _NOTHING, boxes, workers, words, _spin_time(team))
         if boxes[0]:
             for worker in team:
                 if worker.box[ASLEEP]:
@@ -121,9 +120,9 @@ def _finish(boxes: ctypes.Array[ctypes.c_int64], words: int, withdraw: bool = Fa
         complete()(_NOTHING, _NOTHING, boxes, len(boxes), 0, withdraw)
 
 
-def _patience(team: list[_Worker]) -> int:
-    """How long a worker lingers: not at all where team and caller have to share processors."""
-    return LINGER if all(worker.processors > len(team) for worker in team) else 0
+def _spin_time(team: list[_Worker]) -> int:
+    """How long a worker spins: not at all where team and caller must share processors."""
+    return SPIN if all(worker.processors > len(team) for worker in team) else 0
 
 
 def default_workers() -> int:

@@ -1,1 +1,1 @@
-"""What can be differentiated: one file per family, one op on one screen."""
+"""What can be differentiated: one op on one screen. `docs/architecture.md` lists which op is in which file."""

@@ -16,19 +16,7 @@ from chainrule.errors import ShapeError
 from chainrule.kernels.channels import add_partial_sums, clear, partial_sums
 from chainrule.kernels.copies import zero
 from chainrule.kernels.reductions import reduce, sum_parts
-from chainrule.native.kernel import (
-    Call,
-    Epilogue,
-    Int,
-    Pointer,
-    Real,
-    Real1,
-    Real2,
-    blocks,
-    kernel,
-    real,
-    run_epilogue,
-)
+from chainrule.native.kernel import Call, Epilogue, Int, Pointer, Real, Real1, Real2, blocks, kernel, real, run_epilogue
 from chainrule.native.memory import Array, Scratch, Shape, View
 from chainrule.ops.batch_norm import statistics
 from chainrule.ops.record import Example, Sample, op
