@@ -133,7 +133,9 @@ def test_a_class_beside_numbers_may_be_called_na(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r'the first in row 3 \(written "NA"\): --missing drop'):
         prepare(read_table(path, na=["NA"]), "y")
     assert classes_of(read_table(path, na=())) == ("1", "2", "NA")
-    assert prepare(read_table(path), "y", missing="drop")[0].classes == (1, 2)
+    preparation, parts = prepare(read_table(path), "y", missing="drop")
+    assert preparation.classes == (1, 2)
+    assert parts.notes == (f'{path}: 13 of 40 rows are missing some value and are left out ("NA" in y)',)
 
 
 def test_later_tables_know_the_classes(tmp_path: Path) -> None:

@@ -77,10 +77,17 @@ def leave_out_gaps(table: Table, gaps: Gaps) -> Table:
     if keep.all():
         return table
     note = f"{table.source}: {int((~keep).sum()):,} of {table.rows:,} rows are missing some value and are left out"
+    words = {f'"{word}" in {name}' for name, gap in gaps.items() for word in _words(table, name, gap)}
+    note += f" ({', '.join(sorted(words))})" if words else ""
     return replace(table.take(keep), notes=(*table.notes, note))
 
 
 def _as_it_is_written(table: Table, name: str, row: int) -> str:
-    written = table.written.get(name)
-    word = "" if written is None else spelled(written[row])
+    word = next(iter(_words(table, name, np.array([row]))), "")
     return f' (written "{word}")' if word else ""
+
+
+def _words(table: Table, name: str, rows: NDArray[np.bool_] | NDArray[np.int64]) -> set[str]:
+    """How missing values of some rows are written, where the table knows it."""
+    written = table.written.get(name)
+    return set() if written is None else {spelled(cell) for cell in written[rows].tolist()} - {""}
