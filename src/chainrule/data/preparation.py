@@ -15,6 +15,7 @@ from chainrule.data.images.inputs import ImageInputs, image_inputs
 from chainrule.data.names import suggestion
 from chainrule.data.scaling import Scaling
 from chainrule.data.split import Rows, Split, split_rows
+from chainrule.data.tables.cells import is_missing
 from chainrule.data.tables.features import choose_features, tell_lost_digits
 from chainrule.data.tables.gaps import POLICIES
 from chainrule.data.tables.inputs import TableInputs, mend_gaps, table_inputs
@@ -178,6 +179,9 @@ def prepare_images(
     inputs = image_inputs(images, split.train)
     others = np.concatenate([split.validation, split.test])
     told = inputs.brightness.told(images, split.train) + inputs.brightness.check(images, others)
+    doubtful = [f'"{name}"' for name in target.names if is_missing(str(name))]
+    if doubtful:
+        told += (f"{images.source}: {', '.join(doubtful)} is taken for the name of a class, not for a missing label",)
     preparation = Preparation(inputs, target)
     return preparation, Parts(replace(images, notes=(*images.notes, *told)), preparation, split, y)
 
