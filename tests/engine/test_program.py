@@ -267,6 +267,6 @@ def test_workers_meet_before_and_after_what_may_stop_them() -> None:
     program = engine.program
     flags = [int(program.words[start // 8 + 2]) for start in program.starts]
     for number, instruction in enumerate(program.instructions):
-        if instruction.stops:
+        if instruction.call.stops:
             assert flags[number] == BARRIER | MAY_STOP
             assert flags[number - 1] & BARRIER

@@ -90,7 +90,7 @@ def _operand(op: Op, name: str, value: Any, dtype: np.dtype[Any]) -> Tensor | No
     if not isinstance(given, Tensor):
         array = as_array(given)
         given = Tensor(array if _are_labels(name, array.dtype) else array.astype(dtype, copy=False))
-    if name == LABELS and given.dtype.kind == "f" and tapes.active_tape() is not None:
+    if name == LABELS and given.dtype.kind not in "iu" and tapes.active_tape() is not None:
         raise LabelError(f"{op.name}: labels are {given.dtype}, expected whole numbers: pass y.astype(int)")
     if given.dtype == dtype or _are_labels(name, given.dtype):
         return given

@@ -14,7 +14,7 @@ from chainrule.autodiff.tensor import Parameter, symbol, wrap
 from chainrule.engine import bookkeeping as book
 from chainrule.engine.blocks import Blocks
 from chainrule.engine.buffers import Buffers
-from chainrule.engine.checks import check_loss, check_reached
+from chainrule.engine.checks import check_loss, check_pairs, check_reached
 from chainrule.engine.fuse import fuse
 from chainrule.engine.graph import Forward, Graph, Value, backward
 from chainrule.engine.instruction import Instruction, Slot
@@ -117,8 +117,10 @@ class Builder:
                     self._add(call, phase, task.label, task.formula)
             if phase == "loss" and graph.loss is not None:
                 losses = View(Storage(1, np.dtype(np.float64), "data", "losses", np.zeros(1)), (1,))
-                call = book.record(1, self.state, lowering.view(graph.loss).reshape(1), losses)
-                self._add(call, phase, "record", "losses[step] = L", stops=self.kind == "train")
+                call = book.record(
+                    1, self.state, lowering.view(graph.loss).reshape(1), losses, stops=self.kind == "train"
+                )
+                self._add(call, phase, "record", "losses[step] = L")
         if self.kind == "train":
             self._update(lowering)
         if self.kind == "predict":
@@ -157,6 +159,8 @@ class Builder:
             loss = None
             if self.kind != "predict":
                 loss = check_loss(self.setup.loss(output, symbols["y"], symbols.get("weight")))
+                given = {"the outputs": output, "y": symbols["y"], "sample_weight": symbols.get("weight")}
+                check_pairs(tape.nodes[forward_nodes:], given)
         if self.kind == "predict" and (not output.shape or output.shape[0] != self.batch):
             raise ShapeError(
                 f"the model's output has shape {output.shape}: its first axis must be the {self.batch} samples"
@@ -198,8 +202,8 @@ class Builder:
         gradient, parameter = View(owned.gradients, whole), View(owned.parameters, whole)
         tiles, size = blocks(owned.size, book.CHECK_TILE), book.CHECK_TILE
         if setup.clip_value is not None or setup.clip_norm is not None:
-            call = book.check(tiles, self.state, gradient, size, flops=2.0 * owned.size)
-            self._add(call, "update", "check", "stop unless g is finite", stops=True)
+            call = book.check(tiles, self.state, gradient, size, flops=2.0 * owned.size, stops=True)
+            self._add(call, "update", "check", "stop unless g is finite")
         if setup.clip_value is not None:
             call = book.clip_by_value(tiles, gradient, setup.clip_value, size, flops=2.0 * owned.size)
             self._add(call, "update", "clip_by_value", "g = min(max(g, -c), c)")
@@ -213,8 +217,8 @@ class Builder:
         row = View(self.row.storage, (len(update.columns),))
         states = [View(owned.states[name], whole) for name in update.states]
         operands = (parameter, gradient, *states, row, self.state)
-        call = update.check(blocks(owned.size, CHECK_TILE), *operands, flops=1.0 * owned.size)
-        self._add(call, "update", "check", "stop unless the update is finite", stops=True)
+        call = update.check(blocks(owned.size, CHECK_TILE), *operands, flops=1.0 * owned.size, stops=True)
+        self._add(call, "update", "check", "stop unless the update is finite")
         self._assign(lowering)  # before the update: new values of buffers may depend on the old parameters
         call = update.step(blocks(owned.size, TILE), *operands, flops=update.flops * owned.size)
         self._add(call, "update", update.name, update.formula)
@@ -235,5 +239,5 @@ class Builder:
         call = book.deliver(blocks(self.batch, rows), self.state, result, target, rows)
         self._add(call, "result", "deliver", "predictions[rows] = y")
 
-    def _add(self, call: Call, phase: str, name: str, formula: str, stops: bool = False) -> None:
-        self.instructions.append(Instruction(call, phase, name, formula, stops))
+    def _add(self, call: Call, phase: str, name: str, formula: str) -> None:
+        self.instructions.append(Instruction(call, phase, name, formula))

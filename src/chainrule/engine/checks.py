@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from chainrule.autodiff.tensor import Tensor
-from chainrule.errors import DtypeError, GraphError, NonFiniteError, ShapeError
+from chainrule.autodiff.tape import Node, tracing
+from chainrule.autodiff.tensor import Tensor, symbol
+from chainrule.errors import DtypeError, GraphError, LabelError, NonFiniteError, ShapeError, TraceError
 from chainrule.kernels.updates import Update
-from chainrule.native.memory import Array
+from chainrule.native.kernel import Call
+from chainrule.native.memory import Array, View
 
 
 def check_loss(loss: Any) -> Tensor:
@@ -31,6 +34,55 @@ def check_reached(some: bool) -> None:
             "loss: it depends on no parameter of the model, there is nothing to train: "
             "compute it from the outputs, without detach() and outside of no_grad()"
         )
+
+
+def check_pairs(nodes: Sequence[Node], given: Mapping[str, Tensor | None]) -> None:
+    """Raise ShapeError where a loss, of which these are the nodes, pairs every row with every other: values (n,) and
+    (n, 1) become (n, n). `given` is what the loss takes, by name."""
+    tensors = {name: tensor for name, tensor in given.items() if tensor is not None}
+    origins = {id(tensor): {name} for name, tensor in tensors.items()}
+    for node in nodes:
+        of: set[str] = set().union(*(origins.get(id(t), ()) for t in node.inputs))
+        origins[id(node.output)] = of
+        if node.op.name != "broadcast" or not of or node.inputs[0] is None:
+            continue
+        old, new = node.inputs[0].shape, node.output.shape
+        if 0 < len(old) < len(new) and old[0] == new[0] > 1:
+            shapes = ", ".join(f"{name} {tensor.shape}" for name, tensor in tensors.items())
+            ones, rest = (1,) * (len(new) - len(old)), old[1:]
+            raise ShapeError(
+                f"loss: values of shape {old}, from {' and '.join(sorted(of))}, are broadcast to {new}, each row with "
+                f"every other (it takes {shapes}): write .reshape{(-1, *rest, *ones)}, or, where all pairs are meant, "
+                f".reshape{(*ones, -1, *rest)}"
+            )
+
+
+def check_pairs_of(loss: Callable[..., Any], outputs: Tensor, y: Tensor, weight: Tensor | None) -> None:
+    """The same for tensors with values, by a trace of the loss, as far as that needs none."""
+    given = {"the outputs": outputs, "y": y, "sample_weight": weight}
+    symbols = {name: None if t is None else symbol(t.shape, t.dtype, name) for name, t in given.items()}
+    with tracing() as tape, suppress(TraceError, DtypeError):
+        loss(*symbols.values())
+    check_pairs(tape.nodes, symbols)
+
+
+def wrong_label(calls: Sequence[Call], rows: Array, step: int) -> LabelError:
+    """The error of a step, on these rows of a data set, that a label stopped."""
+    for call in calls:
+        arguments = dict(zip((name for name, _ in call.kernel.parameters), call.arguments, strict=True))
+        labels, columns = arguments.get("labels"), arguments.get("columns")
+        if isinstance(labels, View) and isinstance(columns, int):
+            found = labels.numpy().ravel()
+            wrong = np.flatnonzero((found < 0) | (found >= columns))
+            if wrong.size:
+                gathered = labels.storage.kind == "arena"
+                row = rows[wrong[0] * len(rows) // found.size] if gathered else wrong[0]
+                return LabelError(
+                    f"step {step}: label {found[wrong[0]]} in row {row}{'' if gathered else ' of those in the loss'}, "
+                    f"expected 0 .. {columns - 1} as the logits have {columns} columns; the weights are those before "
+                    "this step: number the classes from 0, and change no labels in use"
+                )
+    raise AssertionError("no label stopped the step")
 
 
 def check_dtype(name: str, parameter: Tensor, dtype: np.dtype[Any]) -> None:

@@ -14,15 +14,15 @@ from chainrule.autodiff.tensor import Tensor, symbol
 from chainrule.engine.blocks import Blocks
 from chainrule.engine.buffers import Buffers
 from chainrule.engine.build import Blueprint, BoundProgram, Builder, Kind
-from chainrule.engine.checks import check_finite, not_finite, updated
+from chainrule.engine.checks import check_finite, not_finite, updated, wrong_label
 from chainrule.engine.memory import allocate_storage, empty_arena
 from chainrule.engine.program import Program
 from chainrule.engine.setup import PREDICT_BATCH, Setup
-from chainrule.errors import NonFiniteError, OptionError
+from chainrule.errors import LabelError, NonFiniteError, OptionError
 from chainrule.kernels.augmentation import Augment, signature
 from chainrule.kernels.updates import TILE
 from chainrule.native.memory import Array, View
-from chainrule.native.state import LARGE, SEED, WORDS
+from chainrule.native.state import LARGE, SEED, STEP, STOP, WORDS, WRONG_LABEL
 from chainrule.native.workers import default_workers
 
 MOST_PROGRAMS = 64  # traced shapes that are kept
@@ -41,7 +41,8 @@ class CompiledEngine:
         self.blocks = Blocks(setup.parameters, setup.update.states)
         self.buffers = Buffers(self.blocks.dtype, setup.buffers)
         self.state = View(allocate_storage(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
-        self.state.numpy()[SEED], self.state.numpy()[LARGE] = setup.seed, -1
+        self._counters = self.state.numpy()
+        self._counters[SEED], self._counters[LARGE] = setup.seed, -1
         self.arena = empty_arena()  # of all programs, as one runs at a time
         self.data: dict[str, Array] = {}
         self.augment: Augment | None = None
@@ -60,14 +61,25 @@ class CompiledEngine:
             raise OptionError("no program yet: it is traced from a batch's shape, so call step, gradients or fit first")
         return self._latest.program
 
+    @property
+    def steps(self) -> int:
+        """Steps done, counted over all calls, as far as `run` has come since `bind`, also where it was interrupted."""
+        return int(self._counters[STEP]) + (not self._counters[STOP])
+
     def forget(self) -> None:
         """Drop every traced program, after a change of the model's structure."""
         self._programs.clear()
 
     def bind(
-        self, x: Array, y: Array | None, weight: Array | None = None, augment: Augment | None = None
-    ) -> None:  # fmt: skip
-        """The data set that `run` draws its batches from, row i of each array for sample i; `augment` changes x."""
+        self,
+        x: Array,
+        y: Array | None,
+        weight: Array | None = None,
+        augment: Augment | None = None,
+        first_step: int = 0,
+    ) -> None:
+        """The data set that `run` draws its batches from, row i of each array for sample i; `augment` changes x.
+        `first_step` is the number of the first step to come."""
         given = {"y": y, "weight": weight}
         self.data = {"x": np.ascontiguousarray(x, self.blocks.dtype)}
         self.data |= {role: self._contiguous(a) for role, a in given.items() if a is not None}
@@ -75,6 +87,7 @@ class CompiledEngine:
         self.augment = augment if augment is not None and augment.changes else None
         shapes = tuple((role, a.shape[1:], a.dtype.char) for role, a in self.data.items())
         self._signature = (shapes, signature(self.augment, self.blocks.dtype))
+        self._counters[STOP], self._counters[STEP] = 0, first_step - 1
 
     def run(self, indices: Array, coefficients: Array, first_step: int) -> Array:
         """One training step per row of `indices`; returns the losses. Raises NonFiniteError before a bad update."""
@@ -83,18 +96,23 @@ class CompiledEngine:
         indices = np.ascontiguousarray(indices, np.int64)
         coefficients = np.ascontiguousarray(coefficients, np.float64)
         if len(indices) > 1 or self.blocks.size <= TILE:  # a single step of a large model would be slower by it
-            self.state.numpy()[LARGE] = first_step - 1  # weights may have been written to since
+            self._counters[LARGE] = first_step - 1  # weights may have been written to since
         losses = np.full(len(indices), np.nan)
         bound.indices.point_at(indices)
         bound.coefficients.point_at(coefficients.reshape(-1))
         bound.results.point_at(losses)
         begun = bound.program.run(len(indices), first_step)
         if bound.program.stopped:
-            raise self._refusal(losses[begun - 1], coefficients[begun - 1], first_step + begun - 1)
+            last = begun - 1
+            raise self._refusal(bound, indices[last], losses[last], coefficients[last], first_step + last)
         return losses
 
-    def _refusal(self, loss: float, row: Array, step: int) -> NonFiniteError:
+    def _refusal(
+        self, bound: BoundProgram, rows: Array, loss: float, row: Array, step: int
+    ) -> NonFiniteError | LabelError:
         """Why the program stopped in this step."""
+        if self._counters[STOP] == WRONG_LABEL:
+            return wrong_label(bound.program.calls, rows, step)
         try:
             arrays = self.blocks.moved()
             check_finite(loss, {name: gradient for name, (_, gradient, *_) in arrays.items()}, step)
@@ -110,11 +128,13 @@ class CompiledEngine:
         self.bind(x, y, weight)
         bound = self._bound("gradients", len(x))
         self._show(bound)
-        loss = np.zeros(1)
-        bound.indices.point_at(np.arange(len(x), dtype=np.int64)[None])
+        loss, rows = np.zeros(1), np.arange(len(x), dtype=np.int64)
+        bound.indices.point_at(rows[None])
         bound.results.point_at(loss)
         self.blocks.gradients.array[:] = 0  # type: ignore[index]  # of parameters that the loss does not depend on
         bound.program.run(1, step)
+        if self._counters[STOP] == WRONG_LABEL:
+            raise wrong_label(bound.program.calls, rows, step)
         return float(loss[0]), {name: self.blocks.gradient(name).numpy().copy() for name in self.blocks.tensors}
 
     def outline(self, x: Array) -> Tensor:

@@ -18,7 +18,6 @@ class Instruction:
     phase: str
     name: str
     formula: str
-    stops: bool = False  # may set the STOP word of the state
 
     @property
     def bytes(self) -> int:
@@ -40,6 +39,7 @@ class Slot:
             return
         assert array.ndim == self.rank
         assert array.flags.c_contiguous
-        self.array = array
+        self.array = None  # where an interrupt comes now, the next call writes the words again
         if self.words is not None:
             self.words[: 1 + self.rank] = (address_of(array), *array.shape)
+        self.array = array

@@ -27,7 +27,7 @@ def interpret(instructions: Sequence[Instruction], slots: Slots, state: Array, s
             ]
             for tile in range(call.tiles):
                 call.kernel.function(tile, *arguments)
-            if instruction.stops and state[STOP]:
+            if call.stops and state[STOP]:
                 return
 
 

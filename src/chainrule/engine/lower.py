@@ -54,11 +54,15 @@ class Lowering:
         if value not in self.views:
             if value.source is None:
                 raise TraceError(f"value {value.name} is read before it is computed")
-            dtype = self.dtype if value.dtype.kind in "fb" else value.dtype
+            dtype = self._stored(value)
             buffer = allocate_storage(value.size, dtype, "constant", value.name)
             self.constants.append(Constant(value.source, self._put(value, View(buffer, value.shape)).numpy()))
             self.constants[-1].refresh()
         return self.views[value]
+
+    def _stored(self, value: Value) -> np.dtype[Any]:
+        """The dtype of a value in memory: whole numbers of any size are int64, which kernels read."""
+        return np.dtype(np.int64) if value.dtype.kind in "iu" else self.dtype
 
     def _lower(self, number: int, task: Task) -> None:
         operands = [None if v is None else self.view(v) for v in task.operands]
@@ -122,7 +126,7 @@ class Lowering:
 
     def _place(self, value: Value) -> View:
         if value not in self.views:
-            dtype = self.dtype if value.dtype.kind in "fb" else value.dtype
+            dtype = self._stored(value)
             self._put(value, View(Storage(value.size, dtype, "arena", value.name), value.shape))
         return self.views[value]
 

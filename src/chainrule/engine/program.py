@@ -22,7 +22,7 @@ from chainrule.native import load
 from chainrule.native.handover import attend, complete, hand_out
 from chainrule.native.kernel import RANK, Call, Kernel, Pointwise, words_of
 from chainrule.native.memory import Storage, View, address_of
-from chainrule.native.replay import BARRIER, HEADER, MAY_STOP, replay
+from chainrule.native.replay import BARRIER, BROKEN, HEADER, MAY_STOP, replay
 from chainrule.native.state import POSITION, STEP, STOP
 from chainrule.native.workers import run_together
 
@@ -45,7 +45,7 @@ class Program:
         arena: Storage | None = None,
     ) -> None:
         self.instructions, self.dtype, self.state = list(instructions), dtype, state
-        calls = [i.call for i in self.instructions]
+        calls = self.calls
         self.arena = empty_arena() if arena is None else arena
         self.arena_bytes, self.block_bytes = plan(calls, self.arena), block_bytes
         self.recomputed: list[str] = []  # values of the forward pass that are computed again to save memory
@@ -68,6 +68,10 @@ class Program:
             self.job = np.array([loop, *memory, self.workers, 0], np.int64)
             self.job_address = address_of(self.job)
 
+    @property
+    def calls(self) -> list[Call]:
+        return [instruction.call for instruction in self.instructions]
+
     def _encode(self, calls: list[Call]) -> None:
         """Make the words, and note where an instruction begins and which words are addresses in the arena."""
         encoding = Encoding()
@@ -75,8 +79,8 @@ class Program:
             following = self.instructions[(number + 1) % len(calls)]
             shared = instruction.call.tiles > 1 or following.call.tiles > 1
             # Also before an instruction that may stop: a late worker must not see its word at the barrier before it.
-            stops = instruction.stops or following.stops
-            flags = (BARRIER if shared or stops else 0) | (MAY_STOP if instruction.stops else 0)
+            stops = instruction.call.stops or following.call.stops
+            flags = (BARRIER if shared or stops else 0) | (MAY_STOP if instruction.call.stops else 0)
             encoding.add(instruction.call, flags)
         self._load(encoding.codes, encoding.words)
         self.words, self.starts = np.array(encoding.words, np.int64), np.array(encoding.starts, np.int64)
@@ -141,9 +145,8 @@ class Program:
             run_together(self.job_address, workers, self._abort)
 
     def _abort(self) -> None:
-        """Let every worker pass all barriers and leave at the next check."""
-        self.counters[STOP] = 1
-        self.barrier[0] = 1 << 60
+        """Let every worker leave at the next barrier: where this thread has not begun its share, nothing was done."""
+        self.barrier[0] = BROKEN
 
     @property
     def peak_bytes(self) -> int:

@@ -15,11 +15,11 @@ from chainrule.autodiff.random import random_context
 from chainrule.autodiff.state import buffers_kept
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Tensor, wrap
-from chainrule.engine.checks import check_dtype, check_finite, check_loss, check_reached, updated
+from chainrule.engine.checks import check_dtype, check_finite, check_loss, check_pairs_of, check_reached, updated
 from chainrule.engine.setup import PREDICT_BATCH, Setup
 from chainrule.errors import DtypeError, OptionError
 from chainrule.kernels.augmentation import Augment
-from chainrule.native.memory import Array
+from chainrule.native.memory import Array, Shape
 
 EPS = 1e-6  # in the divisor of clipping by norm, as torch has it
 
@@ -42,6 +42,8 @@ class ReferenceEngine:
         self._views: dict[str, Array] = {}
         self._data: tuple[Array, Array, Array | None] | None = None
         self._augment: Augment | None = None
+        self.steps = 0  # done, counted over all calls, as far as `run` has come since `bind`
+        self._known: set[Shape] = set()  # of targets for which the loss has been looked at
         self._adopt()
 
     @property
@@ -49,10 +51,17 @@ class ReferenceEngine:
         """Raises OptionError: there is no program."""
         raise OptionError('engine: the reference engine runs op by op and has no program: use engine="compiled"')
 
-    def bind(self, x: Array, y: Array, weight: Array | None = None, augment: Augment | None = None) -> None:
+    def bind(
+        self,
+        x: Array,
+        y: Array,
+        weight: Array | None = None,
+        augment: Augment | None = None,
+        first_step: int = 0,
+    ) -> None:
         """Take the data set that `run` draws its batches from: x (n, ...), y (n, ...), weight (n,) or None. `augment`
-        changes the images of x (n, h, w, c) anew in each step."""
-        self._data, self._augment = (x, y, weight), augment
+        changes the images of x (n, h, w, c) anew in each step. `first_step` is the number of the first step to come."""
+        self._data, self._augment, self.steps = (x, y, weight), augment, first_step
 
     def run(
         self, indices: NDArray[np.int64], coefficients: NDArray[np.float64], first_step: int
@@ -73,6 +82,7 @@ class ReferenceEngine:
                 images = self._augment(images, self.setup.seed, np.full(len(rows), step), rows)
             with buffers_kept(only_on_error=True):
                 losses[position] = self._step((images, y[rows], None if weight is None else weight[rows]), row, step)
+            self.steps = step + 1
         return losses
 
     def gradients(
@@ -118,6 +128,9 @@ class ReferenceEngine:
             parameter.grad = None
         with random_context(self.setup.seed, step):
             output, weights = self.setup.model(wrap(x)), None if weight is None else wrap(weight)
+            if y.shape not in self._known:
+                check_pairs_of(self.setup.loss, output, wrap(y), weights)
+                self._known.add(y.shape)
             loss = check_loss(self.setup.loss(output, wrap(y), weights))
         check_reached(loss.requires_grad)
         value = float(loss.detach().item())

@@ -63,8 +63,9 @@ class Kernel:
     def name(self) -> str:
         return self.function.__name__
 
-    def __call__(self, tiles: int, *arguments: Argument, flops: float = 0.0) -> Call:
-        """The instruction that runs this kernel on tiles 0 .. tiles - 1; `flops` is the cost of all tiles.
+    def __call__(self, tiles: int, *arguments: Argument, flops: float = 0.0, stops: bool = False) -> Call:
+        """The instruction that runs this kernel on tiles 0 .. tiles - 1; `flops` is the cost of all tiles, `stops`
+        whether it may set the state's STOP word.
 
         `arguments` are those after `tile`: a View for an array or a pointer (None for 0), a number for a scalar, a
         `Pointwise` for a span, a tuple of `Step`s for an epilogue.
@@ -72,7 +73,7 @@ class Kernel:
         if len(arguments) != len(self.parameters):
             names = ", ".join(name for name, _ in self.parameters)
             raise TypeError(f"kernel {self.name} takes ({names}), got {len(arguments)} arguments")
-        return Call(self, tiles, arguments, flops)
+        return Call(self, tiles, arguments, flops, stops)
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Call:
     tiles: int
     arguments: tuple[Argument, ...] = field(repr=False)
     flops: float = 0.0
+    stops: bool = False  # may set the STOP word of the state
 
     def views(self) -> Iterator[View]:
         """Every array it touches, including those of its epilogue."""

@@ -10,6 +10,7 @@ import functools
 from typing import Any
 
 HEADER = 3  # words before an instruction's arguments
+BROKEN = 1 << 60  # of a barrier: nobody waits any more, and everybody leaves
 BARRIER, MAY_STOP = 1, 2  # flags: workers meet after this instruction; it may have set the state's STOP word
 # Spins at the barrier, about a nanosecond each, before the processor is yielded, and between two yields. A yield costs
 # little if no other thread wants it, and workers that share a processor cannot meet before one of them yields.
@@ -38,11 +39,15 @@ def _make(sched_yield: Any, call: Any, read_word: Any, atomic_add: Any, atomic_l
                     passed += 1
                     atomic_add(barrier, 1)
                     spins = SPINS
-                    while atomic_load(barrier) < passed * workers:
+                    arrived = atomic_load(barrier)
+                    while arrived < passed * workers:
                         spins -= 1
                         if spins == 0:
                             sched_yield()
                             spins = SPINS_BETWEEN
+                        arrived = atomic_load(barrier)
+                    if arrived >= BROKEN:
+                        return
                 if flags & MAY_STOP and read_word(state, 0):
                     return
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 STOP = 0  # non-zero ends the replay after the instruction that set it
+NOT_FINITE, WRONG_LABEL = 1, 2  # what it may be: why
 STEP = 1  # number of the current step, from 0, counted over the whole training
 POSITION = 2  # which step of the current call this is, from 0
 SEED = 3  # key of every random number of the program

@@ -104,7 +104,7 @@ def run_together(job: Callable[[int], None] | int, workers: int, abort: Callable
                 abort()
                 _finish(boxes, 0, withdraw=True)
                 break
-            except KeyboardInterrupt as another:
+            except BaseException as another:  # noqa: BLE001 - a signal's
                 failure = another
     with _lock:
         _idle[:0] = team  # in front: each worker has the same number next time, and finds its rows in cache

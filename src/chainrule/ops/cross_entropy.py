@@ -16,6 +16,7 @@ from chainrule.kernels.losses import absent, combine, combine_calls, partial_los
 from chainrule.kernels.reductions import row_max, row_sum
 from chainrule.native.kernel import Call, Int, Int1, Real, Real1, blocks, device, kernel, real
 from chainrule.native.memory import Array, Scratch, Shape, View
+from chainrule.native.state import STOP, WRONG_LABEL
 from chainrule.native.vecmath import exp, log
 from chainrule.ops.losses import broadcastable, loss_shapes, mean_or_sum
 from chainrule.ops.record import Example, Sample, op
@@ -87,7 +88,7 @@ def _(
 @cross_entropy.lower
 def _(
     y: View, probabilities: View, denominator: View, logits: View, labels: View, weight: View | None,
-    class_weights: View | None, *, label_smoothing: float, reduction: str, scratch: Scratch,
+    class_weights: View | None, *, label_smoothing: float, reduction: str, scratch: Scratch, state: View,
 ) -> list[Call]:  # fmt: skip
     columns, each, rows, tiles = _cut(logits, weight)
     parts = partial_losses(y, denominator, tiles, scratch)
@@ -95,7 +96,8 @@ def _(
     count = 1.0 if reduction == "sum" else 0.0 if counted else float(labels.size)
     call = cross_entropy_parts(
         tiles, *parts, probabilities.flat(), logits.flat(), labels.flat(), weight.flat() if weight else absent(y),
-        class_weights or absent(y), columns, each, rows, label_smoothing, count, flops=6.0 * logits.size,
+        class_weights or absent(y), columns, each, rows, label_smoothing, count, state,
+        flops=6.0 * logits.size, stops=True,
     )  # fmt: skip
     return [call, *combine_calls(y, denominator, parts, count)]
 
@@ -103,9 +105,10 @@ def _(
 @kernel
 def cross_entropy_parts(
     tile: Int, totals: Real1, counts: Real1, p: Real1, x: Real1, labels: Int1, weight: Real1, class_weights: Real1,
-    columns: Int, each: Int, rows: Int, smoothing: Real, count: Real,
+    columns: Int, each: Int, rows: Int, smoothing: Real, count: Real, state: Int1,
 ) -> None:  # fmt: skip
-    """Part `tile` of the loss, and p = softmax x; the exponentials of all rows are one loop, at vector speed."""
+    """Part `tile` of the loss, and p = softmax x; the exponentials of all rows are one loop, at vector speed. A label
+    out of range stops the program."""
     first = tile * rows
     last = min(first + rows, labels.size)
     part = np.float64(0.0)
@@ -113,12 +116,15 @@ def cross_entropy_parts(
     for row in range(first, last):
         scores = x[row * columns : (row + 1) * columns]
         shifted = p[row * columns : (row + 1) * columns]
+        label = within(labels[row], columns)
+        if label != labels[row]:
+            state[STOP] = WRONG_LABEL
         largest = row_max(scores)
         for j in range(shifted.size):
             shifted[j] = scores[j] - largest
         w = weight[row // each] if weight.size > 0 else 1.0
-        own = w * class_weights[labels[row]] if class_weights.size > 0 else w
-        part -= (1.0 - smoothing) * own * shifted[labels[row]]
+        own = w * class_weights[label] if class_weights.size > 0 else w
+        part -= (1.0 - smoothing) * own * shifted[label]
         counted += own
         if smoothing > 0.0:
             part -= smoothing / real(columns) * w * weighted_sum(shifted, class_weights)
@@ -133,12 +139,18 @@ def cross_entropy_parts(
         for j in range(run.size):
             run[j] = run[j] * share
         w = weight[row // each] if weight.size > 0 else 1.0
-        own = w * class_weights[labels[row]] if class_weights.size > 0 else w
+        own = w * class_weights[within(labels[row], columns)] if class_weights.size > 0 else w
         part += ((1.0 - smoothing) * own + smoothing * w * mean_weight) * log(normal)
     totals[tile] = part
     counts[tile] = counted
     if totals.size == 1:
         combine(totals, counts, totals, counts, count)
+
+
+@device
+def within(label: Int, columns: Int) -> Int:
+    """The label, or where it is out of range the nearest that is not, to index with."""
+    return min(max(label, 0), columns - 1)
 
 
 @device
@@ -198,7 +210,8 @@ def cross_entropy_gradient(
     mean_weight = row_sum(class_weights) / real(columns) if class_weights.size > 0 else 1.0
     for row in range(tile * rows, min((tile + 1) * rows, labels.size)):
         flow = factor * weight[row // each] if weight.size > 0 else factor
-        own = flow * class_weights[labels[row]] if class_weights.size > 0 else flow
+        label = within(labels[row], columns)
+        own = flow * class_weights[label] if class_weights.size > 0 else flow
         own = (1.0 - smoothing) * own
         scale = own + smoothing * flow * mean_weight
         base = smoothing * flow / real(columns)
@@ -210,7 +223,7 @@ def cross_entropy_gradient(
         else:
             for j in range(run.size):
                 run[j] = scale * share[j] - base
-        run[labels[row]] -= own
+        run[label] -= own
 
 
 def _cut(logits: View, weight: View | None) -> tuple[int, int, int, int]:

@@ -33,7 +33,7 @@ def check_labels(name: str, y: Any, samples: int, outputs: Shape) -> Array:
 
     Raises LabelError, naming the row, for text, NaN, fractions and labels out of range; ShapeError for one-hot rows.
     """
-    array = _array(name, y, labels=True)
+    array = _array(name, y, labels=True).copy()  # kernels use them as addresses: nobody else may change them
     _same_length(name, array, samples)
     classes, expected = outputs[-1], (samples, *outputs[1:-1])
     if array.shape != expected:
@@ -75,7 +75,7 @@ def check_targets(name: str, y: Any, samples: int, outputs: Shape | None, dtype:
         cure = f": pass {name}.reshape{expected}" if array.size == int(np.prod(expected)) else ""
         raise ShapeError(f"{name}: has shape {array.shape}, the model's outputs have {expected}{cure}")
     if outputs is None and array.dtype.kind in "biu":
-        return np.ascontiguousarray(array, dtype=np.int64)
+        return array.astype(np.int64, order="C")  # a copy, as of labels, which they may be
     array = _finite(name, array, dtype)
     outside = (array < 0) | (array > 1)
     if unit and outside.any():
@@ -102,6 +102,25 @@ def check_weight(name: str, weight: Any, samples: int, dtype: np.dtype[Any]) -> 
     if array.sum(dtype=np.float64) > np.finfo(dtype).max:
         raise DataError(f"{name}: the sum of the weights is beyond {dtype}: divide them by their mean")
     return array
+
+
+def check_divisor(name: str, divisor: Array | None, dtype: np.dtype[Any]) -> None:
+    """Raise DataError where a mean loss cannot be divided by what rows weigh, with the weights of their classes."""
+    if divisor is None:
+        return
+    if not divisor.any():
+        raise DataError(
+            f"{name}: every row is of a class of weight 0, the mean loss would be divided by 0: give one of these "
+            "classes a weight above 0"
+        )
+    least = np.finfo(dtype).tiny
+    small = (divisor > 0) & (divisor < least)
+    if small.any():
+        row = _first(small)
+        raise DataError(
+            f"{name}: row {row} weighs {divisor[row]:g}, too little to divide by in {dtype}, which goes down to "
+            f"{least:.3g}: make such weights 0, or divide all by the largest"
+        )
 
 
 def check_outputs(place: str, outputs: Array, mend: Callable[[], str]) -> None:

@@ -12,12 +12,12 @@ from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Tensor, wrap
 from chainrule.data.augmentation import Augmentation, Transformation
 from chainrule.engine.setup import PREDICT_BATCH
-from chainrule.errors import DataError, DtypeError, LabelError, OptionError, ShapeError
+from chainrule.errors import DtypeError, LabelError, OptionError, ShapeError
 from chainrule.native.memory import Array, Shape
 from chainrule.nn import Module
 from chainrule.nn.module import in_mode
 from chainrule.train import evaluation
-from chainrule.train.checks import check_inputs, check_labels, check_targets, check_weight
+from chainrule.train.checks import check_divisor, check_inputs, check_labels, check_targets, check_weight
 from chainrule.train.engines import Engine
 
 
@@ -78,11 +78,7 @@ class Requirements:
         else:
             y = check_targets(target, y, len(x), outputs, self._dtype, unit=self.task == evaluation.BINARY)
         divisor = evaluation.divisors(self._loss, y, weights, self._dtype)
-        if divisor is not None and not divisor.any():
-            raise DataError(
-                f"{target}: every row is of a class of weight 0, the mean loss would be divided by 0: give one of "
-                "these classes a weight above 0"
-            )
+        check_divisor(target, divisor, self._dtype)
         return Data(x, y, weights, divisor)
 
     def counted(self, x: Any, y: Any, weight: Any) -> Data:

@@ -22,8 +22,15 @@ class Engine(Protocol):
     @property
     def program(self) -> Any: ...
     def bind(
-        self, x: Array, y: Array, weight: Array | None = None, augment: Augment | None = None
-    ) -> None: ...  # fmt: skip
+        self,
+        x: Array,
+        y: Array,
+        weight: Array | None = None,
+        augment: Augment | None = None,
+        first_step: int = 0,
+    ) -> None: ...
+    @property
+    def steps(self) -> int: ...
     def run(
         self, indices: NDArray[np.int64], coefficients: NDArray[np.float64], first_step: int
     ) -> NDArray[np.float64]: ...

@@ -12,6 +12,7 @@ import numpy as np
 from chainrule import nn
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import wrap
+from chainrule.engine.checks import check_pairs_of
 from chainrule.errors import DataError, NonFiniteError
 from chainrule.native.memory import Array
 from chainrule.train import metrics
@@ -76,6 +77,8 @@ def measure_loss(name: str, loss: Any, outputs: Array, targets: Array, weight: A
         weights = None if weight is None else wrap(weight[rows])
         return float(loss(wrap(outputs[rows]), wrap(targets[rows]), weights).item())
 
+    if task_of(loss) == CUSTOM:
+        check_pairs_of(loss, wrap(outputs), wrap(targets), None if weight is None else wrap(weight))
     rows = np.arange(len(outputs)) if weight is None else np.flatnonzero(weight)
     with no_grad(), np.errstate(all="ignore"):
         value = of(slice(None) if len(rows) == len(outputs) else rows)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from chainrule.autodiff.tensor import Parameter
 from chainrule.engine.setup import PREDICT_BATCH, Setup
-from chainrule.errors import NonFiniteError, OptionError, ShapeError
+from chainrule.errors import OptionError, ShapeError
 from chainrule.native.memory import Array
 from chainrule.nn import Module
 from chainrule.nn.module import in_mode
@@ -69,18 +69,20 @@ class Training:
             )
         steps = np.arange(self.steps, self.steps + sum(map(len, batches)), dtype=np.int64)
         coefficients = self.optimizer.coefficients(steps + 1, self.rates(steps))
-        losses, done = np.empty(len(steps)), 0
+        losses, done, bound = np.empty(len(steps)), 0, False
         try:
             self.turns.busy = True
-            self.engine.bind(data.x, data.y, data.weight, data.augment)  # anew: an observer may have bound other data
+            # Anew: an observer may have bound other data.
+            self.engine.bind(data.x, data.y, data.weight, data.augment, self.steps)
+            bound = True
             for rows in batches:
                 part = slice(done, done + len(rows))
                 losses[part] = self.engine.run(rows, coefficients[part], self.steps)
                 done += len(rows)
                 self.steps += len(rows)
-        except NonFiniteError as error:
-            if error.step is not None:
-                self.steps = error.step  # the steps before it were done
+        except BaseException:
+            if bound:
+                self.steps = self.engine.steps  # done before it
             raise
         finally:
             self.turns.busy = False
