@@ -6,11 +6,12 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.tables.columns import EXACT, Column, is_text
+from chainrule.data.tables.columns import EXACT, Column, is_text, spelled
 from chainrule.data.tables.gaps import missing
 from chainrule.data.tables.numbers import holds_text, numbers
 from chainrule.data.tables.table import Table
@@ -109,8 +110,8 @@ def _loses_digits(table: Table, name: str) -> bool:
     """Whether float64 has not enough digits for the whole numbers of a column."""
     if name not in table.written:
         return False
-    large = np.flatnonzero(np.abs(table.columns[name]) > EXACT)
-    return any(int(table.written[name][row]) != int(table.columns[name][row]) for row in large)
+    values, cells = table.columns[name], table.written[name]
+    return any(Decimal(spelled(cells[row])) != int(values[row]) for row in np.flatnonzero(np.abs(values) > EXACT))
 
 
 def _quoted(names: list[str]) -> str:
