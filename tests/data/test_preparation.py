@@ -92,6 +92,15 @@ def test_a_missing_target_is_not_filled() -> None:
     assert prepare(holes, "y", missing="drop")[1].data.rows == 27
 
 
+def test_gaps_among_truth_values_are_gaps() -> None:
+    truths = table(t=["true", "NA", "false", "true"])
+    with pytest.raises(DataError, match='column "t" is missing 10 of 40 values, the first in row 2'):
+        prepare(truths, "t", task="regress")
+    preparation, parts = prepare(truths, "t", task="regress", missing="drop")
+    assert np.isfinite(parts.y).all()
+    assert preparation.whole_rows(truths, with_target=True).rows == 30
+
+
 def test_truth_values_are_numbers() -> None:
     _, parts = prepare(table(c=["True", "false", ""], d=["TRUE", "FALSE", "x"]), "y", drop=("d",), missing="mean")
     ones, zeros, filled = (set(parts.x[i::3, 2].tolist()) for i in range(3))

@@ -19,7 +19,7 @@ from chainrule.data.tables.cells import is_missing
 from chainrule.data.tables.features import choose_features, tell_lost_digits
 from chainrule.data.tables.gaps import POLICIES
 from chainrule.data.tables.inputs import TableInputs, mend_gaps, table_inputs
-from chainrule.data.tables.numbers import numbers
+from chainrule.data.tables.numbers import AS_CLASSES, numbers
 from chainrule.data.tables.table import Table
 from chainrule.data.target import Class, Classes, Quantity, Target, check_task, guess_task, read_target
 from chainrule.errors import DataError, OptionError
@@ -28,7 +28,6 @@ Array = NDArray[Any]
 Inputs: TypeAlias = TableInputs | ImageInputs
 INPUTS: dict[str, type[TableInputs] | type[ImageInputs]] = {kind.kind: kind for kind in (TableInputs, ImageInputs)}
 MAKE_TABLE = "read one with read_table, or make one of columns with Table(name, columns)"
-AS_CLASSES = "use --task classify, or another --target"
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class Quantity:
 
     def gaps(self, table: Table) -> Gaps:
         """Which rows of `table` have no value."""
-        return {self.column: missing(table.column(self.column))}
+        return {self.column: missing(numbers(table, self.column, LIKE_TRAINING))}
 
     def to_dict(self) -> dict[str, Any]:
         return {"task": self.task, "column": self.column, "scaling": self.scaling.to_dict()}

@@ -82,7 +82,7 @@ def numbers_rows(name: str, column: Column) -> bool:
     if is_text(column) or len(column) < 2 or not (names or counts):
         return False
     values = np.sort(column)
-    if not np.array_equal(values, np.round(values)) or not (np.diff(values) > 0).all():  # false for NaN
+    if not np.array_equal(values, np.round(values)) or not (values[1:] > values[:-1]).all():
         return False
     return bool(names or (values[0] in (0, 1) and values[-1] - values[0] == len(values) - 1))
 

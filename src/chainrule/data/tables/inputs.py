@@ -12,7 +12,7 @@ from chainrule.data.scaling import Scaling
 from chainrule.data.split import Rows
 from chainrule.data.tables.features import refuse_empty
 from chainrule.data.tables.gaps import Gaps, leave_out_gaps, missing, missing_labels, refuse_gaps, refuse_words
-from chainrule.data.tables.numbers import LIKE_TRAINING, numbers, scaled
+from chainrule.data.tables.numbers import AS_CLASSES, LIKE_TRAINING, numbers, scaled
 from chainrule.data.tables.table import Table
 
 
@@ -86,7 +86,7 @@ def mend_gaps(table: Table, features: tuple[str, ...], target: str, task: str, p
     if classes:
         refuse_words(table, target, policy)
     gaps = {name: missing(numbers(table, name, LIKE_TRAINING)) for name in features}
-    gaps_of_target = {target: missing_labels(table, target) if classes else missing(table.column(target))}
+    gaps_of_target = {target: missing_labels(table, target) if classes else missing(numbers(table, target, AS_CLASSES))}
     if policy == "drop":
         return leave_out_gaps(table, gaps | gaps_of_target)
     if policy == "refuse":

@@ -13,6 +13,7 @@ from chainrule.errors import DataError
 
 LARGEST = 1e150  # of a value: its square, and a sum of many, are still numbers
 TRUTHS = {"true": 1.0, "false": 0.0}  # what pandas and others write for a column of truth values, some capitalized
+AS_CLASSES = "use --task classify, or another --target"
 LIKE_TRAINING = "write it as a number, as in the table of the training"
 
 
