@@ -44,6 +44,37 @@ def _(y: View, x: View, *, p: float, number: int, state: View) -> list[Call]:
     return _calls(y, x, state, p, number)
 
 
+def _calls(y: View, x: View, state: View, p: float, number: int) -> list[Call]:
+    tiles = blocks(x.size, TILE)
+    call = drop(tiles, y.flat(), x.flat(), state, threshold_of(p), scale_of(p), number, flops=float(x.size))
+    return [call] if tiles else []
+
+
+@kernel
+def drop(tile: Int, y: Real1, x: Real1, state: Int1, threshold: Int, scale: Real, number: Int) -> None:
+    """TILE elements of y = scale·x where the element's random word is at least `threshold`, else 0."""
+    seed = int(state[SEED])
+    step = int(state[STEP])
+    seed_low, seed_high = seed & LOW, (seed >> 32) & LOW
+    step_low, step_high = step & LOW, (step >> 32) & LOW
+    start = tile * TILE
+    kept = y[start : min(y.size, start + TILE)]
+    given = x[start : min(y.size, start + TILE)]
+    first = start // 4
+    for block in range(kept.size // 4):
+        a, b, c, d = philox_block(first + block, number, step_low, step_high, seed_low, seed_high)
+        at = 4 * block
+        kept[at] = scale * given[at] if a >= threshold else 0.0
+        kept[at + 1] = scale * given[at + 1] if b >= threshold else 0.0
+        kept[at + 2] = scale * given[at + 2] if c >= threshold else 0.0
+        kept[at + 3] = scale * given[at + 3] if d >= threshold else 0.0
+    rest = kept.size // 4 * 4
+    a, b, c, d = philox_block(first + rest // 4, number, step_low, step_high, seed_low, seed_high)
+    for i in range(rest, kept.size):
+        word = a if i == rest else (b if i == rest + 1 else c)
+        kept[i] = scale * given[i] if word >= threshold else 0.0
+
+
 @dropout.gradient("x", formula="dx = dy/(1 - p) where x was kept, else 0")
 def _(dy: Array, *, p: float, number: int, seed: int, step: int) -> Array:
     return _dropped(dy, p, number, seed, step)
@@ -76,37 +107,6 @@ def scale_of(p: float) -> float:
     return 1.0 / (1.0 - p) if p < 1.0 else 0.0
 
 
-def _calls(y: View, x: View, state: View, p: float, number: int) -> list[Call]:
-    tiles = blocks(x.size, TILE)
-    call = drop(tiles, y.flat(), x.flat(), state, threshold_of(p), scale_of(p), number, flops=float(x.size))
-    return [call] if tiles else []
-
-
-@kernel
-def drop(tile: Int, y: Real1, x: Real1, state: Int1, threshold: Int, scale: Real, number: Int) -> None:
-    """TILE elements of y = scale·x where the element's random word is at least `threshold`, else 0."""
-    seed = int(state[SEED])
-    step = int(state[STEP])
-    seed_low, seed_high = seed & LOW, (seed >> 32) & LOW
-    step_low, step_high = step & LOW, (step >> 32) & LOW
-    start = tile * TILE
-    kept = y[start : min(y.size, start + TILE)]
-    given = x[start : min(y.size, start + TILE)]
-    first = start // 4
-    for block in range(kept.size // 4):
-        a, b, c, d = philox_block(first + block, number, step_low, step_high, seed_low, seed_high)
-        at = 4 * block
-        kept[at] = scale * given[at] if a >= threshold else 0.0
-        kept[at + 1] = scale * given[at + 1] if b >= threshold else 0.0
-        kept[at + 2] = scale * given[at + 2] if c >= threshold else 0.0
-        kept[at + 3] = scale * given[at + 3] if d >= threshold else 0.0
-    rest = kept.size // 4 * 4
-    a, b, c, d = philox_block(first + rest // 4, number, step_low, step_high, seed_low, seed_high)
-    for i in range(rest, kept.size):
-        word = a if i == rest else (b if i == rest + 1 else c)
-        kept[i] = scale * given[i] if word >= threshold else 0.0
-
-
 @op(formula="y = x/(1 - p) with probability 1 - p, else 0; one draw for each channel of a sample")
 def dropout_channels(x: Array, *, p: float, number: int, seed: int, step: int) -> Array:
     """x (n, ..., c) with each channel of each sample set to 0 with probability p, the others divided by 1 - p.
@@ -129,26 +129,6 @@ def _(x: Shape, *, p: float, number: int, seed: int, step: int) -> Shape:
 @dropout_channels.lower
 def _(y: View, x: View, *, p: float, number: int, state: View, scratch: Scratch) -> list[Call]:
     return _channel_calls(y, x, state, p, number, scratch)
-
-
-@dropout_channels.gradient("x", formula="dx = dy/(1 - p) in channels that were kept, else 0")
-def _(dy: Array, *, p: float, number: int, seed: int, step: int) -> Array:
-    return _channels_dropped(dy, p, number, seed, step)
-
-
-@dropout_channels.lower("x")
-def _(dx: View, dy: View, *, p: float, number: int, state: View, scratch: Scratch) -> list[Call]:
-    return _channel_calls(dx, dy, state, p, number, scratch)
-
-
-def _channels_dropped(x: Array, p: float, number: int, seed: int, step: int) -> Array:
-    return np.where(_channel_mask(x.shape, p, number, seed, step), x * scale_of(p), x.dtype.type(0))
-
-
-def _channel_mask(shape: Shape, p: float, number: int, seed: int, step: int) -> Array:
-    """True for channels of samples that are kept, in a shape that broadcasts over the axes in between."""
-    between = (1,) * (len(shape) - 2)
-    return mask((shape[0], shape[-1]), p, number, seed, step).reshape(shape[0], *between, shape[-1])
 
 
 def _channel_calls(y: View, x: View, state: View, p: float, number: int, scratch: Scratch) -> list[Call]:
@@ -175,6 +155,26 @@ def scale_by_sample(tile: Int, y: Real3, x: Real3, factor: Real2, samples: Int) 
             given, scaled = x[i, pixel], y[i, pixel]
             for c in range(row.size):
                 scaled[c] = given[c] * row[c]
+
+
+@dropout_channels.gradient("x", formula="dx = dy/(1 - p) in channels that were kept, else 0")
+def _(dy: Array, *, p: float, number: int, seed: int, step: int) -> Array:
+    return _channels_dropped(dy, p, number, seed, step)
+
+
+@dropout_channels.lower("x")
+def _(dx: View, dy: View, *, p: float, number: int, state: View, scratch: Scratch) -> list[Call]:
+    return _channel_calls(dx, dy, state, p, number, scratch)
+
+
+def _channels_dropped(x: Array, p: float, number: int, seed: int, step: int) -> Array:
+    return np.where(_channel_mask(x.shape, p, number, seed, step), x * scale_of(p), x.dtype.type(0))
+
+
+def _channel_mask(shape: Shape, p: float, number: int, seed: int, step: int) -> Array:
+    """True for channels of samples that are kept, in a shape that broadcasts over the axes in between."""
+    between = (1,) * (len(shape) - 2)
+    return mask((shape[0], shape[-1]), p, number, seed, step).reshape(shape[0], *between, shape[-1])
 
 
 def _with(p: float, **others: int) -> dict[str, Any]:
