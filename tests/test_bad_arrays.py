@@ -45,8 +45,8 @@ QUANTITY = (nn.MSELoss(), 1)
 
 # Loss and outputs of the network, x, y, the error, and words of its message.
 ARRAYS: dict[str, tuple[tuple[Any, int], Any, Any, type[ChainruleError], str]] = {
-    "label -1": (CLASSES, X, [0, 1, -1, 0, 1, 2], LabelError, "row 2 is -1, labels go from 0 to 2"),
-    "label C": (CLASSES, X, [0, 1, 2, 3, 1, 2], LabelError, "row 3 is 3, labels go from 0 to 2"),
+    "label -1": (CLASSES, X, [0, 1, -1, 0, 1, 2], LabelError, "row 2 is -1, expected 0 to 2"),
+    "label C": (CLASSES, X, [0, 1, 2, 3, 1, 2], LabelError, "row 3 is 3, expected 0 to 2"),
     "label NaN": (CLASSES, X, [0.0, np.nan, 2, 0, 1, 2], LabelError, "row 1 is nan"),
     "label 2.5": (CLASSES, X, [0.0, 1, 2.5, 0, 1, 2], LabelError, "row 2 is 2.5"),
     "labels of text": (CLASSES, X, list("abcabc"), LabelError, "row 0 is text"),
@@ -84,7 +84,7 @@ ARRAYS: dict[str, tuple[tuple[Any, int], Any, Any, type[ChainruleError], str]] =
     "a range of labels": (CLASSES, X, range(5), ShapeError, "5 samples, the inputs have 6"),
     "text for x": (CLASSES, "x.csv", LABELS, DtypeError, "text"),
     "an object": (CLASSES, object(), LABELS, DtypeError, "x: is an object, expected an array of numbers"),
-    "a list of objects": (CLASSES, [object()] * 6, LABELS, DtypeError, "holds objects"),
+    "a list of objects": (CLASSES, [object()] * 6, LABELS, DtypeError, "contains objects"),
     "a hidden value": (CLASSES, np.ma.masked_less(X, -1), LABELS, DataError, "fill them in with .filled(value)"),
     "a hidden label": (CLASSES, X, np.ma.masked_equal(LABELS, 1), DataError, "y: is a masked array that hides 2 of 6"),
     "a hidden value in a list": (CLASSES, [np.ma.masked_less(row, 9) for row in X], LABELS, DataError, "x[0]: is a ma"),

@@ -7,7 +7,7 @@
     trainer = cr.Trainer(model, loss=nn.CrossEntropyLoss(), optimizer=optim.Adam(lr=1e-3))
     history = trainer.fit(x, y, epochs=10)
 
-Names are loaded when first used, so that the import costs milliseconds and compiles nothing.
+Names are loaded lazily, so the import takes milliseconds and compiles nothing.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def __getattr__(name: str) -> Any:
         value = importlib.import_module(_MODULES[name])
     else:
         raise AttributeError(f"module 'chainrule' has no attribute {name!r}; it has {', '.join(__all__)}")
-    globals()[name] = value  # found once: the next use does not come here
+    globals()[name] = value  # the next use does not come here
     return value
 
 

@@ -1,4 +1,4 @@
-"""Whatever a user passes for an array -> a NumPy array, or one error that says what came and how to mend it."""
+"""Converts what a user passes to a NumPy array, or raises an error that says what it got and how to fix it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from chainrule.errors import ChainruleError, DataError, DtypeError
 
 
 def to_array(name: str, values: Any, error: type[ChainruleError] = DtypeError) -> NDArray[Any]:
-    """`values` as an array of any dtype; text and other objects inside it are for the caller to judge.
+    """`values` as an array of any dtype; text and other objects inside it are left for the caller to check.
 
-    Raises `error` for what is no array (None, a dict, a generator, a sparse matrix), DataError for rows of different
-    lengths and for masked arrays that hide something.
+    Raises `error` for values that are not arrays (None, a dict, a generator, a sparse matrix), DataError for rows of
+    different lengths and for masked arrays that hide values.
 
     >>> to_array("x", [[1, 2], [3, 4]]).shape
     (2, 2)
@@ -25,9 +25,9 @@ def to_array(name: str, values: Any, error: type[ChainruleError] = DtypeError) -
     if isinstance(values, (list, tuple)):
         values = [_unmasked(f"{name}[{i}]", v) if isinstance(v, np.ma.MaskedArray) else v for i, v in enumerate(values)]
     elif not isinstance(values, np.ndarray):  # most are
-        mend = _no_array(values)
-        if mend:
-            raise error(f"{name}: is {_article(values)}, expected an array of numbers: {mend}")
+        fix = _instead(values)
+        if fix:
+            raise error(f"{name}: is {_article(values)}, expected an array of numbers: {fix}")
     try:
         array = np.asarray(values)
     except ChainruleError:
@@ -41,8 +41,8 @@ def to_array(name: str, values: Any, error: type[ChainruleError] = DtypeError) -
     return array
 
 
-def _no_array(values: Any) -> str:
-    """What to do instead of passing such values; empty for what NumPy reads."""
+def _instead(values: Any) -> str:
+    """What to pass instead of such values; empty if NumPy can read them."""
     if values is None:
         return "pass one"
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
@@ -52,7 +52,7 @@ def _no_array(values: Any) -> str:
     if isinstance(values, Set):
         return "it has no order, pass a list"
     if isinstance(values, Iterator):
-        return "pass a list or an array of what it yields"
+        return "pass a list or an array of the values it yields"
     return ""
 
 

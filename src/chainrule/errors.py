@@ -1,11 +1,11 @@
-"""Every exception a user of chainrule can meet.
+"""Every exception that chainrule raises on purpose.
 
     ChainruleError
     ├── ShapeError        arrays whose shapes do not fit an op, a layer or a loss
     ├── DtypeError        values of the wrong kind (text, complex numbers, float labels)
     ├── LabelError        class labels out of range, missing or not whole numbers
     ├── DataError         a table, file or array that cannot be used as data
-    ├── OptionError       a setting that has no meaning (lr = NaN, an unknown activation)
+    ├── OptionError       an invalid setting (lr = NaN, an unknown activation)
     ├── TraceError        a model that needs values while only shapes are known
     ├── GraphError        backward on a freed graph, or on an array changed in place
     ├── GradcheckError    a gradient that disagrees with finite differences
@@ -13,7 +13,7 @@
     ├── FileError         a file that cannot be read or written
     └── NativeError       a kernel that cannot be compiled, cached or loaded
 
-Each message names the place, what came, what was expected, and how to mend it.
+Each message names the place, what it got, what it expected, and how to fix it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import math
 
 
 class ChainruleError(Exception):
-    """The root of every error raised on purpose by chainrule."""
+    """The base class of every error raised on purpose by chainrule."""
 
 
 class ShapeError(ChainruleError, ValueError):
@@ -42,11 +42,11 @@ class LabelError(DataError):
 
 
 class OptionError(ChainruleError, ValueError):
-    """A setting outside its meaning."""
+    """An invalid setting."""
 
 
 class TraceError(ChainruleError, RuntimeError):
-    """A value was asked for while only shapes are known."""
+    """A value was needed while only shapes are known."""
 
 
 class GraphError(ChainruleError, RuntimeError):
@@ -58,9 +58,9 @@ class GradcheckError(ChainruleError, AssertionError):
 
 
 class NonFiniteError(ChainruleError, ArithmeticError):
-    """What was computed is NaN or infinite: a loss, a gradient, an output, a metric. What was given is a DataError.
+    """A computed value is NaN or infinite: a loss, gradient, output or metric. (Non-finite data raises DataError.)
 
-    `step` is the training step it was found in; `row`, from 0, the first row it was found in, and `value` what it is.
+    `step` is the training step in which it was found; `row`, from 0, the first such row, and `value` the value there.
     """
 
     def __init__(

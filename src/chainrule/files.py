@@ -1,4 +1,4 @@
-"""Files: written so that none is ever seen half-written, and read only where they are regular ones."""
+"""Files: written atomically, and read only if they are regular files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from chainrule.errors import FileError
 
-MENDS = {
+FIXES = {
     errno.ENOSPC: "free some space, or choose another folder",
     errno.EDQUOT: "free some space, or choose another folder",
     errno.EROFS: "choose a folder that can be written",
@@ -20,40 +20,42 @@ MENDS = {
 
 
 def check_regular(path: Path) -> None:
-    """Raises FileError unless `path` is a regular file, or a link to one: a pipe may never come, a device never end."""
+    """Raises FileError unless `path` is a regular file or a link to one: a pipe may never send data, a device never
+    end.
+    """
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror}): check the path and its permissions") from None
     if not regular:
-        raise FileError(f"{path}: cannot be read (it is not a regular file): copy what it gives into a file")
+        raise FileError(f"{path}: cannot be read (it is not a regular file): copy its contents to a file")
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the system's refusal into a FileError that names the file and how to mend it."""
+    """Turn an OSError into a FileError that names the file and how to fix it."""
     try:
         yield
     except FileError:
         raise
     except OSError as error:
-        mend = MENDS.get(error.errno or 0, "check the folder and its permissions, or choose another one")
-        raise FileError(f"{path}: cannot be written ({error.strerror or error}): {mend}") from None
+        fix = FIXES.get(error.errno or 0, "check the folder and its permissions, or choose another one")
+        raise FileError(f"{path}: cannot be written ({error.strerror or error}): {fix}") from None
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file beside `path`, then move it there: `path` is the old file or the whole new one.
+    """Let `write` make a temporary file next to `path`, then rename it: `path` is the old file or the complete new one.
 
-    The new file is on the disk before it takes the old one's name, so that this holds when the machine stops, too.
-    Raises FileError where it cannot be written, leaving nothing behind.
+    The new file is on disk before it gets the old one's name, so this holds even if the machine stops. Raises FileError
+    if it cannot be written, leaving nothing behind.
 
     >>> write_whole(Path("notes.txt"), lambda beside: beside.write_text("all of it"))
     >>> Path("notes.txt").read_text()
     'all of it'
     """
     if not path.name:
-        raise FileError(f'"{path}": cannot be written (no name of a file): add one')
-    # Its ending stays: there are writers that choose a format by it.
+        raise FileError(f'"{path}": cannot be written (it has no file name): add one')
+    # The suffix stays: some writers choose the format by it.
     beside = path.with_name(f".{path.stem}.{os.getpid()}.{threading.get_ident()}{path.suffix}")
     with writing(path):
         try:

@@ -1,6 +1,7 @@
-"""Settings are checked when an object is made, so that a wrong one never reaches a training step.
+"""Settings are checked when an object is created, so that an invalid one never reaches a training step.
 
-Each function returns the value in its plain type, or raises OptionError with the place, the name and what it expects.
+Each function returns the value as a plain Python type, or raises OptionError with the place, the name and what was
+expected.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def number(
 
 
 def whole(place: str, name: str, value: Any, *, least: int | None = 1) -> int:
-    """`value` as a whole number of at least `least`, or any for None.
+    """`value` as a whole number of at least `least`, or any whole number if `least` is None.
 
     Raises OptionError for anything else, 2.5, True and "3" included.
 
@@ -67,7 +68,7 @@ def whole(place: str, name: str, value: Any, *, least: int | None = 1) -> int:
 
 
 def pair(place: str, name: str, value: Any, least: int = 1) -> tuple[int, int]:
-    """(down, across) of a whole number for both or a pair of them, of at least `least`; raises OptionError for others.
+    """(down, across) from one whole number or a pair, each at least `least`; raises OptionError for anything else.
 
     >>> pair("MaxPool2d", "kernel_size", 2)
     (2, 2)
@@ -85,7 +86,7 @@ UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MI
 
 
 def memory(place: str, name: str, value: Any) -> int:
-    """`value` in bytes: a whole number of at least 1, or a text such as "200 MB" (10⁶ bytes) or "1.5GiB" (2³⁰).
+    """`value` in bytes: a whole number of at least 1, or a string such as "200 MB" (10⁶ bytes) or "1.5GiB" (2³⁰).
 
     Raises OptionError for anything else.
 

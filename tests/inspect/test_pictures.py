@@ -118,7 +118,7 @@ def test_values_that_are_not_finite(tmp_path: Path) -> None:
     pixels, nan = np.zeros((2, 4, 4, 1), np.uint8), np.array([[0.5, 0.5], [0.5, np.nan]])
     with pytest.raises(NonFiniteError, match="probabilities: row 1, output 1 is nan"):
         save_samples(pixels, nan, np.array([0, 1]), ("a", "b"), tmp_path / "p.png")
-    with pytest.raises(DataError, match="no counts"):
+    with pytest.raises(DataError, match="not counts"):
         save_confusion(nan, ("a", "b"), tmp_path / "p.png")
     weight = np.ones((3, 3, 1, 4))
     weight[0, 0, 0, 2] = np.inf

@@ -80,7 +80,7 @@ def test_bad_settings(build):
 
 
 def test_residual_needs_equal_shapes():
-    with pytest.raises(ShapeError, match=r"\(4, 1\) of \(4, 6\)"):
+    with pytest.raises(ShapeError, match=r"\(4, 6\) into \(4, 1\)"):
         nn.Residual(nn.Linear(6, 1))(X)
 
 

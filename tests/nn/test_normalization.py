@@ -165,7 +165,7 @@ def test_dropout2d_drops_whole_channels() -> None:
         (nn.LayerNorm((2, 4)), (4,), "layer_norm"),
         (nn.GroupNorm(2, 4), (3, 6), r"expected \(batch, ..., 4\)"),
         (nn.Dropout2d(), (3,), "dropout_channels"),
-        (nn.Residual(nn.Linear(4, 2), nn.Linear(4, 3)), (3, 4), r"the body makes \(3, 2\) of \(3, 4\), the skip has"),
+        (nn.Residual(nn.Linear(4, 2), nn.Linear(4, 3)), (3, 4), r"the body turns \(3, 4\) into \(3, 2\), the skip has"),
     ],
 )
 def test_shapes_that_do_not_fit(layer: nn.Module, shape: tuple[int, ...], message: str) -> None:

@@ -87,7 +87,7 @@ def test_with_smoothing_such_a_batch_is_refused_before_its_epoch():
     y = np.array([0] * 8 + [1, 2] * 4)
     loss = nn.CrossEntropyLoss(weight=[0.0, 1.0, 1.0], label_smoothing=0.1)
     trainer = Trainer(nn.Linear(3, 3), loss, optim.SGD(lr=0.1), engine="reference")
-    with pytest.raises(DataError, match="batch 0 of epoch 0 holds rows of classes of weight 0 alone"):
+    with pytest.raises(DataError, match="batch 0 of epoch 0 has only rows of classes of weight 0"):
         trainer.fit(X[:16], y, epochs=3, batch_size=4, shuffle=False)
     assert trainer.steps == 0
 

@@ -72,4 +72,4 @@ def test_an_event_for_all_reaches_all_and_the_first_error_is_raised():
     with pytest.raises(ZeroDivisionError, match="first") as caught:
         Events([Failing(first), Failing(second), Quiet()]).emit_to_all("fit_end", None)
     assert heard == [first, second, "quiet"]
-    assert caught.value.__notes__ == ["another observer of on_fit_end raised KeyError('second')"]
+    assert caught.value.__notes__ == ["another callback for on_fit_end raised KeyError('second')"]

@@ -130,7 +130,7 @@ def test_an_error_at_the_end_leaves_no_observer_untold():
 
 def test_a_fit_within_a_fit_of_the_same_trainer_is_refused():
     run, other = trainer(), trainer()
-    with pytest.raises(OptionError, match="fit: this trainer is in a fit already, which called a callback"):
+    with pytest.raises(OptionError, match="fit: this trainer is already in fit, which called a callback"):
         run.fit(X, Y, epochs=3, callbacks=[lambda epoch, history: run.fit(X, Y, epochs=1)])
     assert run.epochs == 1
     run.fit(X, Y, epochs=1, callbacks=[lambda epoch, history: other.fit(X, Y, epochs=2)])

@@ -29,7 +29,7 @@ def trainer(engine, **settings):
 def test_a_last_batch_of_one_row_is_refused_before_the_first_step(engine, rows, size):
     run = trainer(engine)
     before = run.model.state_dict()
-    with pytest.raises(ShapeError, match=f"batches of {size} leave a last one of 1 of the {rows} rows: ") as caught:
+    with pytest.raises(ShapeError, match=f"with batches of {size}, the last one has 1 of the {rows} rows: ") as caught:
         run.fit(X[:rows], Y[:rows], batch_size=size)
     assert run.steps == 0
     assert all((before[name] == array).all() for name, array in run.model.state_dict().items())
@@ -42,13 +42,13 @@ def test_one_row_left_by_weights_of_0(engine):
     weight = np.ones(8)
     weight[3:6] = 0
     run = trainer(engine)
-    with pytest.raises(ShapeError, match="batches of 4 leave a last one of 1 of the 5 rows: pass batch_size=3"):
+    with pytest.raises(ShapeError, match="with batches of 4, the last one has 1 of the 5 rows: pass batch_size=3"):
         run.fit(X[:8], Y[:8], batch_size=4, sample_weight=weight)
     assert run.fit(X[:8], Y[:8], epochs=1, batch_size=3, sample_weight=weight).epochs == 1
 
 
 def test_batches_of_one_row_are_refused(engine):
-    with pytest.raises(ShapeError, match=r"x has shape \(1, 6\).*: give a batch of more rows, or evaluate"):
+    with pytest.raises(ShapeError, match=r"x has shape \(1, 6\).*: pass a batch of more rows, or evaluate"):
         trainer(engine).fit(X[:8], Y[:8], batch_size=1)
 
 
@@ -57,7 +57,7 @@ def test_predictions_of_one_row_need_running_statistics(engine):
     run.fit(X[:32], Y[:32], epochs=1, batch_size=32, validation_data=(X, Y))
     assert run.predict(X[:1]).shape == (1, 2)
     run = trainer(engine, track_running_stats=False)
-    message = "x: predictions are made by batches of 256, which leave one of 1 of the 257 rows: leave 1 out"
+    message = "x: predictions are made in batches of 256, and the last one has 1 of the 257 rows: remove 1"
     with pytest.raises(ShapeError, match=f"^validation {message}"):
         run.fit(X[:32], Y[:32], validation_data=(X, Y))
     assert run.steps == 0

@@ -14,7 +14,7 @@ from chainrule.train import EarlyStopping, Trainer
 X = np.zeros((300, 2), np.float32)
 X[270] = 3e38  # beyond the first block of predictions
 LABELS, VALUES = np.arange(300) % 2, np.linspace(0.0, 1.0, 300)[:, None]
-FAR = "row 270, output 1 is inf: leave such rows out"
+FAR = "row 270, output 1 is inf: remove such rows"
 
 
 @pytest.fixture(params=["reference", "compiled"])
@@ -41,7 +41,7 @@ def test_predictions_and_metrics_name_the_row(engine):
 def test_weights_that_are_not_finite_are_named(engine):
     trainer = Trainer(network(2), nn.CrossEntropyLoss(), optim.SGD(lr=0.1), engine=engine)
     trainer.model.bias.data[1] = np.nan
-    with pytest.raises(NonFiniteError, match=r'^outputs: row 0, output 1 is nan: "bias" of the model holds values'):
+    with pytest.raises(NonFiniteError, match=r'^outputs: row 0, output 1 is nan: "bias" of the model contains values'):
         trainer.predict(X[:3])
 
 
@@ -57,7 +57,7 @@ def test_a_loss_beyond_float32_names_the_first_row(engine):
     trainer = Trainer(network(1), nn.MSELoss(), optim.SGD(lr=0.1), engine=engine)
     x = np.zeros((300, 2), np.float32)
     x[[40, 50]] = 1e25
-    with pytest.raises(NonFiniteError, match=r"^loss: it is inf, through row 40, whose outputs go from 2e\+25"):
+    with pytest.raises(NonFiniteError, match=r"^loss: is inf because of row 40, whose outputs range from 2e\+25"):
         trainer.evaluate(x, VALUES)
     weight = np.ones(300)
     weight[[40, 50]] = 0
@@ -75,7 +75,7 @@ def test_where_no_row_is_at_fault_alone_that_of_the_largest_output_is_named(loss
     trainer = Trainer(network(1), loss, optim.SGD(lr=0.1), engine="reference")
     x = np.full((300, 2), 6e18)
     x[7] = 7e18
-    with pytest.raises(NonFiniteError, match=r"^loss: it is inf, through row 7,"):
+    with pytest.raises(NonFiniteError, match=r"^loss: is inf because of row 7,"):
         trainer.evaluate(x, VALUES)
 
 

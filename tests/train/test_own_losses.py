@@ -104,7 +104,9 @@ class NoWeight:
     ],
 )
 def test_a_loss_with_other_parameters_is_refused(loss, engine):
-    with pytest.raises(OptionError, match=r"Trainer: loss is .* be called as loss\(output, target, sample_weight\)"):
+    with pytest.raises(
+        OptionError, match=r"Trainer: loss is .* make it callable as loss\(output, target, sample_weight\)"
+    ):
         Trainer(nn.Linear(3, 1), loss, optim.SGD(), engine=engine)
 
 

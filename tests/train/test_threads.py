@@ -145,7 +145,7 @@ def test_a_call_from_within_a_call_is_refused(engine):
     trainer.predict(X[:3])
     curious = True
     for call in (lambda: trainer.step(X[:4], Y[:4]), lambda: trainer.gradients(X[:5], Y[:5])):
-        with pytest.raises(OptionError, match="from within a step or a prediction of its own"):
+        with pytest.raises(OptionError, match="from within one of its own steps or predictions"):
             call()
     curious = False
     assert trainer.predict(X).shape == (600, 3)

@@ -322,7 +322,7 @@ def test_two_trainers_may_share_a_model(engine):
     ("call", "error", "message"),
     [
         (lambda t: t.fit(XOR_X, XOR_Y[:3]), ShapeError, "y: has 3 samples, the inputs have 4"),
-        (lambda t: t.fit(XOR_X, [0, 1, 2, 1]), LabelError, "y: row 2 is 2, labels go from 0 to 1"),
+        (lambda t: t.fit(XOR_X, [0, 1, 2, 1]), LabelError, "y: row 2 is 2, expected 0 to 1"),
         (lambda t: t.fit(np.ones((4, 3)), XOR_Y), ShapeError, "3 features"),
         (lambda t: t.fit(XOR_X, XOR_Y, epochs=-1), OptionError, "fit: epochs is -1"),
         (lambda t: t.fit(XOR_X, XOR_Y, epochs=1.5), OptionError, "fit: epochs is 1.5"),

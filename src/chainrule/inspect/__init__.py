@@ -1,1 +1,1 @@
-"""Looking into a training run."""
+"""Plots of training runs."""

@@ -1,4 +1,4 @@
-"""Pictures of what a network for images has learnt: its worst mistakes, the confusion matrix, its first filters."""
+"""Pictures of what an image network has learned: its worst mistakes, the confusion matrix, its first filters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 COLUMNS = 8  # images side by side
 HEADING, LINE, FILE = 0.3, 1.27, 0.1  # heights of lines, in widths of an image with its margin
-NUMBER = 0.16  # height of a filter's number, likewise
+NUMBER = 0.16  # height of a filter's number, in the same unit
 MOST_NAMED = 100  # classes whose names are written
 MOST_COUNTED = 40  # classes whose counts are written
 MOST_FILTERS = 64
@@ -34,11 +34,11 @@ def save_samples(
     title: str = "",
     files: Sequence[str] = (),
 ) -> None:
-    """Draw the sixteen worst mistakes and sixteen other images, each with what it was taken for, as PNG.
+    """Draw the sixteen worst mistakes and sixteen other images, each with its predicted class, as PNG.
 
-    pixels (n, h, w, c); probabilities (n, C); labels (n,), places in `classes`; `files` names the images, by their
-    files or otherwise. The worst mistake is the one whose true class got the least probability. Raises ImportError
-    without matplotlib, ShapeError for arrays that do not fit together, NonFiniteError for probabilities of NaN.
+    pixels (n, h, w, c); probabilities (n, C); labels (n,), indices into `classes`; `files` are names of the images. The
+    worst mistake is the one whose true class got the lowest probability. Raises ImportError without matplotlib,
+    ShapeError for arrays that do not fit together, NonFiniteError for probabilities of NaN.
 
     >>> pixels = np.zeros((3, 8, 8, 1), np.uint8)
     >>> save_samples(pixels, np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), [0, 0, 1], ("cat", "dog"), "samples.png")
@@ -50,7 +50,7 @@ def save_samples(
             f"save_samples: pixels are {pixels.shape}, probabilities {probabilities.shape}, labels {labels.shape}, "
             "expected (n, h, w, c), (n, C) and (n,) with n > 0"
         )
-    check_outputs("save_samples: probabilities", probabilities, lambda: "leave such images out")
+    check_outputs("save_samples: probabilities", probabilities, lambda: "remove such images")
     worst = worst_mistakes(probabilities, labels)[: 2 * COLUMNS]
     others = _all_over(np.setdiff1d(np.arange(len(labels)), worst))
     rest = "some of the others" if len(worst) else "no mistakes; some of the images"
@@ -58,7 +58,7 @@ def save_samples(
     line = LINE + (FILE if len(files) else 0)
     height = sum(HEADING + line * -(-len(rows) // COLUMNS) for rows in parts.values()) + FILE
     figure = Figure(figsize=(1.5 * COLUMNS, 1.5 * height))
-    # One axis for all: an axis for each image would take seconds to lay out.
+    # A single axis for all images: one axis each would take seconds to lay out.
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set_axis_off()
     limits = _limits(pixels, np.concatenate([worst, others]))
@@ -79,7 +79,7 @@ def save_samples(
 
 
 def worst_mistakes(probabilities: Array, labels: Array) -> NDArray[np.int64]:
-    """The rows predicted wrong, the one whose true class got the least probability first."""
+    """The wrongly predicted rows, the one whose true class got the lowest probability first."""
     true = probabilities[np.arange(len(labels)), labels]
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     return wrong[np.argsort(true[wrong], kind="stable")]
@@ -89,8 +89,9 @@ def worst_mistakes(probabilities: Array, labels: Array) -> NDArray[np.int64]:
 def save_confusion(matrix: ArrayLike, classes: Sequence[Any], path: str | Path, title: str = "") -> None:
     """Draw a confusion matrix (C, C) of counts, true classes down and predicted ones across, as PNG.
 
-    Colours are shares of the true class, so that rare classes are seen too; more than 100 classes are numbered. Raises
-    ImportError without matplotlib, ShapeError for a matrix of another shape, DataError for values that are no counts.
+    Colors show fractions of the true class, so that rare classes are visible too; more than 100 classes are numbered.
+    Raises ImportError without matplotlib, ShapeError for a matrix of another shape, DataError for values that are not
+    counts.
 
     >>> save_confusion([[40, 2], [5, 53]], ("cat", "dog"), "confusion.png")
     """
@@ -102,11 +103,11 @@ def save_confusion(matrix: ArrayLike, classes: Sequence[Any], path: str | Path, 
         raise ShapeError(f"save_confusion: the matrix is {counts.shape}, expected ({n}, {n}) for {n} classes")
     if not (np.isfinite(counts) & (counts >= 0)).all():
         raise DataError(
-            "save_confusion: the matrix holds values that are no counts: they must be finite and at least 0"
+            "save_confusion: the matrix contains values that are not counts, expected finite numbers of at least 0"
         )
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(16.0, max(4.5, 2.4 + 0.42 * n))
-    cell = 72 * (side - 2.4) / n  # in points, as letters are
+    cell = 72 * (side - 2.4) / n  # in points, like font sizes
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axis = figure.subplots()
     picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -117,7 +118,7 @@ def save_confusion(matrix: ArrayLike, classes: Sequence[Any], path: str | Path, 
     _write_title(figure, title)
     if n <= MOST_NAMED:
         names, size = [_cut(name) for name in classes], min(10.0, 0.9 * cell)
-        upright = 0.7 * size * max(map(len, names)) > cell  # a letter is that wide
+        upright = 0.7 * size * max(map(len, names)) > cell  # approximate width of a letter
         axis.set_xticks(range(n), names, rotation=90 if upright else 0, fontsize=size)
         axis.set_yticks(range(n), names, fontsize=size)
     if n <= MOST_COUNTED:
@@ -131,10 +132,10 @@ def save_confusion(matrix: ArrayLike, classes: Sequence[Any], path: str | Path, 
 
 @literal_text()
 def save_filters(weight: Array, path: str | Path, title: str = "") -> None:
-    """Draw the filters (kh, kw, c, o) of a layer that sees images, up to 64 of its o outputs, as PNG.
+    """Draw the filters (kh, kw, c, o) of a layer whose inputs are images, up to 64 of its o outputs, as PNG.
 
-    Each filter is divided by its largest absolute value. Three channels are drawn as red, green and blue, half the
-    brightness being 0; others as their mean over the channels, blue below 0 and red above. Raises ImportError without
+    Each filter is divided by its largest absolute value. Three channels are drawn as red, green and blue, 0 at half
+    brightness; otherwise the mean over the channels is drawn, blue below 0 and red above. Raises ImportError without
     matplotlib, ShapeError for another shape, NonFiniteError for weights of NaN.
 
     >>> save_filters(nn.Conv2d(1, 16, 5).weight.data, "filters.png")
@@ -164,21 +165,21 @@ def save_filters(weight: Array, path: str | Path, title: str = "") -> None:
         axis.text(middle, lower - tall + NUMBER, str(place), ha="center", va="bottom", fontsize=7)
     axis.set(xlim=(0, columns), ylim=(height + 0.02, 0), aspect="equal")
     scales = [_shades(colour) for colour in ("blue", "lime", "red")] if coloured else axis.images[:1]
-    for scale in scales:  # from below
+    for scale in scales:  # from the bottom
         figure.colorbar(scale, ax=axis, location="bottom", ticks=(-1, 0, 1), aspect=30, shrink=0.5, pad=0.02)
     label = "weight, divided by the filter's largest absolute value"
-    figure.axes[1].set_xlabel(f"{label}; grey: 0 in all channels" if coloured else label)
+    figure.axes[1].set_xlabel(f"{label}; gray: 0 in all channels" if coloured else label)
     figure.savefig(path, dpi=120)
 
 
 def _write_title(figure: Any, title: str) -> None:
-    """The title above a figure, in letters small enough for its width."""
+    """The title above a figure, in a font small enough for its width."""
     text = on_one_line(title)
     figure.suptitle(text, fontsize=min(12.0, 115 * figure.get_figwidth() / max(1, len(text))))
 
 
 def _shades(colour: str) -> Any:
-    """The scale of one channel of a coloured filter: black at -1, the colour at 1."""
+    """The color scale of one channel of a color filter: black at -1, the full color at 1."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
@@ -186,13 +187,15 @@ def _shades(colour: str) -> Any:
 
 
 def _limits(pixels: Array, rows: Array) -> tuple[float, float]:
-    """The values drawn black and white: the ends of all where they are bytes, else those of nearly all in some rows."""
+    """The values drawn as black and white: 0 and 255 for bytes, otherwise the range of nearly all values in some
+    rows.
+    """
     low, high = (pixels.min(), pixels.max()) if pixels.dtype == np.uint8 else np.percentile(pixels[rows], (0.5, 99.5))
     return float(low), float(high) if high > low else float(low) + 1
 
 
 def _shown(image: Array, limits: tuple[float, float]) -> Array:
-    """An image as Matplotlib takes it: colours that are no bytes as parts of the way between the limits."""
+    """An image in the form Matplotlib expects: colors that are not bytes are scaled from the limits to 0 .. 1."""
     if image.dtype == np.uint8 or image.shape[-1] not in (3, 4):
         return image
     return np.clip((image - limits[0]) / (limits[1] - limits[0]), 0, 1)
@@ -201,17 +204,17 @@ def _shown(image: Array, limits: tuple[float, float]) -> Array:
 def _show(
     axis: Any, image: Array, limits: tuple[float, float], middle: float, lower: float, shades: str = "gray"
 ) -> None:
-    """Draw an image, in its proportions, above the line `lower`; one without colours in `shades` between limits."""
+    """Draw an image, in its proportions, above the line `lower`; one without colors in `shades` between the limits."""
     height, width = image.shape[:2]
     scale = 0.94 / max(height, width)
     extent = (middle - scale * width / 2, middle + scale * width / 2, lower, lower - scale * height)
     shown = image if image.shape[-1] in (3, 4) else image[..., 0]
-    settings = {"cmap": shades, "vmin": limits[0], "vmax": limits[1]}  # of no account where there are colours
+    settings = {"cmap": shades, "vmin": limits[0], "vmax": limits[1]}  # ignored for color images
     axis.imshow(shown, extent=extent, aspect="auto", interpolation="nearest", **settings)
 
 
 def _caption(probabilities: Array, true: int, classes: Sequence[Any], file: str) -> str:
-    """What an image was taken for, what it is if that is something else, and its file."""
+    """The predicted class of an image, the true class if it differs, and the file."""
     taken = int(probabilities.argmax())
     lines = [f"{_class(classes[taken])}: {probabilities[taken]:.2f}"]
     if taken != true:
@@ -222,7 +225,7 @@ def _caption(probabilities: Array, true: int, classes: Sequence[Any], file: str)
 
 
 def _class(name: Any) -> str:
-    """A class by its name; one that is a number, also as the name of a folder, would be taken for a figure."""
+    """The name of a class; "class" comes before a number, which could be mistaken for a quantity."""
     is_name = isinstance(name, str) and not name.lstrip("-").replace(".", "", 1).isdecimal()
     return _cut(name) if is_name else f"class {_cut(name)}"
 
@@ -233,5 +236,5 @@ def _all_over(rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _cut(name: Any, most: int = 16) -> str:
-    """A name short enough for its place."""
+    """A name, shortened to fit."""
     return on_one_line(name, most)

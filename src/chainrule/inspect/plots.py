@@ -1,4 +1,4 @@
-"""Curves of a training run."""
+"""Training curves."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ RATE = "lr"
 def save_losses(history: Mapping[str, Sequence[float]], path: str | Path, title: str = "") -> None:
     """Draw the training and validation loss over the epochs, other validation metrics and the learning rate, as PNG.
 
-    The losses are drawn on a logarithmic axis where they span more than a factor of 20. Raises ImportError without
+    The losses are drawn on a logarithmic axis if they span more than a factor of 20. Raises ImportError without
     matplotlib. Example: save_losses(trainer.fit(x, y, epochs=20), "loss.png")
     """
-    # Figures of their own instead of pyplot: no window system is asked for and no state is left behind.
+    # Figure objects instead of pyplot: this needs no window system and leaves no global state.
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
@@ -34,7 +34,7 @@ def save_losses(history: Mapping[str, Sequence[float]], path: str | Path, title:
     shares = {name: values for name, values in others.items() if all(0 <= value <= 1 for value in values)}
     if shares:
         panels[f"validation {next(iter(shares))}" if len(shares) == 1 else "validation metrics"] = shares
-    for name in [name for name in others if name not in shares]:  # in units of their own
+    for name in [name for name in others if name not in shares]:  # each in its own unit
         panels[f"validation {name}"] = {name: others[name]}
     if RATE in history:
         panels["learning rate at the epoch's end"] = {"learning rate": history[RATE]}
@@ -50,7 +50,7 @@ def save_losses(history: Mapping[str, Sequence[float]], path: str | Path, title:
 
 
 def _draw_curves(axis: Any, label: str, curves: Mapping[str, Sequence[float]]) -> None:
-    """Curves over the epochs, with a legend where there is more to say than the label does."""
+    """Curves over the epochs, with a legend if the label does not say it all."""
     from matplotlib.ticker import MaxNLocator
 
     for name, values in curves.items():

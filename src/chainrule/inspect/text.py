@@ -1,4 +1,4 @@
-"""Names from data in figures: shown letter by letter, whatever they hold."""
+"""Names from data in figures: shown literally, whatever they contain."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 MOST_IN_TITLE = 90  # letters
-FALLBACKS = (  # fonts of scripts that the font of figures lacks; those installed are used
+FALLBACKS = (  # for scripts missing from the font of figures; those installed are used
     *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
     *("PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
     *("Noto Sans", "Noto Sans Devanagari", "Noto Sans Bengali", "Noto Sans Thai", "Noto Emoji", "Arial Unicode MS"),
@@ -17,7 +17,7 @@ FALLBACKS = (  # fonts of scripts that the font of figures lacks; those installe
 
 @contextmanager
 def literal_text() -> Iterator[None]:
-    """Figures made and saved in here show text as it is: nothing between two `$` is a formula, nothing is TeX."""
+    """Figures created and saved inside show text literally: nothing between two `$` is a formula, nothing is TeX."""
     from matplotlib import rc_context
 
     with rc_context({"text.parse_math": False, "text.usetex": False, "font.family": _families()}):
@@ -25,7 +25,9 @@ def literal_text() -> Iterator[None]:
 
 
 def on_one_line(text: Any, most: int = MOST_IN_TITLE) -> str:
-    """Text of at most so many letters, whose ends stay; a letter that no font has is spelt as in Python, \\u4e2d."""
+    """Text of at most `most` characters, shortened in the middle; one that no font has is escaped as in Python,
+    \\u4e2d.
+    """
     letters = _letters(tuple(_families()))
     spelt = (letter if ord(letter) in letters else ascii(letter)[1:-1] for letter in " ".join(str(text).split()))
     line = "".join(spelt)

@@ -1,1 +1,1 @@
-"""Models from and to files that other software reads."""
+"""Reading and writing models in formats that other software reads."""

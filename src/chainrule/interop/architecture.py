@@ -1,10 +1,10 @@
-"""A model's architecture as plain data, to be written beside its weights; for models made of chainrule's own layers.
+"""A model's architecture as plain data, saved together with its weights; for models made of chainrule's layers.
 
     {"type": "Sequential", "inside": {"0": {"type": "Linear", "config": {"in_features": 64, ...}}, "1": {"type":
     "ReLU", ...}}}
 
 A layer used in several places is {"same": "path of the first"}. Nothing else is ever built from such data: a file
-cannot name other code to run. What is built has no memory for weights yet, so a small file cannot ask for much.
+cannot name other code to run. The model is built without memory for its weights, so a small file cannot exhaust memory.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from chainrule.nn.weights import outlined
 
 CONTAINERS = ("Sequential", "Residual")
 MOST_LAYERS = 10_000
-DEEPEST = 100  # layers inside layers
+DEEPEST = 100  # nesting of layers
 LAYERS = {name: value for name, value in vars(nn).items() if isinstance(value, type) and issubclass(value, nn.Module)}
 
 
 def describe(model: nn.Module) -> dict[str, Any] | None:
-    """The architecture of a model; None when a class in it is not one of chainrule's layers.
+    """The architecture of a model; None if it contains a class that is not one of chainrule's layers.
 
-    Raises OptionError for more or deeper layers than `build` takes.
+    Raises OptionError for more layers, or more deeply nested ones, than `build` accepts.
     """
     layers = model.named_modules()
     if len(layers) > MOST_LAYERS or any(path.count(".") >= DEEPEST for path in layers):
         raise OptionError(
             f"save: the model has {len(layers):,} layers, {max(path.count('.') for path in layers) + 1} deep: "
-            f"{MOST_LAYERS:,} of them, {DEEPEST} deep, are the most a file describes: save model.state_dict() instead"
+            f"a file describes at most {MOST_LAYERS:,}, {DEEPEST} deep: save model.state_dict() instead"
         )
     seen: dict[int, str] = {}
 
@@ -53,15 +53,16 @@ def foreign_class(model: nn.Module) -> str | None:
 
 
 def build(description: Any) -> nn.Module:
-    """The model described, its weights without memory: they are to be set. Raises DataError for anything that
-    `describe` would not have made."""
+    """The model described, without memory for its weights, which must be set. Raises DataError for anything that
+    `describe` would not have written.
+    """
     built: dict[str, nn.Module] = {}
 
     def part(data: dict[str, Any], path: str) -> nn.Module:
         if "same" in data:
             return built[data["same"]]
         if len(built) >= MOST_LAYERS or path.count(".") >= DEEPEST:
-            raise OptionError(f"it has more than {MOST_LAYERS:,} layers, or {DEEPEST} inside one another")
+            raise OptionError(f"it has more than {MOST_LAYERS:,} layers, or more than {DEEPEST} nested in each other")
         kind = LAYERS[data["type"]]
         if data["type"] in CONTAINERS:
             layers = [part(child, _join(path, name)) for name, child in data["inside"].items()]

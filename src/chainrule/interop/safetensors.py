@@ -1,8 +1,8 @@
-"""Models as safetensors files: the weights, and as metadata the architecture, so that `load` can build the model again.
+"""Models as safetensors files: the weights, and the architecture as metadata, so that `load` can rebuild the model.
 
 The metadata has one entry, "chainrule": JSON with "format", "class" and "architecture" (see
-`chainrule.interop.architecture`; null for a model with classes of the user's own). Any software that reads safetensors
-reads the weights.
+`chainrule.interop.architecture`; null for a model with custom classes). Any software that reads safetensors can read
+the weights.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ FORMAT = 1
 
 
 def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Write a model's weights and architecture to a safetensors file, whole or not at all.
+    """Write a model's weights and architecture to a safetensors file, atomically.
 
-    Raises FileError where the file cannot be written; an older file is then still there.
+    Raises FileError if the file cannot be written; an existing file is then unchanged.
 
     >>> save(nn.Sequential(nn.Linear(3, 2), nn.Tanh()), "m.safetensors")
     """
@@ -41,10 +41,10 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> nn.Module:
-    """The model that `save` wrote.
+    """Read a model that `save` wrote.
 
-    Raises FileError for a file that cannot be read, DataError for one that is damaged or of other software, or whose
-    model has classes of your own: build that model yourself and give it the weights,
+    Raises FileError for a file that cannot be read, DataError for one that is damaged, written by other software, or
+    whose model has custom classes: build that model yourself and load the weights with
     `model.load_state_dict(read_state(path))`.
 
     >>> save(nn.Sequential(nn.Linear(3, 2), nn.Tanh()), "m.safetensors")
@@ -56,7 +56,7 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
     """
     state, note = _read(Path(path))
     if note is None:
-        raise DataError(f"{path}: holds arrays but no chainrule model: build the model and {_by_hand(path)}")
+        raise DataError(f"{path}: contains arrays but no chainrule model: build the model and {_by_hand(path)}")
     if note.get("architecture") is None:
         raise DataError(
             f"{path}: the model's class, {note.get('class')}, or one inside it is not part of chainrule: "
@@ -72,7 +72,7 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
 
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, Array]:
-    """The arrays of a safetensors file by name, for `model.load_state_dict`. Raises errors as `load` does."""
+    """The arrays of a safetensors file by name, for `model.load_state_dict`. Raises the same errors as `load`."""
     return _read(Path(path))[0]
 
 
@@ -81,28 +81,28 @@ def _by_hand(path: Any) -> str:
 
 
 def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
-    """The arrays in a file and the note that `save` wrote, if there is one."""
+    """The arrays in a file and the metadata that `save` wrote, if any."""
     from safetensors import SafetensorError, safe_open
 
     check_regular(path)
     try:
         with path.open("rb"):
-            pass  # for the system's own words on why it cannot be read
+            pass  # raises the system's reason why it cannot be read
         with safe_open(path, framework="numpy") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             text = (file.metadata() or {}).get("chainrule")
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error}): check its permissions") from None
-    except TypeError as error:  # how the library tells of an array that NumPy has no dtype for, as bfloat16
+    except TypeError as error:  # raised by the library for a dtype that NumPy does not have, such as bfloat16
         raise DataError(
-            f"{path}: an array in it is of a kind NumPy cannot hold ({error}): save it as float32"
+            f"{path}: one of its arrays has a dtype that NumPy does not support ({error}): save it as float32"
         ) from None
     except SafetensorError as error:
-        raise DataError(f"{path}: is not a whole safetensors file ({error}): save the model again") from None
+        raise DataError(f"{path}: is not a complete safetensors file ({error}): save the model again") from None
     try:
         note = None if text is None else json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"{path}: its description of the model is damaged ({error}): save the model again") from None
     if note is not None and (not isinstance(note, dict) or note.get("format") != FORMAT):
-        raise DataError(f"{path}: its model is described in a format this version does not know: update chainrule")
+        raise DataError(f"{path}: its model is described in a format unknown to this version: update chainrule")
     return state, note

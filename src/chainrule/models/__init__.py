@@ -1,7 +1,8 @@
-"""Networks of the literature and their plain counterparts, each a short function that returns a model.
+"""Networks from the literature and plain counterparts, each a short function that returns a model.
 
-`image` is the shape of one input, (height, width, channels); outputs are logits, for `nn.CrossEntropyLoss`. All begin
-with `image` and `classes`; `resnet` takes its depth first, as the literature names it: `resnet(110, image, classes)`.
+`image` is the shape of one input, (height, width, channels); outputs are logits, for `nn.CrossEntropyLoss`. All take
+`image` and `classes` first, except `resnet`, which takes its depth first, as in the literature: `resnet(110, image,
+classes)`.
 """
 
 from chainrule.models.lenet import lenet5

@@ -1,4 +1,4 @@
-"""LeNet-5, the convolutional network that read cheques."""
+"""LeNet-5, the convolutional network that read checks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from chainrule.native.memory import Shape
 
 
 def lenet5(image: Shape = (28, 28, 1), classes: int = 10) -> nn.Sequential:
-    """LeNet-5: two convolutions with average pooling, then three layers of 120, 84 and `classes` units, tanh between.
+    """LeNet-5: two convolutions with average pooling, then three layers of 120, 84 and `classes` units, with tanh
+    between.
 
-    61,706 parameters for one channel and 10 classes. Images of 28 x 28 are given a border of 2, as the paper does.
-    Simpler than the paper: its pooling has no weights here, its third layer sees all of the second's channels, and the
-    last is linear. Raises ShapeError for images below 16 x 16, of which nothing would be left.
+    61,706 parameters for one channel and 10 classes. Images of 28 x 28 are padded by 2, as in the paper. Simpler than
+    in the paper: pooling has no weights, the third layer sees all channels of the second, and the last is linear.
+    Raises ShapeError for images below 16 x 16, which would shrink to nothing.
 
     Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition, Proc. IEEE 86
     (1998).

@@ -1,4 +1,4 @@
-"""Deep networks without any remedy for vanishing and exploding gradients, to compare those with remedies to."""
+"""Deep networks without any remedy for vanishing and exploding gradients, for comparison."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def plain_mlp(
     width: int = 64,
     activation: Callable[[], nn.Module] = nn.Sigmoid,
 ) -> nn.Sequential:
-    """`depth` fully connected layers, `width` units in all but the last, with an activation between.
+    """`depth` fully connected layers, `width` units in all but the last, with activations between.
 
-    A sigmoid's slope is at most a quarter, so the gradient shrinks from layer to layer and the first hardly learn
-    (Hochreiter 1991; Glorot and Bengio, AISTATS 2010). Raises OptionError for less than two layers.
+    A sigmoid's slope is at most a quarter, so the gradient shrinks from layer to layer and the first layers hardly
+    learn (Hochreiter 1991; Glorot and Bengio, AISTATS 2010). Raises OptionError for fewer than two layers.
 
     >>> model = plain_mlp((28, 28, 1), classes=10, depth=30, activation=nn.Tanh)
     """
@@ -41,7 +41,7 @@ def plain_cnn(
 ) -> nn.Sequential:
     """The residual network of the same depth (`models.resnet`) without its skips and normalization.
 
-    6n + 2 layers: He et al. (CVPR 2016) show that such networks become worse with depth, also on the training data.
+    6n + 2 layers: He et al. (CVPR 2016) show that such networks become worse with depth, even on the training data.
     Raises OptionError for other depths.
 
     >>> model = plain_cnn((32, 32, 3), classes=10, depth=32)

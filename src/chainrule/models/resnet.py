@@ -32,9 +32,9 @@ def resnet(depth: int, image: Shape = (32, 32, 3), classes: int = 10) -> nn.Sequ
 
     A block is relu(x + F(x)), with F two 3x3 convolutions, each batch-normalized. The first block of the second and the
     third stage halves the image; its skip is a 1x1 convolution with stride 2, normalized too (the paper's option B).
-    Option A, to leave out pixels and add channels of zeros, has no parameters, but would need a layer of its own and
-    two passes over memory; B is made of layers at hand, and is 1 % more parameters. Convolutions start as He et al.
-    (ICCV 2015) propose. Raises OptionError for other depths.
+    Option A, skipping pixels and adding channels of zeros, has no parameters, but would need its own layer and two
+    passes over memory; B is made of existing layers, for 1 % more parameters. Convolutions are initialized as in He et
+    al. (ICCV 2015). Raises OptionError for other depths.
 
     K. He, X. Zhang, S. Ren, J. Sun, Deep residual learning for image recognition, CVPR 2016, section 4.2.
     """
@@ -51,7 +51,7 @@ def resnet(depth: int, image: Shape = (32, 32, 3), classes: int = 10) -> nn.Sequ
 
 
 def blocks_of(model: str, depth: int) -> int:
-    """n of 6n + 2 layers: each of the three stages has n blocks of two. OptionError for other depths."""
+    """n of 6n + 2 layers: each of the three stages has n blocks of two layers. Raises OptionError for other depths."""
     if whole(model, "depth", depth) < 8 or depth % 6 != 2:
         raise OptionError(f"{model}: depth is {depth}, expected 6n + 2 layers: 8, 14, 20, 32, 56, ...")
     return (depth - 2) // 6
@@ -71,7 +71,7 @@ def _block(inputs: int, width: int, stride: int) -> nn.Residual:
 
 
 def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
-    """A convolution that keeps the image's size but for its stride; the normalization after it has the bias."""
+    """A convolution that keeps the image's size, except for its stride; the normalization after it has the bias."""
     layer = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
     init.he_normal(layer.weight)
     return layer

@@ -1,4 +1,4 @@
-"""Activations as layers, element by element: y has the shape of x, any, and its dtype. Softmax goes along an axis."""
+"""Elementwise activation layers: y has the shape of x, which can be any, and its dtype. Softmax works along an axis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chainrule.settings import number, whole
 
 
 class Activation(Module):
-    """A layer that is one op: its settings have the names of the op's attributes; help() shows the op's formulas."""
+    """A layer that is a single op: its settings are named like the op's attributes; help() shows the op's formulas."""
 
     op: ClassVar[Op]
 
@@ -39,7 +39,7 @@ class ReLU(Activation):
 
 
 class LeakyReLU(Activation):
-    """`slope` is at least 0, by default 0.01. Raises OptionError for another slope.
+    """`slope` is at least 0, by default 0.01. Raises OptionError for a negative slope.
 
     >>> nn.LeakyReLU(slope=0.25)([-4.0, 0.0, 2.0]).numpy()
     array([-1.,  0.,  2.])
@@ -52,7 +52,7 @@ class LeakyReLU(Activation):
 
 
 class ELU(Activation):
-    """`alpha`, at least 0 and by default 1, is how far below 0 it goes. Raises OptionError for another alpha.
+    """`alpha`, at least 0 and by default 1, sets the lower limit, -alpha. Raises OptionError for a negative alpha.
 
     >>> nn.ELU(alpha=2.0)([-100.0, 0.0, 2.0]).numpy()
     array([-2.,  0.,  2.])
@@ -83,7 +83,7 @@ class SiLU(Activation):
 
 
 class Sigmoid(Activation):
-    """BCEWithLogitsLoss contains it: a model trained with that loss ends before it.
+    """BCEWithLogitsLoss includes it: a model trained with that loss should not end in a Sigmoid.
 
     >>> nn.Sigmoid()([-1000.0, 0.0, 1000.0]).numpy()
     array([0. , 0.5, 1. ])
@@ -122,8 +122,8 @@ class Softsign(Activation):
 class Softmax(Module):
     """Probabilities from scores: yⱼ = exp xⱼ / Σₖ exp xₖ along `axis`, by default the last.
 
-    The losses take logits: a model to train ends before it. Raises OptionError for an axis that is not a whole number,
-    ShapeError where x has no such axis or nothing along it.
+    The losses take logits, so a model to be trained should not end in a Softmax. Raises OptionError for an axis that is
+    not a whole number, ShapeError if x has no such axis or it is empty.
 
     >>> nn.Softmax()([[0.0, 0.0], [1000.0, 0.0]]).numpy()
     array([[0.5, 0.5],
@@ -143,8 +143,9 @@ class Softmax(Module):
 class LogSoftmax(Module):
     """Logarithms of probabilities: yⱼ = xⱼ - log Σₖ exp xₖ along `axis`, by default the last.
 
-    Exact where a probability itself would round to 0. The losses take logits: a model to train ends before it. Raises
-    OptionError for an axis that is not a whole number, ShapeError where x has no such axis or nothing along it.
+    Exact even if a probability itself would round to 0. The losses take logits, so a model to be trained should not end
+    in a LogSoftmax. Raises OptionError for an axis that is not a whole number, ShapeError if x has no such axis or it
+    is empty.
 
     >>> nn.LogSoftmax()([[1000.0, 0.0]]).numpy()
     array([[    0., -1000.]])

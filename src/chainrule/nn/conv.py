@@ -1,7 +1,7 @@
-"""Convolutions: layers that look at each pixel's neighbourhood with the same weights everywhere.
+"""Convolutions: layers that apply the same weights to the neighborhood of every pixel.
 
-Arguments and initial weights are torch's. Arrays are not: images are (n, height, width, channels), sequences (n,
-length, channels), and weights end in (in, out), as everywhere in chainrule.
+Arguments and initial weights are the same as in torch. Array layouts are not: images are (n, height, width, channels),
+sequences (n, length, channels), and weights end in (in, out), as everywhere in chainrule.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Conv2d(Module):
     """y = x ⋆ w + b for images x (n, h, w, in), weight (kh, kw, in/groups, out) and bias (out,).
 
     kernel_size, stride, padding and dilation are whole numbers or pairs (down, across); padding "same" keeps the size
-    of the images (with stride 1), "valid" is 0. `groups` cuts channels into groups that do not see each other: groups =
-    in = out is a depthwise convolution. y has (size + 2·padding - dilation·(kernel_size - 1) - 1) // stride + 1 rows
-    and columns. Weights and bias start uniform in ±1/sqrt(kh·kw·in/groups), as in torch. Raises OptionError for
-    channels that are no multiple of the groups. LeCun et al., Neural Computation 1 (1989).
+    of the images (with stride 1), "valid" is 0. `groups` divides the channels into separate groups: groups = in = out
+    is a depthwise convolution. y has (size + 2·padding - dilation·(kernel_size - 1) - 1) // stride + 1 rows and
+    columns. Weights and bias start uniform in ±1/sqrt(kh·kw·in/groups), as in torch. Raises OptionError if the number
+    of channels is not a multiple of the number of groups. LeCun et al., Neural Computation 1 (1989).
 
     >>> Conv2d(3, 8, 3, padding="same")(np.ones((4, 32, 32, 3), np.float32)).shape
     (4, 32, 32, 8)
@@ -40,7 +40,7 @@ class Conv2d(Module):
         self.stride = pair("Conv2d", "stride", stride, 1)
         self.dilation = pair("Conv2d", "dilation", dilation, 1)
         self.padding = padding
-        paddings("Conv2d", padding, self.kernel_size, self.stride, self.dilation)  # is it one?
+        paddings("Conv2d", padding, self.kernel_size, self.stride, self.dilation)  # only checks it
         shape = (*self.kernel_size, self.in_channels // self.groups, self.out_channels)
         self.weight, self.bias = _parameters(shape, self.out_channels if flag("Conv2d", "bias", bias) else None)
 
@@ -52,7 +52,7 @@ class Conv2d(Module):
 
 
 class Conv1d(Module):
-    """The same over sequences x (n, length, in), with weight (kernel_size, in/groups, out): all sizes are numbers.
+    """A convolution over sequences x (n, length, in), with weight (kernel_size, in/groups, out); all sizes are numbers.
 
     >>> Conv1d(2, 4, 5, stride=2)(np.ones((3, 11, 2), np.float32)).shape
     (3, 4, 4)
@@ -79,9 +79,10 @@ class Conv1d(Module):
 
 
 class ConvTranspose2d(Module):
-    """What a convolution does to gradients, as a layer: images x (n, h, w, in), weight (kh, kw, out/groups, in).
+    """Transposed convolution, the input gradient of Conv2d as a layer: x (n, h, w, in), weight (kh, kw, out/groups,
+    in).
 
-    Makes images larger by the stride: y has (size - 1)·stride - 2·padding + dilation·(kernel_size - 1) + 1 +
+    Enlarges images by the stride: y has (size - 1)·stride - 2·padding + dilation·(kernel_size - 1) + 1 +
     output_padding rows and columns; output_padding must be below the stride or the dilation. Weights and bias start
     uniform in ±1/sqrt(kh·kw·out/groups), as in torch. Zeiler et al., CVPR 2010.
 
@@ -120,7 +121,7 @@ def _config(layer: Conv2d | Conv1d | ConvTranspose2d) -> dict[str, Any]:
 
 
 def _channels(owner: str, in_channels: int, out_channels: int, groups: int) -> tuple[int, int, int]:
-    """The three numbers, checked: groups share channels equally."""
+    """The three numbers, checked: channels must divide evenly into groups."""
     groups = whole(owner, "groups", groups, least=1)
     for name, count in (("in_channels", in_channels), ("out_channels", out_channels)):
         if whole(owner, name, count, least=1) % groups:
@@ -131,5 +132,5 @@ def _channels(owner: str, in_channels: int, out_channels: int, groups: int) -> t
 def _parameters(shape: Shape, biases: int | None) -> tuple[Parameter, Parameter | None]:
     """Weight and bias, uniform in ±1/sqrt(fan_in): torch's kaiming_uniform with a = sqrt 5."""
     bound = init.fans(shape)[0] ** -0.5
-    weight = weights.uniform(shape, bound)  # drawn first: seeds give the networks they always gave
+    weight = weights.uniform(shape, bound)  # drawn first, so that a seed always gives the same network
     return weight, None if biases is None else weights.uniform((biases,), bound)

@@ -13,8 +13,9 @@ from chainrule.settings import number
 class Dropout(Module):
     """In training each element is 0 with probability p and x/(1 - p) otherwise; in evaluation x itself.
 
-    y has the shape of x, any. The mask is a function of the run's seed, the step and the element, whatever the number
-    of workers. `p` is 0.5 by default. Raises OptionError for p outside 0 .. 1. Srivastava et al., JMLR 15 (2014).
+    y has the shape of x, which can be any. The mask depends only on the run's seed, the step and the element, not on
+    the number of workers. `p` is 0.5 by default. Raises OptionError for p outside 0 .. 1. Srivastava et al., JMLR 15
+    (2014).
 
     >>> layer = nn.Dropout(p=0.25)
     >>> sorted(set(layer(np.ones(1000)).numpy().round(4).tolist()))
@@ -36,9 +37,9 @@ class Dropout(Module):
 class Dropout2d(Module):
     """In training each channel of each image is 0 with probability p and x/(1 - p) otherwise; in evaluation x itself.
 
-    y has the shape of x (batch, ..., channels). Neighbouring pixels are alike, so that dropping single ones hides
-    little. The mask is keyed as in `Dropout`. `p` is 0.5 by default. Raises OptionError for p outside 0 .. 1,
-    ShapeError for fewer than two axes. Tompson et al., CVPR 2015.
+    y has the shape of x (batch, ..., channels). Neighboring pixels are similar, so dropping single ones would remove
+    little information. The mask is drawn as in `Dropout`. `p` is 0.5 by default. Raises OptionError for p outside 0 ..
+    1, ShapeError for fewer than two axes. Tompson et al., CVPR 2015.
 
     >>> y = nn.Dropout2d(p=0.5)(np.ones((2, 4, 4, 3)))
     >>> bool(np.all(y.data == y.data[:, :1, :1]))

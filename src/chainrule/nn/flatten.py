@@ -10,9 +10,9 @@ from chainrule.settings import whole
 
 
 class Flatten(Module):
-    """The axes from `start_dim` to `end_dim`, both included, made one: by default x (n, a, b, ...) becomes (n, a·b...).
+    """Merges the axes from `start_dim` to `end_dim` inclusive: by default x (n, a, b, ...) becomes (n, a·b...).
 
-    Negative numbers count from the last axis. Raises OptionError for what is no whole number, ShapeError where x has no
+    Negative numbers count from the last axis. Raises OptionError for anything but whole numbers, ShapeError if x has no
     such axes.
 
     >>> nn.Flatten()(np.zeros((5, 8, 8, 3))).shape

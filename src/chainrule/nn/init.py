@@ -3,7 +3,7 @@
 Weights are laid out (in, out), convolutions (kh, kw, in, out): fan_in = kh·kw·in counts the inputs of one output,
 fan_out = kh·kw·out the outputs of one input. Functions that count them raise ShapeError below two axes; `zeros`,
 `uniform` and `normal` take any shape. `seed` is a number, a NumPy generator, or None, the default, for the default
-generator, which `chainrule.seed` restarts; OptionError for another.
+generator, which `chainrule.seed` restarts; anything else raises OptionError.
 
 >>> layer = nn.Linear(64, 32)
 >>> nn.init.he_normal(layer.weight, seed=0) is layer.weight
@@ -29,7 +29,7 @@ GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0
 
 
 def zeros(target: T) -> T:
-    """All elements 0, as biases often start.
+    """All elements 0, a common start for biases.
 
     >>> init.zeros(np.ones((2, 3)))
     array([[0., 0., 0.],
@@ -39,7 +39,7 @@ def zeros(target: T) -> T:
 
 
 def uniform(target: T, low: float = -1.0, high: float = 1.0, seed: Seed = None) -> T:
-    """Uniform in [low, high), by default in [-1, 1). Raises OptionError where low is above high.
+    """Uniform in [low, high), by default in [-1, 1). Raises OptionError if low is above high.
 
     >>> round(float(init.uniform(np.empty((400, 400)), 0.0, 0.1).mean()), 2)
     0.05
@@ -109,10 +109,10 @@ def he_normal(target: T, nonlinearity: str = "relu", seed: Seed = None) -> T:
 
 
 def orthogonal(target: T, gain: float = 1.0, seed: Seed = None) -> T:
-    """Rows or columns, whichever are fewer, orthogonal and of length `gain`; Saxe et al., ICLR 2014.
+    """Orthogonal rows or columns, whichever are fewer, of length `gain`; Saxe et al., ICLR 2014.
 
-    The Q of a normal matrix's QR decomposition, its signs set by R's diagonal so that it is uniform among such
-    matrices. `gain` is 1 by default; all axes but the last count as rows. Raises ShapeError below two axes.
+    The Q of a normal matrix's QR decomposition, with signs set by R's diagonal so that it is uniformly distributed over
+    such matrices. `gain` is 1 by default; all axes but the last count as rows. Raises ShapeError below two axes.
 
     >>> q = init.orthogonal(np.empty((3, 8)), gain=2.0)
     >>> np.allclose(q @ q.T, 4.0 * np.eye(3))
@@ -129,7 +129,7 @@ def orthogonal(target: T, gain: float = 1.0, seed: Seed = None) -> T:
 def gain(nonlinearity: str) -> float:
     """The factor that keeps the size of signals through an activation: sqrt(2) for relu, 5/3 for tanh, else 1.
 
-    Raises OptionError for one that is neither of them, nor linear, nor sigmoid.
+    Raises OptionError for any other than relu, tanh, linear and sigmoid.
 
     >>> init.gain("linear")
     1.0

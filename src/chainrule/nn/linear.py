@@ -15,9 +15,8 @@ class Linear(Module):
     """y = x·W + b for x (..., in_features), weight W (in_features, out_features), bias b (out_features,); y has shape
     (..., out_features).
 
-    Weights and bias start uniform in ±1/sqrt(in_features), as in torch (which keeps W transposed), in float32. Without
-    `bias`, which is there by default, y = x·W. Raises OptionError for sizes below 1, ShapeError where the last axis of
-    x is not in_features.
+    Weights and bias start uniform in ±1/sqrt(in_features), as in torch (which keeps W transposed), in float32. With
+    bias=False, y = x·W. Raises OptionError for sizes below 1, ShapeError if the last axis of x is not in_features.
 
     >>> layer = nn.Linear(3, 2)
     >>> layer(np.ones((4, 3))).shape

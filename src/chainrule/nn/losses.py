@@ -2,8 +2,8 @@
 
 `output` and `target` have one shape (n, ...) unless a loss says otherwise. `reduction` is "mean", the default (divided
 by the number of elements, or by the sum of their weights), or "sum". `sample_weight` (n,) has one weight per sample.
-Nothing is broadcast: shapes that differ raise ShapeError, as does a mean of nothing. A setting outside its meaning
-raises OptionError when the loss is made.
+Nothing is broadcast: different shapes raise ShapeError, and so does the mean of an empty array. An invalid setting
+raises OptionError when the loss is created.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from chainrule.settings import choice, number
 class MSELoss:
     """Mean squared error: the mean of (x - t)²; for quantities.
 
-    x and t (n, ...). Raises ShapeError where they differ.
+    x and t (n, ...). Raises ShapeError if their shapes differ.
 
     >>> loss = nn.MSELoss()
     >>> loss(cr.tensor([1.0, 3.0]), [1.0, 1.0]).item()
@@ -49,7 +49,7 @@ class MSELoss:
 class L1Loss:
     """Mean absolute error: the mean of |x - t|; for quantities with outliers.
 
-    x and t (n, ...). Its gradient is 0 where they are equal. Raises ShapeError where their shapes differ.
+    x and t (n, ...). Its gradient is 0 where they are equal. Raises ShapeError if their shapes differ.
 
     >>> nn.L1Loss()(cr.tensor([1.0, 3.0]), [1.0, 1.0]).item()
     1.0
@@ -90,13 +90,13 @@ class HuberLoss:
 
 @dataclass(frozen=True, eq=False)
 class CrossEntropyLoss:
-    """-log softmax(x)[label] for logits x (..., c) and whole labels (...) from 0 to c - 1; for one class of several.
+    """-log softmax(x)[label] for logits x (..., c) and whole labels (...) from 0 to c - 1; for several classes.
 
-    `weight` (c,), none by default, multiplies the rows of each class, and "mean" divides by the sum of it, as in torch.
-    Label smoothing e, by default 0, trains towards e/c for every class and 1 - e more for the label.
+    `weight` (c,), by default None, multiplies the rows of each class, and "mean" divides by the sum of the rows'
+    weights, as in torch. Label smoothing e, by default 0, trains towards e/c for every class plus 1 - e for the label.
     Raises OptionError for negative weights or smoothing outside 0 .. 1, ShapeError for labels or weights of another
-    shape, LabelError for labels that are not whole numbers from 0 to c - 1.
-    Szegedy et al., CVPR 2016, section 7, for the smoothing.
+    shape, LabelError for labels that are not whole numbers from 0 to c - 1. Szegedy et al., CVPR 2016, section 7, for
+    the smoothing.
 
     >>> loss = nn.CrossEntropyLoss()
     >>> loss(cr.tensor([[0.0, 0.0], [1000.0, 0.0]]), [1, 0], sample_weight=[1.0, 0.0]).item()      # log 2
@@ -121,10 +121,10 @@ class CrossEntropyLoss:
 
 @dataclass(frozen=True, eq=False)
 class BCEWithLogitsLoss:
-    """-t·log σ(x) - (1 - t)·log(1 - σ(x)) for logits x and targets t in 0 .. 1 of one shape; for yes or no.
+    """-t·log σ(x) - (1 - t)·log(1 - σ(x)) for logits x and targets t in 0 .. 1, of the same shape; for yes or no.
 
-    x and t (n, ...). `pos_weight`, none by default, one for all or one per column, multiplies the first term: above 1
-    it finds more of the positives. Raises OptionError for negative weights, ShapeError where shapes differ.
+    x and t (n, ...). `pos_weight`, by default None, one number for all or one per column, multiplies the first term:
+    above 1 the model finds more of the positives. Raises OptionError for negative weights, ShapeError if shapes differ.
 
     >>> nn.BCEWithLogitsLoss()(cr.tensor([0.0]), [1.0]).item()      # log 2
     0.6931471824645996
@@ -155,4 +155,4 @@ def _check_weights(loss: Any, name: str) -> None:
     array = np.atleast_1d(as_array(value)).astype(np.float64)
     if array.ndim != 1 or not (np.isfinite(array).all() and (array >= 0).all()):
         raise OptionError(f"{type(loss).__name__}: {name} is {value!r}, expected numbers of at least 0, one per class")
-    object.__setattr__(loss, name, array)  # the dataclass is frozen for everyone else
+    object.__setattr__(loss, name, array)  # the dataclass is frozen

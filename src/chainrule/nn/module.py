@@ -1,5 +1,4 @@
-"""What layers have in common: parameters and buffers under ordered paths, their state, modes, errors that name the
-layer."""
+"""The base class of layers: parameters and buffers by path, state, modes, and errors that name the layer."""
 
 from __future__ import annotations
 
@@ -24,8 +23,8 @@ _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 class Module:
     """A layer or a network: a computation in `forward`, with parameters, buffers and layers kept in its attributes.
 
-    They are found in attributes, and in lists, tuples and dicts kept there, in the order they were set; a path like
-    "encoder.0.weight" names each. Parameters are learned; buffers are state that is saved but not learned.
+    They are found in attributes, and in lists, tuples and dicts kept there, in the order they were set; each has a path
+    such as "encoder.0.weight". Parameters are learned; buffers are state that is saved but not learned.
 
     >>> class Gate(nn.Module):
     ...     def __init__(self, features):
@@ -52,7 +51,7 @@ class Module:
         return output
 
     def config(self) -> dict[str, Any]:
-        """The arguments that build this layer again, without its weights; for printing and saving."""
+        """The arguments that rebuild this layer, without its weights; for printing and saving."""
         return {}
 
     def named_children(self) -> dict[str, Module]:
@@ -60,41 +59,44 @@ class Module:
         return {name: value for name, value in _members(vars(self)) if isinstance(value, Module)}
 
     def own_parameters(self) -> dict[str, Parameter]:
-        """The parameters kept here and not in a layer inside, by name."""
+        """The parameters of this layer itself, not of layers inside it, by name."""
         return {name: value for name, value in _members(vars(self)) if isinstance(value, Parameter)}
 
     def own_buffers(self) -> dict[str, Buffer]:
-        """The buffers kept here and not in a layer inside, by name."""
+        """The buffers of this layer itself, not of layers inside it, by name."""
         return {name: value for name, value in _members(vars(self)) if isinstance(value, Buffer)}
 
     def named_modules(self, path: str = "") -> dict[str, Module]:
-        """This module and all inside it, by path, outer before inner. One used in several places has the path of the
-        first."""
+        """This module and all modules inside it, by path, outer before inner. One that is used in several places has
+        its first path.
+        """
         return dict(self._places(path, {}).values())
 
     def named_parameters(self) -> dict[str, Parameter]:
-        """All parameters by path, in order. One used in several places has the path of the first."""
+        """All parameters by path, in order. One that is used in several places has its first path."""
         return {name: tensor for name, tensor in self._named_state().items() if isinstance(tensor, Parameter)}
 
     def named_buffers(self) -> dict[str, Buffer]:
-        """All buffers by path, likewise."""
+        """All buffers by path, in the same way."""
         return {name: tensor for name, tensor in self._named_state().items() if isinstance(tensor, Buffer)}
 
     def parameters(self) -> list[Parameter]:
         return list(self.named_parameters().values())
 
     def train(self: M, mode: bool = True) -> M:
-        """Switch this module and all inside it to training (or evaluation); dropout works in training only."""
+        """Switch this module and all modules inside it to training (or evaluation) mode; dropout is active in training
+        only.
+        """
         for module in self.named_modules().values():
             module.training = mode
         return self
 
     def eval(self: M) -> M:
-        """Switch to evaluation."""
+        """Switch to evaluation mode."""
         return self.train(False)
 
     def astype(self: M, dtype: DTypeLike) -> M:
-        """Make every parameter and buffer float32 or float64, and forget gradients."""
+        """Convert every parameter and buffer to float32 or float64, and drop gradients."""
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise DtypeError(
                 f"{type(self).__name__}: parameters cannot be {np.dtype(dtype)}: choose float32 or float64"
@@ -104,7 +106,7 @@ class Module:
         return self
 
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+        """Drop the gradients of all parameters."""
         for parameter in self.parameters():
             parameter.grad = None
 
@@ -113,10 +115,9 @@ class Module:
         return {name: tensor.data.copy() for name, tensor in self._named_state().items()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
-        """Set parameters and buffers from arrays by path; without `strict`, those present on both sides only.
+        """Set parameters and buffers from arrays by path; without `strict`, only those present on both sides.
 
-        Raises DataError for missing or unexpected names, ShapeError for a shape that does not fit; then nothing was
-        changed.
+        Raises DataError for missing or unexpected names, ShapeError for shapes that do not fit; then nothing changes.
         """
         own = self._named_state()
         missing, unexpected = [n for n in own if n not in state], [n for n in state if n not in own]
@@ -138,13 +139,13 @@ class Module:
             if own[name].data.flags.writeable:
                 own[name].data[...] = array  # in place: the array may be part of a trainer's block
             else:
-                own[name].replace(array)  # of a model built without memory
+                own[name].replace(array)  # the model was built without memory
 
     def __repr__(self) -> str:
         return self._text(self._places("", {}), "")
 
     def _text(self, places: dict[int, tuple[str, Module]], path: str) -> str:
-        """For printing; a layer used again is named by its place."""
+        """For printing; a layer that is used again refers to its first place."""
         first, _ = places[id(self)]
         if first != path:
             return f"the same as {first}"
@@ -156,7 +157,9 @@ class Module:
         return "\n".join([f"{type(self).__name__}(", *lines, ")"]) if lines else f"{type(self).__name__}({arguments})"
 
     def _places(self, path: str, found: dict[int, tuple[str, Module]]) -> dict[int, tuple[str, Module]]:
-        """`found`, by id, with this module and all inside it that it does not hold yet, each with its path."""
+        """Adds this module and all modules inside it to `found`, by id, each with its path, unless they are there
+        already.
+        """
         if id(self) not in found:
             found[id(self)] = path, self
             for name, child in self.named_children().items():
@@ -183,24 +186,26 @@ class Module:
 
 @contextmanager
 def switched(model: Module, training: bool) -> Iterator[None]:
-    """Context in which a model and all inside it train (or evaluate); then each layer is as it was."""
+    """Context in which a model and all modules inside it are in training (or evaluation) mode; then each is
+    restored.
+    """
     before = [(module, module.training) for module in model.named_modules().values()]
     try:
         model.train(training)
         yield
     finally:
-        for module, mode in reversed(before):  # the model itself last: where this is cut short, the next call sees it
+        for module, mode in reversed(before):  # the model last: if this is interrupted, the next call notices
             module.training = mode
 
 
 def in_mode(model: Module, training: bool) -> AbstractContextManager[None]:
-    """The same, but where the model is in that mode already a layer in a mode of its own stays in it."""
+    """The same, except that if the model is in that mode already, layers in the other mode stay in it."""
     return nullcontext() if model.training == training else switched(model, training)
 
 
 @contextmanager
 def watching(watcher: Watcher) -> Iterator[None]:
-    """Context in which `watcher(module, output)` is told of every call of a module, inner before outer."""
+    """Context in which `watcher(module, output)` is called after every call of a module, inner before outer."""
     token = _watcher.set(watcher)
     try:
         yield
@@ -220,7 +225,9 @@ def _members(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _located(module: Module, error: ShapeError) -> ShapeError:
-    """The error, naming the path from `module` to the layer it happened in: each layer adds that of the one inside."""
+    """The error with the path from `module` to the layer it occurred in: each layer adds the name of the layer inside
+    it.
+    """
     trail = vars(error).get("trail")
     if trail is None:
         reason, path = str(error), next(iter(module.own_parameters()), "")

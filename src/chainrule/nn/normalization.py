@@ -1,4 +1,4 @@
-"""Normalization layers: by the batch, by the row, by groups of channels. Channels are the last axis."""
+"""Normalization layers: over the batch, over each row, over groups of channels. Channels are the last axis."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from chainrule.settings import flag, number, whole
 
 
 class _BatchNorm(Module):
-    """What batch normalization does for inputs of any number of axes."""
+    """Batch normalization for inputs with any number of axes."""
 
     layout = ""  # of the input, for messages
-    axes: tuple[int, ...] = ()  # how many the input may have
+    axes: tuple[int, ...] = ()  # allowed numbers of input axes
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class _BatchNorm(Module):
         if count < 2:
             raise ShapeError(
                 f"batch_norm: x has shape {x.shape}, one value per channel, and the statistics of a batch need two: "
-                "give a batch of more rows" + (", or evaluate with model.eval()" if self.training else "")
+                "pass a batch of more rows" + (", or evaluate with model.eval()" if self.training else "")
             )
         y, mean, variance = functions.batch_norm(x, scale, shift, self.eps)
         if self.training:
@@ -73,7 +73,7 @@ class _BatchNorm(Module):
         return y
 
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
-        """Let the running statistics follow those of a batch, the variance being the unbiased one."""
+        """Move the running statistics towards those of a batch, using the unbiased variance."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         assign(self.num_batches_tracked, self.num_batches_tracked + 1.0)
@@ -85,17 +85,16 @@ class _BatchNorm(Module):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Each feature of x (batch, features) or (batch, time, features) brought to mean 0 and variance 1 over the rest.
+    """Each feature of x (batch, features) or (batch, time, features) normalized to mean 0 and variance 1 over the rest.
 
-    y = (x - mean)/√(variance + eps)·weight + bias, of the shape of x. In training mean and (biased) variance are those
-    of the batch, and running_mean and running_var follow them, r ← r + momentum·(batch's - r), the variance by its
-    unbiased value; with momentum None they are averages over all batches. In evaluation the running ones are used, or,
-    without `track_running_stats`, those of the batch again. Without `affine` weight is 1 and bias 0,
-    without `bias` the latter alone.
+    y = (x - mean)/√(variance + eps)·weight + bias, of the shape of x. In training, mean and (biased) variance are those
+    of the batch, and running_mean and running_var follow them, r ← r + momentum·(batch's - r), using the unbiased
+    variance; with momentum None they are averages over all batches. Evaluation uses the running statistics, or, without
+    `track_running_stats`, those of the batch. Without `affine`, weight is 1 and bias 0; without `bias`, only bias is 0.
 
-    Defaults are torch's: eps 1e-5, momentum 0.1, affine, tracked, with bias. Features come last, and
-    num_batches_tracked has the parameters' dtype, which in float32 counts to 2²⁴. Raises OptionError for settings
-    without meaning, ShapeError for x of another shape and for a training batch of one value per feature.
+    Defaults are the same as in torch: eps 1e-5, momentum 0.1, affine, tracked, with bias. Features come last, and
+    num_batches_tracked has the parameters' dtype, which in float32 counts to 2²⁴. Raises OptionError for invalid
+    settings, ShapeError for x of another shape and for a training batch of one value per feature.
     Source: Ioffe and Szegedy, Batch normalization, ICML 2015.
 
     >>> layer = nn.BatchNorm1d(2)
@@ -110,9 +109,9 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    """Each channel of images x (batch, height, width, channels) brought to mean 0 and variance 1 over the rest.
+    """Each channel of images x (batch, height, width, channels) normalized to mean 0 and variance 1 over the rest.
 
-    Formula, settings, defaults and errors are those of `BatchNorm1d`.
+    Formula, settings, defaults and errors are the same as for `BatchNorm1d`.
 
     >>> nn.BatchNorm2d(16)(np.ones((2, 8, 8, 16), np.float32)).shape
     (2, 8, 8, 16)
@@ -123,12 +122,12 @@ class BatchNorm2d(_BatchNorm):
 
 
 class LayerNorm(Module):
-    """Each row of x, of its last axes `normalized_shape`, brought to mean 0 and variance 1 by itself.
+    """Each row of x, that is its last axes `normalized_shape`, normalized to mean 0 and variance 1.
 
     y = (x - mean)/√(variance + eps)·weight + bias, of the shape of x; weight and bias have the row's shape. Training
-    and evaluation are the same. Defaults are torch's: eps 1e-5, weight and bias both there. Without
-    `elementwise_affine` there is neither, without `bias` the weight alone. Raises OptionError for settings without
-    meaning, ShapeError where the last axes of x are not `normalized_shape`.
+    and evaluation are the same. Defaults are the same as in torch: eps 1e-5, with weight and bias. Without
+    `elementwise_affine` there is neither; without `bias`, only the weight. Raises OptionError for invalid settings,
+    ShapeError if the last axes of x are not `normalized_shape`.
     Source: Ba, Kiros and Hinton, Layer normalization, arXiv:1607.06450 (2016).
 
     >>> nn.LayerNorm(2)(np.array([[1.0, 3.0], [7.0, 13.0]])).data.round(3).tolist()
@@ -163,19 +162,19 @@ class LayerNorm(Module):
         if x.shape[-len(self.normalized_shape) :] != self.normalized_shape:
             raise ShapeError(
                 f"layer_norm: x has shape {x.shape}, expected the last axes to be {self.normalized_shape}: "
-                "build the layer for the shape that x has"
+                "build the layer for the shape of x"
             )
         scale, shift = _or_constants(self.weight, self.bias, x, self.normalized_shape)
         return functions.layer_norm(x, scale, shift, self.eps)
 
 
 class GroupNorm(Module):
-    """Each group of neighbouring channels of each sample of x (batch, ..., channels) brought to mean 0 and variance 1.
+    """Each group of adjacent channels of each sample of x (batch, ..., channels) normalized to mean 0 and variance 1.
 
-    y = (x - mean)/√(variance + eps)·weight + bias, of the shape of x; weight and bias are by channel, 1 and 0 without
-    `affine`, bias 0 without `bias`. It does not depend on the batch, so it suits small ones. Defaults are torch's: eps
-    1e-5, affine, with bias. Raises OptionError where num_groups does not divide num_channels, ShapeError where x has
-    another number of channels.
+    y = (x - mean)/√(variance + eps)·weight + bias, of the shape of x; weight and bias have one value per channel; they
+    are 1 and 0 without `affine`, and bias is 0 without `bias`. It does not depend on the batch, so it suits small
+    batches. Defaults are the same as in torch: eps 1e-5, affine, with bias. Raises OptionError if num_groups does not
+    divide num_channels, ShapeError if x has another number of channels.
     Source: Wu and He, Group normalization, ECCV 2018.
 
     >>> nn.GroupNorm(4, 16)(np.ones((2, 8, 8, 16), np.float32)).shape
@@ -211,12 +210,12 @@ class GroupNorm(Module):
 
 
 def _affine(shape: int | Shape, scaled: bool, shifted: bool) -> tuple[Parameter | None, Parameter | None]:
-    """Weight, which starts at 1, and bias, which starts at 0, or None where they are not wanted."""
+    """Weight, which starts at 1, and bias, which starts at 0, or None for one that is not wanted."""
     shape = (shape,) if isinstance(shape, int) else shape
     return weights.constant(shape, 1.0) if scaled else None, weights.constant(shape, 0.0) if shifted else None
 
 
 def _or_constants(weight: Tensor | None, bias: Tensor | None, x: Tensor, shape: int | Shape) -> tuple[Any, Any]:
-    """Weight and bias, or ones and zeros in their place."""
+    """Weight and bias, or ones and zeros if they are None."""
     scale = np.ones(shape, x.dtype) if weight is None else weight
     return scale, np.zeros(shape, x.dtype) if bias is None else bias

@@ -1,4 +1,4 @@
-"""Images amid zeros."""
+"""Zero padding of images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chainrule.nn.module import Module
 
 
 class ZeroPad2d(Module):
-    """Zeros around images x (n, h, w, c): `padding` on each side, or (left, right, top, bottom) in torch's order; y has
+    """Pads images x (n, h, w, c) with zeros: `padding` on each side, or (left, right, top, bottom) as in torch; y has
     shape (n, top + h + bottom, left + w + right, c).
 
     Raises OptionError for negative numbers, ShapeError unless x has four axes.

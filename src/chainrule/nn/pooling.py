@@ -15,11 +15,11 @@ Size = int | tuple[int, int]
 class MaxPool2d(Module):
     """The largest element of each window of x (n, h, w, c), in each channel; y has shape (n, oh, ow, c).
 
-    oh = (h + 2·padding - dilation·(kernel_size - 1) - 1) / stride + 1, rounded down, or up with `ceil_mode`; by default
-    off, and given by name, as torch has another argument in its place. Sizes are whole numbers, or two for (down,
-    across). The stride is the kernel's size unless given, padding 0 and dilation 1. Padding counts as nothing, NaN as
-    the largest; the first largest element gets the gradient, as in torch. Raises OptionError for padding of more than
-    half of the kernel, ShapeError for images smaller than it.
+    oh = (h + 2·padding - dilation·(kernel_size - 1) - 1) / stride + 1, rounded down, or up with `ceil_mode` (off by
+    default, and keyword-only because torch has another argument in that position). Sizes are whole numbers, or pairs
+    (down, across). By default the stride is the kernel size, padding 0 and dilation 1. Padding is ignored, NaN counts
+    as the largest; the first largest element gets the gradient, as in torch. Raises OptionError if the padding is more
+    than half of the kernel, ShapeError if the image is smaller than the kernel.
 
     >>> nn.MaxPool2d(2)(np.ones((1, 28, 28, 6))).shape
     (1, 14, 14, 6)
@@ -53,9 +53,9 @@ class MaxPool2d(Module):
 class AvgPool2d(Module):
     """The mean of each window of x (n, h, w, c), in each channel; y has shape (n, oh, ow, c), with oh as in MaxPool2d.
 
-    The stride is the kernel's size unless given, padding 0 and `ceil_mode` off. With `count_include_pad`, the default,
-    zeros of the padding are averaged too. Raises OptionError for padding of more than half of the kernel, ShapeError
-    for images smaller than it.
+    By default the stride is the kernel size, padding 0 and `ceil_mode` off. With `count_include_pad`, the default, the
+    zeros of the padding are averaged too. Raises OptionError if the padding is more than half of the kernel, ShapeError
+    if the image is smaller than the kernel.
 
     >>> nn.AvgPool2d(2)(np.ones((1, 28, 28, 6))).shape
     (1, 14, 14, 6)
@@ -85,10 +85,10 @@ class AvgPool2d(Module):
 
 
 class AdaptiveAvgPool2d(Module):
-    """Means over as many windows as give images of `output_size`: x (n, h, w, c) becomes y (n, oh, ow, c).
+    """Means over windows chosen to give images of `output_size`: x (n, h, w, c) becomes y (n, oh, ow, c).
 
-    Window a covers rows a·h/oh, rounded down, to (a + 1)·h/oh, rounded up, as in torch. `output_size` is a whole
-    number, or two for (down, across). Raises OptionError for sizes below 1, ShapeError unless x has four axes.
+    Window a covers rows a·h/oh, rounded down, to (a + 1)·h/oh, rounded up, as in torch. `output_size` is a whole number
+    or a pair (down, across). Raises OptionError for sizes below 1, ShapeError unless x has four axes.
 
     >>> nn.AdaptiveAvgPool2d(7)(np.ones((1, 20, 30, 6))).shape
     (1, 7, 7, 6)
@@ -107,8 +107,8 @@ class AdaptiveAvgPool2d(Module):
 class GlobalAvgPool2d(Module):
     """The mean of each channel over all pixels: images x (n, h, w, c) become rows y (n, c), ready for `Linear`.
 
-    In torch AdaptiveAvgPool2d(1), then Flatten(). Lin et al., Network In Network, ICLR 2014. Raises ShapeError unless x
-    has four axes, with at least one pixel.
+    In torch: AdaptiveAvgPool2d(1), then Flatten(). Lin et al., Network In Network, ICLR 2014. Raises ShapeError unless
+    x has four axes, with at least one pixel.
 
     >>> nn.GlobalAvgPool2d()(np.ones((4, 7, 7, 64))).shape
     (4, 64)

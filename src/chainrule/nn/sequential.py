@@ -1,4 +1,4 @@
-"""Layers one after another, and skips around them."""
+"""Layers in sequence, and skip connections."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from chainrule.nn.module import Module
 
 
 class Sequential(Module):
-    """Each layer is given the output of the one before; paths begin with its place: "0.weight".
+    """Passes the output of each layer to the next; paths begin with a layer's position: "0.weight".
 
-    x is what the first layer takes, y what the last one makes; without layers, x itself. `model[0]` is the first layer,
-    `len(model)` how many there are. Raises OptionError for what is not a layer.
+    x is the input of the first layer, y the output of the last one; without layers, y is x. `model[0]` is the first
+    layer, `len(model)` the number of layers. Raises OptionError for anything that is not a layer.
 
     >>> model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     >>> list(model.named_parameters())
@@ -47,9 +47,9 @@ class Sequential(Module):
 
 
 class Residual(Module):
-    """y = body(x) + x, or body(x) + shortcut(x) where the body changes the shape; He et al., CVPR 2016.
+    """y = body(x) + x, or body(x) + shortcut(x) if the body changes the shape; He et al., CVPR 2016.
 
-    Raises OptionError for a part that is not a layer, ShapeError unless body and skip make the same shape.
+    Raises OptionError for a part that is not a layer, ShapeError unless body and skip have the same output shape.
 
     >>> block = nn.Residual(nn.Sequential(nn.Linear(32, 32), nn.ReLU()))
     >>> block(np.zeros((5, 32))).shape
@@ -68,6 +68,6 @@ class Residual(Module):
         y: Tensor = self.body(x)
         skip: Tensor = x if self.shortcut is None else self.shortcut(x)
         if y.shape != skip.shape:
-            cure = "pass a shortcut that makes the body's shape" if self.shortcut is None else "let both make the same"
-            raise ShapeError(f"residual: the body makes {y.shape} of {x.shape}, the skip has {skip.shape}: {cure}")
+            fix = "pass a shortcut with the body's output shape" if self.shortcut is None else "make both the same"
+            raise ShapeError(f"residual: the body turns {x.shape} into {y.shape}, the skip has {skip.shape}: {fix}")
         return y + skip

@@ -1,4 +1,4 @@
-"""What a model is made of, found by tracing it on shapes: nothing is computed."""
+"""The layers of a model, found by tracing it on shapes: nothing is computed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chainrule.nn.module import Module, switched, watching
 
 
 class Row(NamedTuple):
-    """A layer: its path, class, output shape (None if it was never called) and number of parameters of its own."""
+    """A layer: its path, class, output shape (None if it was never called) and the number of its own parameters."""
 
     name: str
     kind: str
@@ -38,7 +38,7 @@ def summary(model: Module, input_shape: Shape, dtype: DTypeLike = np.float32) ->
         if isinstance(output, Tensor):
             outputs[id(module)] = output.shape
 
-    with watching(note), switched(model, training=False), no_grad(), tracing():  # one sample has no statistics
+    with watching(note), switched(model, training=False), no_grad(), tracing():  # a batch of 1 has no statistics
         model(symbol(tuple(input_shape), dtype, "x"))
     named, rows = model.named_parameters(), []
     for path, module in model.named_modules().items():

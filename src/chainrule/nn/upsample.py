@@ -1,4 +1,4 @@
-"""Images made larger."""
+"""Upsampling of images."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from chainrule.settings import choice, pair
 class Upsample(Module):
     """Every pixel of x (n, h, w, c) repeated scale_factor times down and across; y has shape (n, s·h, s·w, c).
 
-    `scale_factor` is a whole number, or two for (down, across), and given by name: torch's first argument is a size.
-    `mode` is "nearest", the one there is. Raises OptionError for factors below 1 and for other modes, ShapeError unless
-    x has four axes.
+    `scale_factor` is a whole number or a pair (down, across), keyword-only because torch's first argument is a size.
+    The only `mode` is "nearest". Raises OptionError for factors below 1 and for other modes, ShapeError unless x has
+    four axes.
 
     >>> nn.Upsample(scale_factor=2)(np.ones((1, 4, 6, 3))).shape
     (1, 8, 12, 3)

@@ -1,4 +1,4 @@
-"""How layers make their parameters and buffers: with memory and first values, or as an outline of shapes alone."""
+"""How layers create their parameters and buffers: with memory and initial values, or as shapes only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _outlined: ContextVar[bool] = ContextVar("outlined", default=False)
 
 @contextmanager
 def outlined() -> Iterator[None]:
-    """Context in which layers are built without memory for their weights, which are to be set before they are used."""
+    """Context in which layers are built without memory for their weights, which must be set before use."""
     token = _outlined.set(True)
     try:
         yield
@@ -26,19 +26,19 @@ def outlined() -> Iterator[None]:
 
 
 def uniform(shape: Shape, bound: float) -> Parameter:
-    """A parameter that starts uniform in ±bound, in float32."""
+    """A float32 parameter with uniform initial values in ±bound."""
     if _outlined.get():
         return Parameter(_outline(shape))
     return Parameter(init.uniform(np.empty(shape, np.float32), -bound, bound))
 
 
 def constant(shape: Shape, value: float) -> Parameter:
-    """A parameter whose elements all start at one value, in float32."""
+    """A float32 parameter whose elements all start at one value."""
     return Parameter(_full(shape, value))
 
 
 def buffer(shape: Shape, value: float, name: str) -> Buffer:
-    """A buffer whose elements all start at one value, in float32."""
+    """A float32 buffer whose elements all start at one value."""
     return Buffer(_full(shape, value), name=name)
 
 

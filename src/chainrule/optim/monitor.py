@@ -1,4 +1,4 @@
-"""Whether a metric has become better: what early stopping and the plateau schedule both ask."""
+"""Whether a metric has improved, for early stopping and the plateau schedule."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from chainrule.settings import choice, flag, number
 
-RISING = ("accuracy", "auc", "f1", "precision", "r2", "recall", "top_k")  # more is better; all others fall
+RISING = ("accuracy", "auc", "f1", "precision", "r2", "recall", "top_k")  # more is better; for all others less is
 
 
 @dataclass
 class Monitor:
-    """Remembers the best value of one metric and says whether a new value beats it.
+    """Keeps the best value of one metric and tells whether a new value is better.
 
-    Formula (mode "min"): better if value < best - min_delta, or value < best - min_delta·|best| where `relative`.
+    Formula (mode "min"): better if value < best - min_delta, or value < best - min_delta·|best| if `relative`.
     `mode` "auto" is "max" for metrics whose name ends in one of RISING, else "min". NaN and infinity are never better.
     Raises OptionError for a negative or non-finite min_delta or an unknown mode.
     Example: Monitor("val_accuracy").better(0.9)   # True: the first value always is
@@ -33,7 +33,7 @@ class Monitor:
             self.mode = "max" if self.name.endswith(RISING) else "min"
 
     def better(self, value: float) -> bool:
-        """Take in `value`; True if it is the best so far."""
+        """Record `value`; returns True if it is the best so far."""
         if not math.isfinite(value):
             return False
         if not math.isnan(self.best):

@@ -1,9 +1,9 @@
-"""Optimizers: how parameters move along their gradient.
+"""Optimizers: rules that update parameters from their gradients.
 
-Each is a rule for one element (`chainrule.kernels.updates` says how it becomes kernels) and a class that turns settings
-into the rule's coefficients, for many steps at once. Their state (momentum, means of squares) belongs to the engine.
-Names, defaults, arithmetic and the place of eps are torch's; settings of torch's that are not here are not supported.
-An eps of 0 is taken as 1e-19, so that a parameter whose gradients are all 0 stays.
+Each is a rule for one element (`chainrule.kernels.updates` turns it into kernels) and a class that turns settings into
+the rule's coefficients, for many steps at once. Their state (momentum, means of squares) belongs to the engine.
+Names, defaults, arithmetic and the position of eps are the same as in torch; torch settings that are missing here are
+not supported. An eps of 0 is replaced by 1e-19, so that a parameter whose gradients are all 0 does not change.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from chainrule.kernels.updates import UPDATES as UPDATES
 from chainrule.kernels.updates import Update, update
 from chainrule.settings import flag, number
 
-LEAST_EPS = 2.0**-63  # the root of float32's smallest normal number: squares of smaller gradients are lost
+LEAST_EPS = 2.0**-63  # square root of float32's smallest normal number: squares of smaller gradients underflow
 
 Steps = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 
 @runtime_checkable
 class Optimizer(Protocol):
-    """What a trainer asks of an optimizer."""
+    """What a trainer needs from an optimizer."""
 
     @property
     def lr(self) -> float:
@@ -44,7 +44,7 @@ class Optimizer(Protocol):
 
 
 class OptimizerBase(ABC):
-    """What the optimizers here have in common: coefficients are columns, each with a name."""
+    """The base class of the optimizers here: coefficients are named columns."""
 
     @property
     @abstractmethod
@@ -89,13 +89,13 @@ def sgd_nesterov(p: Any, g: Any, b: Any, /, lr: Any, weight_decay: Any, momentum
 
 @dataclass(frozen=True)
 class SGD(OptimizerBase):
-    """Stochastic gradient descent, with momentum and Nesterov's look ahead where asked.
+    """Stochastic gradient descent, optionally with momentum and Nesterov's look-ahead.
 
     Formula: d = g + λp, b ← μb + d, p ← p - lr·b (Nesterov: p ← p - lr·(d + μb)), λ = weight_decay, μ = momentum.
     Raises OptionError for negative or non-finite settings, or Nesterov without momentum.
     Example: optim.SGD(lr=0.1, momentum=0.9)
-    Source: Polyak (1964); Nesterov (1983); in the form of Sutskever et al., ICML 2013, without lr in b; torch.optim.SGD
-    (which has dampening too).
+    Source: Polyak (1964); Nesterov (1983); as in Sutskever et al., ICML 2013, without lr in b; torch.optim.SGD (which
+    also has dampening).
     """
 
     lr: float = 1e-3
@@ -127,12 +127,12 @@ def rmsprop(p: Any, g: Any, v: Any, /, lr: Any, alpha: Any, rest: Any, eps: Any,
 
 @dataclass(frozen=True)
 class RMSprop(OptimizerBase):
-    """Each parameter's step is divided by the root of the running mean of its squared gradient.
+    """Each parameter's step is divided by the square root of the running mean of its squared gradient.
 
     Formula: d = g + λp, v ← αv + (1 - α)d², p ← p - lr·d / (√v + eps)
-    Raises OptionError for negative or non-finite settings, or alpha of 1 and more.
+    Raises OptionError for negative or non-finite settings, or alpha of 1 or more.
     Example: optim.RMSprop(lr=1e-3)
-    Source: Tieleman and Hinton, lecture 6.5, 2012; torch.optim.RMSprop (which has momentum and centering too).
+    Source: Tieleman and Hinton, lecture 6.5, 2012; torch.optim.RMSprop (which also has momentum and centering).
     """
 
     lr: float = 1e-2
@@ -160,7 +160,7 @@ def adagrad(p: Any, g: Any, v: Any, /, lr: Any, eps: Any, weight_decay: Any) -> 
 
 @dataclass(frozen=True)
 class Adagrad(OptimizerBase):
-    """Each parameter's step is divided by the root of the sum of its squared gradients.
+    """Each parameter's step is divided by the square root of the sum of its squared gradients.
 
     Formula: d = g + λp, v ← v + d², p ← p - lr / (1 + (t - 1)·lr_decay)·d / (√v + eps) at step t = 1, 2, ...
     Raises OptionError for negative or non-finite settings.
@@ -199,13 +199,13 @@ def adam(
 
 @dataclass(frozen=True)
 class Adam(OptimizerBase):
-    """Steps along the running mean of the gradient, divided by the root of the running mean of its square.
+    """Steps along the running mean of the gradient, divided by the square root of the running mean of its square.
 
     Formula: d = g + λp, m ← β₁m + (1 - β₁)d, v ← β₂v + (1 - β₂)d²,
     p ← p - lr·m̂ / (√v̂ + eps) with m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ) at step t = 1, 2, ...
     Raises OptionError for negative or non-finite settings, or betas outside 0 .. 1.
     Example: optim.Adam(lr=1e-3)
-    Source: Kingma and Ba, ICLR 2015, algorithm 1; torch.optim.Adam (which has AMSGrad too).
+    Source: Kingma and Ba, ICLR 2015, algorithm 1; torch.optim.Adam (which also has AMSGrad).
     """
 
     lr: float = 1e-3
@@ -244,7 +244,7 @@ def adamw(
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam whose weight decay shrinks the parameters directly and does not join the gradient.
+    """Adam with weight decay that shrinks the parameters directly instead of being added to the gradient.
 
     Formula: p ← (1 - lr·λ)·p, then Adam's step without weight decay.
     Raises OptionError for negative or non-finite settings, or betas outside 0 .. 1.

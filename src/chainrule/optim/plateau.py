@@ -1,4 +1,4 @@
-"""The one schedule with a memory: it watches a metric, one value an epoch."""
+"""The only schedule with state: it watches a metric, one value per epoch."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from chainrule.settings import number, whole
 
 @runtime_checkable
 class Watcher(Protocol):
-    """A schedule that wants one metric after each epoch: any object with `monitor` (its name) and `observe`."""
+    """A schedule that needs one metric after each epoch: any object with `monitor` (its name) and `observe`."""
 
     monitor: str
 
     def observe(self, value: float) -> None:
-        """Take in the metric of the epoch just ended."""
+        """Record the metric of the epoch just ended."""
 
 
 class ReduceOnPlateau:
-    """Lower the rate when a metric has stopped improving.
+    """Lower the learning rate when a metric has stopped improving.
 
-    Formula: after `patience` epochs in a row without a better metric, factor ← max(factor·`factor`, min_factor) on the
-    next one that is no better; the following `cooldown` epochs are not counted. Better is by `threshold`, relative to
-    the best. `mode` "auto" is "max" for accuracies, AUC, F1, R² and the like, else "min". `min_factor` bounds the
-    factor, where torch's min_lr bounds the rate.
+    Formula: after `patience` epochs in a row without improvement, the next epoch without one sets
+    factor ← max(factor·`factor`, min_factor); the following `cooldown` epochs are not counted. An improvement must
+    be at least `threshold`, relative to the best value. `mode` "auto" is "max" for accuracies, AUC, F1, R² and similar,
+    otherwise "min". `min_factor` bounds the factor, whereas torch's min_lr bounds the learning rate.
     Raises OptionError for a factor outside (0, 1), negative counts or bounds.
     Example: cr.Trainer(..., schedule=optim.ReduceOnPlateau("val_loss", patience=5))
     Source: torch.optim.lr_scheduler.ReduceLROnPlateau, with its defaults.
@@ -64,7 +64,7 @@ class ReduceOnPlateau:
         )
 
     def observe(self, value: float) -> None:
-        """Take in the metric of the epoch just ended."""
+        """Record the metric of the epoch just ended."""
         self._bad = 0 if self._metric.better(value) else self._bad + 1
         if self._resting > 0:
             self._resting -= 1
@@ -76,7 +76,9 @@ class ReduceOnPlateau:
 
 
 def watcher(schedule: Any) -> Watcher | None:
-    """The schedule that watches a metric: `schedule` itself, or the one a warm-up hands over to; None without one."""
+    """The schedule that watches a metric: `schedule` itself, or the one that follows a warm-up; None if there is
+    none.
+    """
     while isinstance(schedule, LinearWarmup):
         schedule = schedule.then
     return schedule if isinstance(schedule, Watcher) else None

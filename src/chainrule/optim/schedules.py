@@ -1,7 +1,7 @@
 """Learning-rate schedules: functions of the step that return a factor, lr(step) = optimizer.lr · schedule(step).
 
 Steps are counted from 0 over the whole training. Each schedule takes one step or an array of them. Any callable of the
-step will do as a schedule; `factors` calls it once for many steps where it allows that.
+step can be used as a schedule; `factors` calls it once for many steps if it accepts an array.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Schedule: TypeAlias = Callable[[Any], Any]
 
 
 def factors(schedule: Schedule | None, steps: NDArray[np.int64]) -> Factors:
-    """The factor of every step in `steps` (n,) as float64 (n,); 1 where there is no schedule.
+    """The factor of every step in `steps` (n,) as float64 (n,); 1 without a schedule.
 
-    A callable that cannot take an array, or does not return one value a step, is called once for each step.
+    A callable that cannot take an array, or does not return one value per step, is called once for each step.
     Raises OptionError for a factor that is not a finite number of at least 0.
     Example: factors(lambda step: 0.5 ** (step // 100), np.arange(1000))
     """
@@ -32,7 +32,7 @@ def factors(schedule: Schedule | None, steps: NDArray[np.int64]) -> Factors:
     try:
         answer = np.asarray(schedule(steps), dtype=np.float64)
     except (TypeError, ValueError, IndexError):
-        answer = np.empty(0)  # written for one step: a real mistake in it shows again below
+        answer = np.empty(0)  # written for a single step: any other mistake is raised again below
     if answer.shape != steps.shape:
         answer = np.array([_factor(schedule, int(step)) for step in steps])
     wrong = ~(np.isfinite(answer) & (answer >= 0))
@@ -55,7 +55,7 @@ def _factor(schedule: Schedule, step: int) -> float:
 
 @dataclass(frozen=True)
 class Constant:
-    """The learning rate as it is. Formula: factor = value."""
+    """The learning rate, unchanged. Formula: factor = value."""
 
     value: float = 1.0
 
@@ -68,7 +68,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Step:
-    """Lower the rate by `gamma` every `every` steps.
+    """Multiply the learning rate by `gamma` every `every` steps.
 
     Formula: factor = gamma^⌊step / every⌋
     Raises OptionError for every < 1 or a negative gamma.
@@ -94,7 +94,7 @@ class Exponential:
     Formula: factor = gamma^(step / every)
     Raises OptionError for every < 1 or gamma <= 0.
     Example: optim.Exponential(gamma=0.95, every=100)
-    Source: torch.optim.lr_scheduler.ExponentialLR is every = the steps of one epoch.
+    Source: torch.optim.lr_scheduler.ExponentialLR, with every = the steps of one epoch.
     """
 
     gamma: float
@@ -110,7 +110,7 @@ class Exponential:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from 1 down to `floor` over `steps` steps; then stays there, or starts again.
+    """Half a cosine from 1 down to `floor` over `steps` steps; then constant, or restarted.
 
     Formula: factor = floor + (1 - floor)·(1 + cos(π·t / T)) / 2, with t steps into a cycle of T.
     Without `restart`, T = steps and t = min(step, steps). With it, cycle n has T = steps·growthⁿ and t starts from 0 in
@@ -130,7 +130,7 @@ class Cosine:
         number("Cosine", "floor", self.floor, least=0, most=1)
         flag("Cosine", "restart", self.restart)
         if whole("Cosine", "growth", self.growth) > 1 and not self.restart:
-            raise OptionError(f"Cosine: growth is {self.growth} but there is one cycle only: add restart=True")
+            raise OptionError(f"Cosine: growth is {self.growth} but there is only one cycle: add restart=True")
 
     def __call__(self, step: ArrayLike) -> Factors:
         position, length = self._cycle(np.asarray(step))
@@ -151,10 +151,10 @@ class Cosine:
 
 @dataclass(frozen=True)
 class LinearWarmup:
-    """Rise in a straight line to the full rate over `steps` steps, then follow another schedule.
+    """Rise linearly to the full learning rate over `steps` steps, then follow another schedule.
 
     Formula: factor = start + (1 - start)·(step + 1) / steps while step < steps, then then(step - steps), or 1 without
-    `then`. The first step already moves the weights and the last warm-up step has the full rate (torch's LinearLR
+    `then`. The first step already changes the weights and the last warm-up step has the full rate (torch's LinearLR
     starts at `start_factor` itself and reaches 1 a step later).
     Raises OptionError for steps < 1 or start outside [0, 1].
     Example: optim.LinearWarmup(100, then=optim.Cosine(900))
@@ -175,21 +175,21 @@ class LinearWarmup:
         at = np.atleast_1d(np.asarray(step))
         result = np.asarray(self.start + (1 - self.start) * np.minimum(at + 1, self.steps) / self.steps)
         if self.then is not None:
-            after = at >= self.steps  # only those steps: a table of factors must not be asked beyond its end
+            after = at >= self.steps  # only those steps: `then` may be a table with an end
             result[after] = factors(self.then, at[after] - self.steps)
         return result.reshape(np.shape(step))
 
 
 @dataclass(frozen=True)
 class OneCycle:
-    """Rise to the full rate, then fall far below the start: optimizer.lr is the peak.
+    """Rise to the full learning rate, then fall far below the start; optimizer.lr is the peak.
 
     Formula: with low = 1 / start_div, end = low / end_div, up = warmup·steps - 1 and down = steps - 1 - up,
     factor = mix(low, 1, step / up) while step <= up, then mix(1, end, (step - up) / down),
-    mix(a, b, t) = b + (a - b)·(1 + cos(π·t)) / 2. Steps beyond `steps` keep the end.
+    mix(a, b, t) = b + (a - b)·(1 + cos(π·t)) / 2. Steps beyond `steps` keep the last value.
     Raises OptionError for steps < 2, warmup outside (0, 1), or a divisor below 1.
     Example: optim.OneCycle(steps=2000)
-    Source: Smith and Topin, Super-Convergence, 2018; torch.optim.lr_scheduler.OneCycleLR, whose defaults these are.
+    Source: Smith and Topin, Super-Convergence, 2018; torch.optim.lr_scheduler.OneCycleLR, with its defaults.
     """
 
     steps: int

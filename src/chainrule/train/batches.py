@@ -15,7 +15,7 @@ Rows = NDArray[np.int64]
 
 @functools.lru_cache(maxsize=8)
 def all_rows(samples: int) -> Rows:
-    """One batch of every row, in order; the same array again, so that a program need not be pointed at it anew."""
+    """A single batch of all rows, in order; cached, so that programs need not be given a new address."""
     rows = np.arange(samples, dtype=np.int64)[None]
     rows.flags.writeable = False
     return rows
@@ -23,10 +23,10 @@ def all_rows(samples: int) -> Rows:
 
 @dataclass(frozen=True)
 class Batches:
-    """A data set of `samples` rows cut into batches; the last batch of an epoch holds what is left.
+    """A data set of `samples` rows, cut into batches; the last batch of an epoch contains the remaining rows.
 
-    With `shuffle` the order of epoch e is a function of (seed, e) alone, so that a run can go on where another ended.
-    One batch that holds every row is not shuffled: the order of a sum is nothing but rounding.
+    With `shuffle` the order of epoch e depends only on (seed, e), so that a run can continue where another one ended.
+    A single batch of all rows is not shuffled: the order would only affect rounding.
     """
 
     samples: int
@@ -41,7 +41,7 @@ class Batches:
 
     @property
     def left(self) -> int:
-        """Rows in the last, smaller batch; 0 if the batches come out even."""
+        """Rows in the last, smaller batch; 0 if all batches are full."""
         return self.samples % self.size
 
     @property
@@ -60,7 +60,7 @@ class Batches:
         return full, np.ascontiguousarray(order[:, cut:])
 
     def in_order(self, full: Rows, rest: Rows) -> list[Rows]:
-        """What `rows` returned, as blocks of batches of one size in the order of training."""
+        """The result of `rows` as blocks of batches of equal size, in the order of training."""
         if not self.left:
             return [full]
         blocks = []

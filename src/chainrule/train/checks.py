@@ -1,4 +1,4 @@
-"""Data is checked before anything runs: one error of ours for each mistake, naming the row where there is one."""
+"""Data is checked before anything runs; errors name the row, if there is one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_inputs(name: str, x: Any, dtype: np.dtype[Any]) -> Array:
 
 
 def check_labels(name: str, y: Any, samples: int, outputs: Shape) -> Array:
-    """Class labels, one for each row of the outputs (n, ..., C), as int64 in 0 .. C - 1; whole floats are taken.
+    """Class labels, one for each row of the outputs (n, ..., C), as int64 in 0 .. C - 1; floats may hold whole numbers.
 
     Raises LabelError, naming the row, for text, NaN, fractions and labels out of range; ShapeError for one-hot rows.
     """
@@ -38,49 +38,49 @@ def check_labels(name: str, y: Any, samples: int, outputs: Shape) -> Array:
     classes, expected = outputs[-1], (samples, *outputs[1:-1])
     if array.shape != expected:
         if array.shape == (*expected, classes) and classes > 1:
-            cure = f": one-hot rows become labels with {name}.argmax(axis=-1)"
+            fix = f": convert one-hot rows to labels with {name}.argmax(axis=-1)"
         else:
-            cure = f": pass {name}.reshape{expected}" if array.size == int(np.prod(expected)) else ""
+            fix = f": pass {name}.reshape{expected}" if array.size == int(np.prod(expected)) else ""
         raise ShapeError(
             f"{name}: labels have shape {array.shape}, expected {expected}, one whole number per sample, "
-            f"as the model's outputs are {(samples, *outputs[1:])}{cure}"
+            f"as the model's outputs are {(samples, *outputs[1:])}{fix}"
         )
     if array.dtype.kind == "f":
         whole = np.equal(array, np.floor(array))  # false for NaN; infinities are out of range
         if not whole.all():
             raise LabelError(
-                f"{name}: row {_first(~whole)} is {array[~whole].flat[0]}, labels must be whole numbers from 0 to "
+                f"{name}: row {_first(~whole)} is {array[~whole].flat[0]}, expected whole numbers from 0 to "
                 f"{classes - 1}: remove such rows, or use a regression loss (nn.MSELoss)"
             )
     outside = (array < 0) | (array >= classes)
     if outside.any():
         row = _first(outside)
         raise LabelError(
-            f"{name}: row {row} is {array[outside].flat[0]:.15g}, labels go from 0 to {classes - 1} as the model "
+            f"{name}: row {row} is {array[outside].flat[0]:.15g}, expected 0 to {classes - 1} as the model "
             f"has {classes} outputs: renumber the labels from 0, or give the last layer one output per class"
         )
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
 def check_targets(name: str, y: Any, samples: int, outputs: Shape | None, dtype: np.dtype[Any], unit: bool) -> Array:
-    """Targets of the outputs' very shape, finite, of the parameters' dtype; within 0 .. 1 if `unit`.
+    """Targets of exactly the outputs' shape, finite, of the parameters' dtype; within 0 .. 1 if `unit`.
 
-    `outputs` None: a loss of the user's own, which knows its shapes itself. Raises ShapeError for another shape,
-    LabelError, naming the row, for a target outside 0 .. 1.
+    `outputs` is None for a custom loss, which checks its own shapes. Raises ShapeError for another shape, LabelError,
+    naming the row, for a target outside 0 .. 1.
     """
     array = _array(name, y)
     _same_length(name, array, samples)
     if outputs is not None and array.shape != (samples, *outputs[1:]):
         expected = (samples, *outputs[1:])
-        cure = f": pass {name}.reshape{expected}" if array.size == int(np.prod(expected)) else ""
-        raise ShapeError(f"{name}: has shape {array.shape}, the model's outputs have {expected}{cure}")
+        fix = f": pass {name}.reshape{expected}" if array.size == int(np.prod(expected)) else ""
+        raise ShapeError(f"{name}: has shape {array.shape}, the model's outputs have {expected}{fix}")
     if outputs is None and array.dtype.kind in "biu":
         return array.astype(np.int64, order="C")  # a copy, as of labels, which they may be
     array = _finite(name, array, dtype)
     outside = (array < 0) | (array > 1)
     if unit and outside.any():
         raise LabelError(
-            f"{name}: row {_first(outside)} is {array[outside].flat[0]:g}, targets of this loss go from 0 (no) to 1 "
+            f"{name}: row {_first(outside)} is {array[outside].flat[0]:g}, this loss expects targets from 0 (no) to 1 "
             "(yes): use nn.CrossEntropyLoss for several classes, nn.MSELoss for quantities"
         )
     return array
@@ -105,12 +105,12 @@ def check_weight(name: str, weight: Any, samples: int, dtype: np.dtype[Any]) -> 
 
 
 def check_divisor(name: str, divisor: Array | None, dtype: np.dtype[Any]) -> None:
-    """Raise DataError where a mean loss cannot be divided by what rows weigh, with the weights of their classes."""
+    """Raise DataError if a mean loss cannot be divided by the rows' weights, which include those of their classes."""
     if divisor is None:
         return
     if not divisor.any():
         raise DataError(
-            f"{name}: every row is of a class of weight 0, the mean loss would be divided by 0: give one of these "
+            f"{name}: every row is of a class of weight 0, so the mean loss would be divided by 0: give one of these "
             "classes a weight above 0"
         )
     least = np.finfo(dtype).tiny
@@ -118,19 +118,19 @@ def check_divisor(name: str, divisor: Array | None, dtype: np.dtype[Any]) -> Non
     if small.any():
         row = _first(small)
         raise DataError(
-            f"{name}: row {row} weighs {divisor[row]:g}, too little to divide by in {dtype}, which goes down to "
-            f"{least:.3g}: make such weights 0, or divide all by the largest"
+            f"{name}: row {row} has weight {divisor[row]:g}, too small to divide by in {dtype}, expected at least "
+            f"{least:.3g}: make such weights 0, or divide all of them by the largest"
         )
 
 
-def check_outputs(place: str, outputs: Array, mend: Callable[[], str]) -> None:
-    """Raise NonFiniteError, naming the first row and its column, where an output (n, ...) is NaN or infinite."""
+def check_outputs(place: str, outputs: Array, fix: Callable[[], str]) -> None:
+    """Raise NonFiniteError, naming the row and column, if an output (n, ...) is NaN or infinite."""
     if outputs.dtype.kind != "f" or np.isfinite(outputs).all():
         return
     row, *column = np.argwhere(~np.isfinite(outputs))[0].tolist()
     value = float(outputs[row, *column])
     where = f", output {', '.join(map(str, column))}" if column else ""
-    raise NonFiniteError(f"{place}: row {row}{where} is {value}: {mend()}", row=row, value=value)
+    raise NonFiniteError(f"{place}: row {row}{where} is {value}: {fix()}", row=row, value=value)
 
 
 def _array(name: str, values: Any, labels: bool = False) -> Array:
@@ -140,17 +140,17 @@ def _array(name: str, values: Any, labels: bool = False) -> Array:
         return array
     if array.dtype.kind == "O" and array.size and not isinstance(array.flat[0], str):
         raise error(
-            f"{name}: holds objects, row 0 is {' '.join(repr(array[0]).split()):.60}: convert it to an array of "
+            f"{name}: contains objects, row 0 is {' '.join(repr(array[0]).split()):.60}: convert it to an array of "
             "numbers first"
         )
     if array.dtype.kind in "USTO" and array.size:
         text = f"{name}: row 0 is text, {str(array.flat[0])!r:.40}"
         if labels:
-            raise error(f"{text}, labels must be whole numbers from 0: classes, y = np.unique(y, return_inverse=True)")
-        raise error(f"{text}, expected numbers: encode it, or convert with {name}.astype(float) if it spells numbers")
+            raise error(f"{text}, expected whole numbers from 0: classes, y = np.unique(y, return_inverse=True)")
+        raise error(f"{text}, expected numbers: encode it, or convert with {name}.astype(float) if it contains numbers")
     if array.size == 0:
         return array.astype(np.float64)
-    raise error(f"{name}: values of {array.dtype} cannot be computed with: pass real numbers")
+    raise error(f"{name}: has dtype {array.dtype}, expected real numbers: convert it first")
 
 
 def _finite(name: str, array: Array, dtype: np.dtype[Any]) -> Array:

@@ -1,4 +1,4 @@
-"""What arrives as data: arrays, checked against a model and its loss before anything runs."""
+"""Training data: arrays, checked against a model and its loss before anything runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Data:
     x: Array
     y: Array
     weight: Array | None
-    divisor: Array | None = None  # what each row adds to the divisor of a mean loss, where that is not 1
+    divisor: Array | None = None  # what each row adds to the divisor of a mean loss, if not 1
     augment: Augmentation | None = None
 
     def without(self, rows: Array) -> Data:
@@ -49,24 +49,24 @@ class Data:
 
 
 class Requirements:
-    """What a model and its loss require of data; each method raises one clear error for each mistake."""
+    """What a model and its loss require of the data; each method raises a clear error for each mistake."""
 
     def __init__(self, loss: Callable[..., Any], dtype: np.dtype[Any], model: Module, engine: Engine) -> None:
         self.task = evaluation.task_of(loss)
         self._loss, self._dtype, self._model, self._engine = loss, dtype, model, engine
-        self._outputs: dict[Shape, Shape] = {}  # of a row of x -> of the outputs for some rows
+        self._outputs: dict[Shape, Shape] = {}  # shape of a row of x -> shape of the outputs for some rows
 
     def forget(self) -> None:
-        """Drop what is known of the model, after a change of its structure."""
+        """Drop what is cached about the model, after its structure changed."""
         self._outputs.clear()
 
     def inputs(self, x: Any, prefix: str = "") -> tuple[Array, Shape]:
-        """Inputs (n, ...) in the form the engine takes, and the shape of the outputs for some rows of them."""
+        """Inputs (n, ...) in the form the engine expects, and the shape of the outputs for some of their rows."""
         x = check_inputs(prefix + "x", x, self._dtype)
         return x, self._output_shape(x)
 
     def data(self, x: Any, y: Any, weight: Any, prefix: str = "") -> Data:
-        """The arrays of one data set in the form the engine takes."""
+        """The arrays of one data set in the form the engine expects."""
         x, outputs = self.inputs(x, prefix)
         target, weights = prefix + "y", check_weight(prefix + "sample_weight", weight, len(x), self._dtype)
         if self.task == evaluation.CLASSES:
@@ -82,7 +82,7 @@ class Requirements:
         return Data(x, y, weights, divisor)
 
     def counted(self, x: Any, y: Any, weight: Any) -> Data:
-        """The same to train on, without the rows that add nothing: a batch of them alone would have no mean loss."""
+        """The same for training, without rows that do not count: a batch with no other rows would have no mean loss."""
         data = self.data(x, y, weight)
         return data.without(evaluation.add_nothing(self._loss, data.weight, data.divisor))
 
@@ -99,21 +99,22 @@ class Requirements:
         return checked
 
     def check_batches(self, x: Array, size: int) -> None:
-        """Raise ShapeError where a layer cannot take what batches of `size` leave of x: BatchNorm takes no single row.
+        """Raise ShapeError if the last of x's batches of `size` is too small for a layer, such as one row for
+        BatchNorm.
 
-        The batch size that is advised leaves nothing, or more.
+        The suggested batch size leaves no last batch, or a larger one.
         """
         rows, left = len(x), len(x) % size
         others = (*range(size - 1, left, -1), *range(size + 1, rows))
         better = next((other for other in others if not 0 < rows % other <= left), rows)
-        place = f"fit: batches of {size} leave a last one of {left} of the {rows} rows"
-        self._check_rest(x, left, True, f"{place}: pass batch_size={better}, or leave {left} out")
+        place = f"fit: with batches of {size}, the last one has {left} of the {rows} rows"
+        self._check_rest(x, left, True, f"{place}: pass batch_size={better}, or remove {left}")
 
     def check_predictions(self, x: Array, prefix: str = "") -> None:
         """The same for predictions, whose batches have a fixed size."""
         left = len(x) % PREDICT_BATCH
-        place = f"{prefix}x: predictions are made by batches of {PREDICT_BATCH}"
-        self._check_rest(x, left, False, f"{place}, which leave one of {left} of the {len(x)} rows: leave {left} out")
+        place = f"{prefix}x: predictions are made in batches of {PREDICT_BATCH}"
+        self._check_rest(x, left, False, f"{place}, and the last one has {left} of the {len(x)} rows: remove {left}")
 
     def _check_rest(self, x: Array, left: int, training: bool, message: str) -> None:
         if not 0 < left < len(x):
@@ -125,29 +126,30 @@ class Requirements:
             raise ShapeError(f"{message} ({error})") from None
 
     def _numbers_or_labels(self, y: Array, outputs: Shape, weight: Array | None) -> Array:
-        """Whole-number targets of a loss of the user's own: real numbers where it takes them, else as they are.
+        """Whole-number targets of a custom loss: as real numbers if it accepts those, otherwise as they are.
 
-        It is tried on outputs of 0, by the NumPy definitions, which check that labels are in range; kernels do not.
+        The loss is tried on outputs of 0 with the NumPy definitions, which check that labels are in range; kernels do
+        not.
         """
         guess, weights = np.zeros((len(y), *outputs[1:]), self._dtype), None if weight is None else wrap(weight)
         numbers = y.astype(self._dtype)
         with no_grad(), np.errstate(all="ignore"):
             try:
                 self._loss(wrap(guess), wrap(numbers), weights)
-            except (LabelError, TypeError, IndexError):  # wants labels, or has a mistake, which shows again
+            except (LabelError, TypeError, IndexError):  # needs labels, or has an error, which is raised again below
                 self._loss(wrap(guess), wrap(y), weights)
                 return y
         return numbers
 
     def _output_shape(self, x: Array) -> Shape:
-        """The shape of the outputs for up to two rows of x: found once for each shape of row."""
+        """The shape of the outputs for up to two rows of x, cached by the shape of a row."""
         if x.shape[1:] not in self._outputs:
             rows = x[:2]
             with in_mode(self._model, training=False):
                 output = self._engine.outline(rows)
             if not isinstance(output, Tensor):
                 raise DtypeError(
-                    f"model: forward returns {type(output).__name__}, expected one tensor: return the outputs alone"
+                    f"model: forward returns {type(output).__name__}, expected one tensor: return only the outputs"
                 )
             shape = output.shape
             if not shape or shape[0] != len(rows):

@@ -1,4 +1,4 @@
-"""Early stopping: end a run that no longer improves and go back to its best weights."""
+"""Early stopping: end a run that no longer improves and restore its best weights."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from chainrule.train.training import Training
 class EarlyStopping:
     """Stop after `patience` epochs in a row in which `monitor` did not improve by more than `min_delta`.
 
-    With `restore_best` the weights of the best epoch are put back when the run ends, whatever ended it. `mode` "auto"
-    is "max" for accuracies, AUC, F1, R² and the like, else "min". After the run, `best` and `best_epoch` tell which it
-    was.
+    With `restore_best` the weights of the best epoch are restored when the run ends, for whatever reason. `mode` "auto"
+    is "max" for accuracies, AUC, F1, R² and similar, otherwise "min". After the run, see `best` and `best_epoch`.
     Raises OptionError for patience < 1, a negative min_delta, or a metric the history does not have.
     Example: trainer.fit(x, y, epochs=500, validation_data=(xv, yv), callbacks=[EarlyStopping(patience=20)])
     Source: Prechelt, Early Stopping - But When?, 1998 (his criterion UP with strips of one epoch, and a tolerance).
@@ -52,7 +51,7 @@ class EarlyStopping:
         self._weights, self._bad, self.best_epoch = {}, 0, -1
 
     def on_epoch_end(self, epoch: int, history: History) -> None:
-        assert self._trainer is not None, "early stopping hears the beginning of a run first"
+        assert self._trainer is not None, "on_fit_begin comes first"
         if self._metric.better(monitored(history, self.monitor, "EarlyStopping")):
             self._bad, self.best_epoch = 0, epoch
             if self.restore_best:
@@ -68,12 +67,12 @@ class EarlyStopping:
         if self._weights and self._trainer is not None:
             with self._trainer.turns.lock:
                 self._trainer.model.load_state_dict(self._weights)
-        self._trainer, self._weights = None, {}  # the run is over: hold neither its trainer nor a copy of its weights
+        self._trainer, self._weights = None, {}  # the run is over: release its trainer and the copy of its weights
 
 
 def monitored(history: History, name: str, place: str) -> float:
-    """The newest value of a metric; raises OptionError, saying how to mend it, if the history has no such metric."""
+    """The latest value of a metric; raises OptionError if the history has no such metric."""
     if name not in history:
-        cure = "pass validation_data to fit" if name.startswith("val_") else "monitor one of these"
-        raise OptionError(f"{place}: monitor is {name!r}, the history has {', '.join(history)}: {cure}")
+        fix = "pass validation_data to fit" if name.startswith("val_") else "monitor one of these"
+        raise OptionError(f"{place}: monitor is {name!r}, the history has {', '.join(history)}: {fix}")
     return history[name][-1]

@@ -1,4 +1,4 @@
-"""The two engines behind one name."""
+"""The two engines, by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENGINES = ("compiled", "reference")
 
 
 class Engine(Protocol):
-    """What a trainer asks of an engine; see `chainrule.engine.reference.ReferenceEngine`."""
+    """What a trainer needs from an engine; see `chainrule.engine.reference.ReferenceEngine`."""
 
     @property
     def program(self) -> Any: ...
@@ -50,6 +50,6 @@ def make_engine(name: str, setup: Setup) -> Engine:
         if setup.memory_limit is not None:
             raise OptionError('Trainer: memory_limit needs engine="compiled", which plans its memory')
         return ReferenceEngine(setup)
-    from chainrule.engine.compiled import CompiledEngine  # compiles kernels: only where it is used
+    from chainrule.engine.compiled import CompiledEngine  # compiles kernels, so only if it is used
 
     return CompiledEngine(setup)

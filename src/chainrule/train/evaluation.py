@@ -1,4 +1,4 @@
-"""What a loss says about its task: which targets it takes, and which metrics tell how good a model is."""
+"""The task that follows from a loss: the targets it takes and the metrics of a model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLASSES, BINARY, VALUES, CUSTOM = "classes", "binary", "values", "custom"
 
 
 def task_of(loss: Any) -> str:
-    """The task a loss is for: CLASSES (labels), BINARY (0 .. 1 for each output), VALUES; CUSTOM for the user's own."""
+    """The task a loss is for: CLASSES (labels), BINARY (0 .. 1 for each output), VALUES; CUSTOM for a custom loss."""
     kinds: list[tuple[tuple[type, ...], str]] = [
         ((nn.CrossEntropyLoss,), CLASSES),
         ((nn.BCEWithLogitsLoss,), BINARY),
@@ -31,21 +31,21 @@ def task_of(loss: Any) -> str:
 
 
 def sums(loss: Any) -> bool:
-    """Whether the loss of several rows is the sum of theirs; else it is their mean, as is a loss of one's own."""
+    """Whether the loss of several rows is their sum; otherwise it is their mean, as for a custom loss."""
     return task_of(loss) != CUSTOM and loss.reduction == "sum"
 
 
 def divisors(loss: Any, y: Array, weight: Array | None, dtype: np.dtype[Any]) -> Array | None:
-    """What each row adds to the divisor of a mean loss: its weight, times that of its class; None where all are 1."""
+    """What each row adds to the divisor of a mean loss: its weight times that of its class; None if all are 1."""
     if not isinstance(loss, nn.CrossEntropyLoss) or loss.weight is None or sums(loss):
         return weight
-    by_label = loss.weight.astype(dtype).take(y, mode="clip")  # a label too many is an error of the loss itself
+    by_label = loss.weight.astype(dtype).take(y, mode="clip")  # the loss itself raises an error for labels out of range
     by_row: Array = by_label.reshape(len(y), -1).mean(axis=1)
     return by_row if weight is None else by_row * weight
 
 
 def add_nothing(loss: Any, weight: Array | None, divisor: Array | None) -> Array:
-    """Which rows change neither a mean loss nor its divisor, as a mask; smoothing lets a class of weight 0 do so."""
+    """A mask of the rows that change neither a mean loss nor its divisor; with smoothing, a class of weight 0 may."""
     smooth = isinstance(loss, nn.CrossEntropyLoss) and loss.label_smoothing > 0
     by = weight if smooth else divisor
     return np.zeros(1, np.bool_) if by is None else by == 0
@@ -67,10 +67,10 @@ def measure(task: str, outputs: Array, targets: Array, weight: Array | None) -> 
 
 
 def measure_loss(name: str, loss: Any, outputs: Array, targets: Array, weight: Array | None) -> float:
-    """The loss of finite outputs, without the rows of weight 0, which would make NaN of an infinite loss.
+    """The loss of finite outputs, without rows of weight 0, because 0 times an infinite loss would be NaN.
 
-    Where it is NaN or infinite, NonFiniteError names the first row whose loss is so by itself; for a loss of one's own,
-    which may need several rows, or if there is none, that of the largest output.
+    If it is NaN or infinite, NonFiniteError names the first row whose own loss is; for a custom loss, which may need
+    several rows, or if there is no such row, the row with the largest output.
     """
 
     def of(rows: Any) -> float:
@@ -88,8 +88,8 @@ def measure_loss(name: str, loss: Any, outputs: Array, targets: Array, weight: A
         largest = int(rows[np.abs(outputs[rows]).reshape(len(rows), -1).max(axis=1).argmax()])
         row = largest if task_of(loss) == CUSTOM else next(alone, largest)
     raise NonFiniteError(
-        f"{name}: it is {value}, through row {row}, whose outputs go from {outputs[row].min():.4g} to "
-        f"{outputs[row].max():.4g}: leave such rows out, scale inputs and targets, or train with a smaller lr",
+        f"{name}: is {value} because of row {row}, whose outputs range from {outputs[row].min():.4g} to "
+        f"{outputs[row].max():.4g}: remove such rows, scale inputs and targets, or train with a smaller lr",
         row=row,
         value=value,
     )
@@ -101,7 +101,7 @@ def _binary_accuracy(logits: Array, targets: Array, weight: Array | None) -> flo
 
 
 def _auc(logits: Array, targets: Array, weight: Array | None) -> float:
-    """The mean over outputs of each one's AUC; outputs whose targets are all alike have none, and NaN if all are so."""
+    """The mean AUC over the outputs, except those whose targets are all equal; NaN if that is all of them."""
     scores, yes = logits.reshape(len(logits), -1), (targets > 0.5).reshape(len(logits), -1)
     areas = []
     for column in range(scores.shape[1]):
@@ -115,7 +115,7 @@ Metric = Callable[[Array, Array], float]
 
 
 def measure_extra(extra: dict[str, Metric], outputs: Array, targets: Array) -> dict[str, float]:
-    """Metrics of the user's own; raises DataError for one that does not return a number, warns of NaN and infinity."""
+    """Custom metrics; raises DataError for one that does not return a number, warns about NaN and infinity."""
     result = {}
     for name, function in extra.items():
         value = function(outputs, targets)
@@ -126,7 +126,7 @@ def measure_extra(extra: dict[str, Metric], outputs: Array, targets: Array) -> d
         if not math.isfinite(result[name]):
             warnings.warn(
                 f'metric "{name}": returned {result[name]}, which counts as no improvement: return a number, 0 for '
-                "example, where it is not defined",
+                "example, if it is not defined",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -1,4 +1,4 @@
-"""One run of `fit`: epochs of steps, driven in stretches short enough to answer Ctrl-C and to show progress."""
+"""One run of `fit`: epochs of steps, run in groups short enough to react to Ctrl-C and to show progress."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from chainrule.train.training import Training
 Floats = NDArray[np.float64]
 
 
-class Stopped(Exception):  # noqa: N818 - a signal, as StopIteration is
-    """A run was asked to end."""
+class Stopped(Exception):  # noqa: N818 - a signal, like StopIteration
+    """A callback ended the run."""
 
 
 class Fitting:
-    """One run: `run` trains until the plan is done, somebody stops it, or something fails."""
+    """One run: `run` trains until the plan is done, a callback stops it, or something fails."""
 
     def __init__(self, training: Training, data: Data, validation: Data | None, events: Events) -> None:
         self._training, self._data, self._validation, self._events = training, data, validation, events
@@ -42,7 +42,7 @@ class Fitting:
         self._singly = events.listens("step")
 
     def run(self) -> History:
-        """Train; returns the history, also after Ctrl-C. Whatever ends the run, `on_fit_end` is told."""
+        """Train; returns the history, even after Ctrl-C. `on_fit_end` is called in any case."""
         history = self._training.history
         try:
             with self._interrupt:
@@ -55,24 +55,24 @@ class Fitting:
                 except Stopped:
                     pass  # history.stopped holds the reason
                 finally:
-                    with self._interrupt.shield():  # so that the best weights are put back as a whole
+                    with self._interrupt.shield():  # so that the best weights are restored completely
                         self._events.emit_to_all("fit_end", history)
-        except KeyboardInterrupt:  # pressed while the end was told: there is nothing left to end
+        except KeyboardInterrupt:  # pressed during on_fit_end: there is nothing left to stop
             history.interrupted = True
         return history
 
     def _run_epochs(self, history: History) -> None:
-        """One epoch, or as many as fill a stretch when nobody looks in between."""
+        """One epoch, or as many as fit into one group of steps if nothing needs them one by one."""
         epochs = min(self._epochs.steps, self._plan.epochs - history.epochs) if self._together else 1
         self._events.emit("epoch_begin", self._training.epochs)
-        with self._interrupt.shield() if epochs > 1 else nullcontext():  # no longer than a stretch
+        with self._interrupt.shield() if epochs > 1 else nullcontext():  # no longer than one group
             self._measure_epochs(history, epochs)
         if self._watcher is not None:
             self._watcher.observe(monitored(history, self._watcher.monitor, type(self._watcher).__name__))
         self._events.emit("epoch_end", self._training.epochs - 1, history)
 
     def _measure_epochs(self, history: History, epochs: int) -> None:
-        """Train some epochs and put their metrics into the history."""
+        """Train some epochs and record their metrics in the history."""
         training, batches = self._training, self._plan.batches
         started, first = time.perf_counter(), training.steps
         losses = self._train(epochs)
@@ -84,12 +84,12 @@ class Fitting:
             metrics |= {f"val_{name}": [value] for name, value in measured.items()}
         seconds = time.perf_counter() - started
         self._epochs.measure(epochs, seconds)
-        with self._interrupt.shield():  # all columns, and the trainer's count, or nothing
+        with self._interrupt.shield():  # all columns and the trainer's count, or none
             history.extend({**metrics, "seconds": [seconds / epochs] * epochs})
             training.epochs += epochs
 
     def _train(self, epochs: int) -> Floats:
-        """The steps of some epochs; returns each one's loss: the mean of its batches' by their divisors, or the sum."""
+        """Run the steps of some epochs; returns the loss of each: its batches' mean, weighted by divisor, or sum."""
         batches = self._plan.batches
         full, rest = batches.rows(self._training.epochs, epochs)
         divisors = self._divisors(full, rest)
@@ -104,7 +104,7 @@ class Fitting:
         return np.asarray((by_epoch * divisors).sum(axis=1) / divisors.sum(axis=-1))
 
     def _divisors(self, full: Rows, rest: Rows) -> Floats:
-        """What the mean loss of each batch is divided by, but for a factor; DataError where that is 0."""
+        """What the mean loss of each batch is divided by, up to a factor; raises DataError if that is 0."""
         batches, each = self._plan.batches, self._data.divisor
         if each is None:
             return np.array([batches.size] * batches.full + [batches.left] * (batches.left > 0), dtype=np.float64)
@@ -114,13 +114,13 @@ class Fitting:
         if not divisors.all():
             epoch, batch = np.argwhere(divisors == 0)[0]
             raise DataError(
-                f"fit: batch {batch} of epoch {self._training.epochs + epoch} holds rows of classes of weight 0 alone, "
-                "so its mean loss would be divided by 0: give these classes a weight above 0, or leave their rows out"
+                f"fit: batch {batch} of epoch {self._training.epochs + epoch} has only rows of classes of weight 0, "
+                "so its mean loss would be divided by 0: give these classes a weight above 0, or remove their rows"
             )
         return divisors
 
     def _run_steps(self, rows: Rows) -> Floats:
-        """One step for each row of `rows`, in stretches; returns the losses."""
+        """One step for each row of `rows`, in groups; returns the losses."""
         losses = np.empty(len(rows))
         pace = self._paces.setdefault(rows.shape[1], Pace())
         done = 0
@@ -133,7 +133,7 @@ class Fitting:
         return losses
 
     def _run_stretch(self, batches: list[Rows], pace: Pace) -> Floats:
-        """Steps without a look in between. Ctrl-C waits for their end if that is near: weights and step count agree."""
+        """Steps run without a break. Ctrl-C waits for them if they end soon, so that weights and step count agree."""
         first = self._training.steps
         with self._interrupt.shield() if pace.short else nullcontext():
             started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a run of `fit` leaves behind: each metric's value for each epoch."""
+"""The history of a run of `fit`: each metric's value for each epoch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 
 class History(Mapping[str, list[float]]):
-    """Metrics by name, one value an epoch: "loss", "lr", "seconds", and "val_loss", "val_accuracy", ... with validation
-    data.
+    """Metrics by name, one value per epoch: "loss", "lr", "seconds", and "val_loss", "val_accuracy", ... with
+    validation data.
 
-    `interrupted` is True after Ctrl-C and `stopped` tells why the run ended early ("" if it did not). Values belong to
-    whole epochs: one that was cut short is not counted.
+    `interrupted` is True after Ctrl-C, and `stopped` is the reason why the run ended early ("" if it did not). Only
+    complete epochs are counted.
     Example: history["loss"][-1]; dict(history); history.last
     """
 
@@ -35,7 +35,7 @@ class History(Mapping[str, list[float]]):
 
     @property
     def last(self) -> dict[str, float]:
-        """The newest epoch's metrics; empty before the first epoch has ended."""
+        """The latest epoch's metrics; empty before the first epoch has ended."""
         return {name: values[-1] for name, values in self._values.items()}
 
     def to_dict(self) -> dict[str, list[float]]:

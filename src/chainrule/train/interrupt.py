@@ -1,4 +1,4 @@
-"""Ctrl-C during training: answered at once, but never in the middle of a step."""
+"""Ctrl-C during training: takes effect at once, but never in the middle of a step."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 
 class Interrupt:
-    """Holds back Ctrl-C while a stretch of steps runs and its results are put away, then raises KeyboardInterrupt.
+    """Delays Ctrl-C while a group of steps runs and its results are stored, then raises KeyboardInterrupt.
 
-    Outside `shield`, and in threads other than the main one, Ctrl-C works as ever. A handler of the program's own is
-    left alone. A second Ctrl-C breaks through the shield.
+    Outside `shield`, and in threads other than the main one, Ctrl-C works as usual. A custom signal handler is not
+    replaced. A second Ctrl-C breaks through the shield.
     Example: with Interrupt() as interrupt: ... with interrupt.shield(): losses = run(); put_away(losses)
     """
 
@@ -36,7 +36,7 @@ class Interrupt:
 
     @contextmanager
     def shield(self) -> Iterator[None]:
-        """Inside, Ctrl-C waits for the end of the block, or of the outermost of several."""
+        """Inside, Ctrl-C waits for the end of the block, or of the outermost of nested blocks."""
         self._depth += 1
         try:
             yield

@@ -1,10 +1,10 @@
-"""Metrics: what a trained network is worth, in NumPy and float64.
+"""Metrics: how good a trained network is, in NumPy and float64.
 
 Classification metrics take `outputs` as scores (n, C), of which the largest is the prediction (the first of equal
 ones), or as predicted labels (n,), and whole `labels` (n,). Every metric takes optional `weight` (n,) of at least 0 per
-sample. All raise NonFiniteError where an output is NaN or infinite, naming the row; ShapeError for shapes that do not
-fit together; LabelError, a DataError, for labels that are not classes; DataError for no samples, for targets that are
-not finite and for weights that are negative or all 0; DtypeError for text.
+sample. All raise NonFiniteError, naming the row, if an output is NaN or infinite; ShapeError for shapes that do not fit
+together; LabelError, a DataError, for labels that are not classes; DataError for no samples, for targets that are not
+finite and for weights that are negative or all 0; DtypeError for text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Labels = NDArray[np.int64]
 
 
 def accuracy(outputs: ArrayLike, labels: ArrayLike, weight: ArrayLike | None = None) -> float:
-    """The share of samples predicted right. Formula: Σ w·[ŷ = y] / Σ w.
+    """The fraction of samples predicted correctly. Formula: Σ w·[ŷ = y] / Σ w.
 
     Example: accuracy([[0.1, 0.9], [0.8, 0.2]], [1, 1])   # 0.5
     """
@@ -33,7 +33,7 @@ def accuracy(outputs: ArrayLike, labels: ArrayLike, weight: ArrayLike | None = N
 
 
 def top_k(outputs: ArrayLike, labels: ArrayLike, k: int = 5, weight: ArrayLike | None = None) -> float:
-    """The share of samples whose label is among the `k` largest scores; of equal scores the lower class comes first.
+    """The fraction of samples whose label is among the `k` largest scores; of equal scores the lower class comes first.
 
     It is 1 for k of at least C. Raises OptionError for k < 1, LabelError for a label outside 0 .. C - 1.
     Example: top_k([[0.1, 0.5, 0.4]], [2], k=2)   # 1.0
@@ -75,7 +75,7 @@ def confusion_matrix(
 def precision(
     outputs: ArrayLike, labels: ArrayLike, average: str = "macro", positive: int = 1, weight: ArrayLike | None = None
 ) -> float:
-    """Of the samples predicted to be of a class, the share that is. Formula: TP / (TP + FP), 0 where that is 0 / 0.
+    """Of the samples predicted to be in a class, the fraction that are. Formula: TP / (TP + FP), 0 for 0 / 0.
 
     `average` is "macro" (the plain mean over the classes that occur) or "binary" (the class `positive` only).
     Example: precision([1, 1, 0], [1, 0, 0], average="binary")   # 0.5
@@ -86,7 +86,7 @@ def precision(
 def recall(
     outputs: ArrayLike, labels: ArrayLike, average: str = "macro", positive: int = 1, weight: ArrayLike | None = None
 ) -> float:
-    """Of the samples of a class, the share predicted to be. Formula: TP / (TP + FN), 0 where that is 0 / 0.
+    """Of the samples of a class, the fraction predicted to be. Formula: TP / (TP + FN), 0 for 0 / 0.
 
     `average` as for `precision`. Example: recall([1, 1, 0], [1, 0, 0], average="binary")   # 1.0
     """
@@ -96,7 +96,7 @@ def recall(
 def f1(
     outputs: ArrayLike, labels: ArrayLike, average: str = "macro", positive: int = 1, weight: ArrayLike | None = None
 ) -> float:
-    """The harmonic mean of precision and recall. Formula: 2·TP / (2·TP + FP + FN), 0 where that is 0 / 0.
+    """The harmonic mean of precision and recall. Formula: 2·TP / (2·TP + FP + FN), 0 for 0 / 0.
 
     `average` as for `precision`. Example: f1([1, 1, 0], [1, 0, 0], average="binary")   # 2 / 3
     """
@@ -106,9 +106,9 @@ def f1(
 def auc(scores: ArrayLike, labels: ArrayLike, weight: ArrayLike | None = None) -> float:
     """The area under the ROC curve: how often a positive sample (label 1) scores above a negative one (label 0).
 
-    Formula: P(s⁺ > s⁻) + P(s⁺ = s⁻) / 2, by ranks, so ties count half. scores and labels: (n,) or (n, 1).
-    Raises LabelError for labels other than 0 and 1, DataError where one of the two is missing or has no weight: the
-    area is not defined then.
+    Formula: P(s⁺ > s⁻) + P(s⁺ = s⁻) / 2, by ranks, so ties count half. scores and labels: (n,) or (n, 1). Raises
+    LabelError for labels other than 0 and 1, DataError if one of the two is missing or has no weight: the area is not
+    defined then.
     Example: auc([0.1, 0.4, 0.4, 0.8], [0, 0, 1, 1])   # 0.875
     Source: Hanley and McNeil, Radiology 143, 1982.
     """
@@ -117,7 +117,7 @@ def auc(scores: ArrayLike, labels: ArrayLike, weight: ArrayLike | None = None) -
         raise ShapeError(f"auc: scores are {s.shape} and labels {y.shape}, expected (n,) and (n,)")
     s, y = s.ravel(), y.ravel()
     if not np.isin(y, (0.0, 1.0)).all():
-        raise LabelError(f"auc: labels hold {y[~np.isin(y, (0.0, 1.0))][0]:g}, expected 0 and 1 only")
+        raise LabelError(f"auc: labels contain {y[~np.isin(y, (0.0, 1.0))][0]:g}, expected only 0 and 1")
     check_outputs("auc", s, _mend)
     w = _weights("auc", weight, y.size)
     levels, place = np.unique(s, return_inverse=True)
@@ -142,10 +142,12 @@ def rmse(outputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None = None
 
 
 def r2(outputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None = None) -> float:
-    """The share of the targets' variance explained. Formula: 1 - Σ w·(ŷ - y)² / Σ w·(y - ȳ)², the mean over columns.
+    """The fraction of the targets' variance that is explained. Formula: 1 - Σ w·(ŷ - y)² / Σ w·(y - ȳ)², the mean over
+    columns.
 
-    It is at most 1, and below 0 for predictions worse than the mean ȳ. A column of constant targets, a single sample
-    too, has no variance to explain: it counts 1 if every prediction is exact and else 0, as scikit-learn has it.
+    It is at most 1, and below 0 for predictions worse than the mean ȳ. A column of constant targets, or a single
+    sample, has no variance to explain: it counts as 1 if every prediction is exact and otherwise as 0, as in
+    scikit-learn.
     Example: r2([1.0, 2.0, 3.0], [1.0, 2.0, 4.0])   # 1 - 1 / (14 / 3)
     """
     error, y, w, power = _errors("r2", outputs, targets, weight)
@@ -153,17 +155,17 @@ def r2(outputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None = None) 
     constant, exact = (y == y[0]).all(axis=0), (error == 0).all(axis=0)
     y, own = _normal(y)
     deviation, more = _normal(y - w @ y / w.sum())
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # of constant columns
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # for constant columns
         unexplained = np.ldexp(w @ error**2 / (w @ deviation**2), 2 * (power - own - more))
     return float(np.mean(np.where(constant, exact, 1 - unexplained)))
 
 
 def _mend() -> str:
-    return "leave such rows out, or correct what computed them"
+    return "remove such rows, or fix what computed them"
 
 
 def _labels(place: str, outputs: ArrayLike, labels: ArrayLike) -> tuple[Labels, Labels]:
-    """Predicted and true labels; both within the classes where `outputs` are scores."""
+    """Predicted and true labels; both are valid classes if `outputs` are scores."""
     scores, true = to_array(place, outputs), to_array(place, labels)
     scored = scores.ndim == 2 and scores.shape[1] > 0
     predicted = scores.argmax(axis=1) if scored else scores
@@ -182,7 +184,7 @@ def _labels(place: str, outputs: ArrayLike, labels: ArrayLike) -> tuple[Labels, 
 def _numbers(place: str, values: ArrayLike) -> Floats:
     array = to_array(place, values)
     if array.dtype.kind not in "biuf":
-        raise DtypeError(f"{place}: values of {array.dtype} cannot be measured: pass real numbers")
+        raise DtypeError(f"{place}: values have dtype {array.dtype}, expected real numbers: convert them first")
     return array.astype(np.float64)
 
 
@@ -218,7 +220,7 @@ def _averaged(
     if average == "macro":
         return float(np.mean(values[predicted + true > 0]))
     if len(values) > 2:
-        raise LabelError(f'{place}: average="binary" is for labels 0 and 1, got {len(values)} classes: use "macro"')
+        raise LabelError(f'{place}: average="binary" expects labels 0 and 1, got {len(values)} classes: use "macro"')
     return float(values[positive]) if positive < len(values) else 0.0
 
 
@@ -231,11 +233,11 @@ def _errors(
         raise ShapeError(f"{place}: outputs are {a.shape} and targets {b.shape}, expected equal shapes (n, ...)")
     w = _weights(place, weight, len(a))
     if not a.size:
-        raise DataError(f"{place}: outputs of shape {a.shape} hold no values: pass at least one column")
+        raise DataError(f"{place}: outputs of shape {a.shape} are empty: pass at least one column")
     check_outputs(place, a, _mend)
     if not np.isfinite(b).all():
         row = int(np.argmin(np.isfinite(b).reshape(len(b), -1).all(axis=1)))
-        raise DataError(f"{place}: the target in row {row} is not finite: fill it in, or leave the row out")
+        raise DataError(f"{place}: the target in row {row} is not finite: fill it in, or remove the row")
     with np.errstate(over="ignore"):
         error = (a - b).reshape(len(a), -1)
     check_outputs(f"{place} of outputs minus targets", error, lambda: "scale both")
@@ -244,7 +246,7 @@ def _errors(
 
 
 def _normal(values: Floats) -> tuple[Floats, int]:
-    """Values v and k such that v·2ᵏ are those given, the largest v being between ½ and 1."""
+    """v and k such that v·2ᵏ are the given values, with the largest v between ½ and 1."""
     power = int(np.frexp(np.abs(values).max())[1])
     return np.ldexp(values, -power), power
 

@@ -11,16 +11,16 @@ from chainrule.errors import OptionError
 from chainrule.train.history import History
 from chainrule.train.training import Training
 
-REFRESH = 0.1  # seconds between two pictures of the bar
-LINES = 20  # about so many plain lines in a run
-SILENCE = 10.0  # seconds after which a plain line comes in any case
+REFRESH = 0.1  # seconds between two updates of the bar
+LINES = 20  # approximate number of plain lines in a run
+SILENCE = 10.0  # seconds after which a plain line is printed in any case
 HIDDEN = ("seconds", "lr")
 TIME_LEFT = 7  # characters: 0:12:34
 SHORT, LONG = 8, 24  # characters of the bar
 
 
 def make_progress(verbose: int | None) -> LiveBar | PlainLines | None:
-    """The observer for `verbose`: 0 none, 1 a bar or lines, None (the default) a bar on a terminal and nothing
+    """The callback for `verbose`: 0 none, 1 a bar or lines, None (the default) a bar on a terminal and nothing
     elsewhere.
 
     Raises OptionError for another value.
@@ -36,7 +36,7 @@ def make_progress(verbose: int | None) -> LiveBar | PlainLines | None:
 
 
 class PlainLines:
-    """One line for an epoch, about LINES in all, and one for each SILENCE of a long epoch, for log files and pipes."""
+    """A line per epoch, about LINES in all, and one every SILENCE seconds of a long epoch, for log files and pipes."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
@@ -71,7 +71,7 @@ class PlainLines:
         self._shown, self._when = history.epochs, time.monotonic()
 
     def _write_step(self, trainer: Training, loss: float) -> None:
-        """How far a long epoch is."""
+        """The progress of a long epoch."""
         plan = trainer.plan
         step = (trainer.steps - plan.first_step) % plan.batches.steps
         epoch = f"epoch {trainer.history.epochs + 1:>{len(str(plan.epochs))}}/{plan.epochs}"
@@ -85,7 +85,7 @@ class PlainLines:
 
 
 class LiveBar:
-    """A bar over all steps with the newest metrics, one line redrawn in place; see `fit_line` for narrow terminals."""
+    """A bar over all steps with the latest metrics, one line redrawn in place; see `fit_line` for narrow terminals."""
 
     def __init__(self, console: Any = None) -> None:
         self._console = console
@@ -102,8 +102,8 @@ class LiveBar:
         self._trainer = trainer
         self._begun, self._drawn, self._lengths = time.monotonic(), 0.0, {}
         console = self._console or Console(stderr=True)
-        self._bar = Progress(console=console, auto_refresh=False)  # no thread beside the workers
-        self._bar.columns = ()  # chosen anew for each picture: the terminal's width may change
+        self._bar = Progress(console=console, auto_refresh=False)  # no extra thread next to the workers
+        self._bar.columns = ()  # chosen again for each update: the terminal's width may change
         self._task = self._bar.add_task("", total=trainer.plan.steps)
         self._bar.start()
 
@@ -136,7 +136,7 @@ class LiveBar:
         speed = f"{done / max(time.monotonic() - self._begun, 1e-9):,.0f} steps/s"
         texts = {name: f"{name} {value:.4g}" for name, value in values.items()}
         for name, text in texts.items():
-            self._lengths[name] = max(len(text), self._lengths.get(name, 0))  # never less: nothing jumps to and fro
+            self._lengths[name] = max(len(text), self._lengths.get(name, 0))  # never shorter: no jitter
         line = fit_line(self._bar.console.width, len(epoch), self._lengths, len(speed))
         shown = [texts[name] for name in line.metrics] + [speed] * line.speed
         columns: list[Any] = [TextColumn(epoch, markup=False)]
@@ -148,7 +148,7 @@ class LiveBar:
 
 
 class Line(NamedTuple):
-    """What fits in one line, beside the epoch: metrics by name, the time left, a bar of so many characters, speed."""
+    """What fits in one line after the epoch: metrics by name, the time left, a bar of `bar` characters, the speed."""
 
     metrics: list[str]
     time: bool
@@ -157,9 +157,9 @@ class Line(NamedTuple):
 
 
 def fit_line(width: int, epoch: int, metrics: Mapping[str, int], speed: int) -> Line:
-    """The parts of a picture that fit in `width` characters, a space between them; the others are the lengths of texts.
+    """The parts that fit in `width` characters, with spaces between them; the other arguments are lengths of texts.
 
-    The epoch comes first, then the metrics in their order, the time left, a short bar, the speed; what is over makes
+    The epoch comes first, then the metrics in their order, the time left, a short bar, the speed; remaining space makes
     the bar longer.
 
     >>> fit_line(80, epoch=12, metrics={"loss": 11, "val_loss": 15}, speed=14)

@@ -1,4 +1,4 @@
-"""What a model is besides its parameters: a traced program holds only as long as this stays the same."""
+"""What a model consists of besides its parameters: a traced program is valid as long as this stays the same."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Known = tuple[Any, ...]
 
 
 def structure(model: Module) -> list[Known]:
-    """Everything in the attributes of a model and its layers that a trace may have read, to be compared with ==.
+    """Everything in the attributes of a model and its layers that a trace may have read, for comparison with ==.
 
-    Arrays and constant tensors count by their values; parameters and buffers do not, programs read them anew; of other
-    objects only the class is known. Modes count by how layers differ from the model, which is switched as a whole.
+    Arrays and constant tensors are compared by value; parameters and buffers are not, because programs always read
+    them; other objects are compared by class only. Modes are compared with the model's, which is switched as a whole.
     """
     return [
         (path, type(module), module.training == model.training, _attributes(vars(module)))
@@ -32,13 +32,13 @@ def _attributes(attributes: dict[str, Any]) -> Known:
 def _known(value: Any) -> Known:
     kind = type(value)
     if isinstance(value, Buffer):
-        return kind, id(value)  # programs hold this very one
+        return kind, id(value)  # programs refer to this very object
     if isinstance(value, Tensor):
         return (kind, *(() if value.varies or value.is_symbolic else _known(value.data)))
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         return kind, value.shape, value.dtype, fingerprint(value)
     if isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
-        return kind, repr(value)  # text, as NaN is not equal to itself
+        return kind, repr(value)  # as text, since NaN is not equal to itself
     if isinstance(value, (list, tuple)):
         return kind, *map(_known, value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The trainer: model, loss and optimizer made one, on either engine."""
+"""The trainer: a model, a loss and an optimizer, on either engine."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ Loss = Callable[..., Any]
 
 
 class Trainer(Training):
-    """Trains `model` to lower `loss` by `optimizer`, on the compiled engine or the reference engine.
+    """Trains `model` to minimize `loss` with `optimizer`, on the compiled engine or the reference engine.
 
     Learning rate of step s: optimizer.lr · schedule(s), steps counted from 0 over all calls. Gradients are clipped by
-    value to ±`clip_value`, then by global norm to `clip_norm`. `seed` decides shuffling and dropout; results do not
-    depend on `threads`. A loss of one's own is a function of (output, target, sample_weight or None) that returns one
-    number; whole-number targets reach it as real numbers, unless it takes them as labels. `metrics` adds measures to
-    evaluation: {"f1": function(outputs, targets) -> float}. `memory_limit` is what a training step of the compiled
-    engine may take, in bytes or as "200MB": parameters, gradients, optimizer states and what the forward pass keeps for
-    the backward pass, but not the data set. Where it would take more, values are computed again in place of being kept,
-    which costs time and changes no bit; a line on stderr says how many. OptionError where even that is too much.
+    value to ±`clip_value`, then by global norm to `clip_norm`. `seed` determines shuffling and dropout; results do not
+    depend on `threads`. A custom loss is a function of (output, target, sample_weight or None) that returns one number;
+    it gets whole-number targets as real numbers, unless it uses them as labels. `metrics` adds metrics to evaluation:
+    {"f1": function(outputs, targets) -> float}. `memory_limit` limits the memory of a training step on the compiled
+    engine, in bytes or as "200MB": parameters, gradients, optimizer states and what the forward pass keeps for the
+    backward pass, but not the data set. If a step would take more, values are recomputed instead of being kept, which
+    costs time but changes no result; a line on stderr says how many. Raises OptionError if even that takes too much.
 
-    Several threads may share a trainer: calls wait for each other, during a `fit` for the end of a stretch of steps, so
-    that `predict` returns what the weights of that moment give. A `step` or `fit` during a fit of another thread, and
-    any call from within a step or prediction (by the model or a signal handler), is OptionError. A trainer is not
-    copied or pickled; its model is.
+    Several threads may share a trainer: calls wait for each other, during a `fit` for the end of a group of steps, so
+    `predict` uses the weights of that moment. A `step` or `fit` during another thread's fit, and any call from within a
+    step or prediction (by the model or a signal handler), raises OptionError. A trainer cannot be copied or pickled,
+    but its model can.
 
-    Raises OptionError for a setting without meaning. The data's mistakes raise ShapeError, DtypeError, LabelError or
-    DataError before anything runs. NonFiniteError ends training before the weights are touched.
+    Raises OptionError for an invalid setting. Invalid data raises ShapeError, DtypeError, LabelError or DataError
+    before anything runs. NonFiniteError ends training before the weights change.
 
     >>> x = np.random.default_rng(0).normal(size=(200, 2))
     >>> y = (x[:, 0] > x[:, 1]).astype(int)
@@ -92,7 +92,7 @@ class Trainer(Training):
 
     @property
     def program(self) -> Any:
-        """The compiled training step, for printing; OptionError on the reference engine, which has none."""
+        """The compiled training step, for printing; raises OptionError on the reference engine, which has none."""
         return self.engine.program
 
     def fit(
@@ -111,15 +111,15 @@ class Trainer(Training):
     ) -> History:
         """Train for `epochs` passes over x (n, ...) and y; returns each metric's value for each epoch.
 
-        "loss" is that of the epoch's rows as the loss defines it, each batch's taken before its update: the mean of the
-        batches' losses by what each is divided by, its rows, their weights, or those of their classes; the sum for
-        reduction="sum". That of a loss of one's own is the mean by rows or their `sample_weight`. Rows that add nothing
-        by a weight of 0, their own or that of their class, are left out, so that no batch's mean is divided by 0.
-        `validation_data` is (x, y) or (x, y, sample_weight), measured after each epoch as "val_...". `augment` changes
-        the images of x (n, h, w, c) anew in each step, as `chainrule.data.augmentation` says. `callbacks` hear events
+        "loss" is the loss of the epoch's rows as the loss defines it, each batch's taken before its update: the mean of
+        the batches' losses, weighted by what each is divided by (number of rows, sample weights or class weights); the
+        sum for reduction="sum". For a custom loss it is the mean weighted by rows or their `sample_weight`. Rows whose
+        own weight or class weight is 0 are removed, so that no batch's mean is divided by 0. `validation_data` is (x,
+        y) or (x, y, sample_weight), measured after each epoch as "val_...". `augment` transforms the images of x (n, h,
+        w, c) differently in each step (`chainrule.data.augmentation`). `callbacks` receive events
         (`chainrule.train.events`). `verbose`: 0 silent, 1 progress on stderr, None (the default) progress on a terminal
-        only. The last batch of an epoch may be smaller. A further call goes on where this one ended. Ctrl-C ends the
-        run in good order: the history so far is returned, `history.interrupted` is True.
+        only. The last batch of an epoch may be smaller. A further call continues where this one ended. Ctrl-C ends the
+        run cleanly: the history so far is returned, and `history.interrupted` is True.
         """
         epochs = whole("fit", "epochs", epochs, least=0)
         batch_size = whole("fit", "batch_size", batch_size)
@@ -147,7 +147,7 @@ class Trainer(Training):
                 self.turns.fitting = 0
 
     def step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
-        """One step on one batch; returns its loss, from before the update."""
+        """One step on one batch; returns the loss from before the update."""
         with self.turns.lock:
             self.turns.refuse_step()
             data = self._requirements.data(x, y, sample_weight)
@@ -155,7 +155,7 @@ class Trainer(Training):
                 return float(self.run(data, [all_rows(len(data.x))])[0])
 
     def gradients(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
-        """Each parameter's gradient by name, unclipped, as the next step would meet it; nothing is updated."""
+        """Each parameter's gradient by name, unclipped, as the next step would compute it; nothing is updated."""
         with self.turns.lock:
             self.turns.refuse_nesting()
             self._notice_changes()
@@ -168,16 +168,17 @@ class Trainer(Training):
                 self.turns.busy = False
 
     def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
-        """The loss and the metrics of the task, without dropout; `sample_weight` weighs both.
+        """The loss and the metrics of the task, without dropout; `sample_weight` weights both.
 
-        Class labels (CrossEntropyLoss): "accuracy", the share of rows whose largest output, the first of equal ones, is
-        that of the label. Yes or no (BCEWithLogitsLoss): "accuracy", where an output above 0 means yes and a target
-        above 0.5 is one, and "auc", the area under the ROC curve, ties counting half; both are means over the outputs.
-        An output whose targets are all alike has no area and is left out; without any other "auc" is NaN. Quantities
-        (MSELoss, L1Loss, HuberLoss): "mae", the mean absolute error, and "r2", 1 - Σ(ŷ - y)²/Σ(y - ȳ)², which is 1 at
-        best and below 0 for predictions worse than the mean; an output of constant targets counts 1 if every prediction
-        is exact, else 0. Both are means over the outputs. A loss of one's own: none. Then the `metrics` of the trainer,
-        which see every row alike; one that is not finite is kept, with a RuntimeWarning.
+        Class labels (CrossEntropyLoss): "accuracy", the fraction of rows whose largest output, the first of equal ones,
+        is that of the label. Yes or no (BCEWithLogitsLoss): "accuracy", where an output above 0 and a target above 0.5
+        mean yes, and "auc", the area under the ROC curve, ties counting half; both are means over the outputs. An
+        output whose targets are all equal has no area and is skipped; if there is no other, "auc" is NaN. Quantities
+        (MSELoss, L1Loss, HuberLoss): "mae", the mean absolute error, and "r2", 1 - Σ(ŷ - y)²/Σ(y - ȳ)², which is at
+        most 1, and below 0 for predictions worse than the mean; an output of constant targets counts as 1 if every
+        prediction is exact, otherwise as 0. Both are means over the outputs. A custom loss has no metrics of its own.
+        Then come the trainer's `metrics`, which are not weighted; a value that is not finite is kept, with a
+        RuntimeWarning.
 
         Raises NonFiniteError, naming the row, for an output or a loss that is NaN or infinite.
         """
@@ -217,15 +218,15 @@ def _check_parts(model: Any, loss: Any, optimizer: Any, schedule: Any, metrics: 
 
 
 def _check_call(loss: Any) -> None:
-    """Raise OptionError for a loss that cannot be called as the engines do."""
+    """Raise OptionError for a loss that cannot be called the way the engines do."""
     try:
         signature = inspect.signature(loss)
-    except ValueError:  # of compiled code that does not tell
+    except ValueError:  # compiled code without a signature
         return
     try:
         signature.bind("output", "target", "sample_weight")
     except TypeError:
         raise OptionError(
-            f"Trainer: loss is {loss!r} with the parameters {signature}: write it to be called as "
+            f"Trainer: loss is {loss!r} with the parameters {signature}: make it callable as "
             "loss(output, target, sample_weight), where sample_weight is None unless fit was given one"
         ) from None

@@ -1,4 +1,4 @@
-"""A training under way: what the methods of `Trainer` and a run of `fit` share, from the state to the engine."""
+"""Training in progress: what the methods of `Trainer` and a run of `fit` share, from the state to the engine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from chainrule.train.turns import Turns
 
 
 class Training:
-    """A model, how it is trained, how far that has come, and the engine that does it."""
+    """A model, how it is trained, how far training has come, and the engine."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Training:
         self._requirements = Requirements(setup.loss, self._dtype, model, engine)
 
     def stop(self, reason: str) -> None:
-        """End the running `fit` after the present step or epoch, for a reason that `history.stopped` will tell."""
+        """End the running `fit` after the current step or epoch; `reason` is stored in `history.stopped`."""
         self.history.stopped = reason or "stopped"
 
     def rates(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -60,7 +60,7 @@ class Training:
         return self.optimizer.lr * factors(self.schedule, steps)
 
     def run(self, data: Data, batches: Sequence[Rows]) -> NDArray[np.float64]:
-        """A step for each row of each block (S, B) in `batches`, which number rows of the data; returns the losses."""
+        """A step for each row of each block (S, B) of row numbers in `batches`; returns the losses."""
         self.turns.refuse_nesting()
         if self.optimizer.update is not self._setup.update:
             raise OptionError(
@@ -72,7 +72,7 @@ class Training:
         losses, done, bound = np.empty(len(steps)), 0, False
         try:
             self.turns.busy = True
-            # Anew: an observer may have bound other data.
+            # Again: a callback may have bound other data.
             self.engine.bind(data.x, data.y, data.weight, data.augment, self.steps)
             bound = True
             for rows in batches:
@@ -89,17 +89,16 @@ class Training:
         return losses
 
     def measure(self, data: Data, prefix: str = "") -> dict[str, float]:
-        """The loss and metrics of data that has been checked; `prefix` says in errors which data it is."""
+        """The loss and metrics of checked data; `prefix` says in errors which data it is."""
         outputs = self.outputs(data.x, prefix)
         loss = evaluation.measure_loss(prefix + "loss", self.loss, outputs, data.y, data.weight)
         measured = evaluation.measure(self._requirements.task, outputs, data.y, data.weight)
         return {"loss": loss, **measured, **evaluation.measure_extra(self.metrics, outputs, data.y)}
 
     def outputs(self, x: Array, prefix: str = "") -> Array:
-        """Outputs of all rows of inputs that have been checked, in calls of blocks that are over soon, so that Ctrl-C
-        is answered.
+        """Outputs of all rows of checked inputs, computed in short calls so that Ctrl-C works.
 
-        Raises NonFiniteError where one is NaN or infinite.
+        Raises NonFiniteError if one is NaN or infinite.
         """
         self.turns.refuse_nesting()
         parts, done, pace = [], 0, Pace()
@@ -117,26 +116,24 @@ class Training:
             finally:
                 self.turns.busy = False
         outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        check_outputs(prefix + "outputs", outputs, self._mend)
+        check_outputs(prefix + "outputs", outputs, self._fix)
         return outputs
 
-    def _mend(self) -> str:
+    def _fix(self) -> str:
         """What to do about outputs that are not finite."""
         for name, array in self.model.state_dict().items():
             if not np.isfinite(array).all():
-                return f'"{name}" of the model holds values that are not finite: load or train other weights'
-        return "leave such rows out, scale the inputs, or train with a smaller lr"
+                return f'"{name}" of the model contains values that are not finite: load or train other weights'
+        return "remove such rows, scale the inputs, or train with a smaller lr"
 
     def _notice_changes(self) -> None:
-        """Drop what was derived from a model that has been rebuilt since; a `step` does not look, to stay quick."""
+        """Drop cached data if the model was rebuilt; `step` does not check, to stay fast."""
         parameters = trainable(self.model)
         kept = parameters.keys() == self._setup.parameters.keys() and all(
             p is self._setup.parameters[name] and p.dtype == self._dtype for name, p in parameters.items()
         )
         if not kept:
-            raise OptionError(
-                "Trainer: the model has other parameters than when the trainer was made: make a new Trainer"
-            )
+            raise OptionError("Trainer: the model's parameters changed after the trainer was made: make a new Trainer")
         found = structure(self.model)
         if found == self._structure:
             return

@@ -1,4 +1,4 @@
-"""Whose turn it is: a trainer serves one call at a time, whichever thread it comes from."""
+"""Turns: a trainer runs one call at a time, whichever thread makes it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from chainrule.errors import OptionError
 
 
 class Turns:
-    """What serves one call at a time.
+    """What makes calls run one at a time.
 
-    `lock` is held during a call, so that others wait. `busy` says that the engine is at work: a call that comes from
-    within (from the model, the loss or a signal handler) cannot be served. `fitting` is the thread that is in a fit,
-    which holds the lock for each stretch of steps, but not while it tells its observers.
+    `lock` is held during a call, so that others wait. `busy` means that the engine is running: a call from within (by
+    the model, the loss or a signal handler) cannot run. `fitting` is the thread that is in fit, which holds the lock
+    for each group of steps, but not while it calls its callbacks.
     """
 
     fitting = 0
@@ -26,15 +26,15 @@ class Turns:
         _all.add(self)
 
     def renew(self) -> None:
-        """Begin without a call, in this process: a fork leaves the threads that made calls behind."""
+        """Start without a call in this process: the threads that made calls do not survive a fork."""
         here = threading.get_ident()
         self.lock, self.busy, self.fitting = threading.RLock(), False, here if self.fitting == here else 0
 
     def refuse_nesting(self) -> None:
-        """Raise OptionError where the engine is at work, in this thread, as the lock is held."""
+        """Raise OptionError if the engine is running, which must be in this thread because the lock is held."""
         if self.busy:
             raise OptionError(
-                "Trainer: called from within a step or a prediction of its own, by the model, the loss or a signal "
+                "Trainer: called from within one of its own steps or predictions, by the model, the loss or a signal "
                 "handler: call it before or after, as a callback of fit does"
             )
 
@@ -42,7 +42,7 @@ class Turns:
         """Raise OptionError during a fit."""
         if self.fitting:
             raise OptionError(
-                "fit: this trainer is in a fit already, which called a callback or runs in another thread: wait until "
+                "fit: this trainer is already in fit, which called a callback or runs in another thread: wait until "
                 "it ends, call step from a callback, or make another Trainer"
             )
 
@@ -50,12 +50,12 @@ class Turns:
         """Raise OptionError during a fit of another thread."""
         if self.fitting and self.fitting != threading.get_ident():
             raise OptionError(
-                "step: this trainer is in a fit in another thread: wait until that ends, or make another Trainer"
+                "step: this trainer is in fit in another thread: wait until it ends, or make another Trainer"
             )
 
     @contextmanager
     def entered(self, context: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
-        """`context()`, which is entered and left in a turn of its own, not held in between."""
+        """`context()`, entered and exited in a separate turn each, with no lock held in between."""
         stack = ExitStack()
         with self.lock:
             stack.enter_context(context())
