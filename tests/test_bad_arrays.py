@@ -80,7 +80,7 @@ ARRAYS: dict[str, tuple[tuple[Any, int], Any, Any, type[ChainruleError], str]] =
         "x: is a dict, expected an array of numbers: pass its values",
     ),
     "a set": (CLASSES, X, {0, 1, 2}, LabelError, "y: is a set, expected an array of numbers: it has no order"),
-    "a zip": (CLASSES, zip(X, X, strict=True), LABELS, DtypeError, "pass a list or an array of what it yields"),
+    "a zip": (CLASSES, zip(X, X, strict=True), LABELS, DtypeError, "pass a list or an array of the values it yields"),
     "a range of labels": (CLASSES, X, range(5), ShapeError, "5 samples, the inputs have 6"),
     "text for x": (CLASSES, "x.csv", LABELS, DtypeError, "text"),
     "an object": (CLASSES, object(), LABELS, DtypeError, "x: is an object, expected an array of numbers"),
