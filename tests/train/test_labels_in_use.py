@@ -157,7 +157,7 @@ def test_a_loss_may_broadcast_what_has_one_value_a_row(engine):
 @pytest.mark.parametrize(("by_class", "by_row"), [(1.0, 1e-38), (1e-39, 1.0), (1e-20, 1e-20)])
 def test_weights_too_small_to_divide_by_are_refused(engine, by_class, by_row):
     run = trainer(nn.CrossEntropyLoss(weight=np.full(3, by_class)), engine=engine)
-    with pytest.raises(DataError, match=r"row 0 weighs .* too little to divide by in float32"):
+    with pytest.raises(DataError, match=r"row 0 has weight .* too small to divide by in float32"):
         run.step(X, LABELS, np.full(600, by_row))
     run = trainer(nn.CrossEntropyLoss(weight=np.full(3, by_class)), engine=engine)
     assert np.isfinite(run.step(X, LABELS, np.full(600, 1.2e-38 / by_class)))
