@@ -1,4 +1,4 @@
-"""Tables, images and sets by name -> arrays, split and scaled; augmentation."""
+"""Tables, images and named data sets to arrays, split and scaled; augmentation."""
 
 from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate, Shift
 from chainrule.data.digits import digits_table, load_digits

@@ -1,10 +1,9 @@
-"""Augmentation: training images shifted, mirrored, cropped, rotated or cut out, anew in each step.
+"""Augmentation: training images are shifted, mirrored, cropped, rotated or cut out, differently in each step.
 
-What happens to a sample depends on (seed, step, its row in the data set, the place of the transformation in the list)
-alone, through Philox4x32-10: not on the batch around it, the engine or the number of workers. Evaluation sees the
-images as they are.
+What happens to a sample depends only on (seed, step, its row in the data set, the transformation's position in the
+list), through Philox4x32-10: not on its batch, the engine or the number of workers. Evaluation uses unchanged images.
 
-Here is the definition, which the reference engine computes; `chainrule.kernels.augmentation` does the same in programs.
+This is the definition, which the reference engine computes; `chainrule.kernels.augmentation` does the same in programs.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ Whole = NDArray[np.int64]
 class Shift:
     """Moves an image by whole pixels, at most `pixels` up, down, left and right, each number equally likely.
 
-    Formula: out[i, j] = x[i − a, j − b] with a, b of −p..p; what comes in is the fill. Equal to padding by p and
+    Formula: out[i, j] = x[i − a, j − b] with a, b in −p..p; new pixels are the fill. Equivalent to padding by p and
     cropping to the old size. Raises OptionError unless `pixels` is a whole number of at least 1.
     """
 
@@ -46,7 +45,7 @@ class Shift:
         return Change(SHIFT, self.pixels)
 
     def draw(self, words: Words, height: int, width: int) -> Whole:
-        """The moves (n, 2), down and right."""
+        """The shifts (n, 2), down and right."""
         return uniform_whole(words[:, :2], 2 * self.pixels + 1) - self.pixels
 
     def apply(self, x: Array, moves: Array, fill: Array) -> Array:
@@ -84,7 +83,7 @@ class Flip:
 
 @dataclass(frozen=True)
 class Crop:
-    """Stretches a window to the image's full size; its sides are `least` to 1 of the image's.
+    """Enlarges a window to the image's full size; its sides are between `least` and 1 of the image's.
 
     Formula: out[i, j] = x(t + (i + 1/2)·s − 1/2, l + (j + 1/2)·s − 1/2), bilinear, with s uniform in least..1,
     t in 0..h·(1 − s) and l in 0..w·(1 − s). Raises OptionError unless 0 < least <= 1.
@@ -100,7 +99,7 @@ class Crop:
         return Change(CROP, self.least)
 
     def draw(self, words: Words, height: int, width: int) -> Floats:
-        """The windows (n, 3): top, left, and the share of the sides."""
+        """The windows (n, 3): top, left, and the fraction of the sides."""
         u = uniform(words)
         share = self.least + (1 - self.least) * u[:, 0]
         return np.stack([u[:, 1] * height * (1 - share), u[:, 2] * width * (1 - share), share], axis=1)
@@ -116,10 +115,10 @@ class Crop:
 
 @dataclass(frozen=True)
 class Rotate:
-    """Turns an image about its centre by an angle uniform in −degrees..degrees, positive to the left.
+    """Rotates an image about its center by an angle uniform in −degrees..degrees, positive counterclockwise.
 
-    Formula: out(u, v) = x(u·cos θ + v·sin θ, v·cos θ − u·sin θ), u to the right and v upwards from the centre,
-    bilinear; what comes in is the fill. Raises OptionError unless 0 < degrees <= 180.
+    Formula: out(u, v) = x(u·cos θ + v·sin θ, v·cos θ − u·sin θ), u to the right and v upwards from the center,
+    bilinear; new pixels are the fill. Raises OptionError unless 0 < degrees <= 180.
     """
 
     degrees: float = 10.0
@@ -147,7 +146,7 @@ class Rotate:
 
 @dataclass(frozen=True)
 class CutOut:
-    """Covers a square of `size` pixels with the fill; its centre is any pixel, so that it may hang over the edge.
+    """Covers a square of `size` pixels with the fill; its center is any pixel, so it may extend past the edge.
 
     Formula: out[i, j] = fill for i in a..a + size − 1, j in b..b + size − 1. Raises OptionError unless `size` is a
     whole number of at least 1.
@@ -180,7 +179,7 @@ Transformation: TypeAlias = Shift | Flip | Crop | Rotate | CutOut
 
 
 class Augmentation:
-    """Transformations one after another, and the `fill` for pixels from outside: a number, or one for each channel.
+    """Transformations in sequence, and the `fill` for pixels from outside: a number, or one for each channel.
 
     Raises OptionError for anything but the transformations of this module, or more than 16 of them.
 
@@ -198,7 +197,9 @@ class Augmentation:
                     f"augment: {transformation!r} is not a transformation: expected one such as Shift(2) or Flip()"
                 )
         if len(self.transformations) > MOST_TRANSFORMATIONS:
-            raise OptionError(f"augment: {len(self.transformations)} transformations, at most {MOST_TRANSFORMATIONS}")
+            raise OptionError(
+                f"augment: got {len(self.transformations)} transformations, expected at most {MOST_TRANSFORMATIONS}"
+            )
         self.fill = np.asarray(fill, np.float64)
         if self.fill.ndim > 1 or not np.isfinite(self.fill).all():
             raise OptionError(f"augment: fill is {fill!r}, expected a finite number, or one for each channel")
@@ -208,11 +209,13 @@ class Augmentation:
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """What a program does."""
+        """The transformations, in the form a program needs."""
         return tuple(transformation.change for transformation in self.transformations)
 
     def check(self, x: Array) -> None:
-        """ShapeError unless x is images (n, h, w, c) with as many channels as the fill; DtypeError unless of floats."""
+        """Raise ShapeError unless x is images (n, h, w, c) with as many channels as the fill, DtypeError unless
+        floats.
+        """
         if x.ndim != 4:
             raise ShapeError(f"augment: x has shape {x.shape}, expected images (n, height, width, channels)")
         if self.fill.ndim and self.fill.shape != x.shape[3:]:
@@ -221,7 +224,7 @@ class Augmentation:
             raise DtypeError(f"augment: x is {x.dtype}, expected floating-point numbers")
 
     def __call__(self, x: Array, seed: int, steps: ArrayLike, samples: ArrayLike) -> Array:
-        """Images x (n, h, w, c) as those `steps` (n,) see the rows `samples` (n,) of the data set."""
+        """Images x (n, h, w, c), rows `samples` (n,) of the data set, transformed as in `steps` (n,)."""
         self.check(x)
         fill = self.fill.astype(x.dtype)
         for place, transformation in enumerate(self.transformations):
@@ -232,23 +235,23 @@ class Augmentation:
 
 
 def random_words(seed: int, steps: Whole, samples: Whole, place: int) -> Words:
-    """The four random words of each sample in each step, for the transformation at `place` in the list."""
+    """The four random words of each sample in each step, for the transformation at position `place`."""
     low, high = steps & 0xFFFFFFFF, steps >> 32
     return philox((samples, AUGMENT + place, low, high), split(seed))
 
 
 def uniform(words: Words) -> Floats:
-    """Numbers of 0 to below 1. Formula: word / 2³²."""
+    """Numbers from 0 to below 1. Formula: word / 2³²."""
     return words / np.float64(2**32)
 
 
 def uniform_whole(words: Words, bound: int) -> Whole:
-    """Whole numbers of 0 to bound − 1. Formula: ⌊word·bound / 2³²⌋, uniform to one part in 2³²/bound."""
+    """Whole numbers from 0 to bound − 1. Formula: ⌊word·bound / 2³²⌋, uniform to one part in 2³²/bound."""
     return ((words.astype(np.uint64) * np.uint64(bound)) >> np.uint64(32)).astype(np.int64)
 
 
 def pick(x: Array, rows: Whole, columns: Whole, fill: Array) -> Array:
-    """x[n, rows, columns], or the fill where that is outside; rows and columns broadcast to (n, h, w)."""
+    """x[n, rows, columns], or the fill outside the image; rows and columns broadcast to (n, h, w)."""
     height, width = x.shape[1:3]
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     samples = np.arange(len(x))[:, None, None]
@@ -256,7 +259,7 @@ def pick(x: Array, rows: Whole, columns: Whole, fill: Array) -> Array:
 
 
 def bilinear(x: Array, rows: Array, columns: Array, fill: Array) -> Array:
-    """x between pixels: each of the four around a point counts by its nearness; outside there is the fill.
+    """x between pixels, weighted by the distance to the four around a point; outside the image it is the fill.
 
     Formula: (1 − p)·((1 − q)·x₀₀ + q·x₀₁) + p·((1 − q)·x₁₀ + q·x₁₁), p and q the fractions of row and column.
     """

@@ -1,4 +1,4 @@
-"""What a data set is to its preparation and to the commands: a `Table`, `Images`, and kinds to come."""
+"""The interface of a data set for its preparation and for the commands: `Table`, `Images`, and future kinds."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from chainrule.data.split import Rows
 
 @dataclass(frozen=True)
 class Labels:
-    """What each row is labelled, as it is written, and where that stands."""
+    """The label of each row, as written, and where it comes from."""
 
     where: str  # for messages
     words: NDArray[np.object_]  # (n,) of str; "" where a label is missing
-    names: tuple[str, ...] = ()  # all classes in their order, where the data set says so
-    numbered: bool = False  # the words are numbers, which may stand for places among the names of classes
+    names: tuple[str, ...] = ()  # all classes in order, if the data set defines them
+    numbered: bool = False  # the words are numbers, which may be indices of class names
 
 
 class Dataset(Protocol):
-    """Rows with an origin: the last `test` are the data's own test part, `validation` before it for validation."""
+    """Rows with a source: the last `test` are the data's own test part, the `validation` rows before them are for
+    validation.
+    """
 
     @property
     def source(self) -> str: ...

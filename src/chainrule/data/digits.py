@@ -1,4 +1,4 @@
-"""The bundled set: 1,797 handwritten digits of 8 x 8 pixels (UCI optdigits, CC BY 4.0; see digits.LICENSE.md)."""
+"""The bundled data set: 1,797 handwritten digits of 8 x 8 pixels (UCI optdigits, CC BY 4.0; see digits.LICENSE.md)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from chainrule.data.tables import Table
 def load_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The digits: x (1797, 8, 8, 1) float32 in 0..1, dark ink high; y (1797,) int64 in 0..9.
 
-    Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998, https://doi.org/10.24432/C50P49.
+    Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998,
+    https://doi.org/10.24432/C50P49.
     """
     pixels, labels = digit_images()
     return pixels[..., None].astype(np.float32) / np.float32(16), labels.astype(np.int64)
@@ -31,6 +32,6 @@ def digits_table() -> Table:
 
 
 def digit_images() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The digits as they were scanned: pixels (1797, 8, 8) of 0..16, and what each shows."""
+    """The digits as scanned: pixels (1797, 8, 8) in 0..16, and their labels."""
     with files("chainrule.data").joinpath("digits.npz").open("rb") as file, np.load(file) as archive:
         return archive["x"], archive["y"]

@@ -1,4 +1,4 @@
-"""The name somebody meant: the hint in messages about unknown columns, options and choices."""
+"""The most similar name: the hint in messages about unknown columns, options and choices."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, whatever its case, or None if none is near.
+    """The known name most similar to `name`, ignoring case, or None if none is similar.
 
-    Of equally similar names it is the one that begins alike for longer, then the one with the nearest number.
+    Of equally similar names it is the one with the longest common prefix, then the one with the nearest number.
 
     >>> nearest("resnet21", ["resnet20", "resnet32", "resnet56"])
     'resnet20'

@@ -1,4 +1,4 @@
-"""Data -> arrays to train on, and the record by which later data is treated the same way."""
+"""Data to arrays for training, and the record that later data is prepared with."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAKE_TABLE = "read one with read_table, or make one of columns with Table(name, 
 
 @dataclass(frozen=True)
 class Preparation:
-    """How data becomes arrays: `inputs` makes x, `target` makes y."""
+    """Turns data into arrays: `inputs` makes x, `target` makes y."""
 
     inputs: Inputs
     target: Target
@@ -49,7 +49,7 @@ class Preparation:
 
     @property
     def classes(self) -> tuple[Class, ...]:
-        """What the outputs stand for; none for a quantity."""
+        """The classes that the outputs stand for; empty for a quantity."""
         return self.target.names if isinstance(self.target, Classes) else ()
 
     @property
@@ -59,7 +59,7 @@ class Preparation:
 
     @property
     def outputs(self) -> int:
-        """How many numbers a network for this task puts out."""
+        """The number of outputs of a network for this task."""
         return self.target.outputs
 
     @property
@@ -68,7 +68,7 @@ class Preparation:
         return self.inputs.shape
 
     def black(self) -> tuple[float, ...]:
-        """What a black pixel of images is to the network, for each channel."""
+        """The scaled value of a black pixel, for each channel."""
         if not isinstance(self.inputs, ImageInputs):
             raise OptionError(f"black: there are no pixels in a {self.kind}: leave augmentation to images")
         return self.inputs.black()
@@ -78,15 +78,15 @@ class Preparation:
         return self.inputs.x(data)
 
     def y(self, data: Any) -> Array:
-        """The targets of `data`: places of classes (n,) int64, or scaled quantities (n, 1) float32."""
+        """The targets of `data`: class indices (n,) int64, or scaled quantities (n, 1) float32."""
         return self.target.y(data)
 
     def whole_rows(self, data: Any, with_target: bool) -> Any:
-        """The rows of `data` this preparation can use: missing values are refused or left out, as in training."""
+        """The rows of `data` this preparation can use: missing values are rejected or dropped, as in training."""
         return self.inputs.whole_rows(data, self.target if with_target else None)
 
     def split(self, data: Dataset, y: Array, *, validation: float, test: float, seed: int) -> Split:
-        """The parts of data with targets y (n, ...), by class where there are classes."""
+        """The parts of data with targets y (n, ...), by class if there are classes."""
         classes = y if self.classes else None
         return split_data(data, classes, validation=validation, test=test, seed=seed)
 
@@ -95,14 +95,14 @@ class Preparation:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Preparation:
-        """What `to_dict` wrote; KeyError, TypeError or ValueError for anything else."""
+        """Read what `to_dict` wrote; raises KeyError, TypeError or ValueError for anything else."""
         inputs = INPUTS[values["inputs"]["kind"]].from_dict(values["inputs"])
         return cls(inputs, read_target(values["target"]))
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Data made ready: its whole rows, their split, their targets, and the inputs of any of them when asked."""
+    """Prepared data: its complete rows, their split and targets, and on request their inputs."""
 
     data: Any  # a Table or Images
     preparation: Preparation
@@ -116,7 +116,7 @@ class Parts:
 
     @property
     def x(self) -> NDArray[np.float32]:
-        """The inputs of all rows, made anew each time."""
+        """The inputs of all rows, computed on each access."""
         return self.preparation.x(self.data)
 
     def arrays(self, rows: Rows) -> tuple[NDArray[np.float32], Array]:
@@ -138,9 +138,9 @@ def prepare(
 ) -> tuple[Preparation, Parts]:
     """Choose columns of a table, split its rows, scale by the training rows.
 
-    `task` None is guessed from the target. Columns that number the rows are left out unless `keep_index`. `missing` is
-    "refuse" (an error), "mean" (of the training rows) or "drop" (such rows are left out). Raises DataError, LabelError
-    or OptionError. Example: `prepare(digits_table(), "digit")`.
+    `task` None is guessed from the target. Columns that number the rows are dropped unless `keep_index`. `missing` is
+    "refuse" (an error), "mean" (of the training rows) or "drop" (drop such rows). Raises DataError, LabelError or
+    OptionError. Example: `prepare(digits_table(), "digit")`.
     """
     if not isinstance(table, Table):
         raise DataError(f"prepare: got {type(table).__name__}, expected a table: {MAKE_TABLE}")
@@ -165,10 +165,10 @@ def prepare(
 def prepare_images(
     images: Images, *, validation: float = 0.1, test: float = 0.2, seed: int = 0
 ) -> tuple[Preparation, Parts]:
-    """Find the classes, split the images, and measure the channels of the training ones.
+    """Find the classes, split the images, and compute each channel's scaling on the training images.
 
-    The data's own validation and test parts are taken as they are, see `split_data`. Raises DataError
-    for one class or too few images, OptionError for fractions without meaning.
+    The data's own validation and test parts are used unchanged, see `split_data`. Raises DataError for a single class
+    or too few images, OptionError for invalid fractions.
     """
     if not isinstance(images, Images):
         raise DataError(f"prepare_images: got {type(images).__name__}, expected images: read them with read_images")
@@ -186,10 +186,10 @@ def prepare_images(
 
 
 def split_data(data: Dataset, classes: Array | None, *, validation: float, test: float, seed: int) -> Split:
-    """The parts of data, by class (n,) where there are classes.
+    """The parts of data, by class (n,) if there are classes.
 
-    The data's own validation and test parts are taken as they are, unless `validation` or `test` is 0; the fractions
-    are of the other rows.
+    The data's own validation and test parts are used unchanged, unless `validation` or `test` is 0; the fractions apply
+    to the other rows.
     """
     rest = data.rows - data.validation - data.test
     split = split_rows(

@@ -1,4 +1,4 @@
-"""Files that cannot be read: one error of ours that names the file."""
+"""Files that cannot be read: one kind of error, which names the file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from chainrule.errors import DataError, FileError
 
-UNPACKING = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile)  # what unpackers raise
+UNPACKING = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile)  # raised by decompression
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what the system and the unpackers raise into FileError or DataError, naming the file and how to mend it."""
+    """Turn errors of the system and of decompression into FileError or DataError with the file and how to fix it."""
     try:
         yield
     except FileError:

@@ -1,4 +1,4 @@
-"""Columns to mean 0 and standard deviation 1."""
+"""Scaling of columns to mean 0 and standard deviation 1."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Scaling:
-    """x -> (x - mean) / deviation for each column; made from training rows only, so that no test row leaks in."""
+    """(x - mean) / deviation for each column, from training rows only, so that no test data leaks in."""
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
 
     @classmethod
     def of(cls, x: Array) -> Scaling:
-        """The scaling of x (n, f) or (n,); NaN is left out. A constant column is centred and not stretched."""
+        """The scaling of x (n, f) or (n,); NaN is ignored. A constant column is centered but not scaled."""
         mean, deviation = np.nanmean(x, axis=0, dtype=np.float64), np.nanstd(x, axis=0, dtype=np.float64)
-        # Rounding leaves a constant column a deviation of some 1e-16 of its size: dividing by it would blow up noise.
+        # Rounding gives a constant column a deviation of about 1e-16 of its size: dividing by it would amplify noise.
         constant = deviation <= 1e-12 * np.maximum(np.abs(mean), np.finfo(np.float64).tiny)
         return cls(np.asarray(mean), np.where(constant, 1.0, deviation))
 
@@ -31,7 +31,7 @@ class Scaling:
         return ((x - self.mean) / self.deviation).astype(np.float32)
 
     def undo(self, x: Array) -> NDArray[np.float64]:
-        """What `apply` was given."""
+        """The inverse of `apply`."""
         return x * self.deviation + self.mean
 
     def to_dict(self) -> dict[str, list[float]]:

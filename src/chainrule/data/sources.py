@@ -1,4 +1,4 @@
-"""Data by name: a bundled set or a file."""
+"""Data by name: a bundled data set or a file."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def load_data(
     data_dir: str | None = None,
     na: Iterable[str] | None = None,
 ) -> Dataset:
-    """The bundled or well-known set, the folder or the file `source`, as a table or as images.
+    """Load the bundled or well-known data set, folder or file `source`, as a table or as images.
 
-    `images` None finds out which. Raises as `read_table` and `read_images` do.
+    With `images` None it is detected. Raises the same errors as `read_table` and `read_images`.
     """
     if images is None:
         images = source not in BUNDLED and holds_images(source)
     there = source in (*BUNDLED, *NAMED) or os.path.exists(source)
     if images and there:
         return read_images(source, options, data_dir)
-    return load_table(source, na=na)  # which tells what is not there
+    return load_table(source, na=na)  # raises the error about what is missing
 
 
 def load_table(source: str, *, na: Iterable[str] | None = None) -> Table:
-    """The bundled set `source` ("digits"), or the file of that name; raises as `read_table` does."""
+    """The bundled data set `source` ("digits"), or the file of that name; raises the same errors as `read_table`."""
     if source in BUNDLED:
         return BUNDLED[source][0]()
     if not Path(source).suffix and not Path(source).exists():
@@ -52,9 +52,9 @@ def load_table(source: str, *, na: Iterable[str] | None = None) -> Table:
 
 
 def default_target(source: str, table: Table) -> str:
-    """The target where none was named: that of a bundled set, or the array `y` of an archive.
+    """The default target: that of a bundled data set, or the array `y` of an archive.
 
-    Raises DataError with the columns to choose from.
+    Otherwise raises DataError with the columns to choose from.
     """
     if source in BUNDLED:
         return BUNDLED[source][1]

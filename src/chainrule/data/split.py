@@ -1,4 +1,4 @@
-"""Rows -> training, validation and test parts."""
+"""Splitting rows into training, validation and test parts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of each part, each sorted; together they are all rows, none twice."""
+    """Sorted row numbers of each part; every row is in exactly one part."""
 
     train: Rows
     validation: Rows
@@ -23,11 +23,11 @@ class Split:
 
 
 def split_rows(n: int, *, validation: float, test: float, seed: int, classes: NDArray[Any] | None = None) -> Split:
-    """Share out rows 0 .. n - 1 by chance: `validation` and `test` are fractions of n, the rest is for training.
+    """Split rows 0 .. n - 1 at random: `validation` and `test` are fractions of n, the rest is for training.
 
-    With `classes` (n,), each class is shared out in the same proportions, as nearly as whole rows allow, and keeps at
-    least one row for training. The parts depend on the arguments only, not on the platform or on NumPy's version.
-    Raises OptionError for fractions without meaning, DataError when a wanted part would be empty.
+    With `classes` (n,), each class is split in the same proportions, as far as whole rows allow, and keeps at least one
+    row for training. The parts depend only on the arguments, not on the platform or the version of NumPy. Raises
+    OptionError for invalid fractions, DataError if a requested part would be empty.
     """
     for name, fraction in (("validation", validation), ("test", test)):
         if not 0.0 <= fraction < 1.0:
@@ -38,7 +38,7 @@ def split_rows(n: int, *, validation: float, test: float, seed: int, classes: ND
         raise OptionError(
             f"split: validation {validation} and test {test} leave nothing to train on: use smaller parts"
         )
-    # Sorting by random keys: the raw stream of a bit generator is the same in every version of NumPy.
+    # Sorting by random keys: a bit generator's raw stream is the same in every version of NumPy.
     keys = np.random.Philox(key=seed).random_raw(n)
     order = np.argsort(keys, kind="stable").astype(np.int64)
     groups = [order] if classes is None else [order[classes[order] == c] for c in np.unique(classes)]
@@ -53,8 +53,8 @@ def split_rows(n: int, *, validation: float, test: float, seed: int, classes: ND
 
 
 def _share_out(groups: list[Rows], fractions: tuple[float, float]) -> list[Rows]:
-    """For each fraction the rows it takes from the groups: whole numbers by largest remainder, one row left."""
-    left = [len(group) - 1 for group in groups]  # what a group can give
+    """For each fraction, the rows taken from each group, by largest remainder, leaving at least one row."""
+    left = [len(group) - 1 for group in groups]  # rows a group can give up
     total = sum(len(group) for group in groups)
     start = [0] * len(groups)
     parts = []

@@ -1,4 +1,4 @@
-"""IDX files, NumPy archives, folders of pictures, data sets by name -> arrays (n, h, w, c) and labels."""
+"""IDX files, NumPy archives, folders of pictures and named data sets to arrays (n, h, w, c) and labels."""
 
 from chainrule.data.images.dataset import Images, Reading
 from chainrule.data.images.folder import read_pictures

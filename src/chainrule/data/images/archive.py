@@ -23,7 +23,7 @@ DAMAGE = (ValueError, RuntimeError, NotImplementedError, OverflowError, MemoryEr
 
 
 def archive_holds_images(path: Path) -> bool:
-    """Whether an archive has an array x, or x_train, of three axes or more; only headers are read."""
+    """Whether an archive has an array x or x_train with three or more axes; only headers are read."""
     with reading(path), path.open("rb"):
         pass
     try:
@@ -31,14 +31,14 @@ def archive_holds_images(path: Path) -> bool:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
             return any(len(_header(archive, name)[0]) > 2 for name in ("x", "x_train") if name in names)
     except (OSError, *UNPACKING, *DAMAGE):
-        return False  # whoever reads it tells what is wrong
+        return False  # reading it raises the error
 
 
 def read_archive(path: Path, *, labelled: bool = True) -> Images:
     """The images of an archive; x_val and y_val are its own validation part, x_test and y_test its test part.
 
-    Raises FileError when it cannot be read; DataError for one that is damaged, lacks x or y, or holds more than
-    MOST_BYTES; LabelError for targets that are no classes. Nothing in it is ever run (no pickles).
+    Raises FileError if it cannot be read; DataError if it is damaged, lacks x or y, or contains more than MOST_BYTES;
+    LabelError for targets that are not classes. Nothing in it is ever executed (no pickles).
     """
     arrays, others = _arrays(path, labelled)
     pixels: list[tuple[str, Pixels]] = []
@@ -65,7 +65,7 @@ def read_archive(path: Path, *, labelled: bool = True) -> Images:
 
 
 def _arrays(path: Path, labelled: bool) -> tuple[dict[str, Array], list[str]]:
-    """The arrays of images and targets, part by part, and the names of others."""
+    """The arrays of images and targets, part by part, and the names of other arrays."""
     with reading(path), path.open("rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
@@ -83,7 +83,7 @@ def _arrays(path: Path, labelled: bool) -> tuple[dict[str, Array], list[str]]:
 
 
 def _wanted(path: Path, inside: list[str], labelled: bool) -> list[str]:
-    """Which arrays to read; DataError when one that is needed is not there."""
+    """Which arrays to read; raises DataError if a required one is missing."""
     parted = f"x_{TRAIN}" in inside
     ends = [f"_{name}" for name in (TRAIN, *VALIDATION, TEST)] if parted else [""]
     lacking = [name for name in (f"x{ends[0]}", f"y{ends[0]}")[: 1 + labelled] if name not in inside]
@@ -96,7 +96,7 @@ def _wanted(path: Path, inside: list[str], labelled: bool) -> list[str]:
 
 
 def _limit(path: Path, archive: zipfile.ZipFile, names: list[str]) -> None:
-    """Refuse more than MOST_BYTES, by what the headers announce and by what the archive does."""
+    """Reject more than MOST_BYTES, according to the headers and to the archive."""
     announced = 0
     for name in names:
         shape, kind = _header(archive, name)

@@ -1,4 +1,4 @@
-"""What pixel values mean: one scale for a data set, decided on its training images and kept with the run."""
+"""What pixel values mean: one scale for a data set, determined from its training images and saved with the run."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from chainrule.data.images.pixels import BLOCK, DEPTHS, NUMBERS, Pixels, blocks,
 from chainrule.data.split import Rows
 from chainrule.errors import DataError
 
-TOLERANCE = 0.02  # of full brightness: rounding and resizing reach that far beyond it
-STRAYS = 0.02  # of the values that are not 0: so many may be anywhere
-PERCENT = 100  # what ends here may be percents as well as brightness of 0 to 255
-BROKEN = 100  # times the scale: one such pixel would outweigh all others
-MARKED = 50  # times what nearly all values are apart
-SMALLER = 50  # numbers that are so many times smaller than those of the training are on another scale
+TOLERANCE = 0.02  # of full brightness: rounding and resizing may exceed it by this much
+STRAYS = 0.02  # fraction of the values other than 0 that may be anywhere
+PERCENT = 100  # values up to this may be percentages as well as brightness from 0 to 255
+BROKEN = 100  # times the scale: a single such pixel would outweigh all others
+MARKED = 50  # times the range of nearly all values
+SMALLER = 50  # numbers this many times smaller than in training are on another scale
 BRIGHTER = 4  # times the brightest value of training
 
 
 @dataclass(frozen=True)
 class Brightness:
-    """The kind of the training images' values, what full brightness is among them, and how far they go."""
+    """The kind of the training images' values, the value of full brightness, and their range."""
 
-    kind: str  # "uint8", "uint16", or "numbers": in units of their own
-    full: float | None  # None where nobody knows
+    kind: str  # "uint8", "uint16", or "numbers" in unknown units
+    full: float | None  # None if unknown
     low: float
     high: float
 
@@ -42,11 +42,11 @@ class Brightness:
 
     @property
     def black(self) -> float:
-        """0, or the least value where 0 may be far from everything, as in pictures of heat."""
+        """0, or the smallest value if 0 may be far from all values, as in thermal images."""
         return 0.0 if self.kind == "uint8" else self.low
 
     def told(self, images: Images, rows: Rows) -> tuple[str, ...]:
-        """Lines about the training images: what was assumed, and values that make all others look alike."""
+        """Messages about the training images: what was assumed, and values that make all others look the same."""
         values = f"{images.source}: pixels go from {self.low:g} to {self.high:g}"
         notes = []
         if self.full is None:
@@ -62,7 +62,7 @@ class Brightness:
         return tuple(notes)
 
     def factor(self, images: Images) -> float:
-        """What the values of other images are multiplied by; DataError where nobody knows."""
+        """The factor for the values of other images; raises DataError if it is unknown."""
         kind = kind_of(images.pixels)
         if kind in (self.kind, NUMBERS):
             return 1.0
@@ -74,7 +74,7 @@ class Brightness:
         return self.full / DEPTHS[kind]
 
     def check(self, images: Images, rows: Rows) -> tuple[str, ...]:
-        """Lines about images that are on another scale than the training's; DataError where they cannot be used."""
+        """Messages about images on another scale than in training; raises DataError if they cannot be used."""
         if not len(rows):
             return ()
         factor, kind = self.factor(images), kind_of(images.pixels)
@@ -86,7 +86,7 @@ class Brightness:
             notes.append(f"{images.source}: {kind} pixels are {by}, as the network was trained on {self._scale()}")
         else:
             self._refuse_dim(values, kind, low, high)
-            if kind != "uint16":  # all of its values are on one scale, however dark the training images are
+            if kind != "uint16":  # all uint16 values are on one scale, however dark the training images are
                 notes += self._beyond(images, rows)
         if kind == NUMBERS != self.kind:
             notes.append(f"{values}, taken as brightness of 0 to {self.full:g}, as in training")
@@ -99,7 +99,7 @@ class Brightness:
         return tuple(notes)
 
     def _refuse_dim(self, values: str, kind: str, low: float, high: float) -> None:
-        """DataError for numbers that are so small beside those of the training that they are on another scale."""
+        """Raise DataError for numbers so much smaller than in training that they must be on another scale."""
         fractions = low >= -1 - TOLERANCE and high <= 1 + TOLERANCE
         small = fractions or (kind != self.kind and high * SMALLER < self._top)
         if kind != NUMBERS or not small or high <= 0 or self._top <= SMALLER:
@@ -111,7 +111,7 @@ class Brightness:
         raise DataError(f"{values}, the network was trained on {self._scale()}: {mend}{otherwise}")
 
     def _beyond(self, images: Images, rows: Rows) -> list[str]:
-        """A line about a few values that are far from the scale; DataError where they are many."""
+        """A message about a few values far outside the scale; raises DataError if there are many."""
         low, high = (0.0, self.full) if self.full is not None else (min(0.0, self.low), max(0.0, self.high))
         slack = (high - low) * (0.5 if self.full is not None else 1.0)
         beyond, counted, row = _outside(images.pixels, rows, low - slack, high + slack)
@@ -138,20 +138,20 @@ class Brightness:
 
 
 def value_range(pixels: Pixels, rows: Rows) -> tuple[float, float]:
-    """The least and the largest value of some rows."""
+    """The smallest and the largest value of some rows."""
     ends = [(part.min(), part.max()) for part in blocks(pixels, rows)]
     return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
 
 
 def _nearly_all(pixels: Pixels, rows: Rows) -> tuple[float, float]:
-    """Between which values 98 % of the pixels of some rows are, by a sample."""
+    """The range of 98 % of the pixels of some rows, estimated from a sample."""
     some = rows[:: max(1, len(rows) * pixels[0].size // BLOCK)]
     low, high = np.percentile(pixels[some], (1, 99))
     return float(low), float(high)
 
 
 def _guess(pixels: Pixels, rows: Rows) -> float | None:
-    """What full brightness is among numbers: 1 or 255 where nearly all are from 0 to that, and some near enough."""
+    """Full brightness of numbers: 1 or 255 if nearly all values are between 0 and it and some are near it."""
     for full, some in ((1.0, 0.0), (255.0, float(PERCENT))):
         beyond, counted, _ = _outside(pixels, rows, -TOLERANCE * full, (1 + TOLERANCE) * full)
         above, _, _ = _outside(pixels, rows, -np.inf, some)
@@ -161,7 +161,7 @@ def _guess(pixels: Pixels, rows: Rows) -> float | None:
 
 
 def _outside(pixels: Pixels, rows: Rows, low: float, high: float) -> tuple[int, int, int]:
-    """How many values are below `low` or above `high`, how many are not 0, and the row of the first one outside."""
+    """The number of values below `low` or above `high`, the number other than 0, and the first row with one outside."""
     outside = counted = done = 0
     first = -1
     for part in blocks(pixels, rows):

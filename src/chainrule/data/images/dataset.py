@@ -1,4 +1,4 @@
-"""A set of images in memory."""
+"""A data set of images in memory."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from chainrule.data.dataset import Labels
 from chainrule.data.images.pixels import Pixels
 from chainrule.errors import DataError, LabelError
 
-Told: TypeAlias = Callable[[str, int, int], None]  # (what is being done, pictures done, of so many)
+Told: TypeAlias = Callable[[str, int, int], None]  # (what is being done, pictures done, total)
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images of one form, what each shows, and which of them the data sets aside for testing."""
+    """Images of the same form, their labels, and which of them the data reserves for testing."""
 
     source: str
     pixels: Pixels  # (n, h, w, c)
-    targets: NDArray[Any] | None = None  # (n,): names as objects, or whole numbers as int64; None: nothing is known
-    validation: int = 0  # so many before the test part are the data's own validation part
-    test: int = 0  # so many at the end are the data's own test part
-    names: tuple[str, ...] = ()  # of the classes, where targets are their numbers
+    targets: NDArray[Any] | None = None  # (n,): names as objects, or whole numbers as int64; None: unknown
+    validation: int = 0  # this many before the test part are the data's own validation part
+    test: int = 0  # this many at the end are the data's own test part
+    names: tuple[str, ...] = ()  # of the classes, if targets are class numbers
     files: tuple[str, ...] = ()  # of the pictures, in a folder
-    notes: tuple[str, ...] = ()  # what reading changed, for the user
+    notes: tuple[str, ...] = ()  # messages for the user about what reading changed
 
     @property
     def rows(self) -> int:
@@ -39,11 +39,11 @@ class Images:
         return row + 1
 
     def where(self, row: int) -> str:
-        """The place of an image, for messages."""
+        """The location of an image, for messages."""
         return self.files[row] if self.files else f"{self.source}: row {row + 1}"
 
     def take(self, rows: NDArray[np.int64]) -> Images:
-        """These images, in this order; none of them are a part of their own."""
+        """These images, in this order, without separate parts."""
         return replace(
             self,
             pixels=self.pixels[rows],
@@ -54,7 +54,7 @@ class Images:
         )
 
     def fingerprint(self) -> str:
-        """A hash of pixels and targets, by which a run knows the data it was trained on."""
+        """A hash of pixels and targets, so that a run can recognize its training data."""
         form = f"images {self.pixels.shape} {self.pixels.dtype} {self.validation} {self.test}"
         digest = hashlib.sha256(form.encode())
         digest.update(np.ascontiguousarray(self.pixels).data)
@@ -63,7 +63,7 @@ class Images:
         return digest.hexdigest()[:16]
 
     def labels(self, column: str | None = None) -> Labels:
-        """What the images show; DataError where that is not known, LabelError for numbers that name no class."""
+        """The labels of the images; raises DataError if they are unknown, LabelError for numbers without a class."""
         if self.targets is None:
             raise DataError(f"{self.source}: the images have no labels: expected labels, or folders of class/name.png")
         if not self.names:
@@ -77,15 +77,15 @@ class Images:
 
 @dataclass(frozen=True)
 class Reading:
-    """How images are read: what becomes of pictures of other sizes and of broken ones."""
+    """How images are read: what to do with pictures of other sizes and with broken ones."""
 
-    height: int | None = None  # None: of the first picture
+    height: int | None = None  # None: the first picture's
     width: int | None = None
-    channels: int | None = None  # None: 1 where all are grey, else 3
-    resize: bool = False  # other sizes are resized, or refused
+    channels: int | None = None  # None: 1 if all are gray, otherwise 3
+    resize: bool = False  # other sizes are resized, otherwise rejected
     broken: str = "refuse"  # or "skip"
-    labelled: bool = True  # whether it must be known what they show
-    told: Told | None = None  # hears how far the reading of many pictures is
+    labelled: bool = True  # whether labels are required
+    told: Told | None = None  # called with the progress of reading many pictures
 
     @property
     def sized(self) -> bool:

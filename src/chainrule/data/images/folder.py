@@ -16,15 +16,15 @@ from chainrule.data.reading import reading
 from chainrule.errors import DataError
 
 PARTS = (TRAIN, VALIDATION, TEST)
-NAMED = 5  # broken files that are named one by one
+NAMED = 5  # broken files named one by one
 
 
 def read_folder(folder: Path, options: Reading) -> Images:
-    """The pictures of a folder in the order of part, class and path, whatever the file system's own order is.
+    """The pictures of a folder, ordered by part, class and path, independent of the file system's order.
 
-    Without `options.labelled` every picture anywhere in the folder is taken, and classes are not looked at. Raises
-    FileError when a file cannot be read; DataError for a folder without pictures, a class without one, a picture of
-    another size or a broken one, where the options refuse these, and for more than MOST_BYTES of pixels.
+    Without `options.labelled` every picture anywhere in the folder is read, and classes are ignored. Raises FileError
+    if a file cannot be read; DataError for a folder or a class without pictures, for a picture of another size or a
+    broken one if the options do not allow it, and for more than MOST_BYTES of pixels.
     """
     with reading(folder):
         if not options.labelled:
@@ -49,7 +49,7 @@ def read_folder(folder: Path, options: Reading) -> Images:
 
 
 def _read_all(folder: Path, options: Reading) -> Images:
-    """Every picture in a folder, of which nothing is known."""
+    """Every picture in a folder, without labels."""
     paths = pictures_in(folder)
     rest = passed_over(str(folder), set(files_in(folder)).difference(paths))
     pixels, bad, notes = _read(str(folder), paths, options)
@@ -62,7 +62,7 @@ def _names(folder: Path, paths: list[Path]) -> tuple[str, ...]:
 
 
 def read_pictures(paths: list[Path], options: Reading) -> Images:
-    """Pictures in files, in the order given; of what they show nothing is known. Raises as `read_folder` does."""
+    """Pictures in files, in the given order, without labels. Raises the same errors as `read_folder`."""
     source = str(paths[0]) if len(paths) == 1 else f"{len(paths):,} files"
     pixels, bad, notes = _read(source, paths, options)
     files = tuple(shown(path.as_posix()) for path in paths if path not in bad)
@@ -70,7 +70,7 @@ def read_pictures(paths: list[Path], options: Reading) -> Images:
 
 
 def _read(source: str, paths: list[Path], options: Reading) -> tuple[Pixels, dict[Path, str], tuple[str, ...]]:
-    """The pixels of all pictures but the bad ones, what is wrong with each of these, and notes on the others."""
+    """The pixels of all pictures except bad ones, what is wrong with those, and messages about the others."""
     if not paths:
         raise DataError(f"{source}: holds no readable pictures: convert them to PNG or JPEG")
     bad: dict[Path, str] = {}
@@ -99,7 +99,7 @@ def _read(source: str, paths: list[Path], options: Reading) -> tuple[Pixels, dic
 
 
 def _look(paths: list[Path], options: Reading, bad: dict[Path, str]) -> dict[Path, Look]:
-    """What the headers of the good pictures say."""
+    """What the headers of the readable pictures say."""
     looks = {}
     for path in _telling("looking at pictures", paths, options):
         try:
@@ -110,7 +110,7 @@ def _look(paths: list[Path], options: Reading, bad: dict[Path, str]) -> dict[Pat
 
 
 def _common_form(looks: dict[Path, Look], options: Reading) -> Form:
-    """The form wanted; where it is not, the size of the first picture, the channels and the dtype that hold all."""
+    """The requested form; by default the size of the first picture, with channels and a dtype that fit all pictures."""
     forms = [seen.form for seen in looks.values()]
     numbers = {path for path, seen in looks.items() if seen.form.dtype not in DEPTHS}
     if numbers and len(numbers) < len(looks):
@@ -128,7 +128,7 @@ def _common_form(looks: dict[Path, Look], options: Reading) -> Form:
 
 
 def _altered(source: str, looks: dict[Path, Look], form: Form) -> tuple[str, ...]:
-    """Lines about pictures that are not read as they are."""
+    """Messages about pictures that are changed on reading."""
     sorts = (
         ([path for path, seen in looks.items() if seen.cut], "more than 8 bits for each colour", "8 of them are read"),
         ([path for path, seen in looks.items() if seen.frames], "several frames", "the first is read"),
@@ -150,7 +150,7 @@ def _unreadable(source: str, paths: list[Path]) -> DataError:
 
 
 def _telling(what: str, paths: list[Path], options: Reading) -> Iterator[Path]:
-    """The paths, telling how many are done."""
+    """The paths, reporting how many are done."""
     for done, path in enumerate(paths):
         if options.told is not None:
             options.told(what, done, len(paths))
@@ -158,7 +158,7 @@ def _telling(what: str, paths: list[Path], options: Reading) -> Iterator[Path]:
 
 
 def _leave_out(path: Path, error: BadPictureError, options: Reading, bad: dict[Path, str]) -> None:
-    """Note a bad picture, or refuse it."""
+    """Record a bad picture, or raise an error."""
     if options.broken == "refuse":
         raise DataError(f"{error}; --broken skip leaves such files out") from None
     bad[path] = str(error)

@@ -28,15 +28,15 @@ from chainrule.errors import DataError
 KINDS = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_AXES = 32
 GZIP = b"\x1f\x8b"
-DEFLATE = 1032  # the most bytes that one byte of a gzip file can stand for
+DEFLATE = 1032  # the most bytes that one byte of a gzip file can decompress to
 CHUNK = 1 << 20
 
 
 def read_idx(path: str | Path) -> NDArray[Any]:
     """The array in an IDX file, in this machine's byte order.
 
-    Memory is taken for what the header announces, once the file is known to be long enough for it. Raises FileError
-    when the file cannot be read, DataError for a header that is none or that the rest of the file gives the lie.
+    Memory is allocated according to the header, but only if the file is long enough for it. Raises FileError if the
+    file cannot be read, DataError if the header is invalid or does not match the rest of the file.
 
     >>> header = bytes([0, 0, 8, 1]) + (3).to_bytes(4, "big")  # unsigned bytes, one axis of 3
     >>> _ = Path("labels-idx1-ubyte").write_bytes(header + bytes([7, 0, 9]))
@@ -55,7 +55,7 @@ def read_idx(path: str | Path) -> NDArray[Any]:
 
 
 def looks_like_idx(path: Path) -> bool:
-    """Whether a file begins as IDX files do; FileError when it cannot be read."""
+    """Whether a file begins like an IDX file; raises FileError if it cannot be read."""
     with reading(path), path.open("rb") as raw:
         start = raw.read(4)
         if start[:2] != GZIP:
@@ -73,7 +73,7 @@ def _is_magic(start: bytes) -> bool:
 
 
 def _read(path: Path, file: IO[bytes] | gzip.GzipFile, most: int) -> NDArray[Any]:
-    """The array of an open file that holds at most `most` bytes."""
+    """The array in an open file of at most `most` bytes."""
     start = file.read(4)
     if not _is_magic(start):
         raise DataError(
@@ -102,7 +102,7 @@ def _read(path: Path, file: IO[bytes] | gzip.GzipFile, most: int) -> NDArray[Any
 
 
 def _fill(file: IO[bytes] | gzip.GzipFile, values: NDArray[np.uint8]) -> int:
-    """Read into `values`; returns how many bytes there were."""
+    """Read into `values`; returns the number of bytes read."""
     target, done = values.data, 0
     while done < len(values):
         part = file.read(min(CHUNK, len(values) - done))

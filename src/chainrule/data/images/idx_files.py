@@ -1,4 +1,4 @@
-"""Images in IDX files, as MNIST comes: a file of images, one of labels with nearly the same name, and a test pair."""
+"""Images in IDX files, like MNIST: a file of images, a file of labels with nearly the same name, and a test pair."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ TRAIN, TEST = ("train",), ("t10k", "test")
 
 
 def read_idx_pair(path: Path, *, labelled: bool = True) -> Images:
-    """The images of one file, with the labels of the file beside it: `labels` for `images` in its name.
+    """The images of one file, with the labels from the file next to it: `labels` for `images` in its name.
 
-    Raises FileError when either cannot be read, else as `read_idx`, `to_pixels` and `check_targets` do.
+    Raises FileError if either cannot be read, and the same errors as `read_idx`, `to_pixels` and `check_targets`.
     """
     pixels = to_pixels(str(path), read_idx(path))
     labels = _labels_beside(path)
     if labels is None and labelled:
         raise FileError(
-            f"{path}: no file of labels beside it: expected {path.name.replace('images', 'labels')}, with idx1 for "
+            f"{path}: no file of labels next to it: expected {path.name.replace('images', 'labels')}, with idx1 for "
             "idx3, each with .gz or without"
         )
     targets = None if labels is None else check_targets(str(labels), read_idx(labels), len(pixels))
@@ -36,7 +36,8 @@ def read_idx_pair(path: Path, *, labelled: bool = True) -> Images:
 def read_idx_folder(folder: Path, *, labelled: bool = True) -> Images:
     """The images of train-images-idx3-ubyte in a folder and, as the test part, those of t10k-images-idx3-ubyte.
 
-    A folder of one pair of any name is taken too. Raises as `read_idx_pair` does, and DataError for other files.
+    A folder with one pair of any name works too. Raises the same errors as `read_idx_pair`, and DataError for other
+    files.
     """
     found = {m["part"].strip("-_. ").lower(): folder / name for name in _files(folder) if (m := IMAGES.match(name))}
     train = next((found[part] for part in TRAIN if part in found), None)
@@ -63,7 +64,7 @@ def read_idx_folder(folder: Path, *, labelled: bool = True) -> Images:
 
 
 def holds_idx_files(folder: Path) -> bool:
-    """Whether a folder has a file named as IDX images are."""
+    """Whether a folder has a file with a name for IDX images."""
     return any(IMAGES.match(name) for name in _files(folder))
 
 

@@ -18,7 +18,7 @@ from chainrule.data.target import Target
 
 @dataclass(frozen=True)
 class ImageInputs:
-    """The form of images, what their values mean, and the mean and deviation of each channel."""
+    """The form of images, what their values mean, and the mean and standard deviation of each channel."""
 
     shape: tuple[int, int, int]  # height, width, channels
     brightness: Brightness
@@ -26,20 +26,20 @@ class ImageInputs:
     kind: ClassVar[str] = "images"
 
     def x(self, images: Images) -> NDArray[np.float32]:
-        """The pixels, each channel with mean 0 and deviation 1 over the training images: (n, h, w, c) float32.
+        """The pixels, scaled to mean 0 and deviation 1 per channel over the training images: (n, h, w, c) float32.
 
-        DataError for images whose values cannot be brought to the scale of the training's.
+        Raises DataError for images whose values cannot be converted to the scale of the training images.
         """
         factor = self.brightness.factor(images)
         return normalize(images.pixels, Scaling(self.scaling.mean / factor, self.scaling.deviation / factor))
 
     def whole_rows(self, images: Images, target: Target | None) -> Images:
-        """All of the images, with notes on how their values fit the scale; DataError where they do not."""
+        """All of the images, with messages on how their values fit the scale; raises DataError if they do not."""
         notes = self.brightness.check(images, np.arange(images.rows))
         return replace(images, notes=(*images.notes, *notes))
 
     def black(self) -> tuple[float, ...]:
-        """What a black pixel is to the network, for each channel."""
+        """The scaled value of a black pixel, for each channel."""
         return tuple(self.scaling.apply(np.full(self.shape[-1], self.brightness.black)).tolist())
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,16 +52,16 @@ class ImageInputs:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ImageInputs:
-        """What `to_dict` wrote; KeyError, TypeError or ValueError for anything else."""
+        """Read what `to_dict` wrote; raises KeyError, TypeError or ValueError for anything else."""
         height, width, channels = values["shape"]
         if len(values["scaling"]["mean"]) != channels:
-            raise ValueError("as many means as channels were expected")
+            raise ValueError("expected one mean per channel")
         brightness = Brightness(**values["brightness"])
         return cls((height, width, channels), brightness, Scaling.from_dict(values["scaling"]))
 
 
 def image_inputs(images: Images, rows: Rows) -> ImageInputs:
-    """The inputs that images make, on the scale of some rows."""
+    """The inputs for images, on the scale of some rows."""
     height, width, channels = images.pixels.shape[1:]
     brightness, scaling = Brightness.of(images.pixels, rows), channel_scaling(images.pixels, rows)
     return ImageInputs((height, width, channels), brightness, scaling)

@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures: those whose names say so, and those that begin as pictures do."""
+"""Which files of a folder are pictures, by name or by how they begin."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from pathlib import Path
 
 from chainrule.data.images.picture import is_picture
 
-# Pictures that Pillow cannot read, or not everywhere; where it can, the file is read.
+# Formats that Pillow cannot read, or not everywhere; if it can, the file is read.
 VECTORS = (".svg", ".svgz", ".eps", ".ai", ".pdf", ".wmf", ".emf")
 RAW = (".raw", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".orf", ".rw2", ".raf", ".pef", ".srw")
 PHONES = (".heic", ".heics", ".heif", ".hif", ".avif", ".avifs", ".jxl", ".jxr", ".jp2", ".j2k", ".jpx")
 SCIENCE = (".dcm", ".nii", ".fits", ".czi", ".nd2", ".lsm", ".exr", ".hdr", ".xcf", ".psd")
 LIKE_PICTURES = (*VECTORS, *RAW, *PHONES, *SCIENCE)
 LEFT_BY_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir")
-NAMED = 3  # files that are named one by one
+NAMED = 3  # files named one by one
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """The files of a folder and of those inside it. Hidden ones, pipes and links to nowhere are none of them."""
+    """The files in a folder and its subfolders, without hidden files, pipes and broken links."""
     for place, inside, names in os.walk(folder):
         inside[:] = [name for name in inside if not _is_hidden(name)]
         yield from _visible(Path(place, name) for name in names)
 
 
 def files_beside(folder: Path) -> Iterator[Path]:
-    """The files of a folder, without those of the folders inside it."""
+    """The files of a folder, without subfolders."""
     return _visible(folder.iterdir())
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The folders inside a folder, sorted; links to folders are folders."""
+    """The subfolders of a folder, sorted; links to folders count."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name))
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures in a folder and those inside it, sorted."""
+    """The pictures in a folder and its subfolders, sorted."""
     return sorted(filter(is_picture, files_in(folder)))
 
 
@@ -45,7 +45,7 @@ def has_pictures(folder: Path) -> bool:
 
 
 def passed_over(source: str, paths: Iterable[Path]) -> tuple[str, ...]:
-    """A line for each sort of files among `paths`, which are not read."""
+    """A message for each kind of file among `paths`, which are not read."""
     paths = set(paths)
     pictures = {path for path in paths if is_picture(path)}
     unreadable = {path for path in paths if path.suffix.lower() in LIKE_PICTURES} - pictures
@@ -65,13 +65,13 @@ def _line(source: str, paths: set[Path], what: str, mend: str) -> tuple[str, ...
 
 
 def named(paths: Collection[Path]) -> str:
-    """The names of the first files, and how many there are more."""
+    """The names of the first files, and how many more there are."""
     names = ", ".join(shown(path.name) for path in sorted(paths)[:NAMED])
     return names + (f" and {len(paths) - NAMED:,} more" if len(paths) > NAMED else "")
 
 
 def shown(path: str) -> str:
-    """A path as text that can be printed and written: bytes that are no characters are spelt out."""
+    """A path as printable text: bytes that are not characters are escaped."""
     return path.encode("utf-8", "backslashreplace").decode()
 
 

@@ -1,4 +1,4 @@
-"""How a folder of pictures is laid out: a folder for each class, and parts around these folders or inside them."""
+"""The layout of a folder of pictures: a folder for each class, with parts above or below these folders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from chainrule.data.names import suggestion
 from chainrule.errors import DataError
 
 TRAIN, VALIDATION, TEST, EVALUATION = "train", "validation", "test", "evaluation"
-WORDS = {  # what parts are called; EVALUATION is the test part where there is no other, else the validation part
+WORDS = {  # names of parts; EVALUATION is the test part if there is no other, otherwise the validation part
     TRAIN: ("train", "training", "trn"),
     VALIDATION: ("val", "valid", "validate", "validation", "dev", "development"),
     TEST: ("test", "testing", "tst"),
@@ -33,7 +33,7 @@ Classes = dict[str, list[Path]]  # class -> its pictures
 
 @dataclass
 class Layout:
-    """The pictures of each part by class, and what is to be told about them."""
+    """The pictures of each part by class, and messages about them."""
 
     parts: dict[str, Classes]
     notes: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ def find_layout(folder: Path) -> Layout:
 
 
 def _role(name: str) -> str:
-    """The part that a folder's name stands for, "" if none."""
+    """The part that a folder's name means, "" if none."""
     words = [word for word in re.findall("[a-z]+", name.casefold()) if word not in FILLERS]
     return next((role for role, known in WORDS.items() if len(words) == 1 and words[0] in known), "")
 
@@ -91,7 +91,7 @@ def _has_train(parts: Sequence[Path]) -> bool:
 
 
 def _is_divided(path: Path) -> bool:
-    """Whether the folder of a class holds parts, and no pictures elsewhere."""
+    """Whether the folder of a class contains parts, and no other pictures."""
     inside = [part for part in folders_in(path) if has_pictures(part)]
     return _has_train(inside) and all(_role(part.name) for part in inside) and not _has_loose(path)
 
@@ -106,7 +106,7 @@ def _share_a_name(first: Sequence[Path], second: Sequence[Path]) -> bool:
 
 
 def _roles(folder: Path, parts: Sequence[Path]) -> dict[str, Path]:
-    """Which folder is which part; DataError where two are the same one, or none is to train on."""
+    """Which folder is which part; raises DataError if two are the same part, or none is for training."""
     roles: dict[str, Path] = {}
     for path in sorted(parts, key=lambda path: _role(path.name) == EVALUATION):
         role = _role(path.name)
@@ -144,7 +144,7 @@ def _parts_around(folder: Path, parts: Sequence[Path]) -> Layout:
 
 
 def _compared(train: Path, part: Path, known: Classes, classes: Classes) -> list[str]:
-    """A line where a part lacks classes; DataError where it has others."""
+    """A message if a part lacks classes; raises DataError if it has other classes."""
     unknown = next((name for name in classes if name not in known), None)
     if unknown is not None:
         raise DataError(
@@ -174,14 +174,14 @@ def _parts_inside(folder: Path, divided: Sequence[Path], whole: Sequence[str]) -
 
 
 def _told(folder: Path, roles: dict[str, Path]) -> str:
-    """The line about parts."""
+    """The message about parts."""
     names = [roles[role].name for role in (TRAIN, VALIDATION, TEST) if role in roles]
     listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     return f"{folder}: {listed} {'are parts, not classes' if len(names) > 1 else 'is a part, not a class'}"
 
 
 def _by_class(folder: Path) -> Classes:
-    """Class -> its pictures; DataError for a class without any."""
+    """The pictures of each class; raises DataError for a class without any."""
     if not folders_in(folder):
         loose = sum(map(is_picture, files_beside(folder)))
         pictures = f"{loose:,} picture{'s' if loose != 1 else ''}"

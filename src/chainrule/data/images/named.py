@@ -1,4 +1,4 @@
-"""Image data sets by name: where they are looked for, and how to get them."""
+"""Image data sets by name: where to look for them and how to get them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FOLDER = "CHAINRULE_DATA"  # the environment variable that names a folder of dat
 
 @dataclass(frozen=True)
 class Known:
-    """A data set that has a name."""
+    """A named data set."""
 
     get: str  # how to get it
-    system: tuple[str, ...] = ()  # where a system's package puts it
+    system: tuple[str, ...] = ()  # where a system package installs it
     archive: str = ""  # a NumPy archive in a folder of data sets
-    test: int = 0  # of the archive's images, so many at the end are for testing
+    test: int = 0  # this many images at the end of the archive are for testing
     names: tuple[str, ...] = ()
 
 
@@ -48,8 +48,8 @@ def read_named(name: str, data_dir: str | None = None) -> Images:
     """The data set `name`, with its own test part: from `data_dir`, else $CHAINRULE_DATA, else the system's folders.
 
     "fashion-mnist": 60,000 and 10,000 images of 28 x 28. Source: H. Xiao, K. Rasul, R. Vollgraf, Fashion-MNIST, 2017.
-    "mnist": as many handwritten digits, or of the archive's 10,000 the last 2,000 to test on.
-    Raises FileError that says where was looked and how to get it.
+    "mnist": the same numbers of handwritten digits, or the archive's 10,000, with the last 2,000 for testing.
+    Raises FileError that says where it looked and how to get the data set.
     """
     known, looked = NAMED[name], []
     for place in _places(name, data_dir):
@@ -63,7 +63,7 @@ def read_named(name: str, data_dir: str | None = None) -> Images:
 
 
 def _places(name: str, data_dir: str | None) -> list[Path]:
-    """Where to look, in order; a folder that was named is the only one."""
+    """Where to look, in order; only in `data_dir` if it is given."""
     known, archives = NAMED[name], []
     folders = [Path(data_dir)] if data_dir else []
     shared = data_dir or os.environ.get(FOLDER)

@@ -1,4 +1,4 @@
-"""Picture files, by Pillow: any size and mode to pixels of one form; bad files and bombs to one clear error."""
+"""Picture files, read with Pillow: any size and mode to pixels of one form; bad files and bombs raise a clear error."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from chainrule.errors import ChainruleError, DataError, FileError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# All that is ever decoded, whatever a file's name says; none of these starts another program, or takes all for its own.
+# All formats that are decoded, whatever a file's name says; none starts another program or accepts every file.
 COMMON = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 FORMATS = (*COMMON, "JPEG2000", "AVIF", "HEIF", "ICO", "PCX", "SGI", "SUN", "QOI", "DDS", "PSD", "XBM", "FITS")
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
 )
-TEXTS = (".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".html")  # never looked into
+TEXTS = (".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".html")  # never opened
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
-MOST_PIXELS = 64_000_000  # of one picture: 256 MB decoded, and twice that while it is converted
-GREY = ("1", "L", "LA", "La", "I", "F")  # modes of one channel, and those that begin with I;
+MOST_PIXELS = 64_000_000  # per picture: 256 MB decoded, and twice that during conversion
+GREY = ("1", "L", "LA", "La", "I", "F")  # modes with one channel, and those that begin with I;
 GREY_WEIGHTS = np.array([0.299, 0.587, 0.114])  # of red, green and blue
-TURNED = (5, 6, 7, 8)  # EXIF orientations that lie on their side
+TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 ORIENTATION = 0x0112
-# What decoders raise on bytes that are not what they should be.
+# What decoders raise on invalid bytes.
 DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError)
 
 
 class BadPictureError(DataError):
-    """A file that is not a picture, or a broken or far too large one: `--broken skip` leaves it out."""
+    """A file that is not a picture, or a broken or far too large one: `--broken skip` skips it."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class Look:
     """What the header of a picture says."""
 
     form: Form
-    cut: bool = False  # it has 16 bits for each colour, of which 8 are read
-    frames: bool = False  # it has more than the one that is read
+    cut: bool = False  # it has 16 bits per color, of which 8 are read
+    frames: bool = False  # it has more frames than the one that is read
 
 
 def is_picture(path: Path) -> bool:
-    """Whether the name of a file says so, or else how it begins."""
+    """Whether a file is a picture, by its name or by how it begins."""
     suffix = path.suffix.lower()
     return suffix in SUFFIXES or (suffix not in TEXTS and _begins_as_picture(path))
 
@@ -72,32 +72,32 @@ def is_picture(path: Path) -> bool:
 def _begins_as_picture(path: Path) -> bool:
     try:
         look(path)
-    except (BadPictureError, FileError):  # no picture, or nobody can tell
+    except (BadPictureError, FileError):  # not a picture, or unreadable
         return False
     return True
 
 
 def look(path: Path) -> Look:
-    """The form of the picture in a file, from its header: as it is seen upright, with 1 (grey) or 3 channels (colour).
+    """The form of the picture in a file, from its header: upright, with 1 (gray) or 3 channels (color).
 
-    Raises FileError when it cannot be read, BadPictureError when it is no picture, broken or too large.
+    Raises FileError if it cannot be read, BadPictureError if it is not a picture, broken or too large.
     """
     with _opened(path) as image:
         width, height = image.size
-        cut = _is_cut(image)  # before the orientation is looked for, which may decode the picture
+        cut = _is_cut(image)  # before reading the orientation, which may decode the picture
         if image.getexif().get(ORIENTATION) in TURNED:
             width, height = height, width
         form = Form(height, width, 1 if _is_grey(image.mode) else 3, _dtype(image))
-        frames = image.format != "MPO" and bool(getattr(image, "is_animated", False))  # those hold their previews
+        frames = image.format != "MPO" and bool(getattr(image, "is_animated", False))  # their frames are previews
         return Look(form, cut, frames)
 
 
 def read_picture(path: Path, form: Form, options: Reading) -> Pixels:
-    """The pixels (h, w, c) of the picture in a file, in the form wanted; its first frame, if there are several.
+    """The pixels (h, w, c) of the picture in a file, in the requested form; its first frame, if there are several.
 
-    Colours become grey by 0.299 R + 0.587 G + 0.114 B, transparent pixels white, 8 bits 16 where these are wanted.
-    Another size is resized, averaging where it shrinks, or refused. Raises as `look` does, and DataError for a size
-    that is refused and for values that are not finite.
+    Colors are converted to gray by 0.299 R + 0.587 G + 0.114 B, transparent pixels to white, 8 bits to 16 if requested.
+    Another size is resized, averaging when it shrinks, or rejected. Raises the same errors as `look`, and DataError for
+    a rejected size and for values that are not finite.
     """
     with _opened(path) as image:
         pillow(path).ImageOps.exif_transpose(image, in_place=True)
@@ -114,7 +114,9 @@ def read_picture(path: Path, form: Form, options: Reading) -> Pixels:
 
 
 def conform(source: str, pixels: Pixels, form: Form, options: Reading) -> Pixels:
-    """Images (n, h, w, c) in the form wanted, as `read_picture` would make them; DataError where that cannot be."""
+    """Images (n, h, w, c) in the requested form, as `read_picture` would return them; raises DataError if
+    impossible.
+    """
     height, width, channels = pixels.shape[1:]
     if (height, width, channels) == (form.height, form.width, form.channels):
         return pixels
@@ -132,7 +134,7 @@ def conform(source: str, pixels: Pixels, form: Form, options: Reading) -> Pixels
 
 
 def pillow(source: Any) -> Any:
-    """The package PIL; FileError that says how to get it."""
+    """The package PIL; raises FileError, which says how to install it."""
     try:
         import PIL.Image
         import PIL.ImageOps
@@ -142,7 +144,7 @@ def pillow(source: Any) -> Any:
 
 
 def _resize_hint(form: Form, options: Reading) -> str:
-    """The option that allows other sizes: one for the images of a trained network, another for training."""
+    """The option that allows other sizes, which differs between training and a trained network."""
     size = f"{form.height}" if form.height == form.width else f"{form.height}x{form.width}"
     return f"resize with {'--resize' if options.sized else f'--image-size {size}'}"
 
@@ -153,10 +155,10 @@ def _is_grey(mode: str) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image]:
-    """A picture whose header has been read and is within the limits; whatever decoding raises becomes one error."""
+    """A picture whose header has been read and is within the limits; decoding errors become one kind of error."""
     Image = pillow(path).Image
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damaged metadata, which does not matter here
+        warnings.simplefilter("ignore")  # about damaged metadata, which does not matter here
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with path.open("rb") as file, Image.open(file, formats=_formats(Image)) as image:
@@ -179,7 +181,7 @@ def _opened(path: Path) -> Iterator[Image]:
 
 
 def _formats(Image: Any) -> list[str]:
-    """Those of FORMATS that this Pillow knows."""
+    """The FORMATS that this version of Pillow supports."""
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
 
@@ -189,7 +191,7 @@ def _too_large(path: Path) -> str:
 
 
 def _fit(source: str, image: Image, form: Form) -> Pixels:
-    """The pixels of an upright picture in the form wanted; made smaller first, so that copies of large ones are few."""
+    """The pixels of an upright picture in the requested form; shrunk first, to avoid copies of large pictures."""
     Image = pillow(source).Image
     transparent = image.has_transparency_data
     image = _in_mode(image, "RGBA" if transparent else "L" if _is_grey(image.mode) else "RGB")
@@ -202,18 +204,18 @@ def _fit(source: str, image: Image, form: Form) -> Pixels:
 
 
 def _in_mode(image: Image, mode: str) -> Image:
-    """Pillow copies what has the mode already."""
+    """The image in a mode; Pillow would copy one that already has it."""
     return image if image.mode == mode else image.convert(mode)
 
 
 def _fit_array(source: str, array: Pixels, form: Form) -> Pixels:
-    """8 bits (h, w, c) in the form wanted."""
+    """8-bit pixels (h, w, c) in the requested form."""
     grey = array.shape[-1] == 1
     return _fit(source, pillow(source).Image.fromarray(np.ascontiguousarray(array[..., 0] if grey else array)), form)
 
 
 def _fit_numbers(source: str, array: Pixels, form: Form) -> Pixels:
-    """Values (h, w, c) of any other kind in the form wanted."""
+    """Values (h, w, c) of any other kind in the requested form."""
     dtype, channels = array.dtype, array.shape[-1]
     if channels != form.channels:
         if 4 in (channels, form.channels):
@@ -226,7 +228,7 @@ def _fit_numbers(source: str, array: Pixels, form: Form) -> Pixels:
 
 
 def _resized(source: str, array: Pixels, form: Form) -> Pixels:
-    """Values (h, w), resized as differences from their mean: Pillow's float32 has steps fine enough for these."""
+    """Values (h, w), resized as differences from their mean: Pillow's float32 is precise enough for these."""
     Image = pillow(source).Image
     mean, apart = array.mean(dtype=np.float64), np.empty(array.shape, np.float32)
     np.subtract(array, mean, out=apart)
@@ -236,7 +238,7 @@ def _resized(source: str, array: Pixels, form: Form) -> Pixels:
 
 
 def _fit_deep(source: str, image: Image, form: Form) -> Pixels:
-    """The pixels of a grey picture of more than 8 bits in the form wanted."""
+    """The pixels of a gray picture of more than 8 bits in the requested form."""
     values = np.asarray(image).astype(form.dtype, copy=False)
     clear = image.info.get("transparency")
     if isinstance(clear, int):
@@ -249,7 +251,7 @@ def _fit_deep(source: str, image: Image, form: Form) -> Pixels:
 
 
 def _dtype(image: Image) -> str:
-    """The dtype that holds a picture's values; whole numbers of 32 bits are 16 bits in all formats but one."""
+    """The dtype of a picture's values; 32-bit integers are really 16 bits in all formats but one."""
     if image.mode == "F":
         return "float32"
     if image.mode == "I":
@@ -258,7 +260,7 @@ def _dtype(image: Image) -> str:
 
 
 def _is_cut(image: Image) -> bool:
-    """Whether the file has more steps of each colour than are read; Pillow says how it decodes."""
+    """Whether the file has more bits per color than are read; Pillow tells how it decodes."""
     tiles = getattr(image, "tile", ()) if _dtype(image) == "uint8" else ()
     steps = (how[-1] for codec, _, _, how in tiles if codec.startswith("ppm") and isinstance(how, tuple))
     return any(";16" in str(tile[3]) for tile in tiles) or any(most > 255 for most in steps)

@@ -1,4 +1,4 @@
-"""Pixels: arrays of any kind to (n, h, w, c), without loss, and those to what a network is given."""
+"""Pixels: arrays of any kind to (n, h, w, c), without loss, and from there to a network's inputs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from chainrule.errors import DataError
 Array = NDArray[Any]
 Pixels: TypeAlias = NDArray[Any]  # uint8, uint16, or numbers: int16 to int64, float32, float64
 
-DEPTHS = {"uint8": 255.0, "uint16": 65535.0}  # kinds of values whose full brightness is known
+DEPTHS = {"uint8": 255.0, "uint16": 65535.0}  # kinds of values with known full brightness
 NUMBERS = "numbers"  # the kind of all others
 WIDEN = 257  # 65535 / 255
-LARGEST = 1e30  # beyond are marks for what is missing
-FINE = 2.0**-14  # steps of float32 are finer than this part of a range that is that part of its values
-MOST_BYTES = 2 << 30  # of one data set; a network takes four times as much, as its inputs are float32
+LARGEST = 1e30  # larger values mark missing pixels
+FINE = 2.0**-14  # if the range is at least this fraction of the values, float32 is precise enough for it
+MOST_BYTES = 2 << 30  # per data set; a network needs four times as much, since its inputs are float32
 BLOCK = 1 << 22  # values converted at once
-CHANNELS = (1, 3, 4)  # what pictures have: grey, RGB, RGBA
+CHANNELS = (1, 3, 4)  # of pictures: gray, RGB, RGBA
 
 
 def size_text(size: int) -> str:
@@ -39,9 +39,9 @@ def kind_of(pixels: Pixels) -> str:
 
 
 def to_pixels(source: str, array: Array) -> Pixels:
-    """Images (n, h, w) or (n, h, w, c) as (n, h, w, c); truth values become 0 and 255, others stay as they are.
+    """Images (n, h, w) or (n, h, w, c) as (n, h, w, c); booleans become 0 and 255, other values do not change.
 
-    Raises DataError for values that are not finite, for no image, and for images without pixels.
+    Raises DataError for values that are not finite, for no images, and for images without pixels.
     """
     array = _with_channels(source, array)
     low, high = _range(source, array)
@@ -58,7 +58,7 @@ def to_pixels(source: str, array: Array) -> Pixels:
 
 
 def join(named: Sequence[tuple[str, Pixels]]) -> tuple[Pixels, tuple[str, ...]]:
-    """Parts of a data set as one array, and a line where one had to be converted; DataError where that cannot be."""
+    """Parts of a data set as one array, and a message if one had to be converted; raises DataError if impossible."""
     kinds = {kind_of(part) for _, part in named}
     if len(named) == 1:
         return named[0][1], ()
@@ -77,7 +77,7 @@ def join(named: Sequence[tuple[str, Pixels]]) -> tuple[Pixels, tuple[str, ...]]:
 
 
 def blocks(pixels: Pixels, rows: Rows) -> Iterator[Pixels]:
-    """Some rows of images, in stretches of about BLOCK values."""
+    """Some rows of images, in blocks of about BLOCK values."""
     step = max(1, BLOCK // max(1, pixels[:1].size))
     for start in range(0, len(rows), step):
         yield pixels[rows[start : start + step]]
@@ -86,7 +86,7 @@ def blocks(pixels: Pixels, rows: Rows) -> Iterator[Pixels]:
 def channel_scaling(pixels: Pixels, rows: Rows) -> Scaling:
     """The mean and standard deviation of each channel of some rows of images (n, h, w, c).
 
-    Those of 8 bits are exact, from counts of the 256 values. A channel of one value is centred and not stretched.
+    For 8 bits they are exact, from counts of the 256 values. A constant channel is centered but not scaled.
     """
     if pixels.dtype == np.uint8:
         return _counted_scaling(pixels, rows)
@@ -108,12 +108,12 @@ def _counted_scaling(pixels: Pixels, rows: Rows) -> Scaling:
 
 
 def _deviation(mean: Array, deviation: Array) -> Array:
-    """The deviation, or 1 where there is none but rounding's."""
+    """The standard deviation, or 1 if it is only rounding error."""
     return np.where(deviation > 1e-12 * np.abs(mean), deviation, 1.0)
 
 
 def normalize(pixels: Pixels, scaling: Scaling) -> NDArray[np.float32]:
-    """(v - mean) / deviation for each channel of (n, h, w, c), as float32; for 8 bits one table look-up a value."""
+    """(v - mean) / deviation for each channel of (n, h, w, c), as float32; for 8 bits one table lookup per value."""
     table = scaling.apply(np.arange(256.0)[:, None])
     result = np.empty(pixels.shape, np.float32)
     done = 0
@@ -146,18 +146,20 @@ def _with_channels(source: str, array: Array) -> Array:
 
 
 def _range(source: str, array: Array) -> tuple[float, float]:
-    """The least and the largest value; DataError names the first image with one that is no brightness."""
+    """The smallest and the largest value; raises DataError naming the first image with a value that is not a
+    brightness.
+    """
     if array.dtype.kind not in "buif":
         raise DataError(f"{source}: the images are {array.dtype}, expected numbers: convert them")
     low, high = float(array.min()), float(array.max())
-    if not -LARGEST < low <= high < LARGEST:  # NaN carries over to both
+    if not -LARGEST < low <= high < LARGEST:  # NaN propagates to both
         for row, image in enumerate(array):
             check_finite(f"{source}: row {row + 1}", image)
     return low, high
 
 
 def check_finite(source: str, image: Array) -> None:
-    """DataError for a value that is not finite, or so large that it can only be a mark."""
+    """Raise DataError for a value that is not finite, or so large that it can only mark a missing pixel."""
     wrong = ~(np.abs(image) < LARGEST) if image.dtype.kind == "f" else np.False_
     if wrong.any():
         value = image.ravel()[np.argmax(wrong)]

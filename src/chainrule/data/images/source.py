@@ -1,4 +1,4 @@
-"""Images from anywhere: a name, a folder, IDX files, a NumPy archive, one picture."""
+"""Images from any source: a name, a folder, IDX files, a NumPy archive, one picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READ = "a folder of class/name.png, an IDX file, a .npz with x of shape (n, heig
 
 
 def holds_images(source: str) -> bool:
-    """Whether a name or path stands for images; tables, and what is not there, do not."""
+    """Whether a name or path refers to images; not for tables and missing files."""
     path = Path(source)
     if source in NAMED:
         return True
@@ -36,10 +36,10 @@ def holds_images(source: str) -> bool:
 
 
 def read_images(source: str, options: Reading | None = None, data_dir: str | None = None) -> Images:
-    """The images that a name or path stands for, in the form that `options` want.
+    """Read the images that a name or path refers to, in the form given by `options`.
 
-    Raises FileError when something cannot be read, DataError when it holds no images or ones the options refuse,
-    LabelError for targets that are no classes.
+    Raises FileError if something cannot be read, DataError if there are no images or the options do not allow them,
+    LabelError for targets that are not classes.
 
     >>> np.savez("digits.npz", x=np.zeros((20, 8, 8), np.uint8), y=np.arange(20) % 10)
     >>> read_images("digits.npz", Reading(height=32, width=32, resize=True)).pixels.shape
@@ -59,7 +59,7 @@ def read_images(source: str, options: Reading | None = None, data_dir: str | Non
 
 
 def _read_arrays(source: str, options: Reading, data_dir: str | None) -> Images:
-    """Images that are of one form as they come."""
+    """Images that already have the same form."""
     path = Path(source)
     if source in NAMED:
         return read_named(source, data_dir)
@@ -80,7 +80,7 @@ def _read_arrays(source: str, options: Reading, data_dir: str | None) -> Images:
 
 
 def _read_one(path: Path, options: Reading) -> Images:
-    """One picture, of which nothing is known."""
+    """One picture, without a label."""
     if options.labelled:
         raise DataError(f"{path}: one picture, without a label: expected {READ}")
     return dataclasses.replace(read_pictures([path], options), files=(path.name,))

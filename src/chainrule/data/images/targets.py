@@ -13,9 +13,9 @@ Array = NDArray[Any]
 
 
 def check_targets(source: str, array: Array, images: int) -> Array:
-    """Targets (n,) as int64 or, for text and truth values, as objects.
+    """Targets (n,) as int64 or, for text and booleans, as objects.
 
-    DataError for another length, LabelError for what is no class.
+    Raises DataError for another length, LabelError for values that are not classes.
     """
     if array.ndim == 2 and array.shape[1] == 1:  # a column, as CIFAR-10 is often saved
         array = array[:, 0]
