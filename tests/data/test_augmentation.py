@@ -136,7 +136,7 @@ def test_a_fill_for_each_channel() -> None:
         (lambda: Rotate(float("nan")), "Rotate: degrees is nan"),
         (lambda: CutOut(-1), "CutOut: size is -1"),
         (lambda: Augmentation([Flip]), "is not a transformation"),
-        (lambda: Augmentation([Flip()] * 17), "17 transformations, at most 16"),
+        (lambda: Augmentation([Flip()] * 17), "17 transformations, expected at most 16"),
         (lambda: Augmentation([], fill=np.nan), "fill is nan"),
     ],
 )

@@ -136,7 +136,7 @@ def test_pairs_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match=r"row 1 is 0\.5"):
         read_images(str(path))
     (tmp_path / "train-labels-idx1-ubyte").unlink()
-    with pytest.raises(FileError, match="no file of labels beside it"):
+    with pytest.raises(FileError, match="no file of labels next to it"):
         read_images(str(path))
     write_pair(tmp_path, "train-", IMAGES, LABELS)
     write_pair(tmp_path, "t10k-", IMAGES[:, :3], LABELS)

@@ -73,7 +73,7 @@ def test_a_record_says_the_same() -> None:
     np.testing.assert_array_equal(again.x(data), preparation.x(data))
     broken = preparation.to_dict()
     broken["inputs"]["shape"] = [4, 5, 1]
-    with pytest.raises(ValueError, match="as many means"):
+    with pytest.raises(ValueError, match="one mean per channel"):
         Preparation.from_dict(broken)
 
 
