@@ -34,7 +34,10 @@ def test_the_code_of_a_page_runs_and_learns(page: str, tmp_path: Path) -> None:
 def test_the_code_of_the_page_on_tables_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
     page = (ROOT / "docs" / "guides" / "tables.md").read_text(encoding="utf-8")
     exec("\n".join(re.findall(r"```python\n(.*?)```", page, re.S)), {})
-    assert f"prints `{capsys.readouterr().out.strip()}`" in page
+    prepared, measured, predicted = capsys.readouterr().out.splitlines()
+    assert f"prints `{prepared}`" in page
+    assert "'accuracy': 1.0" in measured
+    assert f"prints `{predicted}`" in page
 
 
 def test_commands_and_targets_exist() -> None:
