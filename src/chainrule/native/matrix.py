@@ -1,4 +1,4 @@
-"""The microkernel as kernels see it: the symbols they call, and the same in plain Python."""
+"""The microkernel as kernels see it: its symbols, emitted by `microkernel.py`, and the same in Python."""
 
 from __future__ import annotations
 

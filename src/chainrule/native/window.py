@@ -1,4 +1,4 @@
-"""Pooling of windows as kernels see it: the symbols they call, and the same in plain Python.
+"""Pooling of windows as kernels see it: its symbols, emitted by `window_code.py`, and the same in Python.
 
 The windows slide over the image `big`; `small` has one pixel for each window. A pixel is `channels` contiguous numbers,
 at most one vector. A call handles `pixels` windows of rows x columns taps, with all strides in elements; tap (i, j) has

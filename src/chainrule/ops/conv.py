@@ -1,4 +1,8 @@
-"""Two-dimensional convolution of images (n, height, width, channels): `conv2d`; kernels in `kernels/correlation.py`."""
+"""Two-dimensional convolution of images (n, height, width, channels): `conv2d`.
+
+Compiled by `kernels/correlation.py` (kernel `convolve`), 3x3 ones of many channels by `kernels/winograd.py`; the inner
+loop of both is `native/microkernel.py`.
+"""
 
 from __future__ import annotations
 

@@ -41,8 +41,9 @@ def cross_entropy(
 ) -> tuple[Array, Array, Array]:
     """The negative log-probability ℓ[t] of each label t under softmax(logits); logits x (..., c), labels (...).
 
-    w are the weights of samples and v those of classes, 1 unless given; a mean divides by the sum of their products (as
-    torch does). Label smoothing ε trains towards 1 - ε for the label plus ε/c for every class (Szegedy et al. 2016).
+    Without weights and smoothing L = -Σ log softmax(x)[t] / n, the mean over n labels. w are the weights of samples and
+    v those of classes, 1 unless given; a mean divides by the sum of their products (as torch does). Label smoothing ε
+    trains towards 1 - ε for the label plus ε/c for every class (Szegedy et al. 2016).
     Raises ShapeError where shapes do not fit, LabelError unless labels are whole numbers from 0 to c - 1.
     """
     check_labels(labels, logits.shape[-1])

@@ -1,4 +1,7 @@
-"""A layer of weights: `linear`, a matrix product and a bias, on the kernels of `chainrule.kernels.products`."""
+"""A layer of weights: `linear`, a matrix product and a bias.
+
+Compiled by `product` of `kernels/products.py` (kernel `gemm`), whose inner loop is `native/microkernel.py`.
+"""
 
 from __future__ import annotations
 

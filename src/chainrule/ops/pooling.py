@@ -1,4 +1,7 @@
-"""Pooling of images (n, h, w, c): the largest element or the mean of each window."""
+"""Pooling of images (n, h, w, c): the largest element or the mean of each window.
+
+Compiled by `kernels/pooling.py`, whose inner loop over the taps of a window is `native/window_code.py`.
+"""
 
 from __future__ import annotations
 
