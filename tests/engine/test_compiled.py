@@ -275,6 +275,22 @@ def test_misuse_is_refused() -> None:
         _ = CompiledEngine(Setup(lambda x: x @ p["w"], mean_squared, p, UPDATES["sgd"])).program
 
 
+def test_the_program_shown_is_a_training_step() -> None:
+    p = parameters("float32", w=(5, 3))
+    x, y = data("float32", mean_squared)
+    engine = CompiledEngine(Setup(lambda x: x @ p["w"], mean_squared, p, UPDATES["sgd"]))
+    engine.gradients(x, y)
+    with pytest.raises(OptionError, match="call step or fit first"):
+        _ = engine.program
+    engine.bind(x, y)
+    engine.run(np.arange(len(x))[None], np.array([[0.1, 0.0]]), 0)
+    step = engine.program
+    engine.gradients(x[:7], y[:7])
+    engine.predict(x[:3])
+    assert engine.program is step
+    assert "update" in {instruction.phase for instruction in step.instructions}
+
+
 @pytest.mark.parametrize("engine", [ReferenceEngine, CompiledEngine])
 def test_a_loss_that_cannot_be_trained_on_is_refused_alike(engine: Any) -> None:
     p = parameters("float32", w=(5, 3))

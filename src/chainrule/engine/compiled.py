@@ -53,12 +53,12 @@ class CompiledEngine:
 
     @property
     def program(self) -> Program:
-        """The latest training program; raises OptionError before the first step.
+        """The program of the latest training step; raises OptionError before the first step.
 
         Of programs for the same data it is that of the largest batch: an epoch's last batch may be smaller.
         """
         if self._latest is None:
-            raise OptionError("no program yet: it is traced from a batch's shape, so call step, gradients or fit first")
+            raise OptionError("no program yet: it is traced from a batch's shape, so call step or fit first")
         return self._latest.program
 
     @property
@@ -127,7 +127,6 @@ class CompiledEngine:
         """The loss of one batch and the gradient of every parameter, without an update."""
         self.bind(x, y, weight)
         bound = self._bound("gradients", len(x))
-        self._show(bound)
         loss, rows = np.zeros(1), np.arange(len(x), dtype=np.int64)
         bound.indices.point_at(rows[None])
         bound.results.point_at(loss)
