@@ -217,3 +217,33 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_before_it(engine: str) -> 
     assert 0 < caught.value.step < 10
     assert str(caught.value.step) in str(caught.value)
     assert all(np.isfinite(array).all() for array in made.model.state_dict().values())
+
+
+FLAT = nn.Sequential(nn.Linear(5, 2))
+ONE = nn.Sequential(nn.Linear(1, 2))
+IMAGES = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GlobalAvgPool2d(), nn.Linear(4, 2))
+GREY = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GlobalAvgPool2d(), nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("model", "shape", "expected", "change"),
+    [
+        (FLAT, (5,), "(n, 5)", lambda x: x[None]),
+        (ONE, (7,), "(n, 1)", lambda x: x[..., None]),
+        (IMAGES, (8, 9, 3), "(n, 8, 9, 3)", lambda x: x[None]),
+        (GREY, (6, 8, 9), "(n, 8, 9, 1)", lambda x: x[..., None]),
+        (IMAGES, (6, 3, 8, 9), "(n, 8, 9, 3)", lambda x: x.transpose(0, 2, 3, 1)),
+    ],
+)
+def test_inputs_with_other_axes_are_told_how_to_change_them(engine, model, shape, expected, change):
+    trainer = cr.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(lr=0.1), engine=engine)
+    x = np.ones(shape, np.float32)
+    with pytest.raises(
+        ShapeError, match="^" + re.escape(f"x: has shape {shape}, expected {expected}: pass x")
+    ) as raised:
+        trainer.predict(x)
+    advice = str(raised.value).rpartition("pass ")[2]
+    mended = change(x)
+    np.testing.assert_array_equal(eval(advice), mended)
+    assert trainer.predict(mended).shape == (len(mended), 2)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from chainrule import nn
 from chainrule.errors import OptionError
 from chainrule.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from chainrule.optim.optimizers import UPDATES
@@ -131,3 +134,30 @@ def test_learning_rates_without_meaning(make, lr):
 def test_settings_without_meaning(make, message):
     with pytest.raises(OptionError, match=message):
         make()
+
+
+@pytest.mark.parametrize("make", [SGD, RMSprop, Adagrad, Adam, AdamW])
+def test_parameters_are_the_trainer_s_to_give(make):
+    model = nn.Linear(2, 3)
+    message = rf"^{make.__name__}: optimizers take no parameters, the Trainer hands them over: .{{0,60}}$"
+    for given in (model.parameters(), iter(model.parameters()), model.named_parameters(), model, model.weight):
+        for arguments, settings in (
+            ((given,), {"lr": 0.1}),
+            ((given,), {}),
+            ((given, 0.1), {}),
+            ((), {"params": given}),
+        ):
+            with pytest.raises(OptionError, match=message):
+                make(*arguments, **settings)
+
+
+@pytest.mark.parametrize("name", ["step", "zero_grad", "param_groups"])
+def test_steps_are_the_trainer_s_to_take(name):
+    assert not hasattr(Adam(), name)
+    with pytest.raises(AttributeError, match=rf"Adam has no '{name}': .* call trainer.step\(x, y\)"):
+        getattr(Adam(), name)
+
+
+@pytest.mark.parametrize("optimizer", ALL, ids=str)
+def test_optimizers_are_copied(optimizer):
+    assert copy.deepcopy(optimizer) == pickle.loads(pickle.dumps(optimizer)) == replace(optimizer) == optimizer

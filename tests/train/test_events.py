@@ -45,6 +45,12 @@ def test_an_observer_that_hears_nothing_is_refused(observer):
         Events([observer])
 
 
+@pytest.mark.parametrize("observer", [Recorder(), len, None])
+def test_an_observer_outside_a_list_is_refused(observer):
+    with pytest.raises(OptionError, match=rf"callbacks: is one {type(observer).__name__}, expected a list"):
+        Events(observer)
+
+
 def test_a_class_in_place_of_its_object_is_refused():
     class Callback:
         pass

@@ -9,9 +9,9 @@ not supported. An eps of 0 is replaced by 1e-19, so that a parameter whose gradi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NoReturn, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,29 @@ class Optimizer(Protocol):
 
 
 class OptimizerBase(ABC):
-    """The base class of the optimizers here: coefficients are named columns."""
+    """The base class of the optimizers here: coefficients are named columns.
+
+    They hold settings alone; a trainer gives them the parameters and takes the steps.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Raises OptionError for parameters or a model in the place of the learning rate."""
+        given = kwargs.get("params", args[0] if args else None)
+        if hasattr(given, "parameters") or (isinstance(given, Iterable) and not isinstance(given, (str, np.ndarray))):
+            raise OptionError(
+                f"{cls.__name__}: optimizers take no parameters, the Trainer hands them over: "
+                f"cr.Trainer(model, loss, optim.{cls.__name__}(lr=1e-3))"
+            )
+        return super().__new__(cls)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        kind = type(self).__name__
+        raise AttributeError(
+            f"{kind} has no {name!r}: an optimizer holds settings alone, and the trainer takes the steps: make "
+            f"trainer = cr.Trainer(model, loss, optim.{kind}(lr=1e-3)), then call trainer.step(x, y) or trainer.fit",
+            name=name,
+            obj=self,
+        )
 
     @property
     @abstractmethod

@@ -63,7 +63,7 @@ class Requirements:
     def inputs(self, x: Any, prefix: str = "") -> tuple[Array, Shape]:
         """Inputs (n, ...) in the form the engine expects, and the shape of the outputs for some of their rows."""
         x = check_inputs(prefix + "x", x, self._dtype)
-        return x, self._output_shape(x)
+        return x, self._output_shape(prefix + "x", x)
 
     def data(self, x: Any, y: Any, weight: Any, prefix: str = "") -> Data:
         """The arrays of one data set in the form the engine expects."""
@@ -141,20 +141,40 @@ class Requirements:
                 return y
         return numbers
 
-    def _output_shape(self, x: Array) -> Shape:
+    def _output_shape(self, name: str, x: Array) -> Shape:
         """The shape of the outputs for up to two rows of x, cached by the shape of a row."""
         if x.shape[1:] not in self._outputs:
-            rows = x[:2]
-            with in_mode(self._model, training=False):
-                output = self._engine.outline(rows)
-            if not isinstance(output, Tensor):
-                raise DtypeError(
-                    f"model: forward returns {type(output).__name__}, expected one tensor: return only the outputs"
-                )
-            shape = output.shape
-            if not shape or shape[0] != len(rows):
-                raise ShapeError(
-                    f"model: outputs have shape {shape} for {len(rows)} samples, expected one row per sample"
-                )
-            self._outputs[x.shape[1:]] = shape
+            try:
+                self._outputs[x.shape[1:]] = self._traced(x[:2])
+            except ShapeError as error:
+                raise self._with_axes(name, x) or error from None
         return self._outputs[x.shape[1:]]
+
+    def _traced(self, rows: Array) -> Shape:
+        """The shape of the outputs for a few rows."""
+        with in_mode(self._model, training=False):
+            output = self._engine.outline(rows)
+        if not isinstance(output, Tensor):
+            raise DtypeError(
+                f"model: forward returns {type(output).__name__}, expected one tensor: return only the outputs"
+            )
+        shape = output.shape
+        if not shape or shape[0] != len(rows):
+            raise ShapeError(f"model: outputs have shape {shape} for {len(rows)} samples, expected one row per sample")
+        return shape
+
+    def _with_axes(self, name: str, x: Array) -> ShapeError | None:
+        """The error for x that would fit with its axes changed: a single sample, no channels, or channels first."""
+        changed = {"[None]": x[None]}
+        if x.ndim in (1, 3):
+            changed["[..., None]"] = x[..., None]
+        if x.ndim == 4:
+            changed[".transpose(0, 2, 3, 1)"] = x.transpose(0, 2, 3, 1)
+        for change, array in changed.items():
+            try:
+                self._traced(array[:2])
+            except (ValueError, TypeError, IndexError):  # does not fit either, here or in a custom `forward`
+                continue
+            expected = ", ".join(map(str, array.shape[1:]))
+            return ShapeError(f"{name}: has shape {x.shape}, expected (n, {expected}): pass {name.split()[-1]}{change}")
+        return None

@@ -17,7 +17,8 @@ class EarlyStopping:
     """Stop after `patience` epochs in a row in which `monitor` did not improve by more than `min_delta`.
 
     With `restore_best` the weights of the best epoch are restored when the run ends, for whatever reason. `mode` "auto"
-    is "max" for accuracies, AUC, F1, R² and similar, otherwise "min". After the run, see `best` and `best_epoch`.
+    is "max" for accuracies, AUC, F1, R² and similar, otherwise "min". After the run, see `best` and
+    `best_epoch`: like the history's lists it counts from 0, while messages and `history.stopped` count from 1.
     Raises OptionError for patience < 1, a negative min_delta, or a metric the history does not have.
     Example: trainer.fit(x, y, epochs=500, validation_data=(xv, yv), callbacks=[EarlyStopping(patience=20)])
     Source: Prechelt, Early Stopping - But When?, 1998 (his criterion UP with strips of one epoch, and a tolerance).

@@ -24,9 +24,12 @@ EVENTS = ("fit_begin", "epoch_begin", "step", "steps", "epoch_end", "fit_end")
 
 
 class Events:
-    """The callbacks of one run, by event. Raises OptionError for one that handles no event."""
+    """The callbacks of one run, by event. Raises OptionError for one that handles no event, or one that is no list."""
 
     def __init__(self, observers: Iterable[Any]) -> None:
+        if not isinstance(observers, Iterable):
+            kind = type(observers).__name__
+            raise OptionError(f"callbacks: is one {kind}, expected a list: pass callbacks=[...] with it inside")
         self._listeners: dict[str, list[Callable[..., Any]]] = {event: [] for event in EVENTS}
         for observer in observers:
             self.add(observer)

@@ -92,7 +92,10 @@ class Trainer(Training):
 
     @property
     def program(self) -> Any:
-        """The compiled training step, for printing; raises OptionError on the reference engine, which has none."""
+        """The latest training step's program, for printing.
+
+        Raises OptionError before the first step, and on the reference engine, which has no programs.
+        """
         return self.engine.program
 
     def fit(
@@ -125,7 +128,9 @@ class Trainer(Training):
         batch_size = whole("fit", "batch_size", batch_size)
         flag("fit", "shuffle", shuffle)
         progress = make_progress(verbose)
-        events = Events([*callbacks, *([progress] if progress else [])])
+        events = Events(callbacks)
+        if progress:
+            events.add(progress)
         begun = False
         try:
             with self.turns.lock:
