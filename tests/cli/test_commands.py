@@ -39,6 +39,8 @@ def test_a_quantity(chainrule: Command, tmp_path: Path) -> None:
         "train", "t.csv", "--target", "price", "model=linear", "epochs=60", "lr=0.05", "engine=reference"
     )
     assert outcome.lines[-2] == "test r2: 1.0000"
+    folder = tmp_path / outcome.lines[-1].removeprefix("run: ")
+    assert {path.name for path in folder.glob("*.png")} == {"loss.png", "predicted.png"}
     assert "the loss is that of the standardized target, the MAE is in its own units" in outcome.lines
     predicted = chainrule("predict", "latest", "t.csv").lines
     assert predicted[0] == "prediction"

@@ -67,14 +67,21 @@ def test_long_names_keep_both_ends() -> None:
     assert len(_cut("x" * 99)) == 16
 
 
-def test_captions_tell_classes_that_are_numbers_from_probabilities() -> None:
-    assert _caption(np.array([0.9, 0.1]), 0, ("cat", "dog"), "") == "cat: 0.90"
-    assert _caption(np.array([0.9, 0.1]), 1, ("cat", "dog"), "photos/1.png") == "cat: 0.90\ntrue dog: 0.10\n1.png"
-    for classes in ((3, 8), ("3", "8")):  # folders are called by text
-        assert _caption(np.array([0.9, 0.1]), 1, classes, "") == "class 3: 0.90\ntrue class 8: 0.10"
-    assert _caption(np.array([0.9, 0.1]), 0, ("-1.5", "v2.0"), "") == "class -1.5: 0.90"
-    assert _caption(np.array([0.1, 0.9]), 1, ("-1.5", "v2.0"), "") == "v2.0: 0.90"
-    assert _caption(np.array([0.9, 0.1]), 1, (3, 8), "image 7") == "class 3: 0.90\ntrue class 8: 0.10\nimage 7"
+def test_captions_name_the_predicted_class_and_the_true_one_if_it_differs() -> None:
+    assert _caption(np.array([0.9, 0.1]), 0, ("cat", "dog"), "") == "predicted cat (0.90)"
+    wrong = _caption(np.array([0.9, 0.1]), 1, ("cat", "dog"), "photos/1.png")
+    assert wrong == "predicted cat (0.90)\ntrue dog (0.10)\n1.png"
+    assert _caption(np.array([0.9, 0.1]), 1, (3, 8), "index 7") == "predicted 3 (0.90)\ntrue 8 (0.10)\nindex 7"
+
+
+def test_only_correct_images_follow_the_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *at, **more: drawn.append(figure))
+    labels = np.array([1] * 20 + [0] * 3)  # 20 mistakes, of which 16 are drawn
+    save_samples(np.zeros((23, 2, 2, 1), np.uint8), np.tile([0.9, 0.1], (23, 1)), labels, "ab", tmp_path / "s.png")
+    texts = [text.get_text() for text in drawn[0].axes[0].texts]
+    assert texts[17].startswith("some correct ones: ")
+    assert texts[18:] == ["predicted a (0.90)"] * 3
 
 
 @pytest.mark.parametrize("classes", [1, 2, 25, 60, 101])
@@ -92,15 +99,17 @@ def test_filters(tmp_path: Path, shape: tuple[int, ...]) -> None:
     assert is_png(tmp_path / "f.png")
 
 
-@pytest.mark.parametrize(("channels", "scales"), [(1, 1), (3, 3), (5, 1)])
-def test_filters_have_a_scale_for_each_colour(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, scales: int
+@pytest.mark.parametrize(
+    ("channels", "scales", "text"), [(1, 1, "weight, div"), (3, 0, "gray: "), (5, 1, "weight, div")]
+)
+def test_filters_say_what_their_colours_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, scales: int, text: str
 ) -> None:
-    drawn = []
+    drawn: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *arguments, **options: drawn.append(figure))
     save_filters(RNG.normal(size=(3, 3, channels, 4)), tmp_path / "f.png")
     assert len(drawn[0].axes) == 1 + scales
-    assert "weight, divided by the filter's largest absolute value" in drawn[0].axes[1].get_xlabel()
+    assert drawn[0].get_supxlabel().startswith(text)
 
 
 def test_arrays_that_do_not_fit(tmp_path: Path) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
+from chainrule.cli.factory import loss_name
 from chainrule.cli.job import Job
 from chainrule.cli.report import Array, count, probabilities, row_word
 from chainrule.cli.run import data_name
 from chainrule.data.images import Images
+from chainrule.data.target import Quantity
 from chainrule.files import write_whole
 from chainrule.train import metrics
 
 Draw = Callable[[Path], None]
+LOSS_WORDS = {"cross-entropy": "cross-entropy", "mse": "MSE", "mae": "MAE", "huber": "Huber loss"}
 
 
 def draw(job: Job, outputs: Array | None, out: Console) -> None:
@@ -24,6 +28,8 @@ def draw(job: Job, outputs: Array | None, out: Console) -> None:
         figures[job.run.plot] = lambda path: _losses(job, path)
     if outputs is not None and job.preparation.classes:
         figures[job.run.confusion] = lambda path: _confusion(job, outputs, path)
+    if outputs is not None and isinstance(job.preparation.target, Quantity):
+        figures[job.run.predicted] = lambda path: _predicted(job, outputs, path)
     if isinstance(job.parts.data, Images) and job.trainer.steps:
         if outputs is not None:
             figures[job.run.samples] = lambda path: _samples(job, outputs, path)
@@ -57,7 +63,18 @@ def first_filters(job: Job) -> Array | None:
 def _losses(job: Job, path: Path) -> None:
     from chainrule.inspect.plots import save_losses
 
-    save_losses(job.trainer.history, path, _title(job))
+    loss = LOSS_WORDS[loss_name(job.settings, job.preparation.task)]
+    if isinstance(job.preparation.target, Quantity):
+        loss += f" of the standardized {job.preparation.target.column}"
+    save_losses(job.trainer.history, path, _title(job), loss=loss, kept=_kept_epoch(job))
+
+
+def _kept_epoch(job: Job) -> int | None:
+    """The epoch, from 1, whose weights early stopping restored."""
+    if job.settings.patience is None:
+        return None
+    losses = np.array(job.trainer.history["val_loss"])
+    return None if np.isnan(losses).all() else int(np.nanargmin(losses)) + 1
 
 
 def _confusion(job: Job, outputs: Array, path: Path) -> None:
@@ -68,15 +85,25 @@ def _confusion(job: Job, outputs: Array, path: Path) -> None:
     save_confusion(metrics.confusion_matrix(outputs, y, classes=len(classes)), classes, path, title)
 
 
+def _predicted(job: Job, outputs: Array, path: Path) -> None:
+    from chainrule.inspect.plots import save_predictions
+
+    target = job.preparation.target
+    assert isinstance(target, Quantity)
+    true, predicted = (target.scaling.undo(values)[:, 0] for values in (job.parts.y[job.test], outputs))
+    title = f"{_title(job)}: {count(len(true), 'test row')}, R² {metrics.r2(predicted, true):.3f}"
+    save_predictions(true, predicted, path, name=target.column, title=title)
+
+
 def _samples(job: Job, outputs: Array, path: Path) -> None:
     from chainrule.inspect.pictures import save_samples
 
     assert isinstance(job.parts.data, Images)
     images, y = job.parts.data.take(job.test), job.parts.y[job.test]
-    names = images.files or [f"image {row:,}" for row in job.test]  # its index in the data
-    save_samples(
-        images.pixels, probabilities(outputs), y, job.preparation.classes, path, title=_title(job), files=names
-    )
+    names, title = images.files, _title(job)
+    if not names:
+        names, title = tuple(f"index {row}" for row in job.test), f"{title}, index in the data from 0"
+    save_samples(images.pixels, probabilities(outputs), y, job.preparation.classes, path, title=title, files=names)
 
 
 def _filters(job: Job, filters: Array, path: Path) -> None:

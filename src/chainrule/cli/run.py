@@ -6,7 +6,8 @@ metrics.jsonl        a line per epoch, written as training proceeds
 model.safetensors    the weights; during training, those of a recent epoch
 results.json         how the run ended, and the test results
 loss.png             the loss and the learning rate over the epochs
-confusion.png        the confusion matrix of the test part
+confusion.png        for classes: the confusion matrix of the test part
+predicted.png        for a quantity: predicted against true values of the test part
 samples.png          for images: test images by file or index from 0, the worst mistakes first
 filters.png          for images: the weights of the first layer as pictures
 """
@@ -51,6 +52,7 @@ class Run:
         self.results = folder / "results.json"
         self.plot = folder / "loss.png"
         self.confusion = folder / "confusion.png"
+        self.predicted = folder / "predicted.png"
         self.samples = folder / "samples.png"
         self.filters = folder / "filters.png"
 

@@ -17,10 +17,10 @@ Array = NDArray[Any]
 
 COLUMNS = 8  # images side by side
 HEADING, LINE, FILE = 0.3, 1.27, 0.1  # heights of lines, in widths of an image with its margin
-NUMBER = 0.16  # height of a filter's number, in the same unit
 MOST_NAMED = 100  # classes whose names are written
 MOST_COUNTED = 40  # classes whose counts are written
 MOST_FILTERS = 64
+LARGE = 5  # pixels of a side from which a filter may show a picture
 
 
 @literal_text()
@@ -34,7 +34,7 @@ def save_samples(
     title: str = "",
     files: Sequence[str] = (),
 ) -> None:
-    """Draw the sixteen worst mistakes and sixteen other images, each with its predicted class, as PNG.
+    """Draw the sixteen worst mistakes and sixteen correct images, each with its predicted class, as PNG.
 
     pixels (n, h, w, c); probabilities (n, C); labels (n,), indices into `classes`; `files` are names of the images. The
     worst mistake is the one whose true class got the lowest probability. Raises ImportError without matplotlib,
@@ -52,20 +52,22 @@ def save_samples(
         )
     check_outputs("save_samples: probabilities", probabilities, lambda: "remove such images")
     worst = worst_mistakes(probabilities, labels)[: 2 * COLUMNS]
-    others = _all_over(np.setdiff1d(np.arange(len(labels)), worst))
-    rest = "some of the others" if len(worst) else "no mistakes; some of the images"
-    parts = {name: rows for name, rows in (("worst mistakes", worst), (rest, others)) if len(rows)}
+    correct = _all_over(np.flatnonzero(probabilities.argmax(axis=1) == labels))
+    rest = "some correct ones" if len(worst) else "no mistakes; some correct ones"
+    parts = {name: rows for name, rows in (("worst mistakes", worst), (rest, correct)) if len(rows)}
+    explained = "predicted and true classes with their probabilities"
     line = LINE + (FILE if len(files) else 0)
     height = sum(HEADING + line * -(-len(rows) // COLUMNS) for rows in parts.values()) + FILE
     figure = Figure(figsize=(1.5 * COLUMNS, 1.5 * height))
     # A single axis for all images: one axis each would take seconds to lay out.
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set_axis_off()
-    limits = _limits(pixels, np.concatenate([worst, others]))
+    limits = _limits(pixels, np.concatenate([worst, correct]))
     top = 0.0
     for name, rows in parts.items():
-        said = f"{name}, with the predicted class and its probability"
-        heading = f"{on_one_line(title, 60)}: {said}" if title else said
+        heading = f"{name}: {explained}"
+        if title and not top:
+            heading = f"{on_one_line(title, 60)}: {heading}"
         axis.text(COLUMNS / 2, top + HEADING / 2, heading, ha="center", va="center", fontsize=12)
         for place, row in enumerate(rows):
             left, lower = place % COLUMNS, top + HEADING + line * (place // COLUMNS + 1)
@@ -153,22 +155,26 @@ def save_filters(weight: Array, path: str | Path, title: str = "") -> None:
         filters = filters.mean(axis=-1, keepdims=True)
     filters /= np.maximum(np.abs(filters).max(axis=(1, 2, 3), keepdims=True), np.finfo(np.float64).tiny)
     columns, shape = min(len(filters), COLUMNS), filters.shape[1:3]
-    tall = 0.94 * shape[0] / max(shape) + NUMBER + 0.06
+    tall = 0.94 * shape[0] / max(shape) + 0.06
     height = tall * -(-len(filters) // columns)
-    figure = Figure(figsize=(COLUMNS, height + (2.0 if coloured else 1.1)), layout="constrained")
+    figure = Figure(figsize=(COLUMNS, height + 1.4), layout="constrained")
     axis = figure.subplots()
     axis.set_axis_off()
     _write_title(figure, title)
     for place, picture in enumerate(filters):
         middle, lower = place % columns + 0.5, tall * (place // columns + 1)
         _show(axis, (picture + 1) / 2 if coloured else picture, (-1, 1), middle, lower, "RdBu_r")
-        axis.text(middle, lower - tall + NUMBER, str(place), ha="center", va="bottom", fontsize=7)
     axis.set(xlim=(0, columns), ylim=(height + 0.02, 0), aspect="equal")
-    scales = [_shades(colour) for colour in ("blue", "lime", "red")] if coloured else axis.images[:1]
-    for scale in scales:  # from the bottom
-        figure.colorbar(scale, ax=axis, location="bottom", ticks=(-1, 0, 1), aspect=30, shrink=0.5, pad=0.02)
-    label = "weight, divided by the filter's largest absolute value"
-    figure.axes[1].set_xlabel(f"{label}; gray: 0 in all channels" if coloured else label)
+    if coloured:
+        explained = "gray: weight 0; more or less of a color than in gray: positive or negative weight for that color"
+    else:
+        explained = "weight, divided by the filter's largest absolute value"
+        figure.colorbar(axis.images[0], ax=axis, location="bottom", ticks=(-1, 0, 1), aspect=30, shrink=0.5, pad=0.02)
+    if min(shape) >= LARGE:
+        expected = "after training many filters show edges, strokes or spots; random ones have hardly changed"
+    else:
+        expected = "filters this small show no pictures: each compares pixels with their neighbors"
+    figure.supxlabel(f"{explained}\n{expected}", fontsize=9)
     figure.savefig(path, dpi=120)
 
 
@@ -176,14 +182,6 @@ def _write_title(figure: Any, title: str) -> None:
     """The title above a figure, in a font small enough for its width."""
     text = on_one_line(title)
     figure.suptitle(text, fontsize=min(12.0, 115 * figure.get_figwidth() / max(1, len(text))))
-
-
-def _shades(colour: str) -> Any:
-    """The color scale of one channel of a color filter: black at -1, the full color at 1."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LinearSegmentedColormap, Normalize
-
-    return ScalarMappable(Normalize(-1, 1), LinearSegmentedColormap.from_list(colour, ["black", colour]))
 
 
 def _limits(pixels: Array, rows: Array) -> tuple[float, float]:
@@ -216,18 +214,12 @@ def _show(
 def _caption(probabilities: Array, true: int, classes: Sequence[Any], file: str) -> str:
     """The predicted class of an image, the true class if it differs, and the file."""
     taken = int(probabilities.argmax())
-    lines = [f"{_class(classes[taken])}: {probabilities[taken]:.2f}"]
+    lines = [f"predicted {_cut(classes[taken])} ({probabilities[taken]:.2f})"]
     if taken != true:
-        lines.append(f"true {_class(classes[true])}: {probabilities[true]:.2f}")
+        lines.append(f"true {_cut(classes[true])} ({probabilities[true]:.2f})")
     if file:
         lines.append(_cut(Path(file).name, 20))
     return "\n".join(lines)
-
-
-def _class(name: Any) -> str:
-    """The name of a class; "class" comes before a number, which could be mistaken for a quantity."""
-    is_name = isinstance(name, str) and not name.lstrip("-").replace(".", "", 1).isdecimal()
-    return _cut(name) if is_name else f"class {_cut(name)}"
 
 
 def _all_over(rows: NDArray[np.int64]) -> NDArray[np.int64]:
