@@ -1,4 +1,4 @@
-"""Tensors that remember the ops that made them, and backpropagation over that memory."""
+"""Tensors that remember the ops that made them, and backpropagation through those ops."""
 
-# Tensors are made of ops and ops make tensors: whichever module is asked for first, the class comes first.
+# Tensors use ops and ops make tensors: whichever module is imported first, the class comes first.
 import chainrule.autodiff.tensor  # noqa: F401

@@ -1,4 +1,4 @@
-"""Applying an op to tensors: computed at once and remembered for the gradient, or written to a tape while tracing."""
+"""Applying an op to tensors: computed at once and recorded for the gradient, or written to a tape while tracing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chainrule.errors import DtypeError, LabelError, ShapeError, TraceError
 from chainrule.native.memory import Array, Shape
 from chainrule.ops.record import OPS, Op
 
-LABELS = "labels"  # the operand, of any op, that takes whole numbers
+LABELS = "labels"  # the operand of an op that takes whole numbers
 
 
 def apply(op: Op, *inputs: Any, **attributes: Any) -> Tensor:
@@ -22,14 +22,14 @@ def apply(op: Op, *inputs: Any, **attributes: Any) -> Tensor:
 
 
 def apply_saving(op: Op, *inputs: Any, **attributes: Any) -> tuple[Tensor, ...]:
-    """The result of `op`, and what it saves for its gradients, through which itself no gradient flows.
+    """The result of `op`, and the values it saves for its gradients, through which no gradient flows.
 
     Arrays and numbers become constants of the tensors' dtype; float32 with float64 gives float64, but inputs without a
     gradient, such as a loss's weights, follow the others. Operands of pointwise ops are broadcast by the op
-    `broadcast`. Raises ShapeError as the op's shape rule says, TraceError for a symbol outside of its trace; while
+    `broadcast`. Raises ShapeError as the op's shape rule says, TraceError for a symbol outside its trace; while
     tracing, DtypeError for mixed dtypes and LabelError for labels of real numbers.
     """
-    named = list(zip(op.inputs, inputs, strict=False))  # the last ones may be left out
+    named = list(zip(op.inputs, inputs, strict=False))  # the last ones are optional
     dtype = _real_dtype([value for name, value in named if not _follows(op, name)])
     operands = tuple(_operand(op, name, value, dtype) for name, value in named)
     if op.pointwise:
@@ -55,7 +55,7 @@ def infer(op: Op, operands: tuple[Tensor | None, ...], attributes: dict[str, Any
 
 
 def broadcast_shape(name: str, shapes: list[Shape]) -> Shape:
-    """The shape that all shapes stretch to by NumPy's rule. Raises ShapeError in the name of op `name`."""
+    """The shape that all shapes broadcast to by NumPy's rule. Raises ShapeError naming op `name`."""
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
@@ -121,7 +121,7 @@ def _compute(
     op: Op, operands: tuple[Tensor | None, ...], attributes: dict[str, Any], dtype: np.dtype[Any]
 ) -> tuple[Tensor, ...]:
     arrays = [None if t is None else _cast(name, t, dtype) for name, t in zip(op.inputs, operands, strict=False)]
-    with np.errstate(all="ignore"):  # a NaN or infinity is a result; those who train look for it in the loss
+    with np.errstate(all="ignore"):  # NaN and infinity are valid results; training checks the loss for them
         answer = op(*arrays, **attributes)
     y, saved = (answer[0], answer[1:]) if op.saves else (answer, ())
     y = np.asarray(y)
@@ -150,7 +150,7 @@ def _origin(
     arrays: list[Array | None],
     results: tuple[Array, ...],
 ) -> Origin:
-    """The memory of one op: only what the gradients that will be asked for need."""
+    """The record of one op: only what the required gradients need."""
     values: dict[str, Array | None] = dict(zip(op.inputs, arrays, strict=False))
     values.update(zip(("y", *op.saves), results, strict=True))
     learned = (n for n, t in zip(op.inputs, operands, strict=False) if t is not None and t.requires_grad)
@@ -172,7 +172,7 @@ def _record(
     for t in operands:
         if t is not None and t.is_symbolic and (tape is None or t.trace not in (0, tape.number)):
             raise TraceError(
-                f"{op.name}: {t!r} was used outside of its trace: keep no tensor of one forward pass for another"
+                f"{op.name}: {t!r} was used outside its trace: do not keep tensors from one forward pass for another"
             )
     assert tape is not None
     output, *saved = (Tensor.symbolic(shape, dtype, trace=tape.number) for shape in shapes)

@@ -15,7 +15,7 @@ from chainrule.settings import number
 def as_function(op: Op) -> Callable[..., Tensor]:
     """The op as a function of tensors, whose parameters are its inputs and, after them, its attributes.
 
-    It is written out and compiled, as a dataclass's `__init__` is, so that help() and errors name its parameters.
+    It is generated as source code, like a dataclass's `__init__`, so that help() and errors name its parameters.
 
     >>> from chainrule.ops import activations
     >>> leaky_relu = as_function(activations.leaky_relu)

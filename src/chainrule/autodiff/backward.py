@@ -1,4 +1,4 @@
-"""Backpropagation: which gradients are needed, in which order, and their sum where a tensor was used several times.
+"""Backpropagation: which gradients are needed, in which order, and their sum if a tensor was used several times.
 
 For y = f(x) inside a larger computation with result E, the chain rule gives dE/dx = Σ over uses of x of
 (dE/dy)·(dy/dx). A walk over the ops in reverse order meets every use of y before the op that made it, so dE/dy is
@@ -23,7 +23,7 @@ from chainrule.ops.record import Rule
 class Step(NamedTuple):
     """One gradient to compute: that of `node.output` for `node.inputs[position]`, by `rule`.
 
-    Where not `wanted`, it is only computed because a later rule of the same node asks for it.
+    If not `wanted`, it is only computed because a later rule of the same node needs it.
     """
 
     node: Node
@@ -33,7 +33,7 @@ class Step(NamedTuple):
 
     @property
     def gradient(self) -> str:
-        """What other rules of the node call the result: "dw" for input w."""
+        """The name of the result for other rules of the node: "dw" for input w."""
         return f"d{self.node.op.inputs[self.position]}"
 
     @property
@@ -46,8 +46,8 @@ class Step(NamedTuple):
 def backward_plan(nodes: Sequence[Node], loss: Tensor, wanted: Iterable[Tensor]) -> list[Step]:
     """The gradients to compute, in order, to have those of `loss` for the `wanted` tensors.
 
-    `nodes` are in the order of the forward pass. Gradients of one tensor are to be summed in the order they come.
-    Raises GraphError when one must pass through an input for which its op has no gradient.
+    `nodes` are in the order of the forward pass. Gradients of one tensor must be summed in that order. Raises
+    GraphError if one must pass through an input for which its op has no gradient.
     """
     needs = {id(tensor) for tensor in wanted}
     for node in nodes:
@@ -100,12 +100,12 @@ def gradients(
     """The gradient of `loss` for each wanted tensor, None where it does not depend on it; `.grad` stays as it is."""
     if not loss.requires_grad:
         raise GraphError(
-            "backward: this tensor was not made from any that requires gradients: "
-            "give the inputs requires_grad=True, and compute outside of no_grad()"
+            "backward: this tensor does not depend on any that requires gradients: "
+            "give the inputs requires_grad=True, and compute outside no_grad()"
         )
     wanted, nodes = list(wanted), history(loss)
     for node in nodes:
-        origin_of(node).check()  # all before any gradient is used, so that a refusal changes nothing
+        origin_of(node).check()  # all before any gradient is used, so that an error changes nothing
     totals = {id(loss): _seed(loss, gradient)}
     kept = {id(tensor) for tensor in wanted}
     for node, steps in groupby(backward_plan(nodes, loss, wanted), key=lambda step: step.node):
@@ -123,11 +123,11 @@ def gradients(
 
 
 def history(loss: Tensor) -> list[Node]:
-    """The ops behind an eager tensor in the order they were done. Raises GraphError where they were freed."""
+    """The ops behind an eager tensor, in order of execution. Raises GraphError if they were freed."""
     made: list[Tensor] = []
     seen: set[int] = set()
     waiting = [loss]
-    while waiting:  # a list of our own: a graph may be deeper than Python's stack
+    while waiting:  # not recursive: a graph may be deeper than Python's stack
         tensor = waiting.pop()
         if tensor.origin is None or id(tensor) in seen:
             continue
@@ -140,20 +140,19 @@ def history(loss: Tensor) -> list[Node]:
 
 
 def origin_of(node: Node) -> Origin:
-    """The memory of an eager op."""
+    """The record of an eager op."""
     assert node.output.origin is not None, "a traced op has no values"
     return node.output.origin
 
 
 def differentiate(step: Step, known: Mapping[str, Array]) -> Array:
-    """The gradient of an eager op for one of its inputs, given that for its output, `dy`, and those its rule asks
-    for."""
+    """The gradient of an eager op for one of its inputs, given that for its output, `dy`, and others its rule needs."""
     node, rule = step.node, step.rule
     values = {**known, **origin_of(node).arrays()}
     with np.errstate(all="ignore"):
         dx = np.asarray(rule.definition(*(values.get(name) for name in rule.operands), **rule_keywords(node, rule)))
     if dx.shape != step.input.shape:
-        raise ShapeError(f"gradient {rule.name} has shape {dx.shape}, its input {step.input.shape}: mend the rule")
+        raise ShapeError(f"gradient {rule.name} has shape {dx.shape}, its input {step.input.shape}: fix the rule")
     return dx.astype(step.input.dtype, copy=False)
 
 

@@ -1,7 +1,7 @@
 """Every op as a function of tensors: `functions.tanh(x)` is `x.tanh()`.
 
 Python numbers among the arguments become attributes of ops such as `scale`, see `chainrule.ops.numbers`, so that
-no array is filled with copies of them. Formulas, shapes and gradients are those of the ops, in `chainrule.ops`.
+no array is filled with copies of them. For formulas, shapes and gradients see the ops, in `chainrule.ops`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def subtract(a: Any, b: Any) -> Tensor:
 
 
 def multiply(a: Any, b: Any) -> Tensor:
-    """a·b element by element, of shapes that broadcast."""
+    """a·b elementwise, of shapes that broadcast."""
     if _is_number(b):
         return apply(arithmetic.scale, a, factor=float(b))
     if _is_number(a):
@@ -117,7 +117,7 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
 
 
 def greater(a: Any, b: Any) -> Tensor:
-    """1 where a > b, else 0; as all comparisons in the dtype of the operands, without a gradient."""
+    """1 where a > b, else 0; like all comparisons in the dtype of the operands, without a gradient."""
     return _compare(comparisons.greater, a, b)
 
 
@@ -220,7 +220,7 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
     return _along_last(softmax_ops.log_softmax, x, axis)
 
 
-# --- normalization, beside `batch_norm` and `group_norm`
+# --- normalization, besides `batch_norm` and `group_norm`
 
 normalize = as_function(normalize_ops.normalize)
 layer_norm = as_function(layer_norm_ops.layer_norm)
@@ -237,7 +237,7 @@ binary_cross_entropy = as_function(binary_cross_entropy_ops.binary_cross_entropy
 
 
 def reshape(x: Any, shape: int | Shape) -> Tensor:
-    """The same elements under another shape, of which one size may be -1."""
+    """The same elements in another shape, in which one size may be -1."""
     x = _as_tensor(x)
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     wanted = tuple(whole("reshape", "shape", n, least=None) for n in sizes)
@@ -248,7 +248,7 @@ def reshape(x: Any, shape: int | Shape) -> Tensor:
 
 
 def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """All axes from `start_dim` to `end_dim`, both included, made one; ShapeError where x has no such axes."""
+    """The axes from `start_dim` to `end_dim` inclusive, merged; raises ShapeError if x has no such axes."""
     x = _as_tensor(x)
     axes = x.ndim or 1
     named = {"start_dim": start_dim, "end_dim": end_dim}
@@ -266,13 +266,13 @@ def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Tensor:
 
 
 def broadcast(x: Any, shape: Shape) -> Tensor:
-    """x stretched to a shape by NumPy's rule."""
+    """x broadcast to a shape by NumPy's rule."""
     x = _as_tensor(x)
     return x if x.shape == tuple(shape) else apply(shapes.broadcast, x, shape=tuple(shape))
 
 
 def concatenate(parts: Any, axis: int = 0) -> Tensor:
-    """Several tensors one after another along an axis."""
+    """Several tensors joined along an axis."""
     parts, axis = list(parts), whole("concatenate", "axis", axis, least=None)
     if not parts:
         raise ShapeError("concatenate: no tensors were given: pass a list of at least one")
@@ -287,7 +287,7 @@ def slice_(x: Any, index: Any) -> Tensor:
     x = _as_tensor(x)
     parts = list(index) if isinstance(index, tuple) else [index]
     if builtins.sum(part is Ellipsis for part in parts) > 1:
-        raise ShapeError("slice_: `...` stands twice in the index: leave one out")
+        raise ShapeError("slice_: `...` occurs twice in the index: remove one")
     if any(part is Ellipsis for part in parts):
         at = next(i for i, part in enumerate(parts) if part is Ellipsis)
         missing = x.ndim - builtins.sum(part is not None for part in parts) + 1
@@ -364,11 +364,11 @@ def _compare(op: Op, a: Any, b: Any) -> Tensor:
     if arrays and all(isinstance(v, Tensor) and v.dtype.kind != "f" and not v.is_symbolic for v in arrays):
         broadcast_shape(op.name, [v.shape for v in arrays])
         a, b = (v.data if isinstance(v, Tensor) else v for v in (a, b))
-        return Tensor(op(a, b).astype(np.float32))  # whole numbers compared as they are, not as float32
+        return Tensor(op(a, b).astype(np.float32))  # whole numbers are compared directly, not as float32
     return _pair(op, a, b)
 
 
-for _op in OPS.values():  # functions that do more than apply their op say its formulas too
+for _op in OPS.values():  # adds the formulas to functions that do more than apply their op
     _function = globals().get(_op.name)
     if _function is not None and _function.__doc__ != _op.description:
         _function.__doc__ = f"{inspect.getdoc(_function)}\n\n{_op.formulas}"

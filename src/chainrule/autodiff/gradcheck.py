@@ -1,4 +1,4 @@
-"""Gradients by backpropagation held against finite differences."""
+"""Gradients by backpropagation compared with finite differences."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def gradcheck(
 
     df/dx ≈ (f(x + eps) - f(x - eps)) / (2·eps), in float64 whatever the inputs are; they differ when
     |backward - difference| > atol + rtol·|difference|. `inputs` is a tensor or a sequence of arguments; of these, real
-    tensors that require gradients are checked, or all real tensors and arrays where none does. `function` returns a
+    tensors that require gradients are checked, or all real tensors and arrays if none does. `function` returns a
     tensor or several. Dropout draws the same masks in each call.
 
-    Returns True. Raises GradcheckError naming the worst element; a function with a kink within `eps` of the point, as
-    relu near 0, is not differentiable there and may fail. Tolerances as in torch.autograd.gradcheck.
+    Returns True. Raises GradcheckError naming the worst element; a function with a kink within `eps` of the point, such
+    as relu near 0, is not differentiable there and may fail. Tolerances as in torch.autograd.gradcheck.
 
     >>> gradcheck(lambda x, w: (x @ w).tanh(), (cr.tensor([[0.5, 1.0]]), cr.tensor([[1.0], [2.0]])))
     True
@@ -56,7 +56,7 @@ def gradcheck(
         _, ours, expected, place = max(misses, key=lambda miss: miss[0])
         raise GradcheckError(
             f"gradcheck: {len(misses)} of {count} derivatives disagree, the worst is {_name(*place)}: "
-            f"backward gives {ours:.9g}, finite differences {expected:.9g}, allowed are {atol:g} + {rtol:g} of it apart"
+            f"backward gives {ours:.9g}, finite differences {expected:.9g}, the tolerance is {atol:g} + {rtol:g} of it"
         )
     return True
 

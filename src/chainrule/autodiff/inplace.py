@@ -1,4 +1,4 @@
-"""Changing a tensor's array in place: where no gradient is involved, and refused where one would be wrong."""
+"""Changing a tensor's array in place: allowed if no gradient is involved, an error if one would be wrong."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from chainrule.errors import GraphError, ShapeError
 
 
 def update(tensor: Tensor, ufunc: np.ufunc, function: Callable[[Any, Any], Tensor], other: Any) -> Tensor:
-    """`tensor op= other`: in place by `ufunc`, or a new tensor by `function` where it is part of a graph.
+    """`tensor op= other`: in place by `ufunc`, or a new tensor by `function` if it is part of a graph.
 
-    Raises GraphError for a leaf that requires gradients, outside of `no_grad()`.
+    Raises GraphError for a leaf that requires gradients, outside `no_grad()`.
     """
     in_graph = _in_graph(tensor, other)
     if in_graph and tensor.requires_grad and tensor.is_leaf and not tensor.is_symbolic:
@@ -39,7 +39,7 @@ def update(tensor: Tensor, ufunc: np.ufunc, function: Callable[[Any, Any], Tenso
 
 
 def assign(tensor: Tensor, index: Any, value: Any) -> None:
-    """`tensor[index] = value`. Raises GraphError in a graph, ShapeError where index or value do not fit."""
+    """`tensor[index] = value`. Raises GraphError in a graph, ShapeError if index or value do not fit."""
     if _in_graph(tensor, value):
         raise GraphError(
             f"{tensor.label}: x[i] = v cannot be done in a graph: build the result with where or concatenate, "

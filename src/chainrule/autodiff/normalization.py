@@ -21,13 +21,13 @@ class Normalized(NamedTuple):
 
 
 def batch_norm(x: Any, scale: Any, shift: Any, eps: float = 1e-5) -> Normalized:
-    """x (..., c) with each channel brought to mean 0 and variance 1 over the batch, then scaled and shifted (c,)."""
+    """x (..., c) with each channel normalized to mean 0 and variance 1 over the batch, then scaled and shifted (c,)."""
     return Normalized(
         *apply_saving(batch_norm_ops.batch_norm, x, scale, shift, eps=number("batch_norm", "eps", eps))[:3]
     )
 
 
 def group_norm(x: Any, groups: int, scale: Any, shift: Any, eps: float = 1e-5) -> Tensor:
-    """x (n, ..., c) with each group of channels of each sample brought to mean 0 and variance 1, then as above."""
+    """x (n, ..., c) with each group of channels of each sample normalized to mean 0 and variance 1, then as above."""
     whole_groups = whole("group_norm", "groups", groups)
     return apply(group_norm_ops.group_norm, x, scale, shift, groups=whole_groups, eps=number("group_norm", "eps", eps))

@@ -1,4 +1,4 @@
-"""Padding of images as a function of tensors, and as convolutions and pooling take it."""
+"""Padding of images as a function of tensors, and as an argument of convolutions and pooling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chainrule.settings import choice, pair, whole
 
 
 def zero_pad2d(x: Any, padding: int | tuple[int, int, int, int]) -> Tensor:
-    """Images (n, h, w, c) amid zeros: as many on each side, or (left, right, top, bottom)."""
+    """Images (n, h, w, c) padded with zeros: the same on each side, or (left, right, top, bottom)."""
     left, right, top, bottom = frame("zero_pad2d", padding)
     return apply(ops.zero_pad2d, x, padding=((top, bottom), (left, right)))
 
@@ -32,7 +32,8 @@ def paddings(
 ) -> Padding:
     """((top, bottom), (left, right)) of a whole number, a pair, pairs of pairs; "same" or "valid" too with a `kernel`.
 
-    "same" puts an odd pixel at the end, as torch does. Raises OptionError for others, and for "same" with a stride.
+    "same" puts an odd pixel at the end, as torch does. Raises OptionError for other values, and for "same" with a
+    stride.
     """
     if kernel and isinstance(value, str):
         value = 0 if choice(place, "padding", value, ("same", "valid")) == "valid" else value

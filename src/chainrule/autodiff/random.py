@@ -1,8 +1,8 @@
-"""Where randomness comes from: the keys of dropout masks, and the generator of initial weights.
+"""Sources of randomness: the keys of dropout masks, and the generator of initial weights.
 
 A dropout mask is a function of (seed, step, number of the call within the step, element): see `chainrule.ops.dropout`.
-A training run sets seed and step with `random_context`; outside of one, each call takes a step of its own from a
-default stream. Both that stream and the generator of weights start at seed 0, or where `chainrule.seed` puts them.
+A training run sets seed and step with `random_context`; outside it, each call takes a new step of a default stream.
+Both that stream and the generator of weights start at seed 0, or at the seed set by `chainrule.seed`.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _generator = np.random.Generator(np.random.Philox(0))
 
 
 def seed(n: int) -> None:
-    """Restart the randomness of new weights, and of dropout outside of training, at seed `n`.
+    """Restart the randomness of new weights, and of dropout outside training, at seed `n`.
 
-    A Trainer has a seed of its own: this one decides what weights a model starts with, when it is built.
+    A Trainer has its own seed: this one determines the initial weights of a model when it is built.
 
     >>> seed(1)
     >>> model = nn.Linear(2, 8)      # the same weights each time
@@ -71,7 +71,7 @@ def generator(source: int | np.random.Generator | None = None) -> np.random.Gene
 
 @contextmanager
 def random_context(seed: int, step: int) -> Iterator[None]:
-    """Context in which dropout draws for one step of a run: call by call, in the order they are made."""
+    """Context in which dropout draws for one step of a run, in the order of its calls."""
     token = _context.set(_Stream(checked_seed(seed), step))
     try:
         yield

@@ -1,7 +1,7 @@
 """State that a model carries from one training step to the next, in `Buffer`s: running statistics, for example.
 
 `assign` is how a layer's `forward` changes it. In a traced program assignments take effect at the end of a step, after
-the checks that may stop it, so that a step given up leaves no trace; those of a pass without an update are left out.
+the checks that may stop it, so that an abandoned step leaves no trace; in a pass without an update they are skipped.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ _kept: ContextVar[dict[int, tuple[Buffer, Array]] | None] = ContextVar("kept", d
 
 
 def assign(buffer: Buffer, value: Tensor) -> None:
-    """Give `buffer` the values of a tensor of its shape, without a gradient; what reads it afterwards gets them.
+    """Give `buffer` the values of a tensor of its shape, without a gradient; later reads see them.
 
     Eager: at once, in a new array, so that views of the old values and gradients that need them are not disturbed.
-    Traced: written to the tape. Raises ShapeError for another shape, DtypeError where the
-    first argument is no Buffer.
+    Traced: written to the tape. Raises ShapeError for another shape, DtypeError if the first argument is not a Buffer.
 
     >>> mean = nn.Buffer([0.0, 0.0])
     >>> assign(mean, 0.5 * mean + 0.5 * cr.tensor([2.0, 4.0]))
@@ -51,7 +50,7 @@ def assign(buffer: Buffer, value: Tensor) -> None:
 
 @contextmanager
 def buffers_kept(only_on_error: bool = False) -> Iterator[None]:
-    """Context at whose end buffers have the values they began with; with `only_on_error`, if it ends in an error."""
+    """Context that restores the values of buffers at its end; with `only_on_error`, only if it ends in an error."""
     kept: dict[int, tuple[Buffer, Array]] = {}
     token = _kept.set(kept)
     failed = True

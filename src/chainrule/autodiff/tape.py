@@ -1,6 +1,6 @@
-"""What is remembered of a computation: `Origin` of one eager tensor, `Node`s on a `Tape` while tracing.
+"""Records of a computation: the `Origin` of an eager tensor, `Node`s on a `Tape` while tracing.
 
-Eager tensors point back to their origins, so that a graph lives exactly as long as a tensor of it. A tape lists the
+Eager tensors refer to their origins, so that a graph lives exactly as long as one of its tensors. A tape lists the
 ops of one forward pass in order, on tensors that have shapes but no values, for the compiled engine.
 """
 
@@ -28,7 +28,7 @@ _numbers = itertools.count(1)
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """One op of a forward pass: what went in, what came out, and the values it kept for its gradients."""
+    """One op of a forward pass: its inputs, its output, and the values saved for its gradients."""
 
     op: Op
     inputs: tuple[Tensor | None, ...]
@@ -57,11 +57,11 @@ class Tape:
 
 
 class Origin:
-    """The op that made an eager tensor, with the arrays its gradients ask for.
+    """The op that made an eager tensor, with the arrays its gradients need.
 
     `number` counts origins as they are made: descending order is an order for backpropagation. `values` holds the
     arrays by the names the gradient rules use; each has a fingerprint, so that a change in place, by a tensor or by
-    NumPy, is noticed.
+    NumPy, is detected.
     """
 
     __slots__ = ("__weakref__", "attributes", "fingerprints", "inputs", "number", "op", "values")
@@ -86,7 +86,7 @@ class Origin:
         return self.values
 
     def check(self) -> None:
-        """Raise GraphError when an array kept for the gradients is no longer what the forward pass saw."""
+        """Raise GraphError when an array kept for the gradients has changed since the forward pass."""
         for name, array in self.arrays().items():
             if fingerprint(array) != self.fingerprints[name]:
                 raise GraphError(
@@ -95,7 +95,7 @@ class Origin:
                 )
 
     def free(self) -> None:
-        """Forget inputs and arrays, keeping only the mark that they were there."""
+        """Drop inputs and arrays, keeping only a marker that they existed."""
         self.values = None
         self.inputs = ()
 
@@ -106,12 +106,12 @@ def fingerprint(array: Array) -> int:
 
 
 def recording() -> bool:
-    """Whether ops on tensors that require gradients are being remembered."""
+    """Whether ops on tensors that require gradients are being recorded."""
     return _recording.get()
 
 
-class no_grad(ContextDecorator):  # noqa: N801 - reads as a statement, and is torch's name
-    """Context (or decorator) in which eager ops are not remembered, so that no gradient flows through them.
+class no_grad(ContextDecorator):  # noqa: N801 - reads as a statement, and has the same name as in torch
+    """Context (or decorator) in which eager ops are not recorded, so that no gradient flows through them.
 
     >>> weight = cr.tensor([1.0, 2.0], requires_grad=True)
     >>> (weight * weight).sum().backward()
@@ -138,7 +138,7 @@ def active_tape() -> Tape | None:
 
 @contextmanager
 def tracing() -> Iterator[Tape]:
-    """Context in which ops on symbols and parameters are written to a new tape in place of being computed.
+    """Context in which ops on symbols and parameters are written to a new tape instead of being computed.
 
     >>> from chainrule.autodiff.tensor import symbol
     >>> model = nn.Sequential(nn.Linear(64, 10), nn.Tanh())

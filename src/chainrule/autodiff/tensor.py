@@ -1,8 +1,7 @@
 """Tensors: arrays that remember the op that made them.
 
 A tensor is eager (it has an array, `data`) or symbolic (only a shape and a dtype, while a model is traced). Every
-operation here is a call of `chainrule.autodiff.functions`, so that `x.tanh()` and `functions.tanh(x)` are the same
-thing.
+operation here calls `chainrule.autodiff.functions`, so `x.tanh()` and `functions.tanh(x)` are the same.
 """
 
 # long because: one class, whose many methods are one line each.
@@ -28,8 +27,8 @@ Axis: TypeAlias = int | tuple[int, ...] | None
 class Tensor:
     """An array that remembers the op that made it; `chainrule.tensor` makes one from numbers.
 
-    `x += v` and `x[i] = v` change the array in place where no gradient is involved. Where one is, `x += v` means `x =
-    x + v`, and `x[i] = v` raises GraphError, as does changing a leaf that requires gradients outside `no_grad()`.
+    `x += v` and `x[i] = v` change the array in place if no gradient is involved. Otherwise `x += v` means `x = x + v`,
+    and `x[i] = v` raises GraphError, as does changing a leaf that requires gradients outside `no_grad()`.
 
     >>> x = tensor([[1.0, 2.0]], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -49,7 +48,7 @@ class Tensor:
         "retains",
         "trace",
     )
-    __array_ufunc__ = None  # so that `array * tensor` asks the tensor
+    __array_ufunc__ = None  # so that `array * tensor` uses the tensor's method
 
     def __init__(self, data: Any, requires_grad: bool = False, name: str = "") -> None:
         self._array: Array | None = as_array(data)
@@ -97,12 +96,12 @@ class Tensor:
 
     @property
     def varies(self) -> bool:
-        """Whether a model keeps it and changes its values: a trace reads them anew in every run."""
+        """Whether a model keeps it and changes its values, so that a program reads them in every run."""
         return False
 
     @property
     def is_leaf(self) -> bool:
-        """Whether it was made by the user, not by an op that is remembered."""
+        """Whether it was made by the user, not by a recorded op."""
         return self.origin is None
 
     @property
@@ -127,7 +126,7 @@ class Tensor:
         return self.transpose()
 
     def numpy(self) -> Array:
-        """The array itself, shared, outside of any graph."""
+        """The array itself, shared, outside any graph."""
         return self.data
 
     def item(self) -> Any:
@@ -169,7 +168,7 @@ class Tensor:
 
     def __index__(self) -> int:
         if self._dtype.kind != "i":
-            raise DtypeError(f"{self.label}: {self._dtype} cannot be an index, whole numbers can")
+            raise DtypeError(f"{self.label}: {self._dtype} cannot be an index, expected whole numbers")
         return int(self.item())
 
     def __format__(self, spec: str) -> str:
@@ -220,11 +219,11 @@ class Tensor:
         backpropagate(self, gradient, retain_graph)
 
     def cast(self, dtype: np.dtype[Any]) -> None:
-        """Change a leaf's dtype, in place, and forget its gradient."""
+        """Change a leaf's dtype in place, and drop its gradient."""
         self.replace(self.data.astype(dtype, copy=False))
 
     def replace(self, array: Array) -> None:
-        """Give a leaf other memory of the same shape and forget its gradient."""
+        """Give a leaf other memory of the same shape, and drop its gradient."""
         self._array, self._dtype, self.grad = array, array.dtype, None
 
     def retain_grad(self) -> None:
@@ -290,7 +289,7 @@ class Tensor:
     def __itruediv__(self, other: Any) -> Tensor:
         return inplace.update(self, np.divide, functions.divide, other)
 
-    def __eq__(self, other: object) -> Any:  # 1 and 0, element by element, as all comparisons
+    def __eq__(self, other: object) -> Any:  # 1 and 0, elementwise, like all comparisons
         if other is None:
             return False
         return functions.equal(self, other)
@@ -322,7 +321,7 @@ class Tensor:
         inplace.assign(self, index, value)
 
     def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
-        """The same elements under another shape; one size may be -1."""
+        """The same elements in another shape; one size may be -1."""
         return functions.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[arg-type]
 
     def transpose(self, *axes: int) -> Tensor:
@@ -330,7 +329,7 @@ class Tensor:
         return functions.transpose(self, axes or None)
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-        """All axes from `start_dim` to `end_dim`, both included, made one."""
+        """The axes from `start_dim` to `end_dim` inclusive, merged."""
         return functions.flatten(self, start_dim, end_dim)
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -343,11 +342,11 @@ class Tensor:
         return functions.max(self, axis, keepdims)
 
     def argmax(self, axis: int | None = None) -> Tensor:
-        """Where the largest element lies, as int64; no gradient."""
+        """The index of the largest element, as int64; no gradient."""
         self._concrete("its values were compared")
         return wrap(np.asarray(self.data.argmax(axis), np.int64))
 
-    # --- one element at a time
+    # --- elementwise
 
     def exp(self) -> Tensor:
         return functions.exp(self)
@@ -384,7 +383,7 @@ class Tensor:
 
     @property
     def label(self) -> str:
-        """What error messages call it."""
+        """Its name in error messages."""
         return f'tensor "{self.name}"' if self.name else "tensor"
 
     def _no_value(self, event: str) -> TraceError:
@@ -394,13 +393,13 @@ class Tensor:
         )
 
     def _concrete(self, event: str) -> None:
-        """Raise TraceError where a value would be baked into a trace: for symbols, and while tracing for parameters."""
+        """Raise TraceError if a value would be fixed in a trace: for symbols, and while tracing for parameters."""
         if self._array is None or ((self.requires_grad or self.varies) and active_tape() is not None):
             raise self._no_value(event)
 
 
 class Parameter(Tensor):
-    """A tensor that a model learns: it requires gradients, and a Module that holds it lists it.
+    """A tensor that a model learns: it requires gradients, and the Module that has it lists it.
 
     Python floats become float32, an array keeps its dtype; `Module.astype` gives all parameters of a model one.
     """
@@ -416,8 +415,8 @@ class Parameter(Tensor):
 
 
 class Buffer(Tensor):
-    """A tensor that a model keeps and does not learn, such as a running mean: a Module that holds it lists it, saves
-    it and loads it. `chainrule.autodiff.state.assign` gives it a new value; ops read it without a gradient.
+    """A tensor that a model keeps but does not learn, such as a running mean: the Module that has it lists, saves and
+    loads it. `chainrule.autodiff.state.assign` gives it a new value; ops read it without a gradient.
 
     Python numbers become float32, an array of floats keeps its dtype; `Module.astype` casts it with the parameters.
     """
@@ -429,7 +428,7 @@ class Buffer(Tensor):
         if requires_grad or array.dtype.kind != "f":
             raise DtypeError(
                 f"{type(self).__name__}: expected floats without a gradient, got {array.dtype}"
-                f"{', requires_grad=True' if requires_grad else ''}: what is learned is a Parameter"
+                f"{', requires_grad=True' if requires_grad else ''}: use a Parameter for what is learned"
             )
         super().__init__(array, name=name)
 

@@ -22,13 +22,13 @@ from chainrule.errors import DataError, LabelError, OptionError
 
 Class: TypeAlias = str | int
 TASKS = ("classify", "regress")
-CODE = re.compile("[+-]?0[0-9]+")  # no number is written so
-FEW = 20  # whole numbers of at most this many different values are taken for classes
+CODE = re.compile("[+-]?0[0-9]+")  # numbers are not written like this
+FEW = 20  # whole numbers with at most this many distinct values are classes
 
 
 @dataclass(frozen=True)
 class Classes:
-    """Labels become the places of their classes."""
+    """Labels become class indices."""
 
     names: tuple[Class, ...]
     column: str | None = None  # of a table
@@ -36,7 +36,7 @@ class Classes:
 
     @classmethod
     def of(cls, labels: Labels, column: str | None = None) -> Classes:
-        """The classes of labels without gaps, sorted: whole numbers, or text.
+        """The sorted classes of complete labels: whole numbers or text.
 
         Raises DataError for fewer than two classes, or hardly fewer classes than rows.
         """
@@ -58,7 +58,7 @@ class Classes:
         return len(self.names)
 
     def y(self, data: Dataset) -> NDArray[np.int64]:
-        """Each row's class as its place: (n,); LabelError names the first row with another one."""
+        """Each row's class index: (n,); raises LabelError with the first row of an unknown class."""
         labels = data.labels(self.column)
         places = {str(name): place for place, name in enumerate(self.names)}
         words, inverse = np.unique(labels.words, return_inverse=True)
@@ -115,7 +115,7 @@ class Quantity:
     def text(self, outputs: NDArray[Any]) -> list[str]:
         """Outputs (n, 1) in the quantity's own units, with all digits that float32 has of the scaled ones."""
         values, deviation = self.scaling.undo(outputs)[:, 0], float(self.scaling.deviation.ravel()[0])
-        in_common = np.ceil(np.log10(np.maximum(np.abs(values) / deviation, 1.0)))  # digits the values share
+        in_common = np.ceil(np.log10(np.maximum(np.abs(values) / deviation, 1.0)))  # digits the values have in common
         digits = np.minimum(9 + in_common, 17).astype(int)
         return [f"{value:.{n}g}" for value, n in zip(values.tolist(), digits.tolist(), strict=True)]
 
@@ -131,7 +131,7 @@ Target: TypeAlias = Classes | Quantity
 
 
 def read_target(values: dict[str, Any]) -> Target:
-    """What `to_dict` wrote; KeyError, TypeError or ValueError for anything else."""
+    """Read what `to_dict` wrote; raises KeyError, TypeError or ValueError for anything else."""
     if values["task"] == Classes.task:
         return Classes(tuple(values["names"]), values["column"])
     return Quantity(Scaling.from_dict(values["scaling"]), values["column"])
@@ -156,7 +156,7 @@ def check_task(task: str) -> None:
 
 
 def _in_order(words: list[str]) -> tuple[Class, ...]:
-    """Different labels as classes: numbers in their order, as int where that is how numbers are written, or text."""
+    """Distinct labels as classes: numbers in order, as int if they are written that way, or text."""
     if not all(NUMBER.fullmatch(word) for word in words):
         return tuple(sorted(words))
     words = sorted(words, key=lambda word: (Decimal(word), word))

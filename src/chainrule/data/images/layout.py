@@ -50,11 +50,11 @@ class Layout:
 
 
 def find_layout(folder: Path) -> Layout:
-    """Where the classes and parts of a folder are.
+    """Find the classes and parts of a folder.
 
-    Folders named as parts (train, val, test and the like, in any case) are parts where all folders beside them are, or
-    where train and another one hold folders themselves; else they are classes, and a note says so. Raises DataError for
-    a folder without pictures, for a class without one, and where parts and classes do not fit together.
+    Folders named like parts (train, val, test and similar, in any case) are parts if all folders next to them are, or
+    if train and another one contain folders; otherwise they are classes, and a message says so. Raises DataError for a
+    folder without pictures, for a class without one, and if parts and classes do not fit together.
     """
     inside = folders_in(folder)
     parts = [path for path in inside if _role(path.name)]

@@ -1,4 +1,4 @@
-"""CSV, Parquet and NPZ files -> columns of numbers or text."""
+"""CSV, Parquet and NPZ files to columns of numbers or text."""
 
 from chainrule.data.tables.columns import Column
 from chainrule.data.tables.files import FORMATS, read_table

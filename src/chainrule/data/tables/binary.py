@@ -1,4 +1,4 @@
-"""Parquet files and NumPy archives -> columns. What is missing is said by the file: words are words."""
+"""Parquet files and NumPy archives to columns. The file marks missing values itself: words are just words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_parquet(path: Path, na: frozenset[str] | None) -> Table:
         import polars
     except ImportError:
         raise FileError(f"{path}: reading Parquet needs polars: pip install polars") from None
-    with path.open("rb") as file:  # the system's own errors first, as polars has others for them
+    with path.open("rb") as file:  # first raise the system's errors, since polars has others for them
         content = file.read()
     try:
         frame = polars.read_parquet(content)
@@ -44,7 +44,7 @@ def read_parquet(path: Path, na: frozenset[str] | None) -> Table:
 def read_npz(path: Path, na: frozenset[str] | None) -> Table:
     """The table in a NumPy archive; `na` are words and numbers for a missing value."""
     try:
-        with path.open("rb") as file:  # ours to close, also when the archive is damaged
+        with path.open("rb") as file:  # so that it is closed even if the archive is damaged
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path}: one bare array, expected an archive: use np.savez(path, x=x, y=y)")

@@ -1,4 +1,4 @@
-"""Cells of a text file -> numbers or text, without losing how they are written."""
+"""Cells of a text file to numbers or text, without losing how they are written."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from chainrule.data.tables.columns import EXACT, Column, as_written, is_text
 
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf(?:inity)?", re.IGNORECASE)
-PLAIN = frozenset("0123456789+-.eE")  # of numbers whose spelling float() alone may judge
+PLAIN = frozenset("0123456789+-.eE")  # characters of numbers that float() can judge by itself
 NEVER_NAMES = frozenset({"", "?", "#n/a", "<na>", "\\n"})  # in a column of text
-MISSING = NEVER_NAMES | {"na", "n/a", "nan", "none", "null", ".", "-"}  # among numbers, whatever their case
+MISSING = NEVER_NAMES | {"na", "n/a", "nan", "none", "null", ".", "-"}  # in a column of numbers, in upper or lower case
 
 
 @dataclass(frozen=True)
 class Cells:
-    """A stretch of a column: its values, and the cells where whole numbers do not say how they are written."""
+    """Part of a column: its values, and its cells if whole numbers do not determine how they are written."""
 
     values: Column
     written: Column | None = None
@@ -30,12 +30,12 @@ class Cells:
 
 
 def is_missing(word: str) -> bool:
-    """Whether a cell among numbers stands for no value."""
+    """Whether a cell in a column of numbers means a missing value."""
     return word.casefold() in MISSING
 
 
 def numbers_or_text(cells: tuple[str, ...], na: frozenset[str] | None) -> Cells:
-    """Numbers where all cells are numbers or missing, else text; `na` are further words for a missing value."""
+    """Numbers if all cells are numbers or missing, otherwise text; `na` are additional words for a missing value."""
     stripped = [cell.strip() for cell in cells]
     joined = "".join(stripped)
     values = _numbers(stripped, joined, na or frozenset())
@@ -49,26 +49,26 @@ def numbers_or_text(cells: tuple[str, ...], na: frozenset[str] | None) -> Cells:
 
 
 def text(stripped: list[str], na: frozenset[str] | None) -> Column:
-    """Text with "" for a missing value: for the words `na`, or where None are named, for those that are never names."""
+    """Text with "" for missing values: for the words `na`, or, if it is None, for words that are never names."""
     if na is None:
         return np.array(["" if cell.casefold() in NEVER_NAMES else cell for cell in stripped], dtype=object)
     return np.array(["" if cell in na else cell for cell in stripped], dtype=object)
 
 
 def join(parts: list[Cells]) -> tuple[Column, Column | None]:
-    """The values of a whole column, and its cells as they are written, where its numbers do not say it."""
+    """The values of a whole column, and its cells as written if its numbers do not determine that."""
     values = np.concatenate([part.values for part in parts])
     kept = not is_text(values) and all(part.whole for part in parts) and any(part.written is not None for part in parts)
     return values, np.concatenate([part.spelled() for part in parts]) if kept else None
 
 
 def _numbers(stripped: list[str], joined: str, na: frozenset[str]) -> NDArray[np.float64] | None:
-    """The cells as numbers, NaN where one is missing; None when one is neither."""
+    """The cells as numbers, NaN where one is missing; None if one is neither."""
     if not na and PLAIN.issuperset(joined):
         try:
             return np.array([cell or "nan" for cell in stripped], dtype=np.float64)
         except ValueError:
-            pass  # something is written as a word: look at each cell
+            pass  # some cell is a word: check each one
     values = np.empty(len(stripped))
     for i, cell in enumerate(stripped):
         if cell in na or is_missing(cell):
@@ -81,7 +81,9 @@ def _numbers(stripped: list[str], joined: str, na: frozenset[str]) -> NDArray[np
 
 
 def _length(whole: NDArray[np.float64]) -> int:
-    """How many characters whole numbers take when written plainly: without an exponent, any other way takes more."""
+    """The number of characters of whole numbers in plain notation: without an exponent, any other notation is
+    longer.
+    """
     powers = 10.0 ** np.arange(1, 17)
     return int(len(whole) + np.searchsorted(powers, np.abs(whole), side="right").sum() + (whole < 0).sum())
 

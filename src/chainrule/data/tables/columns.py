@@ -1,4 +1,4 @@
-"""Arrays -> columns: numbers as float64 or text, with what numbers do not say of how they are written."""
+"""Arrays to columns: float64 or text, and how numbers are written if that is not clear from their values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chainrule.arrays import to_array
 from chainrule.errors import DataError
 
 Column: TypeAlias = NDArray[Any]
-EXACT = 2**53  # whole numbers up to here are all different as float64
+EXACT = 2**53  # all whole numbers up to here are distinct as float64
 
 
 def is_text(column: Column) -> bool:
@@ -20,7 +20,7 @@ def is_text(column: Column) -> bool:
 
 
 def as_column(where: str, values: Any) -> tuple[Column, Column | None]:
-    """`values` (n,) as a column, and how its numbers are written where that is needed to tell them apart.
+    """`values` (n,) as a column, and how its numbers are written if that is needed to distinguish them.
 
     None and NaN are missing values. Raises DataError for other objects, and for more dimensions than one.
     """
@@ -43,7 +43,7 @@ def as_column(where: str, values: Any) -> tuple[Column, Column | None]:
 
 
 def exact(column: Column, values: list[Any]) -> Column | None:
-    """How whole numbers are written, where float64 has not enough digits for them; None is a missing value."""
+    """How whole numbers are written, if float64 has too few digits for them; None is a missing value."""
     known = column[~np.isnan(column)]
     if not np.any(np.abs(known) > EXACT) or not np.array_equal(known, np.round(known)):
         return None
@@ -56,7 +56,7 @@ def spelled(cell: str | bytes) -> str:
 
 
 def truths(column: Column) -> Column:
-    """How truth values, 1 and 0, are written."""
+    """How booleans, 1 and 0, are written."""
     words = {0.0: "False", 1.0: "True"}
     return np.array([words.get(value, "") for value in column.tolist()], dtype=object)
 
@@ -67,7 +67,7 @@ def as_written(whole: Column) -> Column:
 
 
 def _of_objects(where: str, values: list[Any]) -> tuple[Column, Column | None]:
-    """A column of Python objects: text, or numbers, each with None or NaN where one is missing."""
+    """A column of Python objects: text or numbers, with None or NaN for missing values."""
     if all(type(value) is str for value in values):
         return np.array(values, dtype=object), None
     values = [None if _is_missing(v) else v.item() if isinstance(v, np.generic) else v for v in values]

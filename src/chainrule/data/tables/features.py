@@ -1,4 +1,4 @@
-"""Which columns of a table a network sees."""
+"""Which columns of a table are features."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chainrule.data.tables.numbers import holds_text, numbers
 from chainrule.data.tables.table import Table
 from chainrule.errors import DataError, OptionError
 
-# Of columns that say which row is which, as they are called by people, pandas and R, with spaces for other separators.
+# Names of columns that identify rows, as used by people, pandas and R, with spaces for other separators.
 NAMES = re.compile(
     r"unnamed:?(?: ?\d+)+|(?:index )?level \d+|(?:.* )?(?:index|idx|id|uuid|key)|row ?names?|rn", re.IGNORECASE
 )
@@ -30,9 +30,10 @@ COUNTERS = re.compile(
 def choose_features(
     table: Table, target: str, drop: Sequence[str] = (), *, keep_index: bool = False
 ) -> tuple[Table, tuple[str, ...]]:
-    """The table with notes on its columns, and all columns but the target, those to drop and, unless kept, row numbers.
+    """The table with messages about its columns, and its features: all columns except the target, dropped ones and,
+    unless kept, row numbers.
 
-    Raises DataError when one of them is text, is empty, or none is left.
+    Raises DataError if one of them is text or empty, or if none is left.
     """
     for name in drop:
         table.column(name)
@@ -55,7 +56,7 @@ def choose_features(
 
 
 def tell_lost_digits(table: Table, names: Sequence[str]) -> Table:
-    """The table with a note on the columns `names` whose whole numbers have more digits than float64."""
+    """The table with a message about the columns `names` whose whole numbers have more digits than float64."""
     rounded = [name for name in names if _loses_digits(table, name)]
     if not rounded:
         return table
@@ -64,7 +65,7 @@ def tell_lost_digits(table: Table, names: Sequence[str]) -> Table:
 
 
 def split_names(names: Sequence[str], table: Table) -> tuple[str, ...]:
-    """Names of columns; what is none is taken for several with commas between them."""
+    """Names of columns; a name that does not exist is split at its commas."""
     parts: list[str] = []
     for name in names:
         parts += [name] if name in table.columns else [part.strip() for part in name.split(",") if part.strip()]
@@ -72,10 +73,10 @@ def split_names(names: Sequence[str], table: Table) -> tuple[str, ...]:
 
 
 def numbers_rows(name: str, column: Column) -> bool:
-    """Whether a column says which row is which, as the order of the rows may give the answer away.
+    """Whether a column identifies rows, because the order of the rows may give the answer away.
 
-    That is so of different whole numbers under no name or one such as index or id, and of numbers that count under a
-    name such as row, no or sample.
+    It does if it has distinct whole numbers and no name or one such as index or id, or consecutive numbers and a name
+    such as row, no or sample.
     """
     plain = re.sub(r"[\s_.-]+", " ", name).strip()
     names, counts = NAMES.fullmatch(plain) or NAME_ID.fullmatch(name), COUNTERS.fullmatch(plain)
@@ -90,7 +91,7 @@ def numbers_rows(name: str, column: Column) -> bool:
 def refuse_empty(
     table: Table, features: tuple[str, ...], rows: NDArray[np.bool_] | NDArray[np.int64], what: str
 ) -> None:
-    """DataError for columns without a value in any of `rows`."""
+    """Raise DataError for columns without a value in any of `rows`."""
     empty = [name for name in features if missing(table.column(name)[rows]).all()]
     if empty:
         raise DataError(
@@ -99,7 +100,7 @@ def refuse_empty(
 
 
 def _refuse_text(table: Table, features: tuple[str, ...]) -> None:
-    """DataError for the first column of text, naming all of them as they are to be left out."""
+    """Raise DataError for the first column of text, with the options that drop all of them."""
     text = [name for name in features if holds_text(table.column(name))]
     if text:
         which = "the columns of text" if len(text) > 1 else "the column"
@@ -107,7 +108,7 @@ def _refuse_text(table: Table, features: tuple[str, ...]) -> None:
 
 
 def _loses_digits(table: Table, name: str) -> bool:
-    """Whether float64 has not enough digits for the whole numbers of a column."""
+    """Whether float64 has too few digits for the whole numbers of a column."""
     if name not in table.written:
         return False
     values, cells = table.columns[name], table.written[name]
@@ -119,7 +120,7 @@ def _quoted(names: list[str]) -> str:
 
 
 def _drop(names: list[str]) -> str:
-    """The options that leave columns out, as a shell takes them."""
+    """The options that drop columns, quoted for a shell."""
     return " ".join(
         shlex.quote(f"--drop={name}") if name.startswith("-") else f"--drop {shlex.quote(name)}" for name in names
     )

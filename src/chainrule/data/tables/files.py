@@ -19,11 +19,12 @@ FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".npz")
 def read_table(path: str | Path, *, na: Iterable[str] | None = None) -> Table:
     """Read a table by its suffix: .csv, .tsv (each also with .gz), .parquet, .npz.
 
-    Raises FileError when the file cannot be read and DataError when it holds no table. A CSV or TSV has a header line;
-    commas, semicolons, tabs and bars are told apart.
+    Raises FileError if the file cannot be read, DataError if it does not contain a table. A CSV or TSV has a header
+    line; the separator (comma, semicolon, tab or vertical bar) is detected.
 
-    `na` are the words that mean a missing value, besides an empty cell; None leaves open whether a word such as NA is a
-    name. Among numbers the common words are always known. Example: `read_table("iris.csv").columns["petal_width"]`.
+    `na` are the words that mean a missing value, besides an empty cell; with None it is undecided whether a word such
+    as NA is a name. In columns of numbers the common words are always recognized. Example:
+    `read_table("iris.csv").columns["petal_width"]`.
     """
     path = Path(path)
     words = None if na is None else frozenset([na] if isinstance(na, str) else na)
@@ -41,7 +42,7 @@ def read_table(path: str | Path, *, na: Iterable[str] | None = None) -> Table:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turn what the system and the parsers raise into one error that names the file."""
+    """Turn errors of the system and the parsers into one error that names the file."""
     with reading(path):
         try:
             yield

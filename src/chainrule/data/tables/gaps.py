@@ -1,4 +1,4 @@
-"""Rows without a value in some column: found, refused, or left out."""
+"""Rows with missing values: found, rejected or dropped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from chainrule.data.tables.table import Table
 from chainrule.errors import DataError
 
 POLICIES = ("refuse", "mean", "drop")  # what to do with missing values
-Gaps: TypeAlias = dict[str, NDArray[np.bool_]]  # of each column, which rows have no value
+Gaps: TypeAlias = dict[str, NDArray[np.bool_]]  # for each column, the rows without a value
 
 
 def missing(column: Column) -> NDArray[np.bool_]:
@@ -30,19 +30,19 @@ def missing_labels(table: Table, name: str, classes: Iterable[object] = ()) -> N
     return np.array([not w or bool(known and w not in known and is_missing(w)) for w in words], dtype=np.bool_)
 
 
-def refuse_gaps(table: Table, gaps: Gaps, mend: str) -> None:
-    """DataError, ending in `mend`, for the first column that misses a value."""
+def refuse_gaps(table: Table, gaps: Gaps, fix: str) -> None:
+    """Raise DataError, ending in `fix`, for the first column with a missing value."""
     for name, gap in gaps.items():
         if gap.any():
             row = int(np.argmax(gap))
             raise DataError(
                 f'{table.source}: column "{name}" is missing {int(gap.sum()):,} of {table.rows:,} values, '
-                f"the first in row {table.number(row)}{_as_it_is_written(table, name, row)}: {mend}"
+                f"the first in row {table.number(row)}{_as_it_is_written(table, name, row)}: {fix}"
             )
 
 
 def refuse_words(table: Table, target: str, policy: str) -> None:
-    """DataError for labels such as NA, which may be names or missing values, as long as nobody says which.
+    """Raise DataError for labels such as NA, which may be names or missing values, unless that was specified.
 
     Among numbers they are missing values for those who leave out rows without a value.
     """
@@ -66,7 +66,7 @@ def refuse_words(table: Table, target: str, policy: str) -> None:
 
 
 def leave_out_gaps(table: Table, gaps: Gaps) -> Table:
-    """The table without the rows that miss something, and a note of how many; DataError when none is left."""
+    """The table without rows with missing values, and a message with their number; raises DataError if none is left."""
     keep = ~np.logical_or.reduce(list(gaps.values()))
     if not keep.any():
         emptiest = max(gaps, key=lambda name: int(gaps[name].sum()))

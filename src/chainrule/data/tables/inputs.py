@@ -24,7 +24,7 @@ class WithGaps(Protocol):
 
 @dataclass(frozen=True)
 class TableInputs:
-    """Which columns, what of missing values, and the mean and deviation of each column."""
+    """The columns, the policy for missing values, and the mean and standard deviation of each column."""
 
     features: tuple[str, ...]
     missing: str  # "refuse", "mean" or "drop"
@@ -42,9 +42,9 @@ class TableInputs:
         return np.nan_to_num(scaled(table, self.features, self.scaling, raw), nan=0.0)
 
     def whole_rows(self, table: Table, target: WithGaps | None) -> Table:
-        """The table without missing values: they are refused or their rows left out, as in training.
+        """The table without missing values: they are rejected or their rows dropped, as in training.
 
-        Raises DataError that names the first missing value and how to mend it.
+        Raises DataError with the first missing value and how to fix it.
         """
         gaps = {name: missing(numbers(table, name, LIKE_TRAINING)) for name in self.features}
         goal: Gaps = {} if target is None else target.gaps(table)
@@ -63,25 +63,27 @@ class TableInputs:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TableInputs:
-        """What `to_dict` wrote; KeyError, TypeError or ValueError for anything else."""
+        """Read what `to_dict` wrote; raises KeyError, TypeError or ValueError for anything else."""
         if len(values["features"]) != len(values["scaling"]["mean"]):
             raise ValueError("as many features as means were expected")
         return cls(tuple(values["features"]), values["missing"], Scaling.from_dict(values["scaling"]))
 
 
 def table_inputs(table: Table, features: tuple[str, ...], missing: str, rows: Rows) -> TableInputs:
-    """The inputs that the columns `features` make, scaled by some rows."""
+    """The inputs from the columns `features`, scaled by some rows."""
     refuse_empty(table, features, rows, "training row")
     return TableInputs(features, missing, Scaling.of(raw_features(table, features)[rows]))
 
 
 def raw_features(table: Table, features: tuple[str, ...]) -> NDArray[np.float64]:
-    """The columns `features` side by side: (n, f), NaN where missing; DataError for text."""
+    """The columns `features` as one array: (n, f), NaN for missing values; raises DataError for text."""
     return np.column_stack([numbers(table, name, LIKE_TRAINING) for name in features])
 
 
 def mend_gaps(table: Table, features: tuple[str, ...], target: str, task: str, policy: str) -> Table:
-    """The table to train on: gaps refused, their rows left out, or kept to be filled; a target is never filled."""
+    """The table to train on: missing values are rejected, dropped with their rows, or kept to be filled; targets are
+    never filled.
+    """
     classes = task == "classify"
     if classes:
         refuse_words(table, target, policy)

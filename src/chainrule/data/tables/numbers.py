@@ -1,4 +1,4 @@
-"""Columns as numbers to compute with."""
+"""Columns as numbers for computation."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from chainrule.data.tables.columns import Column, is_text
 from chainrule.data.tables.table import Table
 from chainrule.errors import DataError
 
-LARGEST = 1e150  # of a value: its square, and a sum of many, are still numbers
-TRUTHS = {"true": 1.0, "false": 0.0}  # what pandas and others write for a column of truth values, some capitalized
+LARGEST = 1e150  # its square, and a sum of many squares, are still finite
+TRUTHS = {"true": 1.0, "false": 0.0}  # as pandas and others write a column of booleans, some capitalized
 AS_CLASSES = "use --task classify, or another --target"
 LIKE_TRAINING = "write it as a number, as in the table of the training"
 
 
-def numbers(table: Table, name: str, mend: str) -> NDArray[np.float64]:
-    """The column `name` as finite numbers, NaN where missing, 1 and 0 for true and false.
+def numbers(table: Table, name: str, fix: str) -> NDArray[np.float64]:
+    """The column `name` as finite numbers, NaN for missing values, 1 and 0 for true and false.
 
-    DataError names the first row that is none of these, and ends in `mend`.
+    Raises DataError with the first row that is none of these, ending in `fix`.
     """
     column = table.column(name)
     if is_text(column):
@@ -29,8 +29,8 @@ def numbers(table: Table, name: str, mend: str) -> NDArray[np.float64]:
             return truths
         row = next((i for i, cell in enumerate(column) if not is_missing(cell) and not NUMBER.fullmatch(cell)), 0)
         if "," in column[row] and NUMBER.fullmatch(column[row].replace(",", "")):
-            mend = "write decimals with a point, and thousands without a comma"
-        raise DataError(f'{table.cell(name, row)}: "{column[row]}" is text, expected a number: {mend}')
+            fix = "write decimals with a point, and thousands without a comma"
+        raise DataError(f'{table.cell(name, row)}: "{column[row]}" is text, expected a number: {fix}')
     wrong = np.abs(column) > LARGEST
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -40,7 +40,7 @@ def numbers(table: Table, name: str, mend: str) -> NDArray[np.float64]:
 
 
 def scaled(table: Table, names: tuple[str, ...], scaling: Scaling, raw: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The values `raw` (n, c) of the columns `names`, scaled; DataError for one that is too large then."""
+    """The values `raw` (n, c) of the columns `names`, scaled; raises DataError for one that is then too large."""
     with np.errstate(over="ignore"):  # refused below
         x = scaling.apply(raw)
     far = np.isinf(x)
@@ -54,12 +54,12 @@ def scaled(table: Table, names: tuple[str, ...], scaling: Scaling, raw: NDArray[
 
 
 def holds_text(column: Column) -> bool:
-    """Whether the column holds something else than numbers and truth values."""
+    """Whether the column contains anything but numbers and booleans."""
     return is_text(column) and _truths(column) is None
 
 
 def _truths(column: Column) -> NDArray[np.float64] | None:
-    """1 and 0, NaN where one is missing; None when something else is among them."""
+    """1 and 0, NaN for missing values; None if there is anything else."""
     words = {word: TRUTHS.get(word.lower(), np.nan if is_missing(word) else None) for word in set(column.tolist())}
     if None in words.values():
         return None

@@ -1,7 +1,7 @@
 """A table in memory: columns of numbers or text.
 
-A column is float64 with NaN where a value is missing, or text with "" where one is missing. Rows are counted from 1 in
-messages, the header left out.
+A column is float64 with NaN for missing values, or text with "" for missing values. Messages count rows from 1, without
+the header.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from chainrule.errors import DataError, LabelError
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of one length, under the name of their file."""
+    """Columns of equal length, with the name of their file."""
 
     source: str
     columns: dict[str, Column]
-    notes: tuple[str, ...] = ()  # what reading it changed, for the user
-    written: dict[str, Column] = field(default_factory=dict)  # columns of numbers that do not say how they are written
-    na: frozenset[str] | None = None  # which words mean a missing value; None: nobody said
+    notes: tuple[str, ...] = ()  # messages for the user about what reading changed
+    written: dict[str, Column] = field(default_factory=dict)  # how numbers are written, where not clear
+    na: frozenset[str] | None = None  # which words mean a missing value; None: not specified
     taken: NDArray[np.int64] | None = None  # which rows of the file these are, from 0; None: all
     validation: ClassVar[int] = 0  # a table has no parts of its own
     test: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
-        """Any array, list or series may be given as a column. Raises DataError for what cannot be one."""
+        """Any array, list or series can be a column. Raises DataError for values that cannot."""
         if not isinstance(self.columns, Mapping):
             raise DataError(
                 f"{self.source}: columns are {type(self.columns).__name__}, expected names and values: pass a "
@@ -43,7 +43,7 @@ class Table:
         columns, written = {str(name): values for name, values in self.columns.items()}, dict(self.written)
         for name, values in columns.items():
             if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype == np.float64:
-                continue  # the most, and as they should be
+                continue  # the usual case
             columns[name], spelled = as_column(f'{self.source}: column "{name}"', values)
             if spelled is not None and name not in written:
                 written[name] = spelled
@@ -59,7 +59,7 @@ class Table:
         return len(next(iter(self.columns.values()), ()))
 
     def column(self, name: str) -> Column:
-        """The column `name`; DataError with the nearest name when there is none."""
+        """The column `name`; raises DataError with the most similar name if there is none."""
         if name not in self.columns:
             raise DataError(f'{self.source}: there is no column "{name}": {suggestion(name, self.columns)}')
         return self.columns[name]
@@ -69,11 +69,11 @@ class Table:
         return 1 + (row if self.taken is None else int(self.taken[row]))
 
     def where(self, row: int) -> str:
-        """The place of a row, for messages."""
+        """The location of a row, for messages."""
         return f"{self.source}: row {self.number(row)}"
 
     def cell(self, column: str, row: int) -> str:
-        """The place of a value, for messages."""
+        """The location of a value, for messages."""
         return f'{self.source}: column "{column}", row {self.number(row)}'
 
     def take(self, rows: NDArray[Any]) -> Table:
@@ -86,7 +86,7 @@ class Table:
         )
 
     def fingerprint(self) -> str:
-        """A hash of names and values, by which a run knows the data it was trained on."""
+        """A hash of names and values, so that a run can recognize its training data."""
         digest = hashlib.sha256()
         for name, column in (*self.columns.items(), *self.written.items()):
             digest.update(name.encode() + b"\0")
@@ -94,7 +94,7 @@ class Table:
         return digest.hexdigest()[:16]
 
     def labels(self, column: str | None) -> Labels:
-        """The values of a column as labels, as they are written; LabelError for numbers such as 2.5."""
+        """The values of a column as labels, as written; raises LabelError for numbers such as 2.5."""
         assert column is not None, "a table has labels in one of its columns"
         values, where = self.column(column), f'{self.source}: column "{column}"'
         if is_text(values):
@@ -102,7 +102,7 @@ class Table:
         if column in self.written:
             words = [spelled(word) for word in self.written[column].tolist()]
             for row in np.flatnonzero(np.isnan(values)).tolist():
-                # Where somebody says which words mean a missing value, all others are names.
+                # If the words for a missing value are specified, all others are names.
                 words[row] = "" if self.na is None or words[row] in self.na else words[row]
             return Labels(where, np.array(words, dtype=object))
         wrong = (values != np.round(values)) & ~np.isnan(values)
@@ -117,7 +117,7 @@ class Table:
 
 
 def column_names(source: str, names: list[str]) -> list[str]:
-    """Names that a message can show and a user type after it, on one line; DataError for two that are the same."""
+    """Names on one line, for messages and options; raises DataError for duplicates."""
     names = [" ".join(name.split()) for name in names]
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:

@@ -1,4 +1,4 @@
-"""CSV and TSV files, also gzipped -> columns."""
+"""CSV and TSV files, also gzipped, to columns."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from chainrule.data.tables.table import Table, column_names
 from chainrule.errors import DataError
 
 CHUNK = 8192  # rows held as Python text at once
-SAMPLE = 1 << 16  # characters, and so many rows of them, that the separator is found from
+SAMPLE = 1 << 16  # characters from which the separator is determined
 ROWS = 100
-SEPARATORS = ",|;\t"  # of two that fit alike the later one: commas are found in numbers and names
+SEPARATORS = ",|;\t"  # if two fit equally well, the later one: commas occur in numbers and names
 
 
 def read_text(path: Path, na: frozenset[str] | None) -> Table:
-    """The table in a text file; `na` are words for a missing value besides the common ones among numbers."""
+    """The table in a text file; `na` are words for a missing value, besides the common ones in columns of numbers."""
     with _cells_of_any_size():
         chunks = _read_chunks(path, frozenset(), na)
-        # A column may turn from numbers to text late in the file; its text is then read once more, from the start.
+        # A column may turn from numbers to text late in the file; its text is then read again from the start.
         mixed = frozenset(n for n, parts in chunks.items() if len({is_text(p.values) for p in parts}) > 1)
         if mixed:
             chunks = _read_chunks(path, mixed, na)
@@ -77,12 +77,12 @@ def _open_text(path: Path) -> IO[str]:
 
 
 def find_separator(start: str) -> str:
-    """The separator by which the first rows of a file have the same number of values, more than one if possible."""
+    """The separator that gives the first rows of a file the same number of values, more than one if possible."""
     return max(SEPARATORS, key=lambda separator: (*_fit(start, separator), SEPARATORS.index(separator)))
 
 
 def _fit(start: str, separator: str) -> tuple[float, int]:
-    """The part of the first rows that are as wide as the header, and that width; zeros where there is one column."""
+    """The fraction of the first rows that are as wide as the header, and that width; zeros for a single column."""
     widths = []
     try:
         for row in csv.reader(io.StringIO(start, newline=""), delimiter=separator, strict=True):
@@ -93,7 +93,7 @@ def _fit(start: str, separator: str) -> tuple[float, int]:
     except csv.Error:
         widths.append(0)
     if len(start) == SAMPLE and 2 < len(widths) <= ROWS:
-        widths.pop()  # cut by the end of the sample
+        widths.pop()  # cut off by the end of the sample
     if widths[0] < 2:
         return 0.0, 0
     return widths.count(widths[0]) / len(widths), widths[0]
