@@ -1,13 +1,13 @@
-"""One sigmoid neuron, trained step by step: every number by hand and by `Tensor.backward`, side by side.
+"""One sigmoid neuron, trained step by step: every number computed by hand and by `Tensor.backward`, side by side.
 
 The worked example of the reference article (section 4.3): w1 = w2 = 1, b = 0, samples (1, 0) and (0, 1), mean squared
-error, its six steps. The article gives no labels; here the first sample is class 1 and the second class 0.
+error, in the article's six steps. The article gives no labels; here the first sample is class 1 and the second class 0.
 
 What to look at
   - each partial derivative is a product along the path from the loss to the parameter: dL/dy · dy/dz · dz/dw;
   - the two columns "by hand" and "backward" agree to the last digits;
   - b - (w1 + w2) never changes, so the article's result w1 = w2 = 0.5, b = 0 cannot be reached for any labels;
-  - with labels a line can separate there is no best finite weight: the loss falls for ever, and the weights grow.
+  - if a line can separate the labels, no finite weights are best: the loss keeps falling and the weights keep growing.
 
     python examples/01_single_neuron.py            # draws single_neuron.png; --out PATH, --quick
 """
@@ -27,7 +27,7 @@ LABELS = np.array([1.0, 0.0])
 START = np.array([1.0, 1.0, 0.0])  # w1, w2, b
 CLAIMED = np.array([0.5, 0.5, 0.0])
 LR = 0.5
-SHOWN = (1, 2, 10, 50, 200, 500, 1000, 2000)  # iterations that are printed
+SHOWN = (1, 2, 10, 50, 200, 500, 1000, 2000)  # iterations to print
 NAMES = ("dL/dw1", "dL/dw2", "dL/db")
 
 
@@ -58,7 +58,7 @@ def by_hand(parameters: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def by_backward(parameters: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
-    """The same numbers from chainrule: the forward pass is written down, the backward pass is not."""
+    """The same numbers from chainrule: only the forward pass is written out."""
     w = cr.tensor(parameters[:2].reshape(2, 1), requires_grad=True)
     b = cr.tensor(parameters[2:], requires_grad=True)
     z = cr.tensor(X) @ w + b
@@ -94,7 +94,7 @@ def train(iterations: int) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def end_of_path(start: np.ndarray, y: np.ndarray, iterations: int) -> np.ndarray:
-    """Where the same steps lead, by the formulas alone: `train` has shown that they give what `backward` gives."""
+    """Where the same steps lead, using only the formulas: `train` has shown that they agree with `backward`."""
     parameters = start
     for _ in range(iterations):
         parameters = parameters - LR * by_hand(parameters, y)["gradient"]
@@ -127,7 +127,7 @@ def print_iteration(number: int, parameters: np.ndarray) -> np.ndarray:
 
 
 def print_claim(iterations: int) -> None:
-    """What became of the article's result w1 = w2 = 0.5, b = 0."""
+    """Why the article's result w1 = w2 = 0.5, b = 0 cannot be reached."""
     print("\nThe article's result is w1 = 0.5, w2 = 0.5, b = 0.")
     print("  Sample (1,0) moves w1 and b by the same amount, sample (0,1) moves w2 and b by the same amount:")
     print("  b − (w1 + w2) keeps its starting value −2. For the claimed result it would be −1.")
@@ -149,7 +149,7 @@ def draw_graph(axes: Any, parameters: np.ndarray) -> None:
     hand = by_hand(parameters, LABELS)
     z, prediction, dz = (float(hand[key][0]) for key in ("z", "prediction", "dz"))
     (x1, x2), (w1, w2, b) = X[0], parameters
-    loss = 0.5 * (prediction - LABELS[0]) ** 2  # this sample's share of L
+    loss = 0.5 * (prediction - LABELS[0]) ** 2  # this sample's part of L
     nodes = {
         "w1·x1": (0.0, 2.0, w1 * x1, dz),
         "w2·x2": (0.0, 1.0, w2 * x2, dz),
@@ -171,10 +171,10 @@ def draw_graph(axes: Any, parameters: np.ndarray) -> None:
 
 
 def draw(path: np.ndarray, losses: np.ndarray, out: Path) -> None:
-    """Graph, loss, decision boundary, and the path of the parameters, in one picture."""
+    """Graph, loss, decision boundary, and the path of the parameters, in one figure."""
     import matplotlib
 
-    matplotlib.use("Agg")  # a file is wanted, no window
+    matplotlib.use("Agg")  # draws to a file, without a window
     import matplotlib.pyplot as plt
 
     figure, ((graph, curve), (plane, ways)) = plt.subplots(2, 2, figsize=(12, 9), layout="constrained")
@@ -193,7 +193,7 @@ def draw(path: np.ndarray, losses: np.ndarray, out: Path) -> None:
     for column, name in enumerate(("w1", "w2", "b")):
         ways.plot(path[:, column], label=name)
     ways.plot(path[:, 2] - path[:, 0] - path[:, 1], "k:", label="b − (w1 + w2)")
-    ways.axhline(-1.0, color="grey", linewidth=0.8, linestyle="dashed", label="the same for the article's result")
+    ways.axhline(-1.0, color="gray", linewidth=0.8, linestyle="dashed", label="the same for the article's result")
     ways.set(title="the parameters", xlabel="iteration")
     ways.legend()
     figure.savefig(out, dpi=120)
@@ -201,15 +201,15 @@ def draw(path: np.ndarray, losses: np.ndarray, out: Path) -> None:
 
 
 def main() -> None:
-    """Run the six steps, print every number, draw the picture."""
+    """Run the six steps, print every number, draw the figure."""
     parser = argparse.ArgumentParser(description="One sigmoid neuron, every number by hand and by Tensor.backward.")
-    parser.add_argument("--out", type=Path, default=Path("single_neuron.png"), help="the picture to write")
+    parser.add_argument("--out", type=Path, default=Path("single_neuron.png"), help="the figure to write")
     parser.add_argument("--quick", action="store_true", help="fewer iterations")
     options = parser.parse_args()
     iterations = 200 if options.quick else 2000
 
     print("One neuron: z = w1·x1 + w2·x2 + b, ŷ = σ(z), L = ½ Σ (ŷ−y)²")
-    print("The article gives no labels. Chosen here: y = 1 for (1, 0) and y = 0 for (0, 1).")
+    print("The article gives no labels. Here they are y = 1 for (1, 0) and y = 0 for (0, 1).")
     print(f"step 1  w1 = 1, w2 = 1, b = 0, learning rate {LR:g}")
     after_one = print_iteration(1, START)
     print_iteration(2, after_one)
@@ -217,14 +217,14 @@ def main() -> None:
     print(f"\nstep 6  steps 2 to 5, {iterations} times")
     print("  iteration        w1          w2           b  loss before")
     path, losses, gap = train(iterations)
-    print(f"largest gap between hand and backward: {gap:.1e}")
+    print(f"largest difference between by hand and backward: {gap:.1e}")
     print_claim(iterations)
     try:
         draw(path, losses, options.out)
     except ImportError:
-        print("\nno picture, as matplotlib is not installed: pip install matplotlib")
+        print("\nno figure, because matplotlib is not installed: pip install matplotlib")
     else:
-        print(f"\npicture: {options.out.resolve()}")
+        print(f"\nfigure: {options.out.resolve()}")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""XOR with a 2-2-1 network: what a hidden layer is for, and what may still go wrong.
+"""XOR with a 2-2-1 network: what a hidden layer is for, and what can still go wrong.
 
 No line separates (0,1) and (1,0) from (0,0) and (1,1), so a single neuron outputs ½ for all four. Two hidden units
 draw two lines, and the output unit combines them. Many seeds are trained the same way; those that fail are shown too.
 
 What to look at
-  - the seeds that learn turn XOR into a problem which one line does separate: the four points in the hidden plane;
-  - the seeds that fail output 0, 1, ½, ½: one pattern of each class right, the other two averaged. For those two both
-    hidden units are saturated, so the two patterns are one point in the hidden plane, and the gradient that would part
-    them is nearly 0: as small as at a solution, far from any. A descending path to zero error exists from every finite
-    point (Sprinkhuizen-Kuyper and Boers, Annals of Mathematics and Artificial Intelligence 25, 107-136, 1999), but it
-    may be too flat to walk in any time one has.
+  - the seeds that learn turn XOR into a problem that a single line can separate: the four points in the hidden plane;
+  - the seeds that fail output 0, 1, ½, ½: one pattern of each class right, the other two averaged. For those two, both
+  hidden units are saturated, so the two patterns are one point in the hidden plane, and the gradient that would
+  separate them is nearly 0: as small as at a solution, but far from any. A descending path to zero error exists from
+  every finite point (Sprinkhuizen-Kuyper and Boers, Annals of Mathematics and Artificial Intelligence 25, 107-136,
+  1999), but it may be too flat to follow in reasonable time.
 
     python examples/02_xor.py            # draws xor.png; --out PATH, --engine reference, --quick
 """
@@ -58,7 +58,7 @@ def train(seed: int, sweeps: int, engine: str) -> Run:
 
 
 def train_seeds(seeds: int, sweeps: int, engine: str) -> list[Run]:
-    """One training per seed, one line as each ends."""
+    """Train each seed, printing a line when it ends."""
     print("seed   output for (0,0) (0,1) (1,0) (1,1)      loss    |gradient|   learned")
     runs = []
     for seed in range(seeds):
@@ -75,7 +75,7 @@ def print_share(runs: list[Run], sweeps: int) -> None:
     learned = [run for run in runs if run.learned]
     print(f"learned: {len(learned)} of {len(runs)} seeds in {sweeps} sweeps (every output within 0.5 of its target)")
     if len(learned) < len(runs):
-        print("the others are stuck: the gradient is as small as at a solution, the loss is not")
+        print("the others are stuck: the gradient is as small as at a solution, but the loss is not")
 
 
 def draw_surface(axes: Any, run: Run) -> None:
@@ -93,7 +93,7 @@ def draw_surface(axes: Any, run: Run) -> None:
 
 
 def draw_hidden(axes: Any, run: Run) -> None:
-    """The four patterns as the output unit sees them."""
+    """The four patterns in the plane of the hidden units, the inputs of the output unit."""
     p = {name: parameter.data for name, parameter in run.trainer.model.named_parameters().items()}
     hidden = 1.0 / (1.0 + np.exp(-(X @ p["0.weight"] + p["0.bias"])))
     grid = np.linspace(-0.1, 1.1, 61)
@@ -107,10 +107,10 @@ def draw_hidden(axes: Any, run: Run) -> None:
 
 
 def draw(runs: list[Run], out: Path) -> None:
-    """Losses of all seeds, the surface of one that learned and of one that did not, and the hidden plane."""
+    """Losses of all seeds, the surfaces of one that learned and one that did not, and the hidden plane."""
     import matplotlib
 
-    matplotlib.use("Agg")  # a file is wanted, no window
+    matplotlib.use("Agg")  # draws to a file, without a window
     import matplotlib.pyplot as plt
 
     figure, ((curves, solved), (hidden, stuck)) = plt.subplots(2, 2, figsize=(12, 10), layout="constrained")
@@ -131,9 +131,9 @@ def draw(runs: list[Run], out: Path) -> None:
 
 
 def main() -> None:
-    """Train every seed, print what came of it, draw."""
+    """Train every seed, print the results, draw."""
     parser = argparse.ArgumentParser(description="XOR with a 2-2-1 network, over many seeds.")
-    parser.add_argument("--out", type=Path, default=Path("xor.png"), help="the picture to write")
+    parser.add_argument("--out", type=Path, default=Path("xor.png"), help="the figure to write")
     parser.add_argument("--engine", choices=("compiled", "reference"), default="compiled")
     parser.add_argument("--quick", action="store_true", help="fewer seeds and sweeps")
     options = parser.parse_args()
@@ -145,9 +145,9 @@ def main() -> None:
     try:
         draw(runs, options.out)
     except ImportError:
-        print("no picture, as matplotlib is not installed: pip install matplotlib")
+        print("no figure, because matplotlib is not installed: pip install matplotlib")
     else:
-        print(f"picture: {options.out.resolve()}")
+        print(f"figure: {options.out.resolve()}")
 
 
 if __name__ == "__main__":

@@ -5,19 +5,20 @@ D. E. Rumelhart, G. E. Hinton, R. J. Williams, "Learning representations by back
 patterns that are symmetric about the middle. As in the paper: all 64 patterns in every sweep, the gradient summed over
 them, E = ½ Σ (y − d)², Δw(t) = −ε ∂E/∂w(t) + α Δw(t−1) with ε = 0.1 and α = 0.9, initial weights uniform in ±0.3.
 
-The paper tells of one run, which took 1,425 sweeps, and does not say when a run counts as learned. Here it does when
-every one of the 64 outputs is within 0.5 of its target, that is, on its side of ½; within 0.1 is printed as well.
+The paper reports one run, which took 1,425 sweeps, and does not say when a run counts as learned. Here that is when
+each of the 64 outputs is within 0.5 of its target, that is, on the right side of ½; results for 0.1 are printed too.
 
-All seeds are one network: S networks side by side (a 6 → 2S layer, then an output for each pair of hidden units). As
-E is a sum over outputs, and SGD moves each weight by its own gradient, the S networks do not touch each other.
+All seeds are trained as one network: S networks side by side (a 6 → 2S layer, then an output for each pair of hidden
+units). Since E is a sum over outputs, and SGD updates each weight with its own gradient, the S networks do not affect
+each other.
 
 What to look at
-  - the distribution of sweeps, with the paper's 1,425 in it, and the share of seeds that do not learn;
+  - the distribution of sweeps, with the paper's 1,425 marked, and the fraction of seeds that do not learn;
   - in the networks that learned, weights mirrored about the middle are equal in size and opposite in sign, so a
-    symmetric pattern gives each hidden unit nothing but its bias; and their sizes are as 1 : 2 : 4 in some order, so
-    no other pattern does;
-  - about a quarter find 2 : 3 : 4 instead (the paper shows 1 : 2 : 4), which works for the same reason: no
-    sum of them, each added, subtracted or left out, is zero.
+  symmetric pattern leaves only the bias of each hidden unit; and their magnitudes are in the ratio 1 : 2 : 4, in some
+  order, so no other pattern does;
+  - about a quarter find 2 : 3 : 4 instead (the paper shows 1 : 2 : 4), which works for the same reason: no combination
+  of them, each added, subtracted or omitted, is zero.
 
     python examples/03_symmetry.py       # draws symmetry.png; --out PATH, --seeds N, --engine reference, --quick
 """
@@ -69,7 +70,7 @@ def half_squares(output: cr.Tensor, target: cr.Tensor, weight: cr.Tensor | None 
 
 @dataclass
 class Outcome:
-    """For each network: the sweep at which it had learned, by two criteria (-1: never), and its weights at the end."""
+    """For each network: the sweep after which it had learned, by two criteria (-1: never), and its final weights."""
 
     within_half: np.ndarray
     within_tenth: np.ndarray
@@ -79,7 +80,7 @@ class Outcome:
 
 
 def sweep(count: int, sweeps: int, engine: str) -> Outcome:
-    """Train all networks, asking after every sweep which of them have learned."""
+    """Train all networks, checking after every sweep which of them have learned."""
     model = Networks(count)
     trainer = cr.Trainer(model, loss=half_squares, optimizer=optim.SGD(lr=EPSILON, momentum=ALPHA), engine=engine)
     targets = np.repeat(SYMMETRIC[:, None], count, axis=1).astype(np.float32)
@@ -100,13 +101,15 @@ def mirror_gap(first: np.ndarray) -> np.ndarray:
 
 
 def ratios(first: np.ndarray) -> np.ndarray:
-    """Sizes of the weights on one side of the middle, in ascending order, over the smallest: (networks, 3, 2)."""
+    """Magnitudes of the weights on one side of the middle, in ascending order, divided by the smallest: (networks, 3,
+    2).
+    """
     sizes = np.sort(np.abs(first[:, :3]), axis=1)
     return sizes / sizes[:, :1]
 
 
 def is_ratio(found: np.ndarray, wanted: tuple[float, float, float]) -> np.ndarray:
-    """Which networks have sizes as `wanted`, within 10 %, at both hidden units."""
+    """Which networks have magnitudes in the ratio `wanted`, within 10 %, at both hidden units."""
     goal = np.array(wanted)[None, :, None] / wanted[0]
     return np.all(np.abs(found / goal - 1) < 0.1, axis=(1, 2))
 
@@ -118,7 +121,7 @@ def nearest_to_paper(outcome: Outcome) -> int:
 
 
 def print_outcome(outcome: Outcome, sweeps: int) -> None:
-    """Shares, quantiles, and the paper's place among them."""
+    """Fractions, quantiles, and the paper's place among them."""
     count = len(outcome.within_half)
     for name, when in (("0.5", outcome.within_half), ("0.1", outcome.within_tenth)):
         learned = np.sort(when[when != NEVER])
@@ -133,7 +136,9 @@ def print_outcome(outcome: Outcome, sweeps: int) -> None:
 
 
 def print_weights(outcome: Outcome) -> None:
-    """How far the weights of the networks that learned are mirrored and as 1 : 2 : 4, and those of one of them."""
+    """How closely the weights of the networks that learned are mirrored and in the ratio 1 : 2 : 4, with one
+    example.
+    """
     settled = outcome.within_tenth != NEVER
     if not settled.any():
         print("no network has settled: its weights have no pattern yet")
@@ -144,8 +149,8 @@ def print_weights(outcome: Outcome) -> None:
     print(f"of the {settled.sum()} networks within 0.1:")
     print(f"  mirrored weights equal and opposite: within {mirror_gap(first).max():.2%} of the largest weight")
     print(f"  the two hidden units of opposite sign at every input: {opposed.mean():.1%}")
-    print(f"  sizes as 1 : 2 : 4 (within 10 %): {np.mean(is_ratio(found, (1, 2, 4))):.1%}")
-    print(f"  sizes as 2 : 3 : 4 (within 10 %): {np.mean(is_ratio(found, (2, 3, 4))):.1%}")
+    print(f"  magnitudes in the ratio 1 : 2 : 4 (within 10 %): {np.mean(is_ratio(found, (1, 2, 4))):.1%}")
+    print(f"  magnitudes in the ratio 2 : 3 : 4 (within 10 %): {np.mean(is_ratio(found, (2, 3, 4))):.1%}")
     middle = np.median(found, axis=(0, 2))
     print(f"  median ratio: {middle[0]:.2f} : {middle[1]:.2f} : {middle[2]:.2f}")
     example = nearest_to_paper(outcome)
@@ -157,10 +162,10 @@ def print_weights(outcome: Outcome) -> None:
 
 
 def draw(outcome: Outcome, sweeps: int, out: Path) -> None:
-    """Sweeps needed, share learned over time, the weights of one network, and the ratios of all."""
+    """Sweeps needed, fraction learned over time, the weights of one network, and the ratios of all."""
     import matplotlib
 
-    matplotlib.use("Agg")  # a file is wanted, no window
+    matplotlib.use("Agg")  # draws to a file, without a window
     import matplotlib.pyplot as plt
 
     figure, ((counts, share), (bars, cloud)) = plt.subplots(2, 2, figsize=(12, 9), layout="constrained")
@@ -169,7 +174,7 @@ def draw(outcome: Outcome, sweeps: int, out: Path) -> None:
     counts.hist(learned, bins=np.linspace(0, sweeps, 41))
     counts.set(title=f"sweeps needed by {learned.size} of {when.size} seeds", xlabel="sweeps", ylabel="seeds")
     share.step(learned, np.arange(1, learned.size + 1) / when.size, where="post")
-    share.set(title="share of seeds that have learned", xlabel="sweeps", ylim=(0, 1), xlim=(0, sweeps))
+    share.set(title="fraction of seeds that have learned", xlabel="sweeps", ylim=(0, 1), xlim=(0, sweeps))
     for axes in (counts, share):
         axes.axvline(PAPER, color="tab:red", label=f"the paper's run: {PAPER}")
         axes.legend()
@@ -179,14 +184,14 @@ def draw(outcome: Outcome, sweeps: int, out: Path) -> None:
         found = ratios(outcome.first[settled])
         cloud.scatter(found[:, 1].ravel(), found[:, 2].ravel(), s=12, alpha=0.4)
         cloud.plot([2, 1.5], [4, 2], "rx", label="1 : 2 : 4 and 2 : 3 : 4")
-        cloud.set(title="sizes over the smallest, each hidden unit", xlabel="second", ylabel="third")
+        cloud.set(title="magnitudes over the smallest, each hidden unit", xlabel="second", ylabel="third")
         cloud.legend()
     figure.savefig(out, dpi=120)
     plt.close(figure)
 
 
 def draw_weights(axes: Any, first: np.ndarray, seed: int) -> None:
-    """The weights of both hidden units by input: mirrored, and as 1 : 2 : 4."""
+    """The weights of both hidden units by input: mirrored, and in the ratio 1 : 2 : 4."""
     places = np.arange(6)
     for unit in range(2):
         axes.bar(places + 0.4 * unit - 0.2, first[:, unit], width=0.4, label=f"hidden unit {unit + 1}")
@@ -196,7 +201,7 @@ def draw_weights(axes: Any, first: np.ndarray, seed: int) -> None:
     for place in places:
         size = np.abs(first[place]).mean() / unit_size
         axes.annotate(f"{size:.1f}", (place, 1.15 * np.abs(first).max()), ha="center")
-    axes.set(title=f"seed {seed}: weights from each input (above: size over the smallest)", xlabel="input")
+    axes.set(title=f"seed {seed}: weights from each input (above: magnitude over the smallest)", xlabel="input")
     axes.margins(y=0.15)
     axes.legend(loc="lower left")
 
@@ -204,7 +209,7 @@ def draw_weights(axes: Any, first: np.ndarray, seed: int) -> None:
 def main() -> None:
     """Train all seeds at once, print the distribution and the weights, draw."""
     parser = argparse.ArgumentParser(description="Mirror symmetry with 6-2-1 networks, as in the 1986 paper.")
-    parser.add_argument("--out", type=Path, default=Path("symmetry.png"), help="the picture to write")
+    parser.add_argument("--out", type=Path, default=Path("symmetry.png"), help="the figure to write")
     parser.add_argument("--seeds", type=int, default=400, help="networks trained at once")
     parser.add_argument("--engine", choices=("compiled", "reference"), default="compiled")
     parser.add_argument("--quick", action="store_true", help="40 seeds, fewer sweeps")
@@ -220,9 +225,9 @@ def main() -> None:
     try:
         draw(outcome, sweeps, options.out)
     except ImportError:
-        print("no picture, as matplotlib is not installed: pip install matplotlib")
+        print("no figure, because matplotlib is not installed: pip install matplotlib")
     else:
-        print(f"picture: {options.out.resolve()}")
+        print(f"figure: {options.out.resolve()}")
 
 
 if __name__ == "__main__":

@@ -5,24 +5,23 @@ Why it happens. With samples as rows, z_l = h_(l-1)·W_l + b_l, h_l = f(z_l) and
     δ_l = (δ_(l+1)·W_(l+1)ᵀ) ⊙ f′(z_l),        ∂L/∂W_l = h_(l-1)ᵀ·δ_l,
 
 so δ_1 is δ_30 times 29 Jacobians. Weights drawn independently with variance v in layers of n units change the norm,
-layer by layer, by a factor of about √(n·v·E[f′²]); what is not 1 is raised to the 29th power.
+in each layer, by a factor of about √(n·v·E[f′²]); any factor other than 1 is raised to the 29th power.
 
-  sigmoid      σ′ = σ(1 − σ) ≤ 1/4, and Xavier's v is 1/n: at most 1/4 a layer, 10⁻¹⁷ at the bottom.
-  tanh         Xavier's v is 1/n, and tanh′ is near 1 about 0: near 1 (Glorot and Bengio, AISTATS 2010).
-  ReLU         f′ is 1 for one half and 0 for the other, and He's v is 2/n: √(n·2/n·½) = 1 (He et al., ICCV 2015).
-  batch norm   the scale of W no longer matters (Ioffe and Szegedy, ICML 2015). But z is divided by its deviation over
-               the batch, √(n·v·(π − 1)/(2π)) where ReLU met unit deviation before, while W and ReLU alone scale by
-               √(n·v/2): together √(π/(π − 1)) = 1.21, so gradients explode (Yang et al., ICLR 2019).
-  residual     h + F(h) has the Jacobian 1 + F′, so the product contains 1, however small F′ is (He et al., CVPR 2016).
-               Here as there with batch normalization in F.
+  sigmoid      σ′ = σ(1 − σ) ≤ 1/4, and Xavier's v is 1/n: at most 1/4 per layer, 10⁻¹⁷ at the bottom. tanh
+  Xavier's v is 1/n, and tanh′ is near 1 around 0: near 1 (Glorot and Bengio, AISTATS 2010). ReLU         f′ is 1 for
+  one half and 0 for the other, and He's v is 2/n: √(n·2/n·½) = 1 (He et al., ICCV 2015). batch norm   the scale of W no
+  longer matters (Ioffe and Szegedy, ICML 2015). But z is divided by its deviation over the batch, √(n·v·(π − 1)/(2π))
+  if the ReLU before had inputs of unit deviation, while W and ReLU alone scale by √(n·v/2): together √(π/(π − 1)) =
+  1.21, so gradients explode (Yang et al., ICLR 2019). residual     h + F(h) has the Jacobian 1 + F′, so the product
+  contains 1, however small F′ is (He et al., CVPR 2016). As in that paper, F contains batch normalization.
 
-All are trained alike: same layers, batches and optimizer, weights as Glorot or He propose, biases 0.
+All are trained the same way: same layers, batches and optimizer, weights as proposed by Glorot or He, biases 0.
 
 What to look at
-  - sigmoid: the last layers have a gradient, the first none, and that does not change: it returns one class for all;
+  - sigmoid: the last layers have a gradient, the first have none, and that does not change: it predicts a single class;
   - tanh and ReLU learn with no remedy but weights of the right size, as long as the learning rate is small;
-  - batch normalization alone does not stabilise gradients at the start, it makes them grow; they even out in the first
-    steps, and in return a rate 30 times as large still trains. Other seeds and rates show the same;
+  - batch normalization alone does not stabilize gradients at the start, it makes them grow; they even out in the first
+  steps, and in return a learning rate 30 times as large still works. Other seeds and rates show the same;
   - with residual connections as well, the network is the best or among the best at every rate.
 
     python examples/04_remedies.py       # draws remedies.png; --data NAME_OR_FOLDER, --data-dir, --quick and others
@@ -47,12 +46,12 @@ from chainrule.errors import ChainruleError, FileError, NonFiniteError
 
 DEPTH, WIDTH, BATCH, MOMENTUM = 30, 64, 128, 0.9
 RATES = (0.003, 0.01, 0.03, 0.1)
-PROBE, MEASUREMENTS = 512, 40  # images that gradients are measured on, and how often in a run
+PROBE, MEASUREMENTS = 512, 40  # images on which gradients are measured, and measurements per run
 
 
 @dataclass(frozen=True)
 class Network:
-    """One way to build 30 layers, how its weights start, and the factor by which theory scales a gradient there."""
+    """A way to build 30 layers, their initial weights, and the theoretical factor by which they scale a gradient."""
 
     name: str
     build: Callable[[tuple[int, ...], int], nn.Module]  # (image, classes)
@@ -70,11 +69,11 @@ class Run:
     norms: list[np.ndarray] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
     accuracy: float = 0.0
-    diverged: int | None = None  # the step whose loss was not finite
+    diverged: int | None = None  # the step with a non-finite loss
 
 
 def plain(activation: Callable[[], nn.Module]) -> Callable[[tuple[int, ...], int], nn.Module]:
-    """30 fully connected layers with an activation between."""
+    """30 fully connected layers with activations between."""
     return lambda image, classes: models.plain_mlp(image, classes, depth=DEPTH, width=WIDTH, activation=activation)
 
 
@@ -101,7 +100,7 @@ NETWORKS = (
 
 
 class Recorder:
-    """An observer of training that measures gradients on images `probe`, and accuracy on `test`, now and then."""
+    """A callback that measures gradients on the images `probe`, and accuracy on `test`, from time to time."""
 
     def __init__(self, run: Run, probe: tuple[Any, Any], test: tuple[Any, Any]) -> None:
         self.run, self.probe, self.test = run, probe, test
@@ -124,7 +123,7 @@ class Recorder:
 
 
 def load(source: str, data_dir: str | None) -> data.Images:
-    """The images; the 10,000 test images of Fashion-MNIST where the 60,000 for training are not at hand."""
+    """The images; the 10,000 test images of Fashion-MNIST if the 60,000 for training are not available."""
     try:
         return data.read_images(source, data_dir=data_dir)
     except FileError as error:
@@ -132,14 +131,14 @@ def load(source: str, data_dir: str | None) -> data.Images:
         archives = sorted(shared.glob("fashion_mnist_t10k_*.npz")) if source == "fashion-mnist" else []
         if not archives:
             raise SystemExit(f"{error}\nor use the bundled digits: --data digits") from None
-        print(f"{error}\n  going on with its 10,000 test images from {shared}", file=sys.stderr)
+        print(f"{error}\n  using its 10,000 test images from {shared} instead", file=sys.stderr)
         parts = [data.read_images(str(path)) for path in archives]
         pixels, targets = (np.concatenate([getattr(part, name) for part in parts]) for name in ("pixels", "targets"))
         return replace(parts[0], source="fashion-mnist (10,000)", pixels=pixels, targets=targets)
 
 
 def train(network: Network, rate: float, parts: dict[str, Any], options: argparse.Namespace, watch: bool) -> Run:
-    """One network at one learning rate; measured on the way if `watch`."""
+    """One network at one learning rate; measured during training if `watch`."""
     (x, y), (tx, ty) = parts["train"], parts["test"]
     run = Run(network, rate)
     cr.seed(options.seed)
@@ -184,23 +183,23 @@ def result(run: Run) -> str:
 
 def print_accuracies(table: dict[float, list[Run]]) -> None:
     """Test accuracy of each network at each learning rate."""
-    print("\ntest accuracy by learning rate (NaN @s: in step s the loss was no longer finite)")
+    print("\ntest accuracy by learning rate (NaN @s: the loss was no longer finite in step s)")
     print(f"{'network':18}" + "".join(f"{rate:>12g}" for rate in table))
     for row in zip(*table.values(), strict=True):
         print(f"{row[0].network.name:18}" + "".join(f"{result(run):>12}" for run in row))
 
 
 def print_reading(runs: list[Run]) -> None:
-    """What the figures say, in words that hold for these very figures."""
+    """What these figures show, in words."""
     start = {run.network.name: run.norms[0] for run in runs}
     sigmoid, batch = start["sigmoid"], start["ReLU, batch norm"]
     shrunk, grown = sigmoid[1] / sigmoid[-2], batch[1] / batch[-2]
-    print(f"\nfrom layer 29 to layer 2 sigmoid leaves {shrunk:.0e} of the gradient, too little to change a")
+    print(f"\nfrom layer 29 to layer 2, sigmoid leaves {shrunk:.0e} of the gradient, too little to change a")
     print(f"weight in float32; batch normalization makes it {grown:.0f} times as large")
 
 
 def draw_norms(figure: Any, places: Any, runs: list[Run]) -> None:
-    """Gradient norms by layer and step, one map for each network, one scale of colours for all."""
+    """Gradient norms by layer and step, one map for each network, one color scale for all."""
     from matplotlib.colors import LogNorm
 
     colours = LogNorm(1e-8, 1e2)
@@ -220,7 +219,7 @@ def draw(table: dict[float, list[Run]], shown: float, title: str, out: Path) -> 
     """Gradients by layer and step; those at the start; accuracy over training; accuracy by learning rate."""
     import matplotlib
 
-    matplotlib.use("Agg")  # a file is wanted, no window
+    matplotlib.use("Agg")  # draws to a file, without a window
     import matplotlib.pyplot as plt
 
     figure = plt.figure(figsize=(16, 9), layout="constrained")
@@ -251,9 +250,9 @@ def draw(table: dict[float, list[Run]], shown: float, title: str, out: Path) -> 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Gradients in 30 layers: sigmoid, tanh, ReLU, batch norm, residual.")
-    parser.add_argument("--out", type=Path, default=Path("remedies.png"), help="the picture to write")
+    parser.add_argument("--out", type=Path, default=Path("remedies.png"), help="the figure to write")
     parser.add_argument("--data", default="fashion-mnist", help="fashion-mnist, mnist, digits, or a path to images")
-    parser.add_argument("--data-dir", help="where data sets with a name are")
+    parser.add_argument("--data-dir", help="folder of the named data sets")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--engine", choices=("compiled", "reference"), default="compiled")
@@ -265,7 +264,7 @@ def main() -> None:
     """Train every network at every rate, print tables, draw."""
     options = parse()
     if not options.out.resolve().parent.is_dir():
-        raise SystemExit(f"{options.out}: there is no such folder: make it, or choose another --out")
+        raise SystemExit(f"{options.out}: no such folder: create it, or choose another --out")
     began = time.perf_counter()
     images = load(options.data, options.data_dir)
     _, prepared = data.prepare_images(images, validation=0.0, seed=0)
@@ -274,7 +273,7 @@ def main() -> None:
         rates, most, options.epochs = (RATES[0], RATES[-1]), 2000, 10
     split = prepared.split
     parts = {"train": prepared.arrays(split.train[:most]), "test": prepared.arrays(split.test[:most])}
-    counts = f"{len(parts['train'][0]):,} images to train, {len(parts['test'][0]):,} to test"
+    counts = f"{len(parts['train'][0]):,} images for training, {len(parts['test'][0]):,} for testing"
     print(f"{images.source}: {counts}; {DEPTH} layers of {WIDTH}, SGD momentum {MOMENTUM}, {options.epochs} epochs")
     shown = rates[0]
     table = {rate: [train(network, rate, parts, options, rate == shown) for network in NETWORKS] for rate in rates}
@@ -285,9 +284,9 @@ def main() -> None:
     try:
         draw(table, shown, f"{DEPTH} layers on {images.source}", options.out)
     except ImportError:
-        print("no picture, as matplotlib is not installed: pip install matplotlib")
+        print("no figure, because matplotlib is not installed: pip install matplotlib")
     else:
-        print(f"picture: {options.out.resolve()}")
+        print(f"figure: {options.out.resolve()}")
 
 
 if __name__ == "__main__":

@@ -111,5 +111,5 @@ def test_mistakes(mean: nn.Buffer) -> None:
         assign(cr.tensor([1.0, 2.0]), cr.tensor([1.0, 2.0]))  # type: ignore[arg-type]
     with pytest.raises(DtypeError, match="expected floats"):
         nn.Buffer([1, 2])
-    with pytest.raises(DtypeError, match="what is learned is a Parameter"):
+    with pytest.raises(DtypeError, match="use a Parameter for what is learned"):
         nn.Buffer([1.0], requires_grad=True)

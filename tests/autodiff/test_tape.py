@@ -119,9 +119,9 @@ def test_mixed_dtypes_are_refused_while_tracing(w):
 def test_a_symbol_does_not_leave_its_trace():
     with tracing():
         x = symbol((2,)) * 2
-    with pytest.raises(TraceError, match="outside of its trace"):
+    with pytest.raises(TraceError, match="outside its trace"):
         x + 1
-    with tracing(), pytest.raises(TraceError, match="outside of its trace"):
+    with tracing(), pytest.raises(TraceError, match="outside its trace"):
         x + 1
 
 

@@ -57,7 +57,7 @@ TABLES: dict[str, tuple[str, str, list[str], str]] = {
     "one class": ("t.csv", "a,y\n1,5\n2,5\n3,5\n4,5\n", ["--target", "y"], "one class only"),
     "as many classes as rows": ("t.csv", "a,y\n1,u\n2,v\n3,w\n4,x\n", ["--target", "y"], "too many for classes"),
     "too few rows": ("t.csv", "a,y\n1,0.5\n2,0.7\n", ["--target", "y"], "2 rows are too few for a validation part"),
-    "only the target": ("t.csv", "y\n1\n2\n1\n2\n", ["--target", "y"], "no column is left beside the target"),
+    "only the target": ("t.csv", "y\n1\n2\n1\n2\n", ["--target", "y"], "no column is left besides the target"),
     "dropped column unknown": ("t.csv", GOOD, ["--target", "y", "--drop", "c"], 'there is no column "c"'),
     "target dropped": ("t.csv", GOOD, ["--target", "y", "--drop", "y"], "is the target"),
     "loss of another task": ("t.csv", GOOD, ["--target", "y", "--loss", "mse"], "mse does not fit the task classify"),

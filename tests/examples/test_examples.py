@@ -27,7 +27,7 @@ def run(tmp_path):
             command, cwd=tmp_path, capture_output=True, text=True, timeout=patience.SECONDS, check=False
         )
         assert done.returncode == 0, done.stderr
-        picture = Path(re.search(r"^picture: (.+)$", done.stdout, flags=re.M).group(1))
+        picture = Path(re.search(r"^figure: (.+)$", done.stdout, flags=re.M).group(1))
         assert picture.parent == tmp_path.resolve()
         assert picture.read_bytes().startswith(b"\x89PNG")
         return done.stdout
@@ -55,7 +55,7 @@ def test_single_neuron_prints_the_chain_rule_right(run):
         assert backward == pytest.approx(value, abs=1e-14)
     assert found(rf"L = .+ = {NUMBER}", text)[0] == pytest.approx(((a - 1) ** 2 + a**2) / 2, abs=1e-6)
     assert found(rf"step 5  w1 = .+ = {NUMBER}", text)[0] == pytest.approx(1 - 0.5 * dz[0], abs=1e-6)
-    assert found(rf"largest gap between hand and backward: {NUMBER}", text)[0] < 1e-15
+    assert found(rf"largest difference between by hand and backward: {NUMBER}", text)[0] < 1e-15
     losses = found(rf"\n +\d+(?: +[+-]\d+\.\d+){{3}}  {NUMBER}", text)
     assert len(losses) == 5
     assert losses == sorted(losses, reverse=True)
@@ -142,7 +142,7 @@ def test_without_matplotlib_only_the_picture_is_missing(tmp_path, name):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("no picture, as matplotlib is not installed: pip install matplotlib\n")
+    assert done.stdout.endswith("no figure, because matplotlib is not installed: pip install matplotlib\n")
     assert "Traceback" not in done.stderr
 
 

@@ -18,7 +18,7 @@ from chainrule.data.split import Rows, Split, split_rows
 from chainrule.data.tables.cells import is_missing
 from chainrule.data.tables.features import choose_features, tell_lost_digits
 from chainrule.data.tables.gaps import POLICIES
-from chainrule.data.tables.inputs import TableInputs, mend_gaps, table_inputs
+from chainrule.data.tables.inputs import TableInputs, handle_gaps, table_inputs
 from chainrule.data.tables.numbers import AS_CLASSES, numbers
 from chainrule.data.tables.table import Table
 from chainrule.data.target import Class, Classes, Quantity, Target, check_task, guess_task, read_target
@@ -151,7 +151,7 @@ def prepare(
     task = task or guess_task(table, target)
     check_task(task)
     table = tell_lost_digits(table, features if task == "classify" else (*features, target))
-    table = mend_gaps(table, features, target, task, missing)
+    table = handle_gaps(table, features, target, task, missing)
     classes = Classes.of(table.labels(target), target) if task == "classify" else None
     if classes is not None:
         table = replace(table, notes=(*table.notes, *classes.notes(f'{table.source}: column "{target}"')))
@@ -180,7 +180,7 @@ def prepare_images(
     told = inputs.brightness.told(images, split.train) + inputs.brightness.check(images, others)
     doubtful = [f'"{name}"' for name in target.names if is_missing(str(name))]
     if doubtful:
-        told += (f"{images.source}: {', '.join(doubtful)} is taken for the name of a class, not for a missing label",)
+        told += (f"{images.source}: {', '.join(doubtful)} is read as the name of a class, not as a missing label",)
     preparation = Preparation(inputs, target)
     return preparation, Parts(replace(images, notes=(*images.notes, *told)), preparation, split, y)
 

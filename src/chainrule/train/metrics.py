@@ -42,7 +42,7 @@ def top_k(outputs: ArrayLike, labels: ArrayLike, k: int = 5, weight: ArrayLike |
     whole("top_k", "k", k)
     if scores.ndim != 2 or true.shape != scores.shape[:1]:
         raise ShapeError(f"top_k: scores are {scores.shape} and labels {true.shape}, expected (n, C) and (n,)")
-    check_outputs("top_k", scores, _mend)
+    check_outputs("top_k", scores, _fix)
     true = _whole("top_k", "labels", true)
     _check_range("top_k", "labels", true, scores.shape[1])
     own = np.take_along_axis(scores, true[:, None], axis=1)
@@ -118,7 +118,7 @@ def auc(scores: ArrayLike, labels: ArrayLike, weight: ArrayLike | None = None) -
     s, y = s.ravel(), y.ravel()
     if not np.isin(y, (0.0, 1.0)).all():
         raise LabelError(f"auc: labels contain {y[~np.isin(y, (0.0, 1.0))][0]:g}, expected only 0 and 1")
-    check_outputs("auc", s, _mend)
+    check_outputs("auc", s, _fix)
     w = _weights("auc", weight, y.size)
     levels, place = np.unique(s, return_inverse=True)
     positive = np.bincount(place, weights=w * y, minlength=levels.size)
@@ -160,7 +160,7 @@ def r2(outputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None = None) 
     return float(np.mean(np.where(constant, exact, 1 - unexplained)))
 
 
-def _mend() -> str:
+def _fix() -> str:
     return "remove such rows, or fix what computed them"
 
 
@@ -174,7 +174,7 @@ def _labels(place: str, outputs: ArrayLike, labels: ArrayLike) -> tuple[Labels, 
             f"{place}: outputs are {scores.shape} and labels {true.shape}, "
             "expected scores (n, C) or labels (n,), and labels (n,)"
         )
-    check_outputs(place, scores, _mend)
+    check_outputs(place, scores, _fix)
     predicted, true = _whole(place, "predicted labels", predicted), _whole(place, "labels", true)
     if scored:
         _check_range(place, "labels", true, scores.shape[1])
@@ -234,7 +234,7 @@ def _errors(
     w = _weights(place, weight, len(a))
     if not a.size:
         raise DataError(f"{place}: outputs of shape {a.shape} are empty: pass at least one column")
-    check_outputs(place, a, _mend)
+    check_outputs(place, a, _fix)
     if not np.isfinite(b).all():
         row = int(np.argmin(np.isfinite(b).reshape(len(b), -1).all(axis=1)))
         raise DataError(f"{place}: the target in row {row} is not finite: fill it in, or remove the row")

@@ -255,7 +255,7 @@ def test_labels_are_told_apart_as_they_are(tmp_path: Path, labels: np.ndarray, c
     preparation, parts = prepare_images(read_images(str(tmp_path / "t.npz")))
     assert preparation.classes == classes
     named = classes == ("NA", "None")
-    assert any('NA", "None" is taken for the name of a class' in note for note in parts.notes) == named
+    assert any('NA", "None" is read as the name of a class' in note for note in parts.notes) == named
     assert [str(preparation.classes[place]) for place in parts.y] == [
         f"{label:.0f}" if isinstance(label, float) else str(label) for label in y.tolist()
     ]

@@ -91,7 +91,7 @@ def test_a_class_may_be_called_like_a_part(tmp_path: Path, name: str) -> None:
     images = read_images(str(draw(tmp_path, "cat/1.png", "dog/1.png", f"{name}/1.png")))
     assert set(images.names) == {"cat", "dog", name}
     assert (images.rows, images.validation, images.test) == (3, 0, 0)
-    assert images.notes == (f"{tmp_path}: {name} is taken for a class, as it stands beside cat",)
+    assert images.notes == (f"{tmp_path}: {name} is read as a class, because it is next to cat",)
 
 
 def test_a_folder_without_pictures_beside_parts(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_test_pictures_without_classes(tmp_path: Path) -> None:
 def test_a_class_of_folders_may_be_called_like_a_part(tmp_path: Path) -> None:
     images = read_images(str(draw(tmp_path, "bus/old/1.png", "car/old/1.png", "train/steam/1.png")))
     assert images.names == ("bus", "car", "train")
-    assert images.notes == (f"{tmp_path}: train is taken for a class, as it stands beside bus",)
+    assert images.notes == (f"{tmp_path}: train is read as a class, because it is next to bus",)
 
 
 def test_parts_in_folders_of_their_own_name(tmp_path: Path) -> None:
@@ -146,11 +146,11 @@ MISTAKES = {
     "nothing to train on": (("val/cat/1.png", "test/cat/1.png"), "holds test and val but no folder train"),
     "parts beside classes": (
         ("train/cat/1.png", "train/dog/1.png", "cat/1.png"),
-        r"train: holds folders as a part does, but stands beside cat: put all classes into parts, as in train/cat",
+        r"train: contains folders like a part, but is next to cat: put all classes into parts, as in train/cat",
     ),
     "a part beside classes": (
         ("cat/1.png", "dog/1.png", "test/cat/1.png", "test/dog/1.png"),
-        r"test: holds folders as a part does, but stands beside cat: put all classes into parts, as in train/cat",
+        r"test: contains folders like a part, but is next to cat: put all classes into parts, as in train/cat",
     ),
     "only one class is divided": (
         ("cat/train/1.png", "cat/val/1.png", "dog/1.png"),

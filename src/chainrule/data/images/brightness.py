@@ -57,8 +57,8 @@ class Brightness:
             notes += self._beyond(images, rows)
         low, high = (0.0, 0.0) if self.kind == "uint8" else _nearly_all(images.pixels, rows)
         if self.high - self.low > MARKED * (high - low) > 0:
-            mend = "if others mark what is missing, replace them"
-            notes.append(f"{values}, but nearly all of them from {low:g} to {high:g}: {mend}")
+            fix = "if others mark what is missing, replace them"
+            notes.append(f"{values}, but nearly all of them from {low:g} to {high:g}: {fix}")
         return tuple(notes)
 
     def factor(self, images: Images) -> float:
@@ -104,11 +104,11 @@ class Brightness:
         small = fractions or (kind != self.kind and high * SMALLER < self._top)
         if kind != NUMBERS or not small or high <= 0 or self._top <= SMALLER:
             return
-        mend = "bring them to the same scale"
+        fix = "bring them to the same scale"
         if fractions and low >= -TOLERANCE and self.full is not None:
-            mend = f"multiply them by {self.full:g}"
+            fix = f"multiply them by {self.full:g}"
         otherwise = f", or save them as {self.kind} if they are that dark" if self.kind != NUMBERS else ""
-        raise DataError(f"{values}, the network was trained on {self._scale()}: {mend}{otherwise}")
+        raise DataError(f"{values}, the network was trained on {self._scale()}: {fix}{otherwise}")
 
     def _beyond(self, images: Images, rows: Rows) -> list[str]:
         """A message about a few values far outside the scale; raises DataError if there are many."""

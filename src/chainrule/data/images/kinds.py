@@ -57,11 +57,11 @@ def passed_over(source: str, paths: Iterable[Path]) -> tuple[str, ...]:
     )
 
 
-def _line(source: str, paths: set[Path], what: str, mend: str) -> tuple[str, ...]:
+def _line(source: str, paths: set[Path], what: str, fix: str) -> tuple[str, ...]:
     if not paths:
         return ()
     count = f"{len(paths):,} {what.format(s='s' if len(paths) > 1 else '')}"
-    return (f"{source}: skipped {count} ({named(paths)}){mend}",)
+    return (f"{source}: skipped {count} ({named(paths)}){fix}",)
 
 
 def named(paths: Collection[Path]) -> str:

@@ -66,7 +66,7 @@ def find_layout(folder: Path) -> Layout:
     for path in around:
         if not _has_loose(path) and (any(map(_has_loose, others)) or _share_a_name(folders_in(path), others)):
             raise DataError(
-                f"{path}: holds folders as a part does, but stands beside {others[0].name}: put all classes into "
+                f"{path}: contains folders like a part, but is next to {others[0].name}: put all classes into "
                 f"parts, as in train/{others[0].name}, or give it another name"
             )
     divided = [path for path in inside if _is_divided(path)]
@@ -75,8 +75,8 @@ def find_layout(folder: Path) -> Layout:
         return find_layout(divided[0])
     if divided:
         return _parts_inside(folder, divided, whole)
-    beside = f"stands beside {others[0].name}" if others else "there is no folder train"
-    notes = tuple(f"{folder}: {path.name} is taken for a class, as {'it ' * bool(others)}{beside}" for path in parts)
+    why = f"it is next to {others[0].name}" if others else "there is no folder train"
+    notes = tuple(f"{folder}: {path.name} is read as a class, because {why}" for path in parts)
     return Layout({TRAIN: _by_class(folder)}, notes)
 
 

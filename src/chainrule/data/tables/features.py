@@ -45,7 +45,7 @@ def choose_features(
     if not features:
         left_out = f" and the row numbers in {_quoted(counting)}, which --keep-index keeps" if counting else ""
         raise DataError(
-            f'{table.source}: no column is left beside the target "{target}"{left_out}: at least one is needed'
+            f'{table.source}: no column is left besides the target "{target}"{left_out}: at least one is needed'
         )
     _refuse_text(table, features)
     refuse_empty(table, features, np.ones(table.rows, np.bool_), "row")

@@ -80,7 +80,7 @@ def raw_features(table: Table, features: tuple[str, ...]) -> NDArray[np.float64]
     return np.column_stack([numbers(table, name, LIKE_TRAINING) for name in features])
 
 
-def mend_gaps(table: Table, features: tuple[str, ...], target: str, task: str, policy: str) -> Table:
+def handle_gaps(table: Table, features: tuple[str, ...], target: str, task: str, policy: str) -> Table:
     """The table to train on: missing values are rejected, dropped with their rows, or kept to be filled; targets are
     never filled.
     """
