@@ -105,7 +105,7 @@ def test_symmetry_places_the_paper_in_the_distribution(run, engine):
 
 def test_remedies_measure_what_theory_says(run):
     text = run("04_remedies.py", "--data", "digits")
-    assert "digits: 1,438 images to train, 359 to test; 30 layers of 64" in text
+    assert "digits: 1,438 images for training, 359 for testing; 30 layers of 64" in text
     names = ["sigmoid", "tanh", "ReLU", "ReLU, batch norm", "residual"]
     rows = found(rf"\n([\w, ]+?) +{NUMBER} +{NUMBER} +{NUMBER} +(\d\.\d+) ", text, str)
     assert [row[0] for row in rows] == names
@@ -158,4 +158,4 @@ def test_remedies_say_how_to_get_the_images(tmp_path):
 
 def test_remedies_fall_back_on_the_test_images(data_folder, run):
     text = run("04_remedies.py", "--data-dir", str(data_folder / "nowhere"))
-    assert "fashion-mnist (10,000): 2,000 images to train, 2,000 to test" in text
+    assert "fashion-mnist (10,000): 2,000 images for training, 2,000 for testing" in text
