@@ -1,1 +1,1 @@
-"""Speed and memory of chainrule beside its rivals: `python -m benchmarks.compare` runs everything."""
+"""Speed and memory of chainrule compared with other libraries: `python -m benchmarks.compare` runs everything."""

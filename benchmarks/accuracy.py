@@ -1,10 +1,9 @@
-"""Accuracy on real images, and the time of an epoch beside torch's: `python -m benchmarks.accuracy`.
+"""Accuracy on real images, and the time of an epoch compared with torch's: `python -m benchmarks.accuracy`.
 
-Each network is trained from several seeds on all training images for a fixed number of epochs, and tested once, at the
+Each network is trained with several seeds on all training images for a fixed number of epochs, and tested once, at the
 end, on images it never saw. The settings of the perceptron were chosen with --choose, on a tenth of the training
-images. Every result is
-written as soon as it is there; a run that was interrupted goes on with what is missing. The same network is then timed
-in torch, eager, in every layout and number of threads, interleaved with ours.
+images. Every result is written as soon as it is available; an interrupted run continues with what is missing. The same
+network is then timed in torch, eager, in every layout and number of threads, interleaved with chainrule.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ from chainrule.data import Parts, Preparation, prepare_images, read_images
 from chainrule.data.augmentation import Augmentation, Flip, Rotate, Shift, Transformation
 from chainrule.models import lenet5, small_cnn
 
-WARMUP = 0.2  # of the steps, in which the learning rate rises
-TIMED_BATCHES = 20  # of rows: the time of a step does not depend on how many there are
+WARMUP = 0.2  # fraction of the steps in which the learning rate rises
+TIMED_BATCHES = 20  # the time of a step does not depend on the number of rows
 PEERS = ["torch_eager", "chainrule"]
 
 
@@ -46,7 +45,7 @@ def mlp() -> nn.Sequential:
 
 @dataclass(frozen=True)
 class Task:
-    """A network, what it is trained on and how; AdamW with one cycle of the learning rate."""
+    """A network, its data and settings; AdamW with one cycle of the learning rate."""
 
     data: str
     model: Callable[[], nn.Sequential]
@@ -58,7 +57,7 @@ class Task:
     weight_decay: float = 0.01
 
     def settings(self) -> dict[str, Any]:
-        """All that decides a result, for the record."""
+        """Everything that determines a result, for the record."""
         return {**asdict(self), "model": repr(self.model()), "augment": [repr(change) for change in self.augment]}
 
 
@@ -108,8 +107,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def begun(record: dict[str, Any], name: str, task: Task, options: argparse.Namespace) -> dict[str, Any]:
-    """The part of the record for a task: what was found so far, if with the same settings."""
-    # Through JSON and back, as what is read again has no tuples.
+    """The part of the record for a task: earlier results, if they have the same settings."""
+    # Through JSON and back, because JSON has no tuples.
     epochs = options.epochs or task.epochs
     measured_on = "a tenth of the training images" if options.choose else "test images"
     settings = json.loads(json.dumps({**task.settings(), "epochs": epochs, "measured_on": measured_on}))
@@ -120,7 +119,7 @@ def begun(record: dict[str, Any], name: str, task: Task, options: argparse.Names
 
 
 def read(task: Task, options: argparse.Namespace) -> tuple[Preparation, Parts]:
-    """The images, those to measure on set aside."""
+    """The images, with those to measure on held out."""
     images = read_images(task.data, data_dir=options.data_dir if task.data == "fashion-mnist" else None)
     return prepare_images(images, validation=0.1 if options.choose else 0.0)
 
@@ -151,7 +150,7 @@ def train(task: Task, preparation: Preparation, parts: Parts, number: int, epoch
 
 
 def timing(name: str, task: Task, parts: Parts, options: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of an epoch of ours and of torch's best setting, both without augmentation, and that setting."""
+    """Seconds of an epoch in chainrule and in torch's best setting, both without augmentation, and that setting."""
     rows, layers = TIMED_BATCHES * task.batch, describe(task.model())
     x, y = parts.arrays(parts.split.train[:rows])
     shape = tuple(x.shape[1:])
@@ -178,7 +177,7 @@ def timing(name: str, task: Task, parts: Parts, options: argparse.Namespace) -> 
 
 
 def write(record: dict[str, Any], path: Path) -> None:
-    """Put the record in place of the old one, whole."""
+    """Replace the old record atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".part")
     beside.write_text(json.dumps(record, indent=1) + "\n")

@@ -1,7 +1,8 @@
-"""What augmentation costs inside a program: `python -m benchmarks.augmentation`.
+"""The cost of augmentation inside a program: `python -m benchmarks.augmentation`.
 
-Each list of changes beside the plain gather of a batch of 64, one worker; then a step of `small_cnn` with and without,
-two workers. Images are random rows of a data set too large for the caches. Runs take turns; the best of each counts.
+Each list of transformations compared with the plain gather of a batch of 64, one worker; then a step of `small_cnn`
+with and without, two workers. Images are random rows of a data set too large for the caches. Runs are interleaved; the
+best of each counts.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def gathers(x: np.ndarray, indices: np.ndarray, changes: Iterable[Transformation]) -> Callable[[], float]:
-    """Runs the batch phase alone; returns seconds a batch."""
+    """Runs only the batch phase; returns seconds per batch."""
     w = {"w": Parameter(np.ones(1, np.float32))}
     engine = CompiledEngine(Setup(lambda x: x, lambda y, _, __: (w["w"] * 1.0).sum(), w, UPDATES["sgd"], workers=1))
     engine.bind(x, np.zeros((len(x), 1), np.float32), None, Augmentation(changes))
@@ -76,7 +77,7 @@ def gathers(x: np.ndarray, indices: np.ndarray, changes: Iterable[Transformation
 
 
 def trains(x: np.ndarray, changes: list[Transformation]) -> Callable[[], float]:
-    """Runs an epoch; returns seconds a step."""
+    """Runs an epoch; returns seconds per step."""
     y = np.arange(len(x)) % 10
     trainer = cr.Trainer(small_cnn(x.shape[1:]), nn.CrossEntropyLoss(), optim.Adam(), threads=2)
 

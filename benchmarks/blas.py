@@ -1,6 +1,6 @@
-"""Matrix products by NumPy's BLAS in a process of its own, whose thread count is fixed when it starts.
+"""Matrix products by NumPy's BLAS in a separate process, whose thread count is fixed when it starts.
 
-python -m benchmarks.blas       reads {"kind", "m", "k", "n", "repeats"} lines, answers seconds
+python -m benchmarks.blas       reads {"kind", "m", "k", "n", "repeats"} lines, writes seconds
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def operands(kind: str, m: int, k: int, n: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def main() -> None:
-    """Answer the parent until it closes stdin."""
+    """Reply to the parent until it closes stdin."""
     for line in sys.stdin:
         asked = json.loads(line)
         a, b = operands(asked["kind"], asked["m"], asked["k"], asked["n"])

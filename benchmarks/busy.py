@@ -1,4 +1,4 @@
-"""What a step costs while another process keeps a core busy: `python -m benchmarks.busy`.
+"""The time of a step while another process keeps a core busy: `python -m benchmarks.busy`.
 
 Quiet and busy runs alternate; the ratio of their medians is printed. Workers that only spin at their barriers would
 lose whole time slices here, since one of them is always off its processor.

@@ -13,15 +13,15 @@ from typing import Any
 from benchmarks.peers import PEERS, Variant
 from benchmarks.workloads import ROOT
 
-RIVAL_PYTHON_VARIABLE = "CHAINRULE_BENCH_PYTHON"  # interpreter that has the rivals, if not the running one
+RIVAL_PYTHON_VARIABLE = "CHAINRULE_BENCH_PYTHON"  # interpreter that has the other libraries, if not this one
 
 
 class ChildError(RuntimeError):
-    """A peer's process died or could not start; its last words are the message."""
+    """A peer's process died or could not start; the message is its last output."""
 
 
 def interpreter(peer: str) -> str:
-    """The Python that runs `peer`: ours runs where we run, rivals where they are installed."""
+    """The Python that runs `peer`: this one for chainrule, for other libraries the one that has them."""
     return sys.executable if PEERS[peer].ours else os.environ.get(RIVAL_PYTHON_VARIABLE, sys.executable)
 
 
@@ -32,14 +32,15 @@ def pin(threads: int) -> None:
 
 
 def environment(extra: dict[str, str], root: Path = ROOT) -> dict[str, str]:
-    """Our environment with the repository at `root` importable and `extra` on top."""
+    """This environment with the repository at `root` importable, and `extra` added."""
     paths = [str(root), str(root / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **extra}
 
 
 class Child:
-    """One peer in one variant on the workload saved in `data`, ready to be told `check` and `run`; from another
-    checkout where `root` names one."""
+    """One peer in one variant on the workload saved in `data`, ready for the commands `check` and `run`; from another
+    checkout if `root` names one.
+    """
 
     def __init__(self, peer: str, variant: Variant, data: Path, log: Path, root: Path = ROOT) -> None:
         self.peer, self.variant, self.log = peer, variant, log

@@ -1,9 +1,9 @@
 """Train every workload with every peer, interleaved, and compare: `python -m benchmarks.compare`.
 
-For each workload all variants of a peer are started and calibrated; the two fastest stay and are checked against the
-others' losses. Then they run in turn, round after round, so that a slow minute of the machine hits all of them alike.
-Medians and quartiles are printed and written to `benchmarks/results/<date>.json`, `.md` and `.png`; what was measured
-before an error or Ctrl-C is written too.
+For each workload all variants of a peer are started and calibrated; the two fastest are kept and checked against the
+others' losses. Then they run in turn, round after round, so that a slow minute of the machine affects all of them
+equally. Medians and quartiles are printed and written to `benchmarks/results/<date>.json`, `.md` and `.png`; results
+from before an error or Ctrl-C are written too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.peers import PEERS, RIVALS, Variant
 from benchmarks.workloads import WORKLOADS, Workload, matmul_flops, save, step_flops
 
 QUICK_VARIANTS = 2
-KEPT_VARIANTS = 2  # of each peer for the interleaved rounds: calibration alone may be misled by a busy moment
+KEPT_VARIANTS = 2  # of each peer for the interleaved rounds: calibration alone may be distorted by a busy moment
 PAUSE = 0.1  # seconds between runs: OpenBLAS and OpenMP threads spin for tens of milliseconds after their last job
 
 
@@ -54,7 +54,7 @@ def measure(options: argparse.Namespace, record: dict[str, Any]) -> None:
         for name in options.workloads:
             record["workloads"][name] = result = compare(WORKLOADS[name], options, Path(folder))
             print(report.table(result, record["dense_gflops"]), flush=True)
-    # The limit is the best the machine ever showed: measured again, as clocks and neighbours change.
+    # The limit is the best ever measured on the machine: measured again, since clocks and neighbors change.
     for library, rate in dense_limit(options.threads).items():
         record["dense_gflops"][library] = max(rate, record["dense_gflops"].get(library, 0.0))
 
@@ -70,7 +70,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="length of one run (default 0.4; 0.15 with --quick)")
     parser.add_argument("--threads", type=int, default=2, help="processors every peer may use (default 2)")
     parser.add_argument("--variant", default="", help="only variants whose label contains this text")
-    parser.add_argument("--quick", action="store_true", help="two variants a peer, few and short rounds")
+    parser.add_argument("--quick", action="store_true", help="two variants per peer, few and short rounds")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder of the results")
     parser.add_argument("--no-save", action="store_true", help="print only")
     options = parser.parse_args(arguments)
@@ -100,7 +100,7 @@ def compare(workload: Workload, options: argparse.Namespace, folder: Path) -> di
         result["agree"], result["check"] = agreement(chosen, workload.check_steps)
         samples = interleave(chosen, [steps_for(c, result, options.seconds) for c in chosen], options.rounds)
         for child, found in sorted(zip(chosen, samples, strict=True), key=lambda pair: median(pair[1])):
-            if child.peer not in result["peers"]:  # of a peer's variants the one with the best median
+            if child.peer not in result["peers"]:  # the variant of a peer with the best median
                 result["peers"][child.peer] = {
                     "title": PEERS[child.peer].title,
                     "variant": child.variant.label,
@@ -117,7 +117,7 @@ def compare(workload: Workload, options: argparse.Namespace, folder: Path) -> di
 def fastest(
     peer: str, workload: Workload, data: Path, folder: Path, options: argparse.Namespace, result: dict[str, Any]
 ) -> list[Child]:
-    """Children of the fastest variants of `peer`, still running; none if the peer cannot do this workload."""
+    """Running children of the fastest variants of `peer`; none if it does not support this workload."""
     module = importlib.import_module(f"benchmarks.peers.{PEERS[peer].module}")
     variants: list[Variant] = [v for v in module.variants(workload, options.threads) if options.variant in v.label]
     times: dict[str, float] = {}
@@ -161,7 +161,7 @@ def calibrate(child: Child, seconds: float) -> float:
 
 
 def interleave(children: list[Child], steps: list[int], rounds: int) -> list[list[float]]:
-    """Seconds per step of each round, by child; the order turns by one place every round."""
+    """Seconds per step of each round, by child; the order rotates by one place every round."""
     samples: list[list[float]] = [[] for _ in children]
     for turn in range(rounds):
         for place in range(len(children)):
@@ -190,7 +190,7 @@ def _say(line: str) -> None:
 
 
 def names(known: Any) -> Any:
-    """A parser of comma-separated names out of `known`; "rivals" stands for all rivals."""
+    """A parser of comma-separated names from `known`; "rivals" means all other libraries."""
 
     def split(text: str) -> list[str]:
         names = [name for name in text.split(",") if name]

@@ -1,6 +1,6 @@
 """The machine's dense limit: the fastest float32 matrix product of NumPy and torch, in GFLOP/s.
 
-python -m benchmarks.dense [numpy|torch] THREADS     one library, as the parent calls it
+python -m benchmarks.dense [numpy|torch] THREADS     one library, as called by the parent
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REPEATS = 8
 
 
 def dense_limit(threads: int) -> dict[str, float]:
-    """Best GFLOP/s of each library over square sizes; libraries that are not installed are left out."""
+    """Best GFLOP/s of each library over square sizes; libraries that are not installed are skipped."""
     found = {}
     for library in ("numpy", "torch"):
         python = os.environ.get(RIVAL_PYTHON_VARIABLE, sys.executable)

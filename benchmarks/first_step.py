@@ -1,4 +1,4 @@
-"""Run the command line in this process and report when its first training step was done: what `machine.py` starts.
+"""Run the command line in this process and report when its first training step was done; started by `machine.py`.
 
     python -m benchmarks.first_step STARTED ARGUMENTS...     STARTED: time.time() when the parent started it
 

@@ -1,4 +1,4 @@
-"""Bytes a distribution and everything it requires take on disk: `python -m benchmarks.installed NAME`."""
+"""Disk space of a distribution and everything it requires: `python -m benchmarks.installed NAME`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from benchmarks.workloads import ROOT
 
 
 def closure(name: str, seen: set[str] | None = None) -> set[str]:
-    """The distribution and all it requires in this environment, extras left out."""
+    """The distribution and all it requires in this environment, without extras."""
     seen = set() if seen is None else seen
     key = re.sub(r"[-_.]+", "-", name).lower()
     if key in seen:
         return seen
     try:
         needs = metadata.requires(key) or []
-    except metadata.PackageNotFoundError:  # meant for another system or Python
+    except metadata.PackageNotFoundError:  # for another system or Python version
         return seen
     seen.add(key)
     for need in needs:

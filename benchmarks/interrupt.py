@@ -1,4 +1,4 @@
-"""How soon Ctrl-C ends a run: `python -m benchmarks.interrupt`.
+"""How quickly Ctrl-C ends a run: `python -m benchmarks.interrupt`.
 
 A process trains in `fit`; a SIGINT is sent at a random moment, and the time until `fit` has returned is measured.
 """

@@ -1,7 +1,7 @@
-"""GFLOP/s of a layer's three matrix products, ours beside NumPy's BLAS: `python -m benchmarks.kernels`.
+"""GFLOP/s of a layer's three matrix products compared with NumPy's BLAS: `python -m benchmarks.kernels`.
 
-x·W is the forward pass, xᵀ·dy the weights' gradient, dy·Wᵀ the input's. Each is run as a program of its one rule, with
-one worker and with two; packing is part of the time. Runs of ours and of BLAS alternate, the best of each counts.
+x·W is the forward pass, xᵀ·dy the weights' gradient, dy·Wᵀ the input's. Each is run as a program of a single rule, with
+one worker and with two; packing is part of the time. Runs of chainrule and BLAS alternate; the best of each counts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHAPES = (
     (4096, 288, 32),
     (1024, 1024, 1024),
 )
-PAUSE = 0.1  # seconds: the rival's threads spin for a while after their last job, on our processors
+PAUSE = 0.1  # seconds: BLAS's threads spin for a while after their last job, on the same processors
 KINDS = ("x·W", "xᵀ·dy", "dy·Wᵀ")
 
 
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
 def rates(
     kind: str, m: int, k: int, n: int, workers: int, rival: Blas, rounds: int, seconds: float
 ) -> tuple[float, float]:
-    """Our GFLOP/s and the rival's."""
+    """GFLOP/s of chainrule and of BLAS."""
     run = ours(kind, m, k, n, workers)
     flops = 2.0 * m * k * n
     repeats = max(3, round(seconds / (flops / (4e10 * workers) + 2e-7)))
@@ -75,7 +75,7 @@ def rates(
 
 
 def ours(kind: str, m: int, k: int, n: int, workers: int) -> Callable[[int], object]:
-    """A function that computes the product so many times, checked once against NumPy."""
+    """A function that computes the product a given number of times, checked once against NumPy."""
     from chainrule.engine.single import SingleRule
     from chainrule.ops.linear import linear
 

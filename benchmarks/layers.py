@@ -1,10 +1,10 @@
-"""GFLOP/s of single convolutions, ours beside oneDNN as torch runs it: `python -m benchmarks.layers`.
+"""GFLOP/s of single convolutions compared with oneDNN as torch runs it: `python -m benchmarks.layers`.
 
 Forward pass, input gradient and weight gradient of each layer, as programs of one rule, with one worker and with two;
-oneDNN runs channels last in processes of its own, with one thread, and with the better of one and two. Runs alternate,
-each after the same pause and one call that does not count, with as many repeats for both; medians count, or another
-quantile. Flops are those of whole windows, also where they reach over the edge. Returns a table, how many of its rows
-come near oneDNN, and `benchmarks/results/<date>-layers.json`. CHAINRULE_BENCH_PYTHON names the interpreter that has
+oneDNN runs with channels last in separate processes, with one thread, and with the better of one and two. Runs
+alternate, each after the same pause and one uncounted call, with the same number of repeats; medians count, or another
+quantile. Flops are for whole windows, even if they extend past the edge. Prints a table and how many of its rows come
+near oneDNN, and writes `benchmarks/results/<date>-layers.json`. CHAINRULE_BENCH_PYTHON names the interpreter that has
 torch.
 """
 
@@ -49,7 +49,7 @@ LAYOUT = "{:32} {:16}" + "{:>9}{:>9}{:>7}" * 2
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.layers", description=__doc__)
-    parser.add_argument("--only", default="", help="measure layers whose name holds this")
+    parser.add_argument("--only", default="", help="measure only layers whose name contains this")
     parser.add_argument("--rules", nargs="*", default=RULES, choices=RULES)
     parser.add_argument("--rounds", type=int, default=25, help="alternating runs (default 25)")
     parser.add_argument("--seconds", type=float, default=0.02, help="length of one run (default 0.02)")
@@ -88,7 +88,9 @@ def main(arguments: list[str] | None = None) -> None:
 def measure(
     layer: tuple[int, ...], rule: str, rivals: dict[int, OneDnn], options: argparse.Namespace
 ) -> dict[str, float]:
-    """Median GFLOP/s of ours and of oneDNN with one worker, and with two (oneDNN: the better of one thread and two)."""
+    """Median GFLOP/s of chainrule and of oneDNN with one worker, and with two (oneDNN: the better of one thread and
+    two).
+    """
     images, size, inputs, outputs, kernel, stride, groups = layer
     pixels = images * (-(-size // stride)) ** 2
     flops = 2.0 * pixels * kernel * kernel * inputs // groups * outputs
@@ -96,7 +98,7 @@ def measure(
     for number, rival in rivals.items():
         runs["ours", number] = timed(ours(layer, rule, number))
         runs["oneDNN", number] = functools.partial(rival.seconds, layer, rule)
-    # As many for both, so that the faster one takes the time asked for.
+    # The same number for both, so that the faster one takes the requested time.
     repeats = {n: max(1, round(options.seconds / min(runs[w, n](3) for w in WHO))) for n in rivals}
     seconds: dict[tuple[str, int], list[float]] = {key: [] for key in runs}
     for turn in range(options.rounds):
@@ -113,7 +115,9 @@ def measure(
 
 
 def timed(run: Callable[[int], object]) -> Callable[[int], float]:
-    """A function that runs once, then so many times, and returns the seconds of one of these, as `OneDnn.seconds`."""
+    """A function that runs once, then a given number of times, and returns the seconds per run, like
+    `OneDnn.seconds`.
+    """
 
     def seconds(repeats: int) -> float:
         run(1)
@@ -125,12 +129,12 @@ def timed(run: Callable[[int], object]) -> Callable[[int], float]:
 
 
 def ratio(rates: dict[str, Any], workers: int) -> float:
-    """How fast ours is beside oneDNN."""
+    """The speed relative to oneDNN."""
     return float(rates[f"ours {workers}"] / rates[f"oneDNN {workers}"])
 
 
 def ours(layer: tuple[int, ...], rule: str, workers: int) -> Callable[[int], object]:
-    """A function that computes the rule so many times."""
+    """A function that computes the rule a given number of times."""
     from chainrule.engine.single import SingleRule
     from chainrule.ops.conv import conv2d
 

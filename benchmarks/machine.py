@@ -2,8 +2,8 @@
 
 * cold and warm start of `chainrule train digits`: from starting the process to the end of its first training step, with
   an empty and with a filled kernel cache;
-* peak memory and time of the whole command, beside torch doing the same training;
-* import time of each library, less that of a bare interpreter;
+* peak memory and time of the whole command, compared with the same training in torch;
+* import time of each library, minus that of a bare interpreter;
 * installed size of each library with everything it requires.
 """
 
@@ -57,7 +57,7 @@ def python_of(library: str) -> str:
 
 
 def starts(rounds: int) -> dict[str, dict[str, Any]]:
-    """First step, whole time and peak memory of training on the digits: cold, then warm and torch in turn."""
+    """First step, total time and peak memory of training on the digits: cold, then warm and torch in turn."""
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="chainrule-bench-") as folder:
         place = Path(folder)
@@ -77,7 +77,7 @@ def starts(rounds: int) -> dict[str, dict[str, Any]]:
 
 
 def digits_settings() -> dict[str, Any]:
-    """What `chainrule train digits` does where nothing else is said, for the rival to do the same."""
+    """The default settings of `chainrule train digits`, for torch to use the same."""
     from chainrule.cli.factory import hidden_sizes, learning_rate
     from chainrule.cli.settings import MLP, Settings
 
@@ -119,7 +119,9 @@ def summarize(runs: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def import_times(rounds: int) -> dict[str, float]:
-    """Median seconds of `import library`, less a bare start of that interpreter; in turn, so that load is shared."""
+    """Median seconds of `import library`, minus a bare start of that interpreter; interleaved, so that load is
+    shared.
+    """
     present = [name for name, module in IMPORTS.items() if has(python_of(name), module.split(".")[0])]
     samples: dict[str, list[float]] = {name: [] for name in present}
     for _ in range(rounds):
@@ -143,7 +145,7 @@ def has(python: str, module: str) -> bool:
 
 
 def installed_sizes() -> dict[str, int]:
-    """Bytes of each library's files and of all it requires, extras left out."""
+    """Bytes of each library's files and of all it requires, without extras."""
     sizes = {}
     for name, module in IMPORTS.items():
         if has(python_of(name), module.split(".")[0]):

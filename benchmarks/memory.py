@@ -1,8 +1,8 @@
-"""Peak memory of training steps, each in a process of its own: `python -m benchmarks.memory`.
+"""Peak memory of training steps, each in a separate process: `python -m benchmarks.memory`.
 
-Every peer trains the workload on few rows, so that data are a small part. "peak" is the most that the process ever had
-resident, "import" what importing the library alone takes, "steps" the difference: weights, their states, activations,
-gradients, scratch memory and rows. Medians of several processes.
+Every peer trains the workload on few rows, so that the data is a small part. "peak" is the process's maximum resident
+memory, "import" the memory after only importing the library, "steps" the difference: weights, their states,
+activations, gradients, scratch memory and rows. Medians of several processes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def measure(workload: Workload, options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
-    """{"peer", "setting", "peak", "import"} of every peer and setting, in bytes; the thriftiest settings first."""
+    """{"peer", "setting", "peak", "import"} of every peer and setting, in bytes; the settings with the lowest memory
+    first.
+    """
     data = folder / f"{workload.name}.npz"
     save(dataclasses.replace(workload, rows=BATCHES * workload.batch), data)
     found = []
@@ -90,7 +92,7 @@ def import_peak(peer: str) -> int:
 
 
 def show(name: str, found: list[dict[str, Any]]) -> None:
-    """Print the rows of one workload; torch's thriftiest setting is 1."""
+    """Print the rows of one workload; torch's setting with the lowest memory is 1."""
     torch = [row for row in found if row["peer"].startswith("torch")]
     least = [min((row["peak"] - less * row["import"] for row in torch), default=None) for less in (0, 1)]
     for row in found:

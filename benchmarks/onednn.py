@@ -1,6 +1,6 @@
 """Single convolutions by torch's oneDNN, channels last, in a process whose thread count is fixed when it starts.
 
-python -m benchmarks.onednn THREADS     reads {"layer", "rule", "repeats"} lines, answers seconds
+python -m benchmarks.onednn THREADS     reads {"layer", "rule", "repeats"} lines, writes seconds
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def prepare(layer: list[int], rule: str) -> Callable[[], Any]:
 
 
 def main(threads: int) -> None:
-    """Answer the parent until it closes stdin."""
+    """Reply to the parent until it closes stdin."""
     import torch
 
     torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""The most memory this process ever had resident; `python -m benchmarks.peak MODULE` prints it after an import."""
+"""The maximum resident memory of this process; `python -m benchmarks.peak MODULE` prints it after an import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STATUS = Path("/proc/self/status")
 
 
 def peak() -> int:
-    """Bytes. On Linux of this program alone; elsewhere of what ran in the process before it too."""
+    """Bytes. On Linux for this program only; elsewhere including what ran in the process before it."""
     if STATUS.exists():
         line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""Tables, Markdown, JSON and the picture of a comparison."""
+"""Tables, Markdown, JSON and the figure of a comparison."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Row:
     low: float  # quartiles
     high: float
     best: float
-    gflops: float  # of the matrix products alone, over the whole step
+    gflops: float  # of the matrix products, over the time of the whole step
     share: float | None  # of the machine's dense limit
     ratio: float | None  # best rival's median / this median
     peak_rss: int
@@ -82,7 +82,7 @@ def per_second(seconds: float) -> str:
 
 
 def unit(found: list[Row]) -> tuple[str, float]:
-    """What the times of one workload are told in: its name, and how many make a second."""
+    """The unit for the times of one workload: its name, and how many make a second."""
     return ("ms", 1e3) if min((row.median for row in found), default=0.0) > 5e-3 else ("µs", 1e6)
 
 
@@ -153,7 +153,7 @@ def picture(record: dict[str, Any], path: Path) -> None:
 
 
 def write(record: dict[str, Any], folder: Path) -> list[Path]:
-    """Write `<date>.json`, `.md` and `.png` into `folder`; the picture needs matplotlib."""
+    """Write `<date>.json`, `.md` and `.png` into `folder`; the figure needs matplotlib."""
     data = unused(folder, "")
     paths = [data, data.with_suffix(".md")]
     paths[0].write_text(json.dumps(record, indent=1) + "\n")
@@ -161,14 +161,14 @@ def write(record: dict[str, Any], folder: Path) -> list[Path]:
     try:
         picture(record, data.with_suffix(".png"))
     except ModuleNotFoundError:
-        print("no picture: matplotlib is not installed")
+        print("no figure, because matplotlib is not installed")
     else:
         paths.append(data.with_suffix(".png"))
     return paths
 
 
 def unused(folder: Path, name: str) -> Path:
-    """`<date><name>.json` in `folder`, or `<date><name>-2.json` and so on: no record takes the place of another."""
+    """`<date><name>.json` in `folder`, or `<date><name>-2.json` and so on: records are never overwritten."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = time.strftime("%Y-%m-%d") + name
     path, number = folder / f"{stem}.json", 2

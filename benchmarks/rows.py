@@ -1,4 +1,4 @@
-"""The rows networks are trained on: real ones where the data folder has them, else synthetic ones of that shape."""
+"""The rows networks are trained on: real ones if the data folder has them, otherwise synthetic ones of that shape."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ DATA_VARIABLE = "CHAINRULE_DATA"  # folder holding images/mnist_10k.npz; synthet
 def make_rows(source: str, rows: int, shape: tuple[int, ...], classes: int) -> tuple[np.ndarray, np.ndarray, str]:
     """x (rows, *shape) float32, y ((rows,) int64 classes, or (rows, outputs) float32), and where they came from.
 
-    `source`: "xor", "blobs", "digits", "mnist", or "pictures" for images of no real thing with natural statistics.
+    `source`: "xor", "blobs", "digits", "mnist", or "pictures" for synthetic images with natural statistics.
     """
     rng = np.random.default_rng(zlib.crc32(source.encode()))
     if source == "xor":
         x = rng.uniform(-1.0, 1.0, (rows, 2)).astype(np.float32)
         return x, (x[:, :1] * x[:, 1:] < 0).astype(np.float32), "synthetic: sign of the product of two uniform numbers"
     if source == "pictures":
-        return *_pictures(rng, rows, shape, classes), "synthetic: 1/f spectrum, colours that go together, ten classes"
+        return *_pictures(rng, rows, shape, classes), "synthetic: 1/f spectrum, correlated colors, ten classes"
     real = {"digits": _digits, "mnist": _mnist}[source]() if source != "blobs" else None
     if real is not None:
         return real[0][:rows].reshape(rows, *shape), real[1][:rows], real[2]
     x, y = _blobs(rng, rows, prod(shape), classes)
-    return x.reshape(rows, *shape), y, "synthetic: one noisy centre for each class, a tenth of the labels random"
+    return x.reshape(rows, *shape), y, "synthetic: one noisy center for each class, a tenth of the labels random"
 
 
 def _blobs(rng: np.random.Generator, rows: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     y = rng.integers(0, classes, rows)
     centres = rng.normal(0.0, 1.0, (classes, width))
     x = (centres[y] + rng.normal(0.0, 2.0, (rows, width))).astype(np.float32)
-    # One label in ten is drawn anew: without it the loss falls to zero and denormal numbers decide the speed.
+    # One label in ten is random: otherwise the loss falls to zero and denormal numbers determine the speed.
     return x, np.where(rng.random(rows) < 0.1, rng.integers(0, classes, rows), y).astype(np.int64)
 
 
 def _pictures(
     rng: np.random.Generator, rows: int, shape: tuple[int, ...], classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images whose amplitudes fall as 1/frequency, as those of natural ones do (Field, JOSA A 4, 1987).
+    """Images whose amplitudes fall as 1/frequency, like those of natural images (Field, JOSA A 4, 1987).
 
-    Two thirds of the three colours' variance is common to them. Half of each image is its class's own pattern. Every
+    Two thirds of the variance of the three colors is shared. Half of each image is the pattern of its class. Every
     channel has mean 0 and deviation 1.
     """
     h, w, channels = shape

@@ -1,8 +1,8 @@
-"""What the first step on a batch of a new size costs beyond the step itself: `python -m benchmarks.shapes`.
+"""The extra time of the first step with a new batch size: `python -m benchmarks.shapes`.
 
-Each network trains in processes of its own, with kernels compiled beforehand. There the first step of all is timed,
-then those on batches of sizes that the trainer has not seen: tracing, the gradient tape, fusion, lowering, planning of
-memory, and touching memory for the first time. The median of later steps on the same batch is taken off.
+Each network trains in separate processes, with kernels compiled beforehand. The very first step is timed, then those
+with batch sizes that the trainer has not seen: tracing, the gradient tasks, fusion, lowering, memory planning, and
+touching memory for the first time. The median of later steps on the same batch is subtracted.
 """
 
 from __future__ import annotations

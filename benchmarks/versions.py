@@ -1,8 +1,8 @@
-"""This checkout beside another one, interleaved: `python -m benchmarks.versions ../other-checkout`.
+"""This checkout compared with another one, interleaved: `python -m benchmarks.versions ../other-checkout`.
 
-For each workload both train the same data from the same weights, in processes that take turns. Printed are medians,
-quartiles, the ratio of the medians (below 1 is faster than the other), and whether the losses of the first steps are
-equal to the bit. Start-up is measured the same way: import, and the first step of `chainrule train digits` with all
+For each workload both train on the same data from the same weights, in alternating processes. It prints medians,
+quartiles, the ratio of the medians (below 1: this one is faster), and whether the losses of the first steps are
+bit-for-bit equal. Start-up is measured the same way: import, and the first step of `chainrule train digits` with all
 kernels compiled before.
 """
 
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def commit(root: Path) -> str:
-    """The commit a checkout is at."""
+    """The current commit of a checkout."""
     return subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=root, check=True, capture_output=True, text=True
     ).stdout.strip()
@@ -117,7 +117,7 @@ def show(record: dict[str, Any], what: str, samples: list[list[float]], equal: b
 
 
 def bits(equal: bool) -> str:
-    """What is said of the losses."""
+    """The remark about the losses."""
     return "losses equal" if equal else "losses DIFFER"
 
 

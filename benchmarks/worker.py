@@ -1,4 +1,4 @@
-"""The child process of one peer: reads commands as JSON lines on stdin, answers as JSON lines on stdout.
+"""The child process of one peer: reads commands as JSON lines on stdin, replies as JSON lines on stdout.
 
     python -m benchmarks.worker MODULE DATA.npz SETTINGS-JSON      DATA.npz: what `workloads.save` wrote
 
@@ -21,7 +21,7 @@ from benchmarks.workloads import saved
 def main() -> None:
     """Serve one peer until "stop" or the end of stdin."""
     module_name, path, settings = sys.argv[1:4]
-    # Libraries may print: keep the answers' pipe for ourselves and send everything else to stderr.
+    # Libraries may print: reserve the pipe for replies and send everything else to stderr.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     started = time.perf_counter()

@@ -23,7 +23,7 @@ __all__ = ["ROOT", "WORKLOADS", "Workload", "load", "matmul_flops", "save", "sav
 
 @dataclass(frozen=True)
 class Workload:
-    """One network with everything that decides its arithmetic; `shape` is that of a row of x."""
+    """One network with everything that determines its arithmetic; `shape` is that of a row of x."""
 
     name: str
     shape: Shape
@@ -47,7 +47,7 @@ class Workload:
 
     @property
     def outputs(self) -> int:
-        """Numbers the network answers for a row."""
+        """Number of outputs for a row."""
         return prod(networks.output_shape(self.layers, self.shape))
 
     @property

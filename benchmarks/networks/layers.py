@@ -72,7 +72,7 @@ class Convolution:
 
 
 class Weightless:
-    """What layers without weights have in common."""
+    """The base class of layers without weights."""
 
     def output(self, shape: Shape) -> Shape:
         return shape
@@ -211,7 +211,7 @@ def parameter_arrays(layers: tuple[Layer, ...], rng: np.random.Generator) -> lis
 def matmul_flops(layers: tuple[Layer, ...], shape: Shape, batch: int) -> int:
     """Operations of one step's products, two for each multiply-add: forward, dW, and dx of all but the first layer.
 
-    Convolutions count whole windows, also where they reach over the edge of the image.
+    Convolutions count whole windows, even if they extend past the edge of the image.
     """
     counts = [layer.products(s) for layer, s in _walk(layers, shape)]
     first = next(count for count in counts if count)
@@ -219,7 +219,9 @@ def matmul_flops(layers: tuple[Layer, ...], shape: Shape, batch: int) -> int:
 
 
 def other_flops(layers: tuple[Layer, ...], shape: Shape, batch: int) -> int:
-    """Operations of one step beside its products, forward and backward: biases, activations, normalization, pooling."""
+    """Operations of one step besides its products, forward and backward: biases, activations, normalization,
+    pooling.
+    """
     return batch * sum(layer.others(s) for layer, s in _walk(layers, shape))
 
 
