@@ -1,1 +1,1 @@
-"""From a traced step to numbers: graph, fusion, memory plan, program, replay; and the eager reference engine."""
+"""From a traced step to its results: graph, fusion, memory plan, program, replay; and the eager reference engine."""

@@ -17,18 +17,18 @@ from chainrule.native.memory import Array, Kind, Storage, View
 
 @dataclass(eq=False)
 class Block(Storage):
-    """Something of every parameter, one after the other, each from its offset."""
+    """One array for every parameter (values, gradients or a state), each at its offset."""
 
     offsets: Mapping[str, int] = field(default_factory=dict)
 
     def owner(self, view: View) -> str | None:
-        """The parameter to which all of a view belongs; None if it belongs to several."""
+        """The parameter that a whole view belongs to; None if it spans several."""
         touched = [name for name, start in self.offsets.items() if start < view.offset + max(view.size, 1)]
         return touched[-1] if touched and self.offsets[touched[-1]] <= view.offset else None
 
 
 class Blocks:
-    """The memory of one training: `parameters`, `gradients` and one block per optimizer state, laid out alike."""
+    """The memory of a training: `parameters`, `gradients` and one block per optimizer state, with the same layout."""
 
     def __init__(self, tensors: Mapping[str, Tensor], states: tuple[str, ...]) -> None:
         if not tensors:
@@ -36,7 +36,7 @@ class Blocks:
         dtypes = {t.dtype for t in tensors.values()}
         if len(dtypes) > 1:
             found = ", ".join(f"{name} {t.dtype}" for name, t in tensors.items())
-            raise DtypeError(f"parameters of different dtypes ({found}): build the whole model in one of them")
+            raise DtypeError(f"parameters of different dtypes ({found}): use one dtype for the whole model")
         self.tensors = dict(tensors)
         self.dtype: np.dtype[Any] = dtypes.pop()
         step = ALIGNMENT // self.dtype.itemsize
@@ -57,7 +57,7 @@ class Blocks:
 
     @property
     def bytes(self) -> int:
-        """Of parameters, gradients and states together."""
+        """The size of parameters, gradients and states together."""
         return self.parameters.bytes + self.gradients.bytes + sum(b.bytes for b in self.states.values())
 
     def parameter(self, name: str) -> View:
@@ -74,7 +74,7 @@ class Blocks:
         return {n: View(buffer, t.shape, self.offsets[n]).numpy() for n, t in self.tensors.items()}
 
     def adopt(self) -> None:
-        """Make the parameters views of the block again; values assigned to them since are taken over."""
+        """Make the parameters views of the block again, keeping values assigned to them since."""
         for name, tensor in self.tensors.items():
             view = self.arrays[name]
             if tensor.data is not view:
@@ -83,7 +83,7 @@ class Blocks:
                 tensor.data = view
 
     def moved(self) -> dict[str, tuple[Array, ...]]:
-        """What an update reads and writes of each parameter: its values, its gradient, its states."""
+        """What an update reads and writes for each parameter: values, gradient, states."""
         states = [self.state(name) for name in self.states]
         return {
             name: (values, self.gradient(name).numpy(), *(state[name] for state in states))

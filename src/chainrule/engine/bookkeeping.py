@@ -1,5 +1,4 @@
-"""The kernels around a step: where it begins, its batch, its loss, the check before the update, clipping, its
-results."""
+"""The kernels around a step: its start, its batch, its loss, the check before the update, clipping, its results."""
 
 from __future__ import annotations
 
@@ -11,13 +10,13 @@ from chainrule.native.kernel import Call, Float1, Int, Int1, Int2, Real, Real1, 
 from chainrule.native.memory import View
 from chainrule.native.state import POSITION, STEP, STOP
 
-CHECK_TILE = 16384  # gradient elements looked at by one tile
+CHECK_TILE = 16384  # gradient elements checked by one tile
 GATHER_TILE = 4096  # batch elements copied by one tile, at least one row
 
 
 @kernel
 def begin(tile: Int, state: Int1, coefficients: Float1, columns: Int, current: Float1) -> None:
-    """The next step: count it, and put its row of coefficients where the update reads them."""
+    """Start the next step: count it, and copy its row of coefficients for the update."""
     state[POSITION] += 1
     state[STEP] += 1
     row = coefficients[state[POSITION] * columns : (state[POSITION] + 1) * columns]
@@ -27,7 +26,7 @@ def begin(tile: Int, state: Int1, coefficients: Float1, columns: Int, current: F
 
 @device
 def copy_rows(index: Int1, source: Any, target: Any, first: Int, rows: Int) -> None:
-    """target[i] = source[index[i]] for `rows` rows i from the first on, as far as there are some."""
+    """target[i] = source[index[i]] for up to `rows` rows i, starting from `first`."""
     for i in range(first, min(first + rows, target.shape[0])):
         row, to = source[index[i]], target[i]
         for j in range(to.size):
@@ -57,7 +56,7 @@ def gathering(state: View, indices: View, source: View, target: View) -> Call:
 
 @kernel
 def record(tile: Int, state: Int1, loss: Real1, losses: Float1) -> None:
-    """Keep the step's loss; one that is not finite stops the run (x·0 is 0 for finite x only)."""
+    """Record the step's loss; a non-finite one stops the run (x·0 is 0 for finite x only)."""
     losses[state[POSITION]] = loss[0]
     if loss[0] * 0.0 != 0.0:
         state[STOP] = 1
@@ -65,7 +64,7 @@ def record(tile: Int, state: Int1, loss: Real1, losses: Float1) -> None:
 
 @kernel
 def check(tile: Int, state: Int1, gradient: Real1, size: Int) -> None:
-    """Stop the run where a gradient is not finite, before it is clipped."""
+    """Stop the run if a gradient is not finite, before clipping."""
     part = gradient[tile * size : tile * size + size]
     total = real(0)
     for i in range(part.size):
@@ -107,7 +106,7 @@ def clip_by_value(tile: Int, gradient: Real1, limit: Real, size: Int) -> None:
 
 @kernel
 def deliver(tile: Int, state: Int1, result: Real2, target: Real2, rows: Int) -> None:
-    """Put a batch of results behind those of the steps before."""
+    """Append a batch of results to those of earlier steps."""
     batch = result.shape[0]
     block = target[state[POSITION] * batch : (state[POSITION] + 1) * batch]
     for i in range(tile * rows, min(tile * rows + rows, batch)):

@@ -14,7 +14,7 @@ from chainrule.native.memory import Array, View
 
 
 class Buffers:
-    """Where buffers live: each gets memory of `dtype` when a program first uses it, called as in `named`."""
+    """The memory of buffers, allocated in `dtype` when a program first uses one; names are those in `named`."""
 
     def __init__(self, dtype: np.dtype[Any], named: Mapping[str, Tensor]) -> None:
         self._dtype = dtype
@@ -22,7 +22,7 @@ class Buffers:
         self._homes: dict[int, tuple[Tensor, View, Array]] = {}
 
     def view(self, tensor: Tensor) -> View:
-        """The memory of a buffer, which its tensor shows from now on."""
+        """The memory of a buffer; its tensor becomes a view of it."""
         if id(tensor) not in self._homes:
             name = self._names.get(id(tensor), tensor.name or "buffer")
             memory = allocate_storage(tensor.size, self._dtype, "buffer", name)
@@ -32,7 +32,7 @@ class Buffers:
         return self._homes[id(tensor)][1]
 
     def adopt(self) -> None:
-        """Make the tensors views of their memory again; values assigned to them since are taken over."""
+        """Make the tensors views of their memory again, keeping values assigned to them since."""
         for tensor, _, array in self._homes.values():
             if tensor.data is not array:
                 check_dtype(tensor.name, tensor, self._dtype)

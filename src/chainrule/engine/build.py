@@ -1,4 +1,4 @@
-"""From a traced step to a program: batch, forward, loss, backward, update, and the places its data is put in."""
+"""From a traced step to a program: batch, forward, loss, backward, update, and the slots for its data."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ Kind: TypeAlias = Literal["train", "gradients", "predict"]
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What a program is for, and what it shares with the other programs of its engine."""
+    """The purpose of a program, and what it shares with the other programs of its engine."""
 
     kind: Kind
     batch: int
-    data: Mapping[str, Array]  # by role; of the values nothing is read
+    data: Mapping[str, Array]  # by role; values are not read
     augment: Augment | None
     setup: Setup
     blocks: Blocks
@@ -50,7 +50,7 @@ class Blueprint:
 
 
 class BoundProgram:
-    """A program with the slots that are pointed at the data of each run."""
+    """A program with the slots for the data of each run."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class BoundProgram:
     ) -> None:
         self.program, self.output, self.frozen = program, output, frozen
         kind, self.batch, data = key
-        self.alike = kind, data  # the same for programs that differ in their batch alone
+        self.alike = kind, data  # the same for programs that differ only in their batch
         self.sources: dict[str, Slot] = {}
         slots = []
         counts: Counter[Kernel] = Counter()
@@ -77,7 +77,7 @@ class BoundProgram:
 
 
 class Together:
-    """Slots that always mean the same array."""
+    """Slots that always refer to the same array."""
 
     def __init__(self, slots: list[Slot]) -> None:
         self.slots = slots
@@ -88,14 +88,14 @@ class Together:
 
 
 class Builder:
-    """Traces one step and puts its program together: batch, forward, loss, backward, update."""
+    """Traces one step and assembles its program: batch, forward, loss, backward, update."""
 
     def __init__(self, blueprint: Blueprint) -> None:
         self.blueprint, self.kind, self.batch = blueprint, blueprint.kind, blueprint.batch
         self.setup, self.blocks, self.state = blueprint.setup, blueprint.blocks, blueprint.state
         self.dtype = self.blocks.dtype
         self.instructions: list[Instruction] = []
-        self.gathers: dict[str, Kernel] = {}  # by what each input is gathered
+        self.gathers: dict[str, Kernel] = {}  # the kernel that gathers each input
         self.row = View(allocate_storage(16, np.dtype(np.float64), "state", "coefficients"), (16,))
 
     def build(self, key: tuple[Any, ...]) -> BoundProgram:
@@ -133,7 +133,9 @@ class Builder:
         return BoundProgram(key, program, self.gathers, graph.output, result, frozen)
 
     def _fitting(self, graph: Graph, homes: dict[Value, View], limit: int) -> Sequence[Value]:
-        """The values to compute again so that a step takes at most `limit` bytes. Raises OptionError where none do."""
+        """The values to recompute so that a step takes at most `limit` bytes. Raises OptionError if that is
+        impossible.
+        """
 
         def peak(graph: Graph) -> int:
             calls = Lowering(graph, self.dtype, homes, self.state).calls
@@ -196,7 +198,7 @@ class Builder:
             self._add(call, "batch", "gather", f"{role} = {what}")
 
     def _update(self, lowering: Lowering) -> None:
-        """Check the gradients, clip them where asked, give buffers their new values, and move the parameters."""
+        """Check the gradients, clip them if requested, give buffers their new values, and update the parameters."""
         setup, owned = self.setup, self.blocks
         whole = (owned.size,)
         gradient, parameter = View(owned.gradients, whole), View(owned.parameters, whole)

@@ -1,4 +1,4 @@
-"""What both engines refuse, in the same words."""
+"""Errors that both engines raise, in the same words."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from chainrule.native.memory import Array, View
 
 
 def check_loss(loss: Any) -> Tensor:
-    """The loss a model was given, if it is one number; raises DtypeError or ShapeError."""
+    """The value of a loss, if it is a single number; raises DtypeError or ShapeError."""
     if not isinstance(loss, Tensor):
         raise DtypeError(
-            f"loss: its value is a {type(loss).__name__}, expected a tensor: compute it by operations on the outputs"
+            f"loss: its value is a {type(loss).__name__}, expected a tensor: compute it with operations on the outputs"
         )
     if loss.size != 1:
         raise ShapeError(f"loss: its value has shape {loss.shape}, expected one number: take the mean or the sum")
@@ -31,13 +31,13 @@ def check_reached(some: bool) -> None:
     """Raise GraphError unless the loss depends on some of the parameters."""
     if not some:
         raise GraphError(
-            "loss: it depends on no parameter of the model, there is nothing to train: "
+            "loss: it does not depend on any parameter of the model, so there is nothing to train: "
             "compute it from the outputs, without detach() and outside of no_grad()"
         )
 
 
 def check_pairs(nodes: Sequence[Node], given: Mapping[str, Tensor | None]) -> None:
-    """Raise ShapeError where a loss, of which these are the nodes, pairs every row with every other: values (n,) and
+    """Raise ShapeError if a loss with these nodes pairs every row with every other: values (n,) and
     (n, 1) become (n, n). `given` is what the loss takes, by name."""
     tensors = {name: tensor for name, tensor in given.items() if tensor is not None}
     origins = {id(tensor): {name} for name, tensor in tensors.items()}
@@ -52,7 +52,7 @@ def check_pairs(nodes: Sequence[Node], given: Mapping[str, Tensor | None]) -> No
             ones, rest = (1,) * (len(new) - len(old)), old[1:]
             raise ShapeError(
                 f"loss: values of shape {old}, from {' and '.join(sorted(of))}, are broadcast to {new}, each row with "
-                f"every other (it takes {shapes}): write .reshape{(-1, *rest, *ones)}, or, where all pairs are meant, "
+                f"every other (it takes {shapes}): write .reshape{(-1, *rest, *ones)}, or, if all pairs are intended, "
                 f".reshape{(*ones, -1, *rest)}"
             )
 
@@ -86,7 +86,7 @@ def wrong_label(calls: Sequence[Call], rows: Array, step: int) -> LabelError:
 
 
 def check_dtype(name: str, parameter: Tensor, dtype: np.dtype[Any]) -> None:
-    """Raise DtypeError where a parameter or buffer was cast after training began."""
+    """Raise DtypeError if a parameter or buffer was cast after training began."""
     if parameter.dtype != dtype:
         raise DtypeError(
             f'{type(parameter).__name__.lower()} "{name}" is now {parameter.dtype}, training began in {dtype}: '
@@ -95,7 +95,7 @@ def check_dtype(name: str, parameter: Tensor, dtype: np.dtype[Any]) -> None:
 
 
 def check_finite(loss: float, gradients: Mapping[str, Array], step: int) -> None:
-    """Raise NonFiniteError where the loss of a step or one of its gradients, by parameter, is NaN or infinite."""
+    """Raise NonFiniteError if the loss of a step or one of its gradients, by parameter, is NaN or infinite."""
     if not np.isfinite(loss):
         raise not_finite(step, f"the loss is {loss}")
     for name, gradient in gradients.items():
@@ -109,12 +109,11 @@ def updated(
 ) -> list[tuple[Array, ...]]:  # fmt: skip
     """New values of each parameter and its states, given by name as (p, gradient, *states), with coefficients `row`.
 
-    Raises NonFiniteError where one is NaN or infinite. A state counts too: one of infinity would keep its parameter
-    where it is for good.
+    Raises NonFiniteError if one is NaN or infinite, including states: an infinite state would freeze its parameter.
     """
     found = []
     for name, of in arrays.items():
-        with np.errstate(all="ignore"):  # what is not finite is found here, once, and has an error of its own
+        with np.errstate(all="ignore"):  # non-finite values are found here, once, with their own error
             found.append(new := update(row, *of))
         for what, array in zip((f'"{name}"', *(f'{s} of "{name}"' for s in update.states)), new, strict=True):
             finite = np.isfinite(array)
@@ -124,9 +123,9 @@ def updated(
 
 
 def not_finite(step: int, what: str) -> NonFiniteError:
-    """The error of a step that was given up."""
+    """The error for an abandoned step."""
     return NonFiniteError(
-        f"step {step}: {what}; the weights are those before this step: "
+        f"step {step}: {what}; the weights are those from before this step: "
         "lower lr, clip the gradients (clip_norm=1.0), or scale the data and look for extreme values in it",
         step,
     )

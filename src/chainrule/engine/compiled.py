@@ -43,10 +43,10 @@ class CompiledEngine:
         self.state = View(allocate_storage(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
         self._counters = self.state.numpy()
         self._counters[SEED], self._counters[LARGE] = setup.seed, -1
-        self.arena = empty_arena()  # of all programs, as one runs at a time
+        self.arena = empty_arena()  # for all programs, since one runs at a time
         self.data: dict[str, Array] = {}
         self.augment: Augment | None = None
-        self._rows: dict[str, Array] = {}  # the same with all but the first axis made one
+        self._rows: dict[str, Array] = {}  # the same with all axes but the first merged
         self._signature: tuple[Any, ...] = ()
         self._programs: dict[tuple[Any, ...], BoundProgram] = {}
         self._latest: BoundProgram | None = None
@@ -55,19 +55,20 @@ class CompiledEngine:
     def program(self) -> Program:
         """The program of the latest training step; raises OptionError before the first step.
 
-        Of programs for the same data it is that of the largest batch: an epoch's last batch may be smaller.
+        Of several programs for the same data it is the one with the largest batch: an epoch's last batch may be
+        smaller.
         """
         if self._latest is None:
-            raise OptionError("no program yet: it is traced from a batch's shape, so call step or fit first")
+            raise OptionError("no program yet, it is traced from a batch's shape: call step or fit first")
         return self._latest.program
 
     @property
     def steps(self) -> int:
-        """Steps done, counted over all calls, as far as `run` has come since `bind`, also where it was interrupted."""
+        """Steps done, counted over all calls, including those of a `run` that was interrupted."""
         return int(self._counters[STEP]) + (not self._counters[STOP])
 
     def forget(self) -> None:
-        """Drop every traced program, after a change of the model's structure."""
+        """Drop every traced program, after the model's structure changed."""
         self._programs.clear()
 
     def bind(
@@ -95,7 +96,7 @@ class CompiledEngine:
         self._show(bound)
         indices = np.ascontiguousarray(indices, np.int64)
         coefficients = np.ascontiguousarray(coefficients, np.float64)
-        if len(indices) > 1 or self.blocks.size <= TILE:  # a single step of a large model would be slower by it
+        if len(indices) > 1 or self.blocks.size <= TILE:  # it would slow down a single step of a large model
             self._counters[LARGE] = first_step - 1  # weights may have been written to since
         losses = np.full(len(indices), np.nan)
         bound.indices.point_at(indices)
@@ -130,14 +131,14 @@ class CompiledEngine:
         loss, rows = np.zeros(1), np.arange(len(x), dtype=np.int64)
         bound.indices.point_at(rows[None])
         bound.results.point_at(loss)
-        self.blocks.gradients.array[:] = 0  # type: ignore[index]  # of parameters that the loss does not depend on
+        self.blocks.gradients.array[:] = 0  # type: ignore[index]  # for parameters that the loss does not depend on
         bound.program.run(1, step)
         if self._counters[STOP] == WRONG_LABEL:
             raise wrong_label(bound.program.calls, rows, step)
         return float(loss[0]), {name: self.blocks.gradient(name).numpy().copy() for name in self.blocks.tensors}
 
     def outline(self, x: Array) -> Tensor:
-        """What the model returns for x (n, ...): a shape without values."""
+        """The model's output for x (n, ...), as a shape without values."""
         with tracing():
             return self.setup.model(symbol(x.shape, x.dtype, "x"))
 
@@ -156,7 +157,7 @@ class CompiledEngine:
         return result.reshape(len(x), *shape)
 
     def _show(self, bound: BoundProgram) -> None:
-        """Make it the program that users see, unless that is for a larger batch of the same data."""
+        """Make it the program that users see, unless that one has a larger batch of the same data."""
         shown = self._latest
         if shown is None or shown.alike != bound.alike or shown.batch <= bound.batch:
             self._latest = bound
@@ -177,7 +178,7 @@ class CompiledEngine:
         self.buffers.adopt()
         key = (kind, batch, self._signature)
         if key not in self._programs:
-            while len(self._programs) >= MOST_PROGRAMS:  # the oldest goes
+            while len(self._programs) >= MOST_PROGRAMS:  # the oldest is dropped
                 del self._programs[next(iter(self._programs))]
             with collector_at_rest():
                 self._programs[key] = Builder(self._blueprint(kind, batch)).build(key)
@@ -195,8 +196,9 @@ class CompiledEngine:
 
 @contextmanager
 def collector_at_rest() -> Iterator[None]:
-    """No garbage collection for a while: a build makes thousands of objects that are not garbage, and a walk over all
-    that the process holds may take as long as the build."""
+    """Context without garbage collection: a build creates thousands of live objects, and scanning all objects of the
+    process may take as long as the build.
+    """
     usual = gc.isenabled()
     gc.disable()
     try:
@@ -207,5 +209,5 @@ def collector_at_rest() -> Iterator[None]:
 
 
 def _by_rows(array: Array) -> Array:
-    """All axes but the first as one; an empty array gets one column, which nothing reads."""
+    """All axes but the first merged; an empty array gets one column, which is never read."""
     return array.reshape(len(array), -1) if array.size else np.zeros((len(array), 1), array.dtype)

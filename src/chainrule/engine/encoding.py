@@ -14,7 +14,7 @@ NO_STEP = (0, 0, 0, 0)
 class Encoding:
     """The words of a program; `starts` are where instructions begin, in bytes.
 
-    `moving` are the places of addresses in the arena, `codes` those of addresses of code, with the code.
+    `moving` are the positions of arena addresses, `codes` the positions of code addresses, with the code.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Encoding:
         self.words += NO_STEP * (STEPS - len(steps))
 
     def _code(self, code: Kernel | Pointwise) -> None:
-        """An address of code, which is filled in when the code is loaded."""
+        """A code address, filled in when the code is loaded."""
         self.codes.append((len(self.words), code))
         self.words.append(0)
 

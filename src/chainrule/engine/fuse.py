@@ -1,8 +1,8 @@
-"""Fusion: fewer passes over memory, by joining tasks whose kernels can do another's work on the way.
+"""Fusion: fewer passes over memory, by joining tasks whose kernels can do another task's work in the same pass.
 
-1. An activation that keeps order changes places with the largest of a window that is chosen after it.
+1. A monotone activation is swapped with the max pooling after it.
 2. A sum of two gradients becomes accumulation by the task that computes the second.
-3. What is done to each channel of a product, normalization by given statistics, is done to its weight and bias instead.
+3. Normalization with fixed statistics, an affine map of each channel of a product, is applied to its weight and bias.
 4. Pointwise tasks, up to two in a row, join the product or normalization that feeds them: an activation whose
    gradient needs only its own output, the sum with a skip, the gradient of an activation.
 5. A bias gradient joins its weight gradient, which reads the same rows.
@@ -33,7 +33,7 @@ def fuse(graph: Graph) -> None:
 
 
 def _uses(graph: Graph) -> Counter[Value]:
-    """How often each value is read; results of the whole step count as read once more."""
+    """How often each value is read; results of the whole step count as one more read."""
     uses = Counter(v for task in graph.tasks for v in task.reads())
     uses.update(graph.results())
     return uses
@@ -48,7 +48,7 @@ def _order(graph: Graph) -> dict[Task, int]:
 
 
 def _choose_first(graph: Graph) -> None:
-    """max f(x) = f(max x), see `chainrule.ops.record.op`: f runs on what was chosen, and f(x) need not be kept."""
+    """max f(x) = f(max x), see `chainrule.ops.record.op`: f runs on the result, and f(x) need not be kept."""
     for choice in [t for t in graph.tasks if t.op.selects_largest and t.rule is t.op.forward]:
         makers = _makers(graph)
         function = makers.get(choice.operands[0]) if choice.operands[0] else None
@@ -84,15 +84,15 @@ def _readers(graph: Graph, value: Value) -> list[Task]:
 
 
 def _move(graph: Graph, task: Task, at: int) -> None:
-    """Take a task to place `at`."""
+    """Move a task to position `at`."""
     graph.tasks.remove(task)
     graph.tasks.insert(at, task)
 
 
 def _fold_into_weights(graph: Graph) -> None:
-    """f(x·w + b) = x·f°(w) + f(b), see `chainrule.ops.record.op`, where the weight is not larger than the product.
+    """f(x·w + b) = x·f°(w) + f(b), see `chainrule.ops.record.op`, if the weight is not larger than the product.
 
-    The product moves to where f was: what f needs may be known only there.
+    The product moves to where f was, because f's operands may be known only there.
     """
     uses, makers = _uses(graph), _makers(graph)
     for task in [t for t in graph.tasks if t.op.offsets and t.rule is t.op.forward]:
@@ -119,7 +119,7 @@ def _is_product(task: Task, phase: str) -> bool:
 
 
 def _applied(task: Task, value: Value, instead: Mapping[str, Value]) -> Task:
-    """The same on `value`, with other operands where `instead` has some."""
+    """The same task on `value`, with operands replaced as in `instead`."""
     others = zip(task.op.inputs[1:], task.operands[1:], strict=True)
     operands = [value, *(instead.get(name, operand) for name, operand in others)]
     result = Value(value.shape, value.dtype, f"{value.name}'")
@@ -161,7 +161,7 @@ def _takes(maker: Task, phase: str) -> bool:
     """Whether `maker` can run a pointwise task of `phase` on its y."""
     if not maker.rule.takes("epilogue") or len(maker.joined) == STEPS:
         return False
-    return phase != "update" or maker.phase == "update"  # else it is put off, or left out
+    return phase != "update" or maker.phase == "update"  # otherwise it is deferred or skipped
 
 
 def _known_before(value: Value, task: Task, makers: Mapping[Value, Task], order: Mapping[Task, int]) -> bool:
@@ -196,7 +196,7 @@ def _join_bias_gradients(graph: Graph) -> None:
 
 
 def _pairs(graph: Graph) -> Iterator[tuple[Task, Task]]:
-    """Weight and bias gradients of the same layer: neighbours that read the same dy."""
+    """Weight and bias gradients of the same layer: neighbors that read the same dy."""
     for first, second in list(zip(graph.tasks, graph.tasks[1:], strict=False)):
         same_layer = first.rule.takes("sums") and second.op is first.op and second.rule.operands == ("dy",)
         if same_layer and first.operands[0] is second.operands[0] and second.adds_to is None:

@@ -1,6 +1,6 @@
-"""A training step as tasks on values: what was traced, and the gradient tape built from it.
+"""A training step as tasks on values: what was traced, and the gradient tasks built from it.
 
-A value is an array the program will have memory for; a task computes one rule of one op. The forward tasks come from
+A value is an array that will get memory in the program; a task computes one rule of one op. The forward tasks come from
 the tape; `backward` walks them in reverse and adds a task for each gradient that is needed.
 """
 
@@ -25,7 +25,7 @@ from chainrule.ops.record import OPS, Op, Rule
 
 @dataclass(eq=False)
 class Value:
-    """An array of the step; `kind` says whose it is: "result", "input", "parameter", "buffer" or "constant"."""
+    """An array of the step, of a `kind`: "result", "input", "parameter", "buffer" or "constant"."""
 
     shape: Shape
     dtype: np.dtype[Any]
@@ -55,9 +55,9 @@ class Joined:
 class Task:
     """One rule to compute: outputs (y, then saved values) from operands, in one of the step's phases.
 
-    `again` marks a forward task that is run once more in the backward pass (`engine/recompute.py`).
-    The other fields are set by fusion: pointwise rules run on y while it is in cache, one after the other, a value
-    that y is added to before, and the bias gradient computed along with a weight gradient, with its rule.
+    `again` marks a forward task that is run once more in the backward pass (`engine/recompute.py`). The other fields
+    are set by fusion: pointwise rules that run on y, in sequence, while it is in cache, a value that y is added to
+    first, and the bias gradient computed along with a weight gradient, with its rule.
     """
 
     rule: Rule
@@ -74,12 +74,12 @@ class Task:
 
     @property
     def rules(self) -> list[Rule]:
-        """Its rule, then those that fusion joined to it."""
+        """Its rule, then the rules that fusion joined to it."""
         return [self.rule, *([self.sums_rule] if self.sums_rule else []), *(j.rule for j in self.joined)]
 
     @property
     def label(self) -> str:
-        """The rule's name, with what fusion added to it, and a star where it is run again."""
+        """The rule's name, with the rules fused into it, and a star if it is recomputed."""
         return ("*" if self.again else "") + " + ".join(rule.name for rule in self.rules)
 
     @property
@@ -115,8 +115,9 @@ class Graph:
         return [value for value in found if value is not None]
 
     def put_off_assignments(self) -> None:
-        """Move the tasks that serve assignments alone to the end: they belong to the update. Without assignments they
-        are dropped."""
+        """Move the tasks needed only for assignments to the end: they belong to the update. Without assignments they
+        are dropped.
+        """
         needed = self._needed([v for v in (self.output, self.loss, *self.gradients.values()) if v is not None])
         before = set(needed)
         last = [task for task in self._needed(list(self.assigned.values())) if task not in before]
@@ -142,7 +143,7 @@ class Forward:
         self.tensors = dict(parameters)
         self.nodes: list[Node] = []
         self.values: dict[int, Value] = {}
-        self.keep: list[Tensor] = []  # so that no id is used twice
+        self.keep: list[Tensor] = []  # so that no id is reused
         self._made: Counter[str] = Counter()  # results of each op so far
         self.parameters = {name: self._enter(t, name, "parameter") for name, t in parameters.items()}
         self.inputs = {name: self._enter(t, name, "input") for name, t in inputs.items()}
@@ -154,7 +155,7 @@ class Forward:
         return value
 
     def _new_name(self, op: str) -> str:
-        """By which a printed program tells the results of an op apart: relu, relu#2, relu#3."""
+        """Distinguishes the results of an op in a printed program: relu, relu#2, relu#3."""
         self._made[op] += 1
         return op if self._made[op] == 1 else f"{op}#{self._made[op]}"
 
@@ -192,7 +193,7 @@ class Forward:
 def backward(forward: Forward, graph: Graph, loss: Tensor, seed: Value) -> None:
     """Append the gradient tape: the tasks that compute the gradient of the loss for every parameter.
 
-    `seed` is dL/dL = 1. Where a value is used several times its gradients are added, in the order of the reverse walk.
+    `seed` is dL/dL = 1. If a value is used several times, its gradients are added, in the order of the reverse walk.
     """
     gradient: dict[int, Value] = {id(loss): seed}
     plan = backward_plan(forward.nodes, loss, forward.tensors.values())

@@ -1,4 +1,4 @@
-"""An instruction of a program: a call with what is printed of it, and arguments that change from run to run."""
+"""An instruction of a program: a call, how it is printed, and arguments that change from run to run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PHASES = ("batch", "forward", "loss", "backward", "update", "result")
 
 @dataclass(frozen=True)
 class Instruction:
-    """A call with what is printed about it."""
+    """A call and how it is printed."""
 
     call: Call
     phase: str
@@ -21,7 +21,7 @@ class Instruction:
 
     @property
     def bytes(self) -> int:
-        """Of the arrays it touches, each counted once (of a data set only the rows of a batch)."""
+        """The bytes of the arrays it touches, each counted once (for a data set, only the rows of a batch)."""
         views = {(id(v.storage), v.offset): v for v in self.call.views()}
         return sum(v.size * v.dtype.itemsize for v in views.values() if v.storage.kind not in ("data", "state"))
 
@@ -34,7 +34,7 @@ class Slot:
         self.array: Array | None = None
 
     def point_at(self, array: Array) -> None:
-        """Let the argument mean `array`, which is kept alive."""
+        """Make the argument refer to `array`, which is kept alive."""
         if array is self.array:
             return
         assert array.ndim == self.rank

@@ -1,6 +1,6 @@
 """Programs run without compilation, for debugging: every kernel as plain Python, every access checked by NumPy.
 
-Used in place of the compiled replay when the environment variable NUMBA_DISABLE_JIT is 1.
+Used instead of the compiled replay when the environment variable NUMBA_DISABLE_JIT is 1.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def interpret(instructions: Sequence[Instruction], slots: Slots, state: Array, s
 
 
 def _argument(slot: Slot | None, kind: str, value: Any) -> Any:
-    """What a kernel's Python function takes for an argument of an instruction."""
+    """The argument of an instruction in the form that a kernel's Python function expects."""
     if slot is not None and slot.array is not None:
         return slot.array
     if kind in RANK:

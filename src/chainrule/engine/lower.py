@@ -1,4 +1,4 @@
-"""From tasks to kernel calls on views: where values live, and what may be computed in place."""
+"""From tasks to kernel calls on views: the memory of values, and what can be computed in place."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Constant:
         self.source, self.array = source, array
 
     def refresh(self) -> None:
-        """Take over the values the tensor has now: a frozen weight may have been loaded anew."""
+        """Copy the tensor's current values: a frozen weight may have been reloaded."""
         self.array[...] = self.source.data
 
 
 class Lowering:
-    """Lowers the tasks of a graph in order; `homes` are the views of values whose memory is given.
+    """Lowers the tasks of a graph in order; `homes` are the views of values with predetermined memory.
 
     `calls` collects the kernel calls, `sources` the task each belongs to.
     """
@@ -37,7 +37,7 @@ class Lowering:
         self.graph, self.dtype, self.state = graph, dtype, state
         self.homes = {**homes, **_written_in_place(graph, homes)}
         self.views: dict[Value, View] = {}
-        self.sharing: dict[Storage, list[Value]] = {}  # the values that live in a buffer
+        self.sharing: dict[Storage, list[Value]] = {}  # the values in each storage
         for value, view in self.homes.items():
             self._put(value, view)
         self.constants: list[Constant] = []
@@ -50,7 +50,7 @@ class Lowering:
         self.assignments = self._assign()
 
     def view(self, value: Value) -> View:
-        """Where a value lives; constants get memory when first asked for."""
+        """The memory of a value; constants get memory on first use."""
         if value not in self.views:
             if value.source is None:
                 raise TraceError(f"value {value.name} is read before it is computed")
@@ -108,7 +108,7 @@ class Lowering:
             self._emit(task, list(result))
 
     def _start_sum(self, number: int, task: Task, start: Value) -> None:
-        """The task adds to `start`: in its place where nobody else reads it, else into a copy."""
+        """The task adds to `start`: in place if nothing else reads it, otherwise to a copy."""
         output = task.outputs[0]
         if output not in self.homes and self._may_overwrite(number, start):
             self._put(output, self.view(start))
@@ -131,13 +131,13 @@ class Lowering:
         return self.views[value]
 
     def _put(self, value: Value, view: View) -> View:
-        """Note where a value lives."""
+        """Record the memory of a value."""
         self.views[value] = view
         self.sharing.setdefault(view.storage, []).append(value)
         return view
 
     def _alias(self, task: Task, view: View) -> None:
-        """The output is the operand's memory under another shape; copied where the output has a home of its own."""
+        """The output is the operand's memory with another shape; copied if the output has its own memory."""
         output = task.outputs[0]
         if output in self.homes:
             self._emit(task, copy(self.homes[output], view))
@@ -145,8 +145,9 @@ class Lowering:
             self._put(output, View(view.storage, output.shape, view.offset))
 
     def _assign(self) -> list[Call]:
-        """What is left to do for buffers after all tasks: values not computed in place are copied, those that are the
-        memory of other buffers by way of memory of their own."""
+        """What remains for buffers after all tasks: values not computed in place are copied, those in the memory of
+        other buffers through temporary memory.
+        """
         moves = [(self.homes[buffer], self.view(value)) for buffer, value in self.graph.assigned.items()]
         moves = [(to, source) for to, source in moves if to is not source]
         first: list[Call] = []
@@ -165,8 +166,9 @@ class Lowering:
 
 
 def _written_in_place(graph: Graph, homes: Mapping[Value, View]) -> dict[Value, View]:
-    """The homes of new values of buffers: the buffers' own, where pointwise tasks of the update compute them all, and
-    nothing can read an old value later, also not by a view."""
+    """The memory for new values of buffers: the buffers' own if pointwise tasks of the update compute them all and
+    nothing can read an old value later, not even through a view.
+    """
     makers = {v: i for i, task in enumerate(graph.tasks) for v in task.outputs if task.phase == "update"}
     pointwise = [task.rule.lowering is None for task in graph.tasks]
     if not all(value in makers and pointwise[makers[value]] for value in graph.assigned.values()):

@@ -1,5 +1,6 @@
-"""The memory plan: one arena, its parts shared in time by values whose lifetimes do not overlap, and the whole of it by
-programs that run one at a time."""
+"""The memory plan: one arena, whose parts are shared by values with disjoint lifetimes, and which is shared by programs
+that run one at a time.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from chainrule.native.kernel import Call
 from chainrule.native.memory import Kind, Storage
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
-HEADROOM = 2  # a large arena's size in those of the program it grows for
-LARGE = 2 << 20  # bytes of a large page
+HEADROOM = 2  # a large arena's size relative to the program it grows for
+LARGE = 2 << 20  # bytes of a huge page
 
 
 @dataclass
@@ -43,7 +44,7 @@ def lifetimes(calls: list[Call]) -> list[Lifetime]:
 
 
 def plan(calls: list[Call], arena: Storage) -> int:
-    """Give every storage its place in `arena`, which grows where it must; returns the bytes that are taken."""
+    """Give every storage its place in `arena`, which grows if necessary; returns the bytes used."""
     lives = lifetimes(calls)
     size = place(lives)
     for life in lives:
@@ -53,13 +54,13 @@ def plan(calls: list[Call], arena: Storage) -> int:
 
 
 def reserve(arena: Storage, size: int) -> None:
-    """Make the arena `size` bytes at least; what is in it is lost where it was less.
+    """Make the arena at least `size` bytes; if it grows, its contents are lost.
 
-    A large one gets addresses for more. They take no memory before a larger program touches them, which then finds the
-    rest touched already: the system takes longer to give 100 MB than a step of ResNet-20 does to fill them.
+    A large one reserves more addresses. They take no memory until a larger program touches them, and then only the new
+    part must be allocated: the system needs longer to provide 100 MB than a step of ResNet-20 needs to fill them.
     """
     if size > arena.size:
-        arena.size, arena.own = 0, None  # old memory goes first: both together might be more than there is
+        arena.size, arena.own = 0, None  # free the old memory first: there may not be room for both
         try:
             arena.own = allocate(HEADROOM * size if size >= LARGE else size)
         except MemoryError:
@@ -68,15 +69,14 @@ def reserve(arena: Storage, size: int) -> None:
 
 
 def empty_arena() -> Storage:
-    """An arena for `plan`. Programs share one where only one runs at a time: nothing in it outlives a run."""
+    """An arena for `plan`. Programs of which only one runs at a time share one: nothing in it outlives a run."""
     return allocate_storage(0, np.dtype(np.uint8), "arena", "arena")
 
 
 def place(lives: list[Lifetime]) -> int:
     """Give every storage its bytes of an arena; returns the arena's size.
 
-    First fit by start of life, the order of `lives`: each takes the lowest place that none alive at the
-    same time overlaps.
+    First fit in the order of `lives`, by start of life: each takes the lowest place that overlaps no other live one.
     """
     alive: list[Lifetime] = []  # by place
     size = 0
@@ -100,9 +100,9 @@ def aligned(size: int) -> int:
 
 
 def allocate(size: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """Zeroed bytes that start on a cache line; many start on a large page, and take memory where they are touched.
+    """Zeroed bytes aligned to a cache line; large blocks are aligned to a huge page, and take memory when touched.
 
-    Raises MemoryError where there is no room.
+    Raises MemoryError if there is no room.
     """
     large = size >= LARGE and hasattr(mmap, "MADV_HUGEPAGE")
     alignment = LARGE if large else ALIGNMENT
@@ -112,20 +112,20 @@ def allocate(size: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
 
 
 def _pages(size: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """Memory of its own from the system, in large pages where it has them.
+    """Memory directly from the system, in huge pages if available.
 
-    The C library would give what was freed before, cleared, and in small pages: then a walk over images of many
-    channels waits for addresses to be translated.
+    The C library would return previously freed memory, cleared, in small pages: then a pass over images of many
+    channels waits for address translation.
     """
     try:
         memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
         raise MemoryError(f"no room for {size:,} bytes: {error}") from error
-    with contextlib.suppress(OSError):  # a system built without large pages
+    with contextlib.suppress(OSError):  # a system without huge pages
         memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, np.uint8)
 
 
 def allocate_storage(size: int, dtype: np.dtype[np.generic], kind: Kind, name: str = "") -> Storage:
-    """A storage with zeroed memory of its own."""
+    """A storage with its own zeroed memory."""
     return Storage(size, dtype, kind, name, allocate(size * dtype.itemsize).view(dtype))

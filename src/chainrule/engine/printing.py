@@ -13,14 +13,15 @@ from chainrule.native.kernel import Call
 from chainrule.native.memory import View
 
 COLUMNS = ("", "op", "formula", "operands", "tiles", "flops", "bytes")
-OP, FORMULA, OPERANDS = 1, 2, 3  # the columns that may be cut
-RIGHT = (0, 4, 5, 6)  # those of numbers
-LEAST = 12  # characters that are left of a column that is cut
+OP, FORMULA, OPERANDS = 1, 2, 3  # the columns that may be shortened
+RIGHT = (0, 4, 5, 6)  # the columns of numbers
+LEAST = 12  # minimum characters of a shortened column
 
 
 def table(instructions: Sequence[Instruction], totals: Sequence[str], width: int | None = None) -> str:
-    """All instructions as text, then `totals`; where lines would be longer than `width`, formulas and operands are cut,
-    then ops."""
+    """All instructions as text, then `totals`; if lines would be longer than `width`, formulas and operands are
+    shortened, then ops.
+    """
     rows = [COLUMNS, *_rows(instructions)]
     widths = [max(map(len, column)) for column in zip(*(row for row in rows if len(row) > 1), strict=True)]
     if width is not None:
@@ -32,7 +33,9 @@ def table(instructions: Sequence[Instruction], totals: Sequence[str], width: int
 
 
 def printed(instructions: Sequence[Instruction], totals: Sequence[str]) -> str:
-    """The table as `print` shows it: as wide as the terminal, with a line on how to get all of it where it is cut."""
+    """The table as `print` shows it: as wide as the terminal, with a line on how to get the full table if it was
+    shortened.
+    """
     whole, width = table(instructions, totals), terminal_width()
     if width is None or max(map(len, whole.splitlines())) <= width:
         return whole
@@ -40,10 +43,10 @@ def printed(instructions: Sequence[Instruction], totals: Sequence[str]) -> str:
 
 
 def terminal_width() -> int | None:
-    """The characters of a line where standard output is a terminal; None for all else, which has room."""
+    """The width of standard output if it is a terminal; None otherwise, for no limit."""
     try:
         is_terminal = sys.stdout.isatty()
-    except (AttributeError, ValueError):  # there is none, it is closed, or what stands for it knows no terminals
+    except (AttributeError, ValueError):  # it is missing, closed, or replaced by an object without terminals
         return None
     return shutil.get_terminal_size().columns if is_terminal else None
 
@@ -53,7 +56,7 @@ def _rows(program: Sequence[Instruction]) -> Iterator[tuple[str, ...]]:
     number = 0
     for phase in PHASES:
         instructions = [i for i in program if i.phase == phase]
-        kernels: dict[str, set[str]] = {}  # of each op; several tell apart the calls of one task
+        kernels: dict[str, set[str]] = {}  # of each op; several distinguish the calls of one task
         for i in instructions:
             kernels.setdefault(i.name, set()).add(i.call.kernel.name)
         if instructions:
@@ -71,8 +74,9 @@ def _cells(instruction: Instruction, *, several: bool) -> tuple[str, ...]:
 
 
 def _narrow(widths: list[int], width: int) -> None:
-    """Cut columns to what the numbers leave of a line: formulas and operands, half each where both want more, and once
-    these are at their least the ops."""
+    """Shorten columns to the space that numbers leave: formulas and operands, half each if both need more, and once
+    these are at their minimum, the ops.
+    """
     least = [min(LEAST, w) for w in widths]
     room = width - 2 * len(widths) - sum(w for i, w in enumerate(widths) if i in RIGHT)
     op = max(least[OP], min(widths[OP], room - least[FORMULA] - least[OPERANDS]))
@@ -89,7 +93,7 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 
 
 def _operands(call: Call) -> str:
-    """The arrays of a call by name and shape, where they are the step's own."""
+    """The arrays of a call by name and shape, if they belong to the step."""
     shown = []
     for view in call.views():
         if view.size and view.storage.kind not in ("state", "constant", "data"):
@@ -100,7 +104,7 @@ def _operands(call: Call) -> str:
 
 
 def _name(view: View) -> str:
-    """What an operand is called: a parameter by its path, its gradient and optimizer states after it."""
+    """The name of an operand: a parameter's path, also for its gradient and optimizer states."""
     storage = view.storage
     owner = storage.owner(view) if isinstance(storage, Block) else None
     if owner is None or storage.kind == "parameter":

@@ -30,9 +30,9 @@ from chainrule.native.workers import run_together
 class Program:
     """Instructions encoded as int64 words, with the memory they work on.
 
-    `print(program)` shows one line per instruction, as wide as the terminal; `program.table()` is the whole of it, for
-    a file. `run(steps)` replays it. Programs of which one runs at a time may share an `arena`. `block_bytes` are those
-    of parameters, gradients and optimizer states, which outlive the program.
+    `print(program)` shows one line per instruction, as wide as the terminal; `program.table()` has the full lines, for
+    a file. `run(steps)` replays it. Programs of which one runs at a time may share an `arena`. `block_bytes` is the
+    size of parameters, gradients and optimizer states, which outlive the program.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Program:
         calls = self.calls
         self.arena = empty_arena() if arena is None else arena
         self.arena_bytes, self.block_bytes = plan(calls, self.arena), block_bytes
-        self.recomputed: list[str] = []  # values of the forward pass that are computed again to save memory
+        self.recomputed: list[str] = []  # values of the forward pass that are recomputed to save memory
         self.workers = workers if _worth_sharing(self.instructions) else 1
         self.team = Team(self.workers)
         self.barrier = np.zeros(16, np.int64)
@@ -63,7 +63,7 @@ class Program:
             words, starts = address_of(self.words), address_of(self.starts)
             memory = words, starts, len(self.starts), address_of(self.counters), address_of(self.barrier)
             self._replay = functools.partial(replay(), nothing, nothing, *memory)  # takes (worker, workers, steps)
-            # What workers beside this thread read; the last two change from run to run.
+            # What the other workers read; the last two change from run to run.
             loop = ctypes.cast(replay(), ctypes.c_void_p).value
             self.job = np.array([loop, *memory, self.workers, 0], np.int64)
             self.job_address = address_of(self.job)
@@ -73,12 +73,12 @@ class Program:
         return [instruction.call for instruction in self.instructions]
 
     def _encode(self, calls: list[Call]) -> None:
-        """Make the words, and note where an instruction begins and which words are addresses in the arena."""
+        """Encode the words, and record where instructions begin and which words are arena addresses."""
         encoding = Encoding()
         for number, instruction in enumerate(self.instructions):
             following = self.instructions[(number + 1) % len(calls)]
             shared = instruction.call.tiles > 1 or following.call.tiles > 1
-            # Also before an instruction that may stop: a late worker must not see its word at the barrier before it.
+            # Also before an instruction that may stop: a late worker must not see its word at an earlier barrier.
             stops = instruction.call.stops or following.call.stops
             flags = (BARRIER if shared or stops else 0) | (MAY_STOP if instruction.call.stops else 0)
             encoding.add(instruction.call, flags)
@@ -95,8 +95,8 @@ class Program:
             words[at] = addresses[code]
 
     def _settle(self) -> None:
-        """Turn places in the arena into addresses, anew when it has moved."""
-        reserve(self.arena, self.arena_bytes)  # there is less where memory for a larger program ran out
+        """Turn positions in the arena into addresses, again whenever it has moved."""
+        reserve(self.arena, self.arena_bytes)  # it is smaller if memory for a larger program ran out
         assert self.arena.own is not None
         start = address_of(self.arena.own)
         if not self.interpreted and start != self._arena_start:
@@ -104,8 +104,9 @@ class Program:
             self._arena_start = start
 
     def slot(self, kernel: Kernel, parameter: str, which: int = 0) -> Slot:
-        """The place of array argument `parameter` of the `which`-th call of `kernel`, to point it at other arrays
-        later."""
+        """The slot of array argument `parameter` in the `which`-th call of `kernel`, to point it at other arrays
+        later.
+        """
         found = [i for i, x in enumerate(self.instructions) if x.call.kernel is kernel][which]
         kinds = dict(kernel.parameters)
         before = list(kinds)[: list(kinds).index(parameter)]
@@ -115,7 +116,7 @@ class Program:
         return slot
 
     def run(self, steps: int, first_step: int) -> int:
-        """Replay `steps` steps, the first numbered `first_step`; returns how many were begun.
+        """Replay `steps` steps, the first numbered `first_step`; returns how many were started.
 
         The program's `begin` instruction counts them.
         """
@@ -145,12 +146,12 @@ class Program:
             run_together(self.job_address, workers, self._abort)
 
     def _abort(self) -> None:
-        """Let every worker leave at the next barrier: where this thread has not begun its share, nothing was done."""
+        """Let every worker leave at the next barrier: if this thread has not started its share, nothing was done."""
         self.barrier[0] = BROKEN
 
     @property
     def peak_bytes(self) -> int:
-        """Memory of a step: parameters, gradients, optimizer states, and the arena of all else."""
+        """Memory of a step: parameters, gradients, optimizer states, and the arena for everything else."""
         return self.arena_bytes + self.block_bytes
 
     @property
@@ -159,11 +160,11 @@ class Program:
         return bool(self.counters[STOP])
 
     def table(self, width: int | None = None) -> str:
-        """One line per instruction; text is cut where lines would be longer than `width`, numbers are not."""
+        """One line per instruction; text, but not numbers, is shortened if lines would be longer than `width`."""
         return table(self.instructions, self._totals(), width)
 
     def __str__(self) -> str:
-        """The table, cut to the width of the terminal where standard output is one; `table()` is always whole."""
+        """The table, shortened to the width of the terminal if there is one; `table()` always has the full lines."""
         return printed(self.instructions, self._totals())
 
     def _totals(self) -> list[str]:
@@ -181,16 +182,16 @@ class Program:
         return lines
 
 
-# Barriers of a step cost a few microseconds in all: below this much arithmetic one worker is as quick.
+# Barriers of a step cost a few microseconds in all: below this much arithmetic one worker is as fast.
 SHARE_FROM = 60e-6
 FLOPS_PER_SECOND, BYTES_PER_SECOND, SECONDS_PER_CALL = 60e9, 20e9, 10e-9
 
 
 def _worth_sharing(instructions: list[Instruction]) -> bool:
-    """Whether one worker takes so long that several are quicker."""
+    """Whether one worker takes so long that several are faster."""
     return any(seconds >= SHARE_FROM for seconds in accumulate(map(_seconds, instructions)))
 
 
 def _seconds(instruction: Instruction) -> float:
-    """What an instruction costs one worker, roughly: arithmetic and memory one after the other."""
+    """The approximate time of an instruction on one worker: arithmetic plus memory."""
     return instruction.call.flops / FLOPS_PER_SECOND + instruction.bytes / BYTES_PER_SECOND + SECONDS_PER_CALL

@@ -1,9 +1,9 @@
-"""Memory for time: what the forward pass computed is computed again in the backward pass instead of being kept.
+"""Recomputation: values of the forward pass are computed again in the backward pass instead of being kept.
 
-Backpropagation reads values of the forward pass long after they were made, and they make up most of a step's memory.
-Computing such a value again, just before its first reader, from others that are kept, frees its place in between; the
-bits are the same. Cheap values go first (activations, normalization, pooling: a pass over memory). If that is not
-enough, values are kept at intervals only, and the stretches between them computed again one at a time.
+Backpropagation reads values of the forward pass long after they were computed, and they make up most of a step's
+memory. Recomputing such a value from others that are kept, just before its first use, frees its memory in between; the
+results are bit-for-bit the same. Cheap values go first (activations, normalization, pooling: a pass over memory). If
+that is not enough, values are kept at intervals only, and the segments between them are recomputed one at a time.
 
 Source: T. Chen, B. Xu, C. Zhang and C. Guestrin, "Training deep nets with sublinear memory cost" (2016), section 4.
 """
@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 
 from chainrule.engine.graph import Graph, Task, Value
 
-CHEAP = 4.0  # operations for each byte: below it a value costs about a pass over memory to compute again
-SHORT = 4  # tasks: a longer way back would hold all that lies on it in memory
-SMALL = 1 / 256  # of all kept bytes: values below this share are not worth a task
+CHEAP = 4.0  # operations per byte: below this, recomputing a value costs about one pass over memory
+SHORT = 4  # tasks: a longer chain would keep all of its values in memory
+SMALL = 1 / 256  # of all kept bytes: values below this fraction are not worth a task
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is computed again, and the bytes of memory a step then takes at its peak."""
+    """The recomputed values, and the peak bytes of memory of a step with them."""
 
     values: tuple[Value, ...]
     peak: int
@@ -38,9 +38,9 @@ def kept(graph: Graph) -> list[Value]:
 
 
 def choose(graph: Graph, limit: int, peak: Callable[[Graph], int]) -> Choice:
-    """The fewest values to compute again so that `peak(graph)` is at most `limit`, cheap ones first.
+    """The fewest values to recompute so that `peak(graph)` is at most `limit`, cheap ones first.
 
-    Returns the smallest peak found where none is within the limit.
+    Returns the smallest peak found if none is within the limit.
     """
     best = Choice((), peak(graph))
     for values in _levels(graph):
@@ -54,7 +54,7 @@ def choose(graph: Graph, limit: int, peak: Callable[[Graph], int]) -> Choice:
 
 
 def _levels(graph: Graph) -> Iterator[list[Value]]:
-    """Sets of values to compute again: those that a few cheap tasks give, then all but every n-th."""
+    """Sets of values to recompute: those that a few cheap tasks produce, then all but every n-th."""
     values = kept(graph)
     cheap: list[Value] = []
     for value in values:
@@ -69,7 +69,7 @@ def _levels(graph: Graph) -> Iterator[list[Value]]:
 
 
 def _shortest(graph: Graph, level: Choice, limit: int, peak: Callable[[Graph], int]) -> Choice:
-    """The fewest leading values of a level that are enough, by bisection."""
+    """The fewest leading values of a level that suffice, by bisection."""
     best, low, high = level, 0, len(level.values)
     while high - low > 1:
         middle = (low + high) // 2
@@ -89,7 +89,7 @@ def _operations(task: Task) -> float:
 
 
 def recomputing(graph: Graph, values: Sequence[Value]) -> Graph:
-    """The graph with each of `values` computed again just before the first backward task that reads it."""
+    """The graph with each of `values` recomputed just before the first backward task that reads it."""
     copies = _Copies(graph, values)
     tasks: list[Task] = []
     for task in graph.tasks:
@@ -102,7 +102,7 @@ def recomputing(graph: Graph, values: Sequence[Value]) -> Graph:
 
 
 class _Copies:
-    """What has been computed again so far, and what that takes."""
+    """What has been recomputed so far, and what that requires."""
 
     def __init__(self, graph: Graph, values: Sequence[Value]) -> None:
         self.again = set(values)
@@ -113,8 +113,9 @@ class _Copies:
         self._makers = {v: (number, task) for number, task in enumerate(forward) for v in task.outputs}
 
     def needed(self, values: list[Value]) -> list[Task]:
-        """The tasks to run again for `values`, in order: their makers, and those of what these read and nobody
-        kept."""
+        """The tasks to run again for `values`, in order: the tasks that compute them, and those that compute their
+        unkept inputs.
+        """
         found: dict[int, Task] = {}
         wanted = list(values)
         while wanted:
@@ -128,14 +129,14 @@ class _Copies:
         return [found[number] for number in sorted(found)]
 
     def make(self, task: Task) -> Task:
-        """A forward task to run in the backward pass, under new outputs; what was kept is read as it was."""
+        """A forward task to run in the backward pass, with new outputs; kept values are read directly."""
         outputs = [replace(v, name=f"{v.name}*") for v in task.outputs]
         copy = replace(self.reading(task), outputs=outputs, phase="backward", again=True)
         self.known.update({v: new for v, new in zip(task.outputs, outputs, strict=True) if v not in self._kept})
         return copy
 
     def reading(self, task: Task) -> Task:
-        """The task, reading copies where there are some."""
+        """The task, reading copies if there are any."""
         operands = [None if v is None else self.known.get(v, v) for v in task.operands]
         joined = [replace(j, other=j.other and self.known.get(j.other, j.other)) for j in task.joined]
         return replace(task, operands=operands, joined=joined)

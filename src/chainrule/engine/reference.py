@@ -1,6 +1,6 @@
-"""The reference engine: one training step after another, op by op, by the NumPy definitions.
+"""The reference engine: one training step after another, op by op, using the NumPy definitions.
 
-Slow and readable: it is what the compiled engine is tested against, and it runs models whose control flow depends on
+It is slow and readable: the compiled engine is tested against it, and it runs models whose control flow depends on
 values.
 """
 
@@ -21,14 +21,14 @@ from chainrule.errors import DtypeError, OptionError
 from chainrule.kernels.augmentation import Augment
 from chainrule.native.memory import Array, Shape
 
-EPS = 1e-6  # in the divisor of clipping by norm, as torch has it
+EPS = 1e-6  # in the divisor of clipping by norm, as in torch
 
 
 class ReferenceEngine:
-    """Trains as `Setup` says, one op after another.
+    """Trains according to a `Setup`, one op after another.
 
     Steps are counted from 0 over the whole training. All parameters live in one flat block, of which `parameter.data`
-    is a view; an array assigned to `parameter.data` is taken over before the next step.
+    is a view; an array assigned to `parameter.data` is copied into it before the next step.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -60,7 +60,9 @@ class ReferenceEngine:
         first_step: int = 0,
     ) -> None:
         """Take the data set that `run` draws its batches from: x (n, ...), y (n, ...), weight (n,) or None. `augment`
-        changes the images of x (n, h, w, c) anew in each step. `first_step` is the number of the first step to come."""
+        transforms the images of x (n, h, w, c) differently in each step. `first_step` is the number of the first step
+        to come.
+        """
         self._data, self._augment, self.steps = (x, y, weight), augment, first_step
 
     def run(
@@ -70,7 +72,7 @@ class ReferenceEngine:
         (S,).
 
         Raises NonFiniteError at a step whose loss, gradient or new weights are not finite; the weights are then those
-        before it.
+        from before it.
         """
         assert self._data is not None, "bind the data before running"
         self._adopt()
@@ -95,12 +97,12 @@ class ReferenceEngine:
         return loss, {name: part.copy() for name, part in self._parts(gradient)}
 
     def outline(self, x: Array) -> Tensor:
-        """What the model returns for x (n, ...), for its shape."""
+        """The model's output for x (n, ...), used for its shape."""
         with no_grad(), buffers_kept(), random_context(self.setup.seed, 0), np.errstate(all="ignore"):
             return self.setup.model(wrap(x))
 
     def predict(self, x: Array) -> Array:
-        """The model's outputs for x (n, ...), by batches of a fixed size, on which some layers' outputs depend."""
+        """The model's outputs for x (n, ...), in batches of a fixed size, which affects some layers' outputs."""
         self._adopt()
         with no_grad(), buffers_kept():
             starts = range(0, max(1, len(x)), PREDICT_BATCH)
@@ -111,7 +113,7 @@ class ReferenceEngine:
         """Nothing is kept between steps: this is for the compiled engine's programs."""
 
     def _step(self, batch: tuple[Array, Array, Array | None], row: NDArray[np.float64], step: int) -> float:
-        with np.errstate(all="ignore"):  # what is not finite is found here, once, and has an error of its own
+        with np.errstate(all="ignore"):  # non-finite values are found here, once, with their own error
             loss, gradient = self._differentiate(batch, step)
             check_finite(loss, dict(self._parts(gradient)), step)
             gradient = clip(gradient, self.setup.clip_norm, self.setup.clip_value)
@@ -142,7 +144,7 @@ class ReferenceEngine:
         return value, gradient
 
     def _adopt(self) -> None:
-        """Make every parameter a view of the block, taking over the values of those that are not."""
+        """Make every parameter a view of the block, copying the values of those that are not."""
         for (name, part), parameter in zip(self._parts(self.block), self.setup.parameters.values(), strict=True):
             if self._views.get(name) is not parameter.data:
                 check_dtype(name, parameter, self.block.dtype)

@@ -1,4 +1,4 @@
-"""What one training step is: what an engine is made from."""
+"""What an engine is made from: the definition of a training step."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ PREDICT_BATCH = 256  # rows predicted at once: large enough for full tiles, smal
 class Setup:
     """A step lowers loss(model(x), y, weight or None), a single number, by an `update` of each of the `parameters`.
 
-    Gradients are clipped by value to ±`clip_value` first, then by global norm to `clip_norm`. `seed` decides dropout
+    Gradients are clipped by value to ±`clip_value` first, then by global norm to `clip_norm`. `seed` determines dropout
     and augmentation. `workers`: threads, by default the processors this process may use. `memory_limit`: bytes that a
-    step may take, kept by computing values again (`chainrule.engine.recompute`). `buffers`: the model's, whose names a
+    step may take, kept by recomputing values (`chainrule.engine.recompute`). `buffers`: the model's, whose names a
     printed program shows.
     """
 

@@ -1,4 +1,4 @@
-"""One rule of one op, compiled and run by itself: what the tests of every op and the kernel benchmarks call."""
+"""One rule of one op, compiled and run by itself, for the tests of every op and the kernel benchmarks."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from chainrule.ops.record import Op, Rule
 
 
 class SingleRule:
-    """A program of one rule. `outputs` are the arrays it writes; `run` computes them again.
+    """A program of one rule. `outputs` are the arrays it writes; `run` recomputes them.
 
-    operands: arrays (or None) in the order the rule asks for them; shapes: of the outputs, y before saved values.
+    operands: arrays (or None) in the order of the rule's parameters; shapes: of the outputs, y before saved values.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class SingleRule:
         calls = Lowering(graph, dtype, homes, state).calls
         instructions = [Instruction(call, "forward", rule.name, rule.formula) for call in calls]
         self.program = Program(instructions, dtype, state, workers)
-        self.program.team = Team(workers, fixed=True)  # also where a user's program would be too small to share
+        self.program.team = Team(workers, fixed=True)  # even if a user's program would be too small to share
         self.outputs = [homes[v].numpy() for v in results]
 
     def run(self, steps: int = 1, step: int = 0) -> list[Array]:
@@ -74,5 +74,5 @@ def run_rule(
     seed: int = 0,
     step: int = 0,
 ) -> list[Array]:
-    """The outputs of one rule by its compiled form; see `SingleRule` for the arguments."""
+    """The outputs of one rule in compiled form; see `SingleRule` for the arguments."""
     return SingleRule(op, rule, operands, attributes, shapes, dtype, workers, seed).run(1, step)

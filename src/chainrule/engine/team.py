@@ -1,25 +1,25 @@
 """How many workers to use: measured while the program runs, since results do not depend on it.
 
-A machine that has other work to do, or a program of small instructions, may be quicker on fewer workers. Runs are cut
-into parts of a few hundredths of a second, short runs fill one together; now and then a short part is run with another
-number of workers, and where that is quicker it is used from then on.
+On a busy machine, or with small instructions, fewer workers may be faster. Runs are cut into parts of a few hundredths
+of a second, and short runs share a part; now and then a short part runs with another number of workers, which is kept
+if it is faster.
 """
 
 from __future__ import annotations
 
 import math
 
-PART = 0.02  # seconds of one part: how soon a change of the machine is noticed
+PART = 0.02  # seconds of one part: how soon a change in load is noticed
 # A trial of another number takes this share of a part: long beside the waking of its threads. A glance goes before it,
 # so that a trial on a busy machine, where workers wait for whole time slices, ends soon.
 TRIAL, GLANCE = 1 / 4, 1 / 64
 FIRST_GAP, LONGEST_GAP = 4, 16  # parts between trials; doubled each time the choice is confirmed
-GAIN = 0.95  # another number must take less than this share of the time
-WORSE = 1.4  # a part so much slower than the best is followed by a short one; if that is slow too, by a trial
+GAIN = 0.95  # another number must take less than this fraction of the time
+WORSE = 1.4  # a part this much slower than the best is followed by a short one; if that is slow too, by a trial
 
 
 class Team:
-    """Chooses among 1, half, all but one, and all of `most` workers, beginning with all; `fixed` keeps to all.
+    """Chooses among 1, half, all but one, and all of `most` workers, starting with all; `fixed` always uses all.
 
     >>> team = Team(most=2)
     >>> workers, part = team.part(1000)             # run `part` steps with `workers`, then tell
@@ -46,7 +46,7 @@ class Team:
         return self.workers, max(1, min(steps, self.planned - self.done))
 
     def _plan(self) -> None:
-        """Begin a part: with how many workers, and how long."""
+        """Start a part: the number of workers and its length."""
         self.workers, share = self.choice, 1.0
         if self.promising:
             self.workers, share = self.promising, TRIAL
@@ -63,7 +63,7 @@ class Team:
         self.planned, self.length = max(1, round(fitting * share)), PART * share
 
     def measure(self, workers: int, steps: int, seconds: float) -> None:
-        """Take in what a part took, or some steps of one."""
+        """Record the time of a part, or of some of its steps."""
         self.done, self.spent = self.done + steps, self.spent + seconds
         if self.done < self.planned and self.spent < self.length:
             return

@@ -1,4 +1,4 @@
-"""Compile every kernel ahead of time, so that no later run waits for one."""
+"""Compile every kernel in advance, so that no later run waits for one."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ def every_code(updates: Iterable[Update]) -> list[Kernel | Pointwise]:
 
 
 def warmup(updates: Iterable[Update], dtypes: Iterable[Any] = (np.float32,)) -> int:
-    """Compile, or find in the cache, all code for these dtypes; returns how many pieces there are. Tells what it
-    compiles. `updates` are those of the optimizers."""
+    """Compile, or find in the cache, all code for these dtypes; returns how many pieces there are. Reports what it
+    compiles. `updates` are those of the optimizers.
+    """
     codes = [(code, np.dtype(dtype)) for dtype in dtypes for code in every_code(updates)]
     with load.announced(codes):
         for part in (replay, attend, hand_out, complete):

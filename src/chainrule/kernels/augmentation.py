@@ -3,7 +3,7 @@
 An `Augment` is its definition, for the reference engine, and a list of changes, a kind and a number each, for programs.
 A change draws from the four random words of the counter (sample's row, AUGMENT + position in the list, step) and key
 seed, so an image depends neither on its batch nor on the number of workers. Changes by whole pixels equal the
-definition to the bit, those between pixels (`chainrule.kernels.interpolation`) to the dtype's rounding.
+definition bit for bit, those between pixels (`chainrule.kernels.interpolation`) to the dtype's rounding.
 """
 
 from __future__ import annotations
@@ -194,5 +194,5 @@ def formula(augment: Augment, images: str) -> str:
 
 
 def signature(augment: Augment | None, dtype: np.dtype[Any]) -> tuple[Any, ...]:
-    """What the compiled form depends on, beside the images' shape."""
+    """What the compiled form depends on, besides the images' shape."""
     return () if augment is None else (augment.changes, augment.fill.astype(dtype).tobytes())

@@ -33,7 +33,7 @@ PASS = 8192  # elements, about, of a tile that is written: in the first-level ca
 
 
 def lanes(channels: int, rows: int) -> int:
-    """How many elements form one row, in an array with `rows` rows of channels: fewer where there are few."""
+    """How many elements form one row, in an array with `rows` rows of channels: fewer if there are few."""
     return channels * max(1, min(LANES // channels, rows // FEW))
 
 
@@ -193,11 +193,11 @@ def channel_sums(
 
 
 def partial_sums(total: View | None, tiles: int, channels: int, scratch: Scratch) -> View:
-    """Memory for the sums by channel of each tile: the total itself where there is one tile."""
+    """Memory for the sums by channel of each tile: the total itself if there is only one tile."""
     memory = total if total is not None and tiles == 1 else scratch(tiles * channels)
     return memory.reshape(tiles, channels)
 
 
 def add_partial_sums(total: View | None, parts: View, scratch: Scratch) -> list[Call]:
-    """The calls that add the sums of all tiles, where the total is wanted."""
+    """The calls that add the sums of all tiles, if the total is wanted."""
     return reduce(sum_parts, total.flat(), parts, (0,), scratch) if total is not None and parts.shape[0] > 1 else []

@@ -1,10 +1,10 @@
 """One strided copy for everything that moves elements: transpose, broadcast, slice, concatenate and their gradients.
 
-Source and target are walked by the same indices, each with its own strides in elements:
+Source and target are traversed with the same indices, each with its own strides in elements:
 
     target[t + Σ index·t_strides] = factor · source[s + Σ index·s_strides]
 
-Dimensions that both sides walk without a gap are merged first, so most copies have one or two dimensions.
+Dimensions that both sides traverse without gaps are merged first, so most copies have one or two dimensions.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def fill(tile: Int, target: Real1, value: Real, size: Int) -> None:
 
 @dataclass(frozen=True)
 class Walk:
-    """How one side of a copy is walked: the stride of each dimension and an offset, in elements."""
+    """How one side of a copy is traversed: the stride of each dimension and an offset, in elements."""
 
     strides: tuple[int, ...]
     offset: int = 0
@@ -115,7 +115,7 @@ def zero(target: View) -> list[Call]:
 
 
 def collapse(shape: Shape, t_strides: Sequence[int], s_strides: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Dimensions as (size, target stride, source stride) in the order of the target's strides, neighbours merged."""
+    """Dimensions as (size, target stride, source stride) in the order of the target's strides, neighbors merged."""
     walked = [d for d in zip(shape, t_strides, s_strides, strict=True) if d[0] != 1]
     merged: list[tuple[int, int, int]] = []
     for n, t, s in sorted(walked, key=lambda d: -abs(d[1])):

@@ -1,6 +1,6 @@
-"""Convolution on the microkernel, without copies of windows: one kernel that walks a table of panels.
+"""Convolution on the microkernel, without copies of windows: one kernel that goes through a table of panels.
 
-Neighbouring output pixels are rows of a matrix product whose A is the image itself: one row is a stride of pixels after
+Neighboring output pixels are rows of a matrix product whose A is the image itself: one row is a stride of pixels after
 the previous one, and a row of a window is contiguous. Windows are clipped at the edge, so padding is neither stored nor
 multiplied. The panels follow from shapes alone: `chainrule.kernels.panels` lists them in a table of integers. Forward
 pass (`correlate`), input gradient (`correlate_transposed`) and weight gradient differ only in their tables.
@@ -40,7 +40,7 @@ from chainrule.native.memory import Scratch, View, constant
 
 Table: TypeAlias = tuple[View, View]  # the jobs, and where those of each part of an image begin
 
-TILES = 16  # groups of images, times bands of rows where there are fewer images
+TILES = 16  # groups of images, times bands of rows if there are fewer images
 PIXELS = 64  # of dy at a time in a weight gradient: they stay in the first-level cache for all rows of C
 SQUARE = 16  # columns that are transposed together: the next row reads the same cache lines
 BAND = 4  # rows of a band, at least
@@ -222,9 +222,9 @@ def weight_gradient(
 
 
 def _by_rows(w: Windows, images: int, panel: int) -> bool:
-    """Whether each row of taps of a weight gradient is a part of its own, which reads dy again.
+    """Whether each row of taps of a weight gradient is a separate part, which reads dy again.
 
-    That pays where partial sums are large, where images are too few to be parts, and where dy is narrow: its panels are
+    That pays if partial sums are large, if there are too few images to be parts, and if dy is narrow: its panels are
     then so short that beginning and ending them takes longest, and parts with more images have fewer of them.
     """
     narrow = w.outputs // w.groups < panel

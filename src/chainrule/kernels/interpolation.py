@@ -52,7 +52,7 @@ def crop(
 ) -> None:
     """out[i, j] = x(top + (i + 1/2)·share − 1/2, left + (j + 1/2)·share − 1/2), no further out than the last pixels.
 
-    Rows come first: neighbours are mixed pixel by pixel into `rest`, from where the columns are read.
+    Rows come first: neighbors are mixed pixel by pixel into `rest`, from where the columns are read.
     """
     exact = least + (1 - least) * uniform(a)
     top, left = real(uniform(b) * height * (1 - exact)), real(uniform(c) * width * (1 - exact))

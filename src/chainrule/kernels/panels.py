@@ -14,7 +14,7 @@ from chainrule.kernels.windows import Run, Windows
 from chainrule.native.machine import processor
 
 EACH, AS_ROWS, AS_OUTER = 0, 1, 2  # how a job handles the images of a tile: one by one, as its rows, as its outer loop
-ROWS_OF_B = 192  # of 128 bytes: as many stay in the first-level cache beside what is read of A
+ROWS_OF_B = 192  # of 128 bytes: as many as stay in the first-level cache next to what is read of A
 
 
 class Job(NamedTuple):
@@ -67,7 +67,7 @@ class Terms(NamedTuple):
 def correlate_jobs(w: Windows, layout: Layout, start: int, stop: int, batch: int) -> list[Job]:
     """The panels of output rows start .. stop - 1, for tiles of `batch` images.
 
-    Rows of taps are separate jobs where a whole panel of the weight would not stay in the first-level cache.
+    Rows of taps are separate jobs if a whole panel of the weight would not stay in the first-level cache.
     """
     jobs: list[tuple[int, Job]] = []
     for down in w.down.runs(start, stop):
@@ -169,7 +169,7 @@ def _weight_band(w: Windows, down: Run, batch: int, begun: bool) -> Iterator[Job
 
 
 def _weight_job(w: Windows, rows: int, down: Run, across: Run, batch: int, add: bool) -> Job:
-    """The product over one region of output pixels; zero where there are none."""
+    """The product over one region of output pixels; zero if there are none."""
     loops = [
         (down.stop - down.start, w.down.stride * w.across.size * w.inputs, w.across.out * w.outputs),
         (across.stop - across.start, w.across.stride * w.inputs, w.outputs),

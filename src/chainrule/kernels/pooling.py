@@ -135,7 +135,7 @@ def unpool_windows(
 
 
 def pool(small: View, big: View, grid: Grid, argmax: View | None = None, epilogue: Epilogue = ()) -> list[Call]:
-    """The calls for small = the largest of each window of big where `argmax` is given, else the mean."""
+    """The calls for small = the largest element of each window of big if `argmax` is given, otherwise the mean."""
     if not small.size:
         return []
     n, height, across, channels = big.shape

@@ -228,7 +228,7 @@ def column_sums(sums: View, dy: View, scratch: Scratch, *, add: bool = False) ->
 def batched(
     c: View, a: View, b: View, scratch: Scratch, *, transpose_a: bool = False, transpose_b: bool = False
 ) -> list[Call]:  # fmt: skip
-    """C = A·B for every index of the leading axes; where B has none, the rows of all A form one matrix."""
+    """C = A·B for every index of the leading axes; if B has none, the rows of all A form one matrix."""
     if len(b.shape) == 2 and not transpose_a:
         c, a = rows(c), rows(a)
     count = math.prod(c.shape[:-2])

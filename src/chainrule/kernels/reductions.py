@@ -1,6 +1,6 @@
 """One reduction over axes for all: sum, mean, max, the gradient of broadcasting, and partial sums of kernels.
 
-Neighbouring axes are merged, so that an array is (outer, reduced, inner). Long reductions take two stages: parts, then
+Neighboring axes are merged, so that an array is (outer, reduced, inner). Long reductions take two stages: parts, then
 the parts in order. The cuts depend on the shape alone, so results do not depend on the number of workers.
 """
 
@@ -15,7 +15,7 @@ from chainrule.native.memory import Scratch, View
 
 TILE = 16384  # elements
 RUN = 4096  # elements of one part; longer reductions make several parts
-ROWS = 512  # the same where whole rows are added: shorter, as rounding errors grow with the number of terms
+ROWS = 512  # the same if whole rows are added: shorter, since rounding errors grow with the number of terms
 
 
 @kernel
@@ -79,7 +79,7 @@ def row_sum(row: Real1) -> Any:
 def reduce(
     kernel: Kernel, y: View, x: View, axes: tuple[int, ...], scratch: Scratch, factor: float = 1.0
 ) -> list[Call]:
-    """The calls that reduce x over `axes` into y, one group of neighbouring axes after another, innermost first."""
+    """The calls that reduce x over `axes` into y, one group of neighboring axes after another, innermost first."""
     calls: list[Call] = []
     shape = list(x.shape)
     ranges = groups(axes)
@@ -115,7 +115,7 @@ def _reduce(
 
 
 def groups(axes: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Ranges of neighbouring axes, in order; one empty range where there are no axes."""
+    """Ranges of neighboring axes, in order; one empty range where there are no axes."""
     ordered = sorted(axes)
     if not ordered:
         return [(0, 0)]

@@ -13,7 +13,7 @@ would compute of coefficients alone is a coefficient too. Where p, g and states 
 the blocks that hold parameters have gaps of zeros.
 
 The rule on arrays is the definition. From the rule on numbers two kernels are generated: `step` overwrites p and
-states, tile by tile, and `check` stops the program before it where a new value would not be finite. The check need not
+states, tile by tile, and `check` stops the program before it if a new value would not be finite. The check need not
 try the rule on every element: nothing overflows, even in float32, where gradients, parameters and states are at most
 LIMIT, coefficients at most MOST, and an eps (which is added to a divisor) at least TINY; tests/kernels/test_updates.py
 checks that of every rule. As `step` notes when it leaves a value beyond LIMIT, the check of an ordinary step reads the
@@ -106,7 +106,7 @@ class Update:
 
     @cached_property
     def check(self) -> Kernel:
-        """The kernel that stops the program where the update would leave a value that is not finite."""
+        """The kernel that stops the program if the update would produce a non-finite value."""
         return self._kernel(CHECK_KERNEL)
 
     def _kernel(self, template: str) -> Kernel:

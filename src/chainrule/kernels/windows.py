@@ -17,7 +17,7 @@ Padding: TypeAlias = tuple[Pair, Pair]  # (top, bottom), (left, right)
 
 
 class Run(NamedTuple):
-    """Neighbouring output positions start .. stop - 1 whose windows hold the same taps, first .. last - 1."""
+    """Neighboring output positions start .. stop - 1 whose windows hold the same taps, first .. last - 1."""
 
     start: int
     stop: int
@@ -46,7 +46,7 @@ class Axis:
     before: int = 0
 
     def input(self, position: int, tap: int) -> int:
-        """The input that a position reads at a tap; outside 0 .. size - 1 where it is padding."""
+        """The input that a position reads at a tap; outside 0 .. size - 1 if it is padding."""
         return position * self.stride + tap * self.dilation - self.before
 
     def reach(self, position: int) -> tuple[int, int]:
@@ -82,7 +82,7 @@ class Axis:
         """The windows of the input gradient: for each input, the outputs that read it.
 
         With a stride, inputs share their taps only with those of the same remainder, which form a lattice. Taps are in
-        the order of rising output positions, so that a window is walked forward.
+        the order of rising output positions, so that a window is traversed forward.
         """
         apart = math.gcd(self.stride, self.dilation)
         lattices = []
@@ -99,7 +99,7 @@ class Axis:
 
 
 def window_axis(size: int, taps: int, stride: int, padding: tuple[int, int], dilation: int) -> Axis:
-    """The axis of a convolution over `size` padded inputs; its `out` is 0 or less where no window fits."""
+    """The axis of a convolution over `size` padded inputs; its `out` is 0 or less if no window fits."""
     reach = dilation * (taps - 1) + 1
     return Axis(size, (size + sum(padding) - reach) // stride + 1, taps, stride, dilation, padding[0])
 

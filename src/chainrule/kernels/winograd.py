@@ -28,9 +28,9 @@ from chainrule.native.tiles import STEP, tile_gradient, tile_input, tile_output,
 
 TILES = 16  # shares of a pass over the images
 PARTS = 8  # partial sums of a weight gradient
-PRODUCTS = 16  # of a tile, where its plain windows have 36
+PRODUCTS = 16  # per tile; its plain windows have 36
 CACHE = 310_000  # bytes of a block of tiles, which stays in the second-level cache
-SHARED = 420_000  # bytes of a block and the transformed weight, where both fit into that cache
+SHARED = 420_000  # bytes of a block and the transformed weight, if both fit into that cache
 ENTRY = 4  # the cost of beginning a block, in rows of a product: the weight is read again
 LINE = 64  # bytes of a cache line
 LARGEST = 32_768  # pairs of channels

@@ -1,7 +1,7 @@
 """Addresses of compiled kernels, spans and the microkernel: from this process, the store, or compiled on first use.
 
-First-time compilation is told on stderr, with what and how long. Numba is imported only when something must be
-compiled.
+First-time compilation is reported on stderr, with what is compiled and how long it takes. Numba is imported only when
+something must be compiled.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _foreign(function: Callable[..., Any]) -> str:
 
 @contextlib.contextmanager
 def announced(codes: Iterable[tuple[Code, np.dtype[Any]]]) -> Iterator[None]:
-    """Tells where the body will compile some of `codes` for the first time, and how long that took."""
+    """Reports if the body will compile some of `codes` for the first time, and how long that took."""
     missing = any(not objects.stored(symbol(code, dtype)) for code, dtype in codes)
     start = time.perf_counter()
     if missing:
@@ -85,7 +85,7 @@ def announced(codes: Iterable[tuple[Code, np.dtype[Any]]]) -> Iterator[None]:
 
 
 def load_symbol(name: str, make: Callable[[], bytes], imports: tuple[str, ...] = ()) -> int:
-    """The address of the code that is stored as `name`; where nothing is, `make` compiles it, which is told on stderr.
+    """The address of the code stored as `name`; if there is none, `make` compiles it, which is reported on stderr.
 
     `imports` are symbols it calls, loaded before.
     """

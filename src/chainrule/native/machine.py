@@ -63,7 +63,7 @@ def usable_processors() -> int:
 def _quota(groups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> float:
     """The processor quota in processors: the smallest of this process's control group and of those above it.
 
-    Infinite where there is none. `membership` has a line "number:controllers:/path" for each hierarchy of groups.
+    Infinite if there is none. `membership` has a line "number:controllers:/path" for each hierarchy of groups.
     """
     try:
         lines = [line.split(":", 2) for line in membership.read_text().splitlines()]
@@ -82,7 +82,7 @@ def _quota(groups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc
 
 
 def _quota_of(group: Path) -> float:
-    """The quota of one control group, infinite where it has none."""
+    """The quota of one control group, infinite if it has none."""
     with contextlib.suppress(OSError, ValueError):  # version 2
         quota, period = (group / "cpu.max").read_text().split()
         return math.inf if quota == "max" else int(quota) / int(period)

@@ -23,7 +23,7 @@ Kind: TypeAlias = Literal[
 
 @dataclass(eq=False)
 class Storage:
-    """A piece of memory: an array of its own or, once memory is planned, a part of an arena, which is a storage too."""
+    """A block of memory: its own array or, once memory is planned, a part of an arena, which is a storage too."""
 
     size: int  # elements
     dtype: np.dtype[Any]

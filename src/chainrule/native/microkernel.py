@@ -99,7 +99,7 @@ class Microkernel(Emitter):
         return fn
 
     def _write(self, b: ir.IRBuilder, arg: dict[str, Any], value: dict[Any, Any], tails: list[Any]) -> None:
-        """The end of a tile: add the bias and the previous C where asked, then store."""
+        """The end of a tile: add the bias and the previous C if requested, then store."""
         tile = list(value)
         rows = {i: self.at(b, arg["c"], b.mul(arg["c_row"], I64(i))) for i, _ in tile}
         place = {(i, j): self.at(b, rows[i], I64(j * self.lanes)) for i, j in tile}
@@ -148,8 +148,8 @@ class Microkernel(Emitter):
         """void symbol(rows, ...): any number of rows and of columns. All columns of a tile's rows come before the next
         rows, as in memory.
 
-        Where there are many columns, tiles have more of them and fewer rows, so that memory is walked in order. (Not
-        where rows of C lie apart: the input gradient of a strided convolution became slower by a seventh.)
+        If there are many columns, tiles have more of them and fewer rows, so that memory is read in order. (Not if rows
+        of C are not adjacent: the input gradient of a strided convolution became slower by a seventh.)
         """
         fn, arg = self.function(symbol, ("rows", *ARGUMENTS), POINTERS)
         entry, broad, slim = (fn.append_basic_block(n) for n in ("entry", "broad", "slim"))

@@ -1,9 +1,9 @@
 """The store of compiled code: object files on disk, loaded into this process with llvmlite alone.
 
 A file's folder is named by a hash of everything its code depends on (the package's own kernel sources, the compilers'
-versions and settings, the processor), so an upgrade never runs stale code. A file begins with a digest of its code:
-one that does not match, or that others may write, is compiled anew. Files are written beside and renamed, so processes
-may share a folder.
+versions and settings, the processor), so an upgrade never runs stale code. A file begins with a digest of its code: one
+that does not match, or that others may write, is compiled again. Files are written under a temporary name and renamed,
+so processes may share a folder.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SOURCES = ("native", "kernels", "ops", "optim", "engine")  # the folders whose s
 SETTINGS = ".numba_config.yaml"  # from which Numba reads settings too, in the working directory
 # Settings of Numba that change no code; any other counts.
 HARMLESS = {"NUMBA_DISABLE_JIT", "NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER"}
-STALE = 3600  # seconds after which a file written beside belongs to a compilation that was killed
+STALE = 3600  # seconds after which a temporary file must belong to a compilation that was killed
 _lock = threading.RLock()
 _serial = itertools.count()
 _loaded: dict[str, Any] = {}
@@ -64,7 +64,7 @@ def _linker() -> Any:
 
 @functools.cache
 def folder() -> Path:
-    """Where this version's object files for this processor live; refused where others could plant code.
+    """The folder of this version's object files for this processor; rejected if others could plant code there.
 
     A folder for this user alone in CHAINRULE_CACHE, else in the user's cache folder; where that cannot be written (a
     read-only home), in the folder for temporary files, where the next process finds it again. Raises NativeError.
@@ -78,7 +78,7 @@ def folder() -> Path:
     try:
         instead = Path(tempfile.gettempdir()) / f"chainrule-{_user()}"
         tell(f"no kernel cache in {base} ({reason}); using {instead}: set CHAINRULE_CACHE")
-        if instead.is_symlink():  # anybody may make one there, and so choose where code is written
+        if instead.is_symlink():  # anyone could create one there, and so choose where code is written
             raise NativeError(f"kernel cache {instead}: is a link: remove it or set CHAINRULE_CACHE")
         return _private(instead, version())
     except OSError as error:
@@ -108,7 +108,7 @@ def _compiler_settings() -> list[str]:
 
 
 def _private(base: Path, name: str) -> Path:
-    """The folder `name` in `base`, both for their owner alone. Raises OSError, or NativeError where they are not."""
+    """The folder `name` in `base`, both private to their owner. Raises OSError, or NativeError if they are not."""
     for path in (base, base / name):  # one by one: parents made on the way get the rights of the user's mask
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         _refuse_shared(path)
@@ -116,7 +116,7 @@ def _private(base: Path, name: str) -> Path:
 
 
 def _refuse_shared(path: Path) -> None:
-    """Object files are run as code, so nobody but their owner may write them."""
+    """Object files are run as code, so only their owner may write them."""
     if not _is_private(path.stat()):
         raise NativeError(
             f"kernel cache {path}: others may write it, so its code cannot be trusted: "
@@ -182,7 +182,7 @@ def address(symbol: str) -> int:
 
 
 def _kept(file: Path) -> bytes | None:
-    """The object code in a file of the store; None where there is none, or none to trust, which is told."""
+    """The object code in a file of the store; None if there is none, or none to trust, which is reported."""
     try:
         return _trusted(file)
     except FileNotFoundError:

@@ -10,7 +10,7 @@ import functools
 from typing import Any
 
 HEADER = 3  # words before an instruction's arguments
-BROKEN = 1 << 60  # of a barrier: nobody waits any more, and everybody leaves
+BROKEN = 1 << 60  # of a barrier: no worker waits any more, and all leave
 BARRIER, MAY_STOP = 1, 2  # flags: workers meet after this instruction; it may have set the state's STOP word
 # Spins at the barrier, about a nanosecond each, before the processor is yielded, and between two yields. A yield costs
 # little if no other thread wants it, and workers that share a processor cannot meet before one of them yields.

@@ -1,6 +1,6 @@
 """Small tiles of an image, transformed for Winograd's convolution: the symbols kernels call, and the same in Python.
 
-Each is t = M·d·Mᵀ for every channel, with a small matrix M of its own. Tiles that neighbours share an image stand two
+Each is t = M·d·Mᵀ for every channel, with a small matrix M of its own. Tiles that neighbors share an image stand two
 pixels apart; what of a tile lies outside of the image reads as 0 and is not written.
 
     M              from, to            what for

@@ -2,7 +2,7 @@
 
 A vector of channels of a whole tile is loaded, multiplied from both sides in registers, and stored; of the last,
 narrow vector only the lanes that exist. Where a tile reaches over the edge of the image, the addresses of its outer
-pixels are replaced by that of a vector of zeros, or of one that nobody reads.
+pixels are replaced by that of a vector of zeros, or of one that is never read.
 
 Images are larger than the second-level cache, and products come between one row of tiles and the next, so the processor
 sees no stream to prefetch: each tile prefetches what the one below it will read or write of the image.

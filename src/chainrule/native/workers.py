@@ -121,7 +121,7 @@ def _finish(boxes: ctypes.Array[ctypes.c_int64], words: int, withdraw: bool = Fa
 
 
 def _spin_time(team: list[_Worker]) -> int:
-    """How long a worker spins: not at all where team and caller must share processors."""
+    """How long a worker spins: not at all if team and caller must share processors."""
     return SPIN if all(worker.processors > len(team) for worker in team) else 0
 
 

@@ -111,7 +111,7 @@ def scale_of(p: float) -> float:
 def dropout_channels(x: Array, *, p: float, number: int, seed: int, step: int) -> Array:
     """x (n, ..., c) with each channel of each sample set to 0 with probability p, the others divided by 1 - p.
 
-    Neighbouring pixels are alike, so dropping single ones hides little (Tompson et al., CVPR 2015). Raises OptionError
+    Neighboring pixels are alike, so dropping single ones hides little (Tompson et al., CVPR 2015). Raises OptionError
     for p outside 0 .. 1, ShapeError for fewer than two axes.
     """
     return _channels_dropped(x, p, number, seed, step)

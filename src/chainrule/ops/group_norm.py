@@ -52,7 +52,7 @@ from chainrule.ops.record import Example, Sample, op
     flops=lambda x, *_: 8.0 * math.prod(x),
 )
 def group_norm(x: Array, scale: Array, shift: Array, *, groups: int, eps: float) -> tuple[Array, Array, Array]:
-    """x (n, ..., c) with each group of neighbouring channels of each sample brought to mean 0 and variance 1, then
+    """x (n, ..., c) with each group of neighboring channels of each sample brought to mean 0 and variance 1, then
     scaled and shifted (c,).
 
     The variance is the biased one, over all pixels and channels of the group. Raises OptionError unless c is a multiple

@@ -167,7 +167,7 @@ def adaptive_avg_pool2d(x: Array, *, size: Pair) -> Array:
     """The mean of each of size[0] x size[1] windows that cover x (n, h, w, c), giving y (n, *size, c).
 
     Window a begins at a·h/size, rounded down, and ends before (a + 1)·h/size, rounded up: where h is no multiple of the
-    size, neighbours overlap by one row (as in torch). Raises ShapeError unless x is a batch of images.
+    size, neighbors overlap by one row (as in torch). Raises ShapeError unless x is a batch of images.
     """
     rows, columns = _windows_of("adaptive_avg_pool2d", x.shape, size)
     y = np.zeros((x.shape[0], *size, x.shape[3]), x.dtype)

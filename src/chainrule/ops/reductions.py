@@ -158,7 +158,7 @@ def share_among_largest(dx: View, dy: View, x: View, y: View, axes: tuple[int, .
     ((start, stop), *more) = groups(axes)
     if not more:
         return [_max_gradient(dx, dy, x, y, math.prod(x.shape[start:stop]), math.prod(x.shape[stop:]))]
-    # Axes that are not neighbours are moved to the end, and the gradient is moved back.
+    # Axes that are not neighbors are moved to the end, and the gradient is moved back.
     order = (*(i for i in range(len(x.shape)) if i not in axes), *axes)
     permuted = tuple(x.shape[i] for i in order)
     walk = Walk(tuple(strides(x.shape)[i] for i in order))
