@@ -73,7 +73,7 @@ def test_a_kernel_that_meets_a_wrong_label_stops_the_step(workers, wrong):
     engine.run(rows[:1], coefficients[:1], 5)
     before = [parameter.data.copy() for parameter in model.parameters()]
     y[rows[1, 200]] = wrong
-    message = rf"label {wrong} in row {rows[1, 200]}, expected 0 \.\. 2 .* the weights are those before this step"
+    message = rf"label {wrong} in row {rows[1, 200]}, expected 0 \.\. 2 .* the weights are those from before this step"
     with pytest.raises(LabelError, match=f"step 6: {message}"):
         engine.run(rows[1:], coefficients[1:], 6)
     assert engine.steps == 6

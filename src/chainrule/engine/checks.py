@@ -79,8 +79,8 @@ def wrong_label(calls: Sequence[Call], rows: Array, step: int) -> LabelError:
                 row = rows[wrong[0] * len(rows) // found.size] if gathered else wrong[0]
                 return LabelError(
                     f"step {step}: label {found[wrong[0]]} in row {row}{'' if gathered else ' of those in the loss'}, "
-                    f"expected 0 .. {columns - 1} as the logits have {columns} columns; the weights are those before "
-                    "this step: number the classes from 0, and change no labels in use"
+                    f"expected 0 .. {columns - 1} as the logits have {columns} columns; the weights are those from "
+                    "before this step: number the classes from 0, and do not change labels in use"
                 )
     raise AssertionError("no label stopped the step")
 
