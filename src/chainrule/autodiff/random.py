@@ -72,11 +72,12 @@ def generator(source: int | np.random.Generator | None = None) -> np.random.Gene
 @contextmanager
 def random_context(seed: int, step: int) -> Iterator[None]:
     """Context in which dropout draws for one step of a run, in the order of its calls."""
-    token = _context.set(_Stream(checked_seed(seed), step))
+    before = _context.get()
     try:
+        _context.set(_Stream(checked_seed(seed), step))
         yield
     finally:
-        _context.reset(token)
+        _context.set(before)
 
 
 def next_draw() -> Draw:

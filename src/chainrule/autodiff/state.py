@@ -52,13 +52,14 @@ def assign(buffer: Buffer, value: Tensor) -> None:
 def buffers_kept(only_on_error: bool = False) -> Iterator[None]:
     """Context that restores the values of buffers at its end; with `only_on_error`, only if it ends in an error."""
     kept: dict[int, tuple[Buffer, Array]] = {}
-    token = _kept.set(kept)
+    before = _kept.get()
     failed = True
     try:
+        _kept.set(kept)
         yield
         failed = False
     finally:
-        _kept.reset(token)
+        _kept.set(before)
         if failed or not only_on_error:
             for buffer, old in kept.values():
                 buffer.data = old

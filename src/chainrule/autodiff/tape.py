@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections.abc import Iterator
-from contextlib import ContextDecorator, contextmanager
-from contextvars import ContextVar, Token
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +110,8 @@ def recording() -> bool:
     return _recording.get()
 
 
-class no_grad(ContextDecorator):  # noqa: N801 - reads as a statement, and has the same name as in torch
+@contextmanager
+def no_grad() -> Iterator[None]:
     """Context (or decorator) in which eager ops are not recorded, so that no gradient flows through them.
 
     >>> weight = cr.tensor([1.0, 2.0], requires_grad=True)
@@ -120,15 +121,12 @@ class no_grad(ContextDecorator):  # noqa: N801 - reads as a statement, and has t
     >>> weight.data
     array([0.8, 1.6], dtype=float32)
     """
-
-    def __init__(self) -> None:
-        self._tokens: list[Token[bool]] = []
-
-    def __enter__(self) -> None:
-        self._tokens.append(_recording.set(False))
-
-    def __exit__(self, *exception: object) -> None:
-        _recording.reset(self._tokens.pop())
+    before = _recording.get()
+    try:  # from here on: a signal may come after any call
+        _recording.set(False)
+        yield
+    finally:
+        _recording.set(before)
 
 
 def active_tape() -> Tape | None:
@@ -147,9 +145,9 @@ def tracing() -> Iterator[Tape]:
     >>> [node.op.name for node in tape.nodes]
     ['linear', 'tanh']
     """
-    tape = Tape()
-    token = _tape.set(tape)
+    tape, before = Tape(), _tape.get()
     try:
+        _tape.set(tape)
         yield tape
     finally:
-        _tape.reset(token)
+        _tape.set(before)

@@ -206,11 +206,12 @@ def in_mode(model: Module, training: bool) -> AbstractContextManager[None]:
 @contextmanager
 def watching(watcher: Watcher) -> Iterator[None]:
     """Context in which `watcher(module, output)` is called after every call of a module, inner before outer."""
-    token = _watcher.set(watcher)
+    before = _watcher.get()
     try:
+        _watcher.set(watcher)
         yield
     finally:
-        _watcher.reset(token)
+        _watcher.set(before)
 
 
 def _members(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -18,11 +18,12 @@ _outlined: ContextVar[bool] = ContextVar("outlined", default=False)
 @contextmanager
 def outlined() -> Iterator[None]:
     """Context in which layers are built without memory for their weights, which must be set before use."""
-    token = _outlined.set(True)
+    before = _outlined.get()
     try:
+        _outlined.set(True)
         yield
     finally:
-        _outlined.reset(token)
+        _outlined.set(before)
 
 
 def uniform(shape: Shape, bound: float) -> Parameter:
