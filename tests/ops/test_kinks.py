@@ -12,7 +12,7 @@ from chainrule.engine.pointwise import span_of
 from chainrule.errors import OptionError
 from chainrule.ops import activations, arithmetic, comparisons
 from chainrule.ops.numbers import NUMBER_LAST
-from chainrule.ops.record import Op, Rule
+from chainrule.ops.record import Op, Rule, op
 
 INF, NAN = math.inf, math.nan
 MAXIMUM, MINIMUM, DIVIDE = (  # of an array and a number
@@ -137,3 +137,12 @@ def test_a_span_run_as_python_does_not_warn_of_what_it_leaves_out() -> None:
     x, y = np.array([-1e4, 1e4]), np.empty(2)
     span_of(activations.elu.forward, in_place=False)(y, x, None, None, 1.0, 0.0)  # e^10000 overflows, and is not taken
     assert y.tolist() == [-1, 1e4]
+
+
+def test_a_pointwise_op_inside_a_function_is_refused() -> None:
+    factor = 2.0
+    with pytest.raises(TypeError, match="op inner: its definition uses factor of a function around it"):
+
+        @op(formula="y = f·x", pointwise=True)
+        def inner(x: Any) -> Any:
+            return factor * x

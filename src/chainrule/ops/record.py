@@ -270,4 +270,9 @@ def _by_position(definition: Any) -> Callable[..., Any]:
     """The definition with its attributes after its operands, as compiled code passes them."""
     code = definition.__code__
     code = code.replace(co_argcount=code.co_argcount + code.co_kwonlyargcount, co_kwonlyargcount=0)
+    if definition.__closure__:  # a kernel has no memory for what a function around the definition holds
+        raise TypeError(
+            f"op {definition.__name__}: its definition uses {', '.join(code.co_freevars)} of a function around it: "
+            "define the op at the level of its module, with an attribute for what changes"
+        )
     return FunctionType(code, definition.__globals__, definition.__name__)

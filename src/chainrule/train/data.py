@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -105,25 +106,31 @@ class Requirements:
         The suggested batch size leaves no last batch, or a larger one.
         """
         rows, left = len(x), len(x) % size
-        others = (*range(size - 1, left, -1), *range(size + 1, rows))
-        better = next((other for other in others if not 0 < rows % other <= left), rows)
-        place = f"fit: with batches of {size}, the last one has {left} of the {rows} rows"
-        self._check_rest(x, left, True, f"{place}: pass batch_size={better}, or remove {left}")
+        try:
+            self._check_rest(x, left, training=True)
+        except ShapeError as error:
+            others = chain(range(size - 1, left, -1), range(size + 1, rows))
+            better = next((other for other in others if not 0 < rows % other <= left), rows)
+            raise ShapeError(
+                f"fit: with batches of {size}, the last one has {left} of the {rows} rows: "
+                f"pass batch_size={better}, or remove {left} ({error})"
+            ) from None
 
     def check_predictions(self, x: Array, prefix: str = "") -> None:
         """The same for predictions, whose batches have a fixed size."""
         left = len(x) % PREDICT_BATCH
-        place = f"{prefix}x: predictions are made in batches of {PREDICT_BATCH}"
-        self._check_rest(x, left, False, f"{place}, and the last one has {left} of the {len(x)} rows: remove {left}")
-
-    def _check_rest(self, x: Array, left: int, training: bool, message: str) -> None:
-        if not 0 < left < len(x):
-            return
         try:
+            self._check_rest(x, left, training=False)
+        except ShapeError as error:
+            raise ShapeError(
+                f"{prefix}x: predictions are made in batches of {PREDICT_BATCH}, and the last one has {left} of the "
+                f"{len(x)} rows: remove {left} ({error})"
+            ) from None
+
+    def _check_rest(self, x: Array, left: int, training: bool) -> None:
+        if 0 < left < len(x):
             with in_mode(self._model, training):
                 self._engine.outline(x[:left])
-        except ShapeError as error:
-            raise ShapeError(f"{message} ({error})") from None
 
     def _numbers_or_labels(self, y: Array, outputs: Shape, weight: Array | None) -> Array:
         """Whole-number targets of a custom loss: as real numbers if it accepts those, otherwise as they are.
