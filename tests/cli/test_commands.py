@@ -155,6 +155,15 @@ def test_quiet(chainrule: Command, flowers: Path) -> None:
     assert outcome.err == ""
 
 
+def test_quiet_still_tells_what_was_left_out(chainrule: Command, flowers: Path) -> None:
+    rows = flowers.read_text().splitlines()
+    rows = [f"id,{rows[0]}", *(f"{i},{row}" for i, row in enumerate(rows[1:]))]
+    flowers.write_text("\n".join(rows))
+    outcome = chainrule("train", flowers, "--target", "kind", "--quiet", *QUICK)
+    assert len(outcome.lines) == 2
+    assert outcome.err == f'{flowers}: "id" numbers the rows and is left out: --keep-index keeps it\n'
+
+
 def test_runs_of_one_second_have_folders_of_their_own(
     chainrule: Command, flowers: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,10 @@ def test_codes_are_classes_however_many() -> None:
 @pytest.mark.parametrize("word", ["NA", "N/A", "None", "null", "nan", "-", "."])
 def test_a_word_that_may_be_a_name_is_asked_for(tmp_path: Path, word: str) -> None:
     path = write_csv(tmp_path, ["EU", word])
-    with pytest.raises(DataError, match=f'column "y" holds "{word}" in 20 of 40 rows, .*--na \'\' .*--na {word} says'):
+    with pytest.raises(
+        DataError,
+        match=f'column "y" holds "{word}" in 20 of 40 rows, .*na=\\[\\] .*na=\\[\'{re.escape(word)}\'\\] says',
+    ):
         prepare(read_table(path), "y", missing="drop")
     assert set(classes_of(read_table(path, na=()))) == {"EU", word}
     with pytest.raises(DataError, match=r'column "y" is missing 20 of 40 values, the first in row 2'):
@@ -128,9 +132,9 @@ def test_a_word_that_may_be_a_name_is_asked_for(tmp_path: Path, word: str) -> No
 
 def test_a_class_beside_numbers_may_be_called_na(tmp_path: Path) -> None:
     path = write_csv(tmp_path, ["1", "2", "NA"])
-    with pytest.raises(DataError, match=r'column "y" holds "NA" in 13 of 40 rows, .*--na \'\' .*--na NA says'):
+    with pytest.raises(DataError, match=r'column "y" holds "NA" in 13 of 40 rows, .*na=\[\] .*na=\[\'NA\'\] says'):
         prepare(read_table(path), "y")
-    with pytest.raises(DataError, match=r'the first in row 3 \(written "NA"\): --missing drop'):
+    with pytest.raises(DataError, match=r'the first in row 3 \(written "NA"\): missing="drop"'):
         prepare(read_table(path, na=["NA"]), "y")
     assert classes_of(read_table(path, na=())) == ("1", "2", "NA")
     preparation, parts = prepare(read_table(path), "y", missing="drop")

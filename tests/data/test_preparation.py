@@ -72,7 +72,8 @@ def test_quantities_are_scaled_and_scaled_back() -> None:
 def test_missing_values() -> None:
     holes = table(a=[1.0, 2.0, 3.0, float("nan")])
     with pytest.raises(
-        DataError, match=r'column "a" is missing 10 of 40 values, the first in row 4: --missing drop .* --missing mean'
+        DataError,
+        match=r'column "a" is missing 10 of 40 values, the first in row 4: missing="drop" .* missing="mean" fills them',
     ):
         prepare(holes, "y")
     preparation, parts = prepare(holes, "y", missing="mean")
@@ -83,10 +84,26 @@ def test_missing_values() -> None:
     assert parts.data.notes == ("t.csv: 10 of 40 rows are missing some value and are left out",)
 
 
+def test_gaps_in_rows_to_predict_are_told_or_refused() -> None:
+    whole, nan = table(), float("nan")
+    holes = Table("new.csv", {"a": np.array([1.0, nan, nan]), "b": np.array([nan, 2.0, 3.0])})
+    filled, _ = prepare(whole, "y", missing="mean")
+    assert filled.whole_rows(holes, with_target=False).notes == (
+        'new.csv: 3 missing values become the mean of the training rows, in "a", "b"',
+    )
+    one = Table("new.csv", {"a": np.array([1.0, nan]), "b": np.ones(2)})
+    assert filled.whole_rows(one, with_target=False).notes == (
+        'new.csv: 1 missing value becomes the mean of the training rows, in "a"',
+    )
+    for policy in ("refuse", "drop"):
+        with pytest.raises(DataError, match='or leave such rows out; a network trained with missing="mean" fills them'):
+            prepare(whole, "y", missing=policy)[0].whole_rows(holes, with_target=False)
+
+
 def test_a_missing_target_is_not_filled() -> None:
     holes = table(y=[0.0, 1.0, float("nan")])
     with pytest.raises(
-        DataError, match='column "y" is missing 13 of 40 values, the first in row 3: --missing drop leaves'
+        DataError, match='column "y" is missing 13 of 40 values, the first in row 3: missing="drop" leaves'
     ):
         prepare(holes, "y", missing="mean")
     assert prepare(holes, "y", missing="drop")[1].data.rows == 27
@@ -169,6 +186,7 @@ def test_classes_of_text_may_look_like_numbers() -> None:
 WRONG: dict[str, tuple[Table, dict[str, Any], type[ChainruleError], str]] = {
     "unknown target": (table(), {"target": "z"}, DataError, 'there is no column "z"'),
     "unknown dropped column": (table(), {"drop": ("q",)}, DataError, 'there is no column "q"'),
+    "text for a list": (table(), {"drop": "ab"}, OptionError, "expected a list of columns: use drop=['ab']"),
     "target dropped": (table(), {"drop": ("y",)}, OptionError, "is the target"),
     "no feature left": (table(), {"drop": ("a", "b")}, DataError, "no column is left"),
     "text feature": (table(c=["1", "x"]), {}, DataError, 'column "c", row 2: "x" is text, expected a number'),
@@ -179,7 +197,7 @@ WRONG: dict[str, tuple[Table, dict[str, Any], type[ChainruleError], str]] = {
         {},
         DataError,
         'column "c", row 1: "x" is text, expected a number: write it as a number, or leave the columns of text out '
-        "with --drop c --drop d --drop e",
+        "with drop=['c', 'd', 'e']",
     ),
     "decimal comma": (table(c=["1,5"]), {}, DataError, "write decimals with a point, and thousands without a comma"),
     "huge feature": (
@@ -192,13 +210,13 @@ WRONG: dict[str, tuple[Table, dict[str, Any], type[ChainruleError], str]] = {
         table(**{"c d": [np.nan]}),
         {},
         DataError,
-        "has no value in any row: leave it out with --drop 'c d'",
+        "has no value in any row: leave it out with drop=['c d']",
     ),
     "feature empty in training": (
         table(c=[*[np.nan] * (N - 1), 1.0]),
         {"missing": "mean", "test": 0.8},
         DataError,
-        'column "c" has no value in any training row: leave it out with --drop c',
+        "column \"c\" has no value in any training row: leave it out with drop=['c']",
     ),
     "no whole row": (
         table(c=[np.nan, 1.0], d=[1.0, np.nan, np.nan, np.nan]),

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from chainrule.cli.advice import as_options
 from chainrule.cli.options import RUN, Broken, Resize, Runs, Threads, broken_choice, thread_count
 
 
@@ -67,7 +68,7 @@ def evaluate(
         outputs = trainer.predict(preparation.x(used))
     results = measure(preparation, outputs, y)
     out = console()
-    for line in (*whole.notes, what):
+    for line in (*map(as_options, whole.notes), what):
         out.print(line)
     out.print(result_table(results))
     out.print(headline(preparation, results))

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from chainrule.cli import factory
-from chainrule.cli.report import count, row_word
+from chainrule.cli.advice import as_options
+from chainrule.cli.report import count, error_console, row_word
 from chainrule.cli.run import Run, data_name
 from chainrule.cli.settings import Settings
 from chainrule.data.dataset import Dataset
@@ -54,7 +55,10 @@ def read_data(settings: Settings, out: Console) -> tuple[Settings, Preparation, 
             seed=settings.seed,
         )
         lines = _table_lines(settings, target, preparation, parts.data.rows)
-    for line in (*parts.notes, *lines):
+    notes = error_console() if out.quiet else out  # what was left out is told in any case
+    for note in parts.notes:
+        notes.print(as_options(note))
+    for line in lines:
         out.print(line)
     sizes = [len(rows) for rows in (parts.split.train, parts.split.validation, parts.split.test)]
     word = row_word(preparation)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
+from chainrule.cli.advice import as_options
 from chainrule.errors import ChainruleError, NativeError, NonFiniteError
 
 INTERRUPTED = 130
@@ -48,9 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
             f"{error.format_message().rstrip('.')}: see `{context.command_path if context else 'chainrule'} -h`", 2
         )
     except (NonFiniteError, NativeError) as error:
-        return _say(str(error), 1)
+        return _say(as_options(str(error)), 1)
     except ChainruleError as error:
-        return _say(str(error), 2)
+        return _say(as_options(str(error)), 2)
     except MemoryError:
         return _say(f"out of memory: {LESS_MEMORY if words[:1] == ['train'] else 'use fewer rows at a time'}", 1)
     except OSError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chainrule.cli.advice import as_options
 from chainrule.cli.options import RUN, Broken, Resize, Runs, Threads, broken_choice, thread_count
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def predict(
         outputs = trainer.predict(preparation.x(whole))
     files = whole.files if isinstance(whole, Images) else ()
     for note in whole.notes:
-        error_console().print(note)  # not into the CSV
+        error_console().print(as_options(note))  # not into the CSV
     if out is not None:
         write_text(out, to_csv(preparation, outputs, files))
         console().print(f"{whole.rows:,} predictions: {out}")

@@ -45,7 +45,9 @@ def train(
         Path | None,
         typer.Option("--config", metavar="FILE", help="Read settings from a YAML file; options override them"),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the test result and the run folder")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print only notes on the data, the test result and the run folder")
+    ] = False,
     **options: Any,
 ) -> None:
     """Train a network on a table or on images, test it, and save it.

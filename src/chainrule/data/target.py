@@ -49,7 +49,7 @@ class Classes:
             raise DataError(
                 f"{labels.where} holds {len(words):,} different labels in {len(labels.words):,} rows, too many for "
                 "classes: is it the right one?"
-                + (" For a numeric target use --task regress" if column is not None else "")
+                + (' For a numeric target use task="regress"' if column is not None else "")
             )
         return cls(_in_order(words.tolist()), column)
 

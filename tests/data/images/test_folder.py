@@ -138,9 +138,9 @@ FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "an empty class": (one_empty_class, r"c: holds no pictures: add some of this class"),
     "another size": (
         another_size,
-        r"2.png: is 7 x 5 pixels, expected 6 x 5 \(height x width\): resize with --image-size 6x5",
+        r"2.png: is 7 x 5 pixels, expected 6 x 5 \(height x width\): resize with height=6, width=5, resize=True",
     ),
-    "truncated": (truncated, r"b/1.png: damaged or cut short .*--broken skip leaves such files out"),
+    "truncated": (truncated, r"b/1.png: damaged or cut short .*broken=.skip. leaves such files out"),
 }
 
 

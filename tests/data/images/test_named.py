@@ -59,7 +59,7 @@ def test_mnist_from_an_archive(tmp_path: Path) -> None:
 def test_nowhere(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"fashion-mnist: not found in .*system: apt install x"):
         read_images("fashion-mnist")
-    told = "^mnist: not found, as neither --data-dir nor CHAINRULE_DATA says where it is: name with --data-dir the"
+    told = "^mnist: not found, as neither data_dir=... nor CHAINRULE_DATA says where it is: name with data_dir=... the"
     with pytest.raises(FileError, match=told):
         read_images("mnist")
     with pytest.raises(FileError, match=str(tmp_path / "mnist_10k.npz")):

@@ -82,7 +82,7 @@ def _read(source: str, paths: list[Path], options: Reading) -> tuple[Pixels, dic
     if size > MOST_BYTES:
         raise DataError(
             f"{source}: {len(looks):,} pictures of {form} take {size_text(size)}, at most {size_text(MOST_BYTES)} are "
-            "read: use a smaller --image-size, or fewer pictures"
+            "read: use fewer pictures, or smaller ones such as height=32, width=32, resize=True"
         )
     pixels = np.empty((len(looks), form.height, form.width, form.channels), form.dtype)
     done = 0
@@ -160,7 +160,7 @@ def _telling(what: str, paths: list[Path], options: Reading) -> Iterator[Path]:
 def _leave_out(path: Path, error: BadPictureError, options: Reading, bad: dict[Path, str]) -> None:
     """Record a bad picture, or raise an error."""
     if options.broken == "refuse":
-        raise DataError(f"{error}; --broken skip leaves such files out") from None
+        raise DataError(f'{error}; broken="skip" leaves such files out') from None
     bad[path] = str(error)
 
 

@@ -32,12 +32,12 @@ FASHION = (
 IDX_FILES = "the folder of train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz and the same two of t10k"
 NAMED = {
     "fashion-mnist": Known(
-        get=f"`apt install dataset-fashion-mnist` (Debian, Ubuntu) installs it, or name with --data-dir {IDX_FILES}",
+        get=f"`apt install dataset-fashion-mnist` (Debian, Ubuntu) installs it, or name with data_dir=... {IDX_FILES}",
         system=("/usr/share/datasets/fashion-mnist", "/usr/share/dataset-fashion-mnist"),
         names=FASHION,
     ),
     "mnist": Known(
-        get=f"name with --data-dir {IDX_FILES}, or set {FOLDER} to a folder with images/mnist_10k.npz",
+        get=f"name with data_dir=... {IDX_FILES}, or set {FOLDER} to a folder with images/mnist_10k.npz",
         archive="images/mnist_10k.npz",
         test=2000,
     ),
@@ -58,7 +58,7 @@ def read_named(name: str, data_dir: str | None = None) -> Images:
             return replace(read_archive(place), source=name, test=known.test, names=known.names)
         if place.is_dir() and holds_idx_files(place):
             return replace(read_idx_folder(place), source=name, names=known.names)
-    where = f" in {', '.join(looked)}" if looked else f", as neither --data-dir nor {FOLDER} says where it is"
+    where = f" in {', '.join(looked)}" if looked else f", as neither data_dir=... nor {FOLDER} says where it is"
     raise FileError(f"{name}: not found{where}: {known.get}")
 
 

@@ -38,7 +38,7 @@ DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeErr
 
 
 class BadPictureError(DataError):
-    """A file that is not a picture, or a broken or far too large one: `--broken skip` skips it."""
+    """A file that is not a picture, or a broken or far too large one: broken="skip" skips it."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,8 @@ def pillow(source: Any) -> Any:
 
 def _resize_hint(form: Form, options: Reading) -> str:
     """The option that allows other sizes, which differs between training and a trained network."""
-    size = f"{form.height}" if form.height == form.width else f"{form.height}x{form.width}"
-    return f"resize with {'--resize' if options.sized else f'--image-size {size}'}"
+    size = "" if options.sized else f"height={form.height}, width={form.width}, "
+    return f"resize with {size}resize=True"
 
 
 def _is_grey(mode: str) -> bool:

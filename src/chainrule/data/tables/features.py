@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -35,22 +34,24 @@ def choose_features(
 
     Raises DataError if one of them is text or empty, or if none is left.
     """
+    if isinstance(drop, str):
+        raise OptionError(f"drop: is text, {drop!r}, expected a list of columns: use drop={[drop]}")
     for name in drop:
         table.column(name)
     if target in drop:
-        raise OptionError(f'drop: "{target}" is the target: leave it in, or choose another --target')
+        raise OptionError(f'drop: "{target}" is the target: leave it in, or choose another target')
     features = tuple(name for name in table.columns if name != target and name not in drop)
     counting = [] if keep_index else [name for name in features if numbers_rows(name, table.column(name))]
     features = tuple(name for name in features if name not in counting)
     if not features:
-        left_out = f" and the row numbers in {_quoted(counting)}, which --keep-index keeps" if counting else ""
+        left_out = f" and the row numbers in {_quoted(counting)}, which keep_index=True keeps" if counting else ""
         raise DataError(
             f'{table.source}: no column is left besides the target "{target}"{left_out}: at least one is needed'
         )
     _refuse_text(table, features)
     refuse_empty(table, features, np.ones(table.rows, np.bool_), "row")
     if counting:
-        note = f"{table.source}: {_quoted(counting)} numbers the rows and is left out: --keep-index keeps it"
+        note = f"{table.source}: {_quoted(counting)} numbers the rows and is left out: keep_index=True keeps it"
         table = replace(table, notes=(*table.notes, note))
     return table, features
 
@@ -95,7 +96,7 @@ def refuse_empty(
     empty = [name for name in features if missing(table.column(name)[rows]).all()]
     if empty:
         raise DataError(
-            f'{table.source}: column "{empty[0]}" has no value in any {what}: leave it out with {_drop(empty)}'
+            f'{table.source}: column "{empty[0]}" has no value in any {what}: leave it out with drop={empty}'
         )
 
 
@@ -104,7 +105,7 @@ def _refuse_text(table: Table, features: tuple[str, ...]) -> None:
     text = [name for name in features if holds_text(table.column(name))]
     if text:
         which = "the columns of text" if len(text) > 1 else "the column"
-        numbers(table, text[0], f"write it as a number, or leave {which} out with {_drop(text)}")
+        numbers(table, text[0], f"write it as a number, or leave {which} out with drop={text}")
 
 
 def _loses_digits(table: Table, name: str) -> bool:
@@ -117,10 +118,3 @@ def _loses_digits(table: Table, name: str) -> bool:
 
 def _quoted(names: list[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
-
-
-def _drop(names: list[str]) -> str:
-    """The options that drop columns, quoted for a shell."""
-    return " ".join(
-        shlex.quote(f"--drop={name}") if name.startswith("-") else f"--drop {shlex.quote(name)}" for name in names
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeAlias
@@ -15,6 +14,7 @@ from chainrule.data.tables.columns import Column, is_text, spelled
 from chainrule.data.tables.table import Table
 from chainrule.errors import DataError
 
+FEW = 8  # columns that a note names
 POLICIES = ("refuse", "mean", "drop")  # what to do with missing values
 Gaps: TypeAlias = dict[str, NDArray[np.bool_]]  # for each column, the rows without a value
 
@@ -61,8 +61,20 @@ def refuse_words(table: Table, target: str, policy: str) -> None:
         listed, rows = ", ".join(f'"{word}"' for word in doubtful), sum(doubtful.values())
         raise DataError(
             f'{table.source}: column "{target}" holds {listed} in {rows:,} of {table.rows:,} rows, names of classes or '
-            f"missing values: --na '' says they are names, --na {shlex.quote(','.join(doubtful))} says they are missing"
+            f"missing values: na=[] says they are names, na={list(doubtful)} says they are missing"
         )
+
+
+def tell_filled(table: Table, gaps: Gaps) -> Table:
+    """The table with a note of how many values are missing and become the mean of their column."""
+    columns = [name for name, gap in gaps.items() if gap.any()]
+    if not columns:
+        return table
+    count = sum(int(gaps[name].sum()) for name in columns)
+    listed = ", ".join(f'"{name}"' for name in columns) if len(columns) <= FEW else f"{len(columns)} columns"
+    what = "1 missing value becomes" if count == 1 else f"{count:,} missing values become"
+    note = f"{table.source}: {what} the mean of the training rows, in {listed}"
+    return replace(table, notes=(*table.notes, note))
 
 
 def leave_out_gaps(table: Table, gaps: Gaps) -> Table:
@@ -71,8 +83,8 @@ def leave_out_gaps(table: Table, gaps: Gaps) -> Table:
     if not keep.any():
         emptiest = max(gaps, key=lambda name: int(gaps[name].sum()))
         raise DataError(
-            f'{table.source}: every row is missing some value, most often that of "{emptiest}": train with --missing '
-            "mean, or without such columns (--drop)"
+            f'{table.source}: every row is missing some value, most often that of "{emptiest}": use '
+            f'missing="mean", or leave such columns out, this one with drop={[emptiest]}'
         )
     if keep.all():
         return table

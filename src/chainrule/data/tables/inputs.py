@@ -11,9 +11,19 @@ from numpy.typing import NDArray
 from chainrule.data.scaling import Scaling
 from chainrule.data.split import Rows
 from chainrule.data.tables.features import refuse_empty
-from chainrule.data.tables.gaps import Gaps, leave_out_gaps, missing, missing_labels, refuse_gaps, refuse_words
+from chainrule.data.tables.gaps import (
+    Gaps,
+    leave_out_gaps,
+    missing,
+    missing_labels,
+    refuse_gaps,
+    refuse_words,
+    tell_filled,
+)
 from chainrule.data.tables.numbers import AS_CLASSES, LIKE_TRAINING, numbers, scaled
 from chainrule.data.tables.table import Table
+
+OTHERWISE = "fill them in, or leave such rows out"
 
 
 class WithGaps(Protocol):
@@ -50,7 +60,11 @@ class TableInputs:
         goal: Gaps = {} if target is None else target.gaps(table)
         if self.missing == "drop" and goal:
             return leave_out_gaps(table, gaps | goal)
-        refuse_gaps(table, goal if self.missing == "mean" else gaps | goal, "fill them in, or leave such rows out")
+        if self.missing == "mean":
+            refuse_gaps(table, goal, OTHERWISE)
+            return tell_filled(table, gaps)
+        refuse_gaps(table, gaps, f'{OTHERWISE}; a network trained with missing="mean" fills them itself')
+        refuse_gaps(table, goal, OTHERWISE)
         return table
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,6 +106,10 @@ def handle_gaps(table: Table, features: tuple[str, ...], target: str, task: str,
     if policy == "drop":
         return leave_out_gaps(table, gaps | gaps_of_target)
     if policy == "refuse":
-        refuse_gaps(table, gaps, "--missing drop leaves such rows out, --missing mean fills them")
-    refuse_gaps(table, gaps_of_target, "--missing drop leaves such rows out")
-    return table
+        refuse_gaps(
+            table,
+            gaps,
+            'missing="drop" leaves such rows out, and cannot predict them later; missing="mean" fills them, then too',
+        )
+    refuse_gaps(table, gaps_of_target, 'missing="drop" leaves such rows out')
+    return tell_filled(table, gaps)

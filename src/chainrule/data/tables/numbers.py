@@ -13,7 +13,7 @@ from chainrule.errors import DataError
 
 LARGEST = 1e150  # its square, and a sum of many squares, are still finite
 TRUTHS = {"true": 1.0, "false": 0.0}  # as pandas and others write a column of booleans, some capitalized
-AS_CLASSES = "use --task classify, or another --target"
+AS_CLASSES = 'use task="classify", or another target'
 LIKE_TRAINING = "write it as a number, as in the table of the training"
 
 

@@ -111,7 +111,7 @@ class Table:
             row = int(np.argmax(wrong))
             raise LabelError(
                 f"{self.cell(column, row)}: {values[row]:g} is not a class label: labels are whole numbers or text; "
-                "for a numeric target use --task regress"
+                'for a numeric target use task="regress"'
             )
         return Labels(where, as_written(values))
 
