@@ -225,7 +225,7 @@ def test_contrast_of_16_bits_is_learnt(chainrule: Command, tmp_path: Path) -> No
     Image.fromarray(stripes(40, 200, np.uint8)[0]).save(tmp_path / "plain.png")
     plain = chainrule("predict", "latest", "plain.png")
     assert (
-        "plain.png: uint8 pixels are multiplied by 257, as the network was trained on brightness of 0 to 65535"
+        "plain.png: uint8 pixels are multiplied by 257, as the training images hold brightness of 0 to 65535"
         in plain.err
     )
 
@@ -261,13 +261,11 @@ def test_one_pixel_beyond_the_scale_changes_nothing(chainrule: Command, tmp_path
     refused = chainrule("evaluate", "latest", "b.npz")
     assert refused.status == 2
     assert "b.npz: row 1 holds" in refused.err
-    assert "the network was trained on brightness of 0 to 1: bring the images to the same scale" in refused.err
+    assert "the training images hold brightness of 0 to 1: bring the images to the same scale" in refused.err
     np.savez(tmp_path / "c.npz", x=(x * 255).astype(np.uint8), y=y)
     converted = chainrule("evaluate", "latest", "c.npz")
     assert converted.lines[-1] == "accuracy: 1.0000"
-    assert (
-        "c.npz: uint8 pixels are divided by 255, as the network was trained on brightness of 0 to 1" in converted.lines
-    )
+    assert "c.npz: uint8 pixels are divided by 255, as the training images hold brightness of 0 to 1" in converted.lines
 
 
 def test_parts_are_the_split(chainrule: Command, photos: Path, tmp_path: Path) -> None:

@@ -176,8 +176,9 @@ def prepare_images(
     y = target.y(images)
     split = split_data(images, y, validation=validation, test=test, seed=seed)
     inputs = image_inputs(images, split.train)
-    others = np.concatenate([split.validation, split.test])
-    told = inputs.brightness.told(images, split.train) + inputs.brightness.check(images, others)
+    told = inputs.brightness.told(images, split.train)
+    told += inputs.brightness.check(images, split.validation, "validation")
+    told += inputs.brightness.check(images, split.test, "test")
     doubtful = [f'"{name}"' for name in target.names if is_missing(str(name))]
     if doubtful:
         told += (f"{images.source}: {', '.join(doubtful)} is read as the name of a class, not as a missing label",)

@@ -78,19 +78,17 @@ def test_one_pixel_changes_nothing_but_itself(value: float, where: str) -> None:
     _, plain = prepare_images(images(BYTES / 255, test=20), validation=0)
     if where == "test":
         assert np.count_nonzero(parts.x != plain.x) == 1
-    row = 51 if where == "test" else 4
-    told = f"set: row {row} holds {value:g}, the network was trained on brightness of 0 to 1: such values are taken as"
+    row = "row 11 of the test part" if where == "test" else "row 4"
+    told = f"set: {row} holds {value:g}, the training images hold brightness of 0 to 1: such values are taken as"
     assert [note.startswith(told) for note in parts.notes] == ([False] if -0.5 < value < 1.5 else [False, True])
     assert parts.notes[0].endswith("taken as brightness of 0 to 1")
 
 
-@pytest.mark.parametrize("row", [3, 50])
-def test_a_broken_pixel_is_named(row: int) -> None:
+@pytest.mark.parametrize(("row", "where"), [(3, "row 4"), (50, "row 11 of the test part")])
+def test_a_broken_pixel_is_named(row: int, where: str) -> None:
     array = BYTES / 255
     array[row, 0, 0] = 1e6
-    with pytest.raises(
-        DataError, match=f"row {row + 1} holds 1e\\+06, the network was trained on brightness of 0 to 1"
-    ):
+    with pytest.raises(DataError, match=f"set: {where} holds 1e\\+06, the training images hold brightness of 0 to 1"):
         prepare_images(images(array, test=20), validation=0)
 
 
@@ -104,21 +102,21 @@ def test_marks_of_what_is_missing_are_told_of(offset: float, mark: float, dtype:
 
 
 CONVERTED = [
-    (BYTES / 255, BYTES, "new: uint8 pixels are divided by 255, as the network was trained on brightness of 0 to 1"),
+    (BYTES / 255, BYTES, "new: uint8 pixels are divided by 255, as the training images hold brightness of 0 to 1"),
     (
         BYTES,
         BYTES * np.uint16(257),
-        "new: uint16 pixels are divided by 257, as the network was trained on brightness of 0 to 255",
+        "new: uint16 pixels are divided by 257, as the training images hold brightness of 0 to 255",
     ),
     (
         BYTES * np.uint16(257),
         BYTES,
-        "new: uint8 pixels are multiplied by 257, as the network was trained on brightness of 0 to 65535",
+        "new: uint8 pixels are multiplied by 257, as the training images hold brightness of 0 to 65535",
     ),
     (
         BYTES / 255,
         BYTES * np.uint16(257),
-        "new: uint16 pixels are divided by 65535, as the network was trained on brightness of 0 to 1",
+        "new: uint16 pixels are divided by 65535, as the training images hold brightness of 0 to 1",
     ),
     (BYTES, BYTES * 1.0, "new: pixels go from 0 to 255, taken as brightness of 0 to 255, as in training"),
     (BYTES, BYTES.astype(np.int64), "new: pixels go from 0 to 255, taken as brightness of 0 to 255, as in training"),
@@ -142,30 +140,30 @@ REFUSED = [
     (
         BYTES,
         BYTES / 255,
-        r"pixels go from 0 to 1, the network was trained on brightness of 0 to 255: multiply them by 255",
+        r"pixels go from 0 to 1, the training images hold brightness of 0 to 255: multiply them by 255",
     ),
     (BYTES * 1.0, BYTES / 255, "multiply them by 255"),
     (BYTES.astype(np.int64), BYTES / 255, "multiply them by 255"),
     (BYTES * np.uint16(257), BYTES / 255, "multiply them by 65535"),
-    (BYTES / 2.55, BYTES / 255, r"trained on values from 0 to 100: bring them to the same scale"),
-    (BYTES / 2.55, BYTES, r"brightness of 0 to 255 \(uint8\), but the network was trained on values from 0 to 100"),
+    (BYTES / 2.55, BYTES / 255, r"images hold values from 0 to 100: bring them to the same scale"),
+    (BYTES / 2.55, BYTES, r"brightness of 0 to 255 \(uint8\), but the training images hold values from 0 to 100"),
     (
         BYTES / 255,
         BYTES * 1.0,
-        r"row 1 holds \d+, the network was trained on brightness of 0 to 1: bring the images to",
+        r"row 1 holds \d+, the training images hold brightness of 0 to 1: bring the images to",
     ),
-    (BYTES / 255, BYTES.astype(np.int64), r"row 1 holds \d+, the network was trained on brightness of 0 to 1"),
+    (BYTES / 255, BYTES.astype(np.int64), r"row 1 holds \d+, the training images hold brightness of 0 to 1"),
     (BYTES / 255, BYTES / 127.5 - 1, "row 1 holds -"),
-    (BYTES / 127.5 - 1, BYTES * 1.0, r"row 1 holds \d+, the network was trained on values from -1 to 1"),
+    (BYTES / 127.5 - 1, BYTES * 1.0, r"row 1 holds \d+, the training images hold values from -1 to 1"),
     (BYTES / 127.5 - 1, BYTES, r"save the images in these units"),
-    (MASKS, BYTES, r"row 1 holds \d+, the network was trained on brightness of 0 to 1"),
+    (MASKS, BYTES, r"row 1 holds \d+, the training images hold brightness of 0 to 1"),
     (
         BYTES * np.uint16(257),
         BYTES.astype(np.int64),
         "from 0 to 255, .* 0 to 65535: bring them .*, or save them as uint16",
     ),
     (BYTES, BYTES / 127.5 - 1, "from -1 to 1, .* 0 to 255: bring them to the same scale, or save them as uint8"),
-    (BYTES, BYTES * 100.0, "trained on brightness of 0 to 255: bring the images"),
+    (BYTES, BYTES * 100.0, "hold brightness of 0 to 255: bring the images"),
 ]
 
 
@@ -178,14 +176,33 @@ def test_later_images_on_another_scale_are_refused(trained: np.ndarray, given: n
 
 def test_parts_on_different_scales_are_refused() -> None:
     both = np.concatenate([BYTES[:40] / 255, BYTES[40:] * 1.0])
-    with pytest.raises(DataError, match=r"set: row 41 holds \d+, the network was trained on brightness of 0 to 1"):
+    with pytest.raises(
+        DataError, match=r"set: row 1 of the test part holds \d+, the training images hold brightness of 0 to 1"
+    ):
         prepare_images(images(both, test=20))
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_part_on_another_scale_is_not_hidden_by_the_other_part(part: str) -> None:
+    def of_units(train: Any, other: Any) -> Images:
+        given = {"validation": [other, train], "test": [train, other]}[part]
+        array = np.concatenate([train[:40], given[0][40:50], given[1][50:]])
+        return Images("set", to_pixels("set", array), np.arange(60) % 2, validation=10, test=10)
+
+    with pytest.raises(
+        DataError, match=rf"pixels of the {part} part go from 0.* to 1, .* 0 to 255: multiply them by 255"
+    ):
+        prepare_images(of_units(BYTES * 1.0, BYTES / 255))
+    bright = (BYTES > 127) * np.uint16(65535)
+    for train, dark in ((BYTES, BYTES // 250), (BYTES / 255, BYTES / 255 / 250), (bright, BYTES.astype(np.uint16))):
+        (note,) = [note for note in prepare_images(of_units(train, dark))[1].notes if "nearly black" in note]
+        assert note.startswith(f"set: pixels of the {part} part go from ")
 
 
 def test_dark_and_bright_pictures_are_told_of() -> None:
     preparation, _ = prepare_images(images(BYTES))
     assert later(preparation, MASKS)[1] == (
-        "new: pixels go from 0 to 1: nearly black to a network that was trained on brightness of 0 to 255",
+        "new: pixels go from 0 to 1: nearly black to a network trained on brightness of 0 to 255",
     )
     dim, _ = prepare_images(images(BYTES.astype(np.uint16)))
     assert later(dim, BYTES * np.uint16(4))[1] == ()
@@ -201,15 +218,15 @@ def test_dark_and_bright_pictures_are_told_of() -> None:
 def test_numbers_that_lost_their_sign_are_told_of() -> None:
     preparation, _ = prepare_images(images(BYTES / 127.5 - 1))
     assert later(preparation, BYTES / 255)[1] == (
-        "new: pixels go from 0 to 1, none of them below 0: the network was trained on values from -1 to 1",
+        "new: pixels go from 0 to 1, none of them below 0: the training images hold values from -1 to 1",
     )
 
 
 def test_masks_for_a_network_trained_on_fractions() -> None:
     preparation, _ = prepare_images(images(BYTES / 255))
     assert later(preparation, MASKS)[1] == (
-        "new: uint8 pixels are divided by 255, as the network was trained on brightness of 0 to 1",
-        "new: pixels go from 0 to 1: nearly black to a network that was trained on brightness of 0 to 1",
+        "new: uint8 pixels are divided by 255, as the training images hold brightness of 0 to 1",
+        "new: pixels go from 0 to 1: nearly black to a network trained on brightness of 0 to 1",
     )
 
 
@@ -219,7 +236,7 @@ def test_pictures_are_named() -> None:
     stray[1, 0, 0] = 9
     new = Images("new", stray, files=("a.tif", "b.tif", "c.tif"))
     assert preparation.whole_rows(new, with_target=False).notes == (
-        "b.tif holds 9, the network was trained on brightness of 0 to 1: such values are taken as they are, 1 of 60",
+        "b.tif holds 9, the training images hold brightness of 0 to 1: such values are taken as they are, 1 of 60",
     )
 
 

@@ -68,35 +68,44 @@ class Brightness:
             return 1.0
         if self.full is None:
             raise DataError(
-                f"{images.source}: brightness of 0 to {DEPTHS[kind]:g} ({kind}), but the network was trained on "
+                f"{images.source}: brightness of 0 to {DEPTHS[kind]:g} ({kind}), but the training images hold "
                 f"{self._scale()} in units of their own: save the images in these units"
             )
         return self.full / DEPTHS[kind]
 
-    def check(self, images: Images, rows: Rows) -> tuple[str, ...]:
-        """Messages about images on another scale than in training; raises DataError if they cannot be used."""
+    def check(self, images: Images, rows: Rows, part: str = "") -> tuple[str, ...]:
+        """Messages about images on another scale than in training; raises DataError if they cannot be used.
+
+        `part` is the name of the part that consists of these rows, for messages.
+        """
         if not len(rows):
             return ()
         factor, kind = self.factor(images), kind_of(images.pixels)
         low, high = value_range(images.pixels, rows)
-        values = f"{images.source}: pixels go from {low:g} to {high:g}"
+        values = f"{images.source}: pixels{part and f' of the {part} part'} go from {low:g} to {high:g}"
         notes = []
         if factor != 1:
             by = f"divided by {1 / factor:g}" if factor < 1 else f"multiplied by {factor:g}"
-            notes.append(f"{images.source}: {kind} pixels are {by}, as the network was trained on {self._scale()}")
+            notes.append(f"{images.source}: {kind} pixels are {by}, as the training images hold {self._scale()}")
         else:
             self._refuse_dim(values, kind, low, high)
             if kind != "uint16":  # all uint16 values are on one scale, however dark the training images are
                 notes += self._beyond(images, rows)
         if kind == NUMBERS != self.kind:
             notes.append(f"{values}, taken as brightness of 0 to {self.full:g}, as in training")
-        if 0 < high <= 1 < self.high / factor and kind != NUMBERS:
-            notes.append(f"{values}: nearly black to a network that was trained on {self._scale()}")
+        if self._nearly_black(kind, low, high, self.high / factor):
+            notes.append(f"{values}: nearly black to a network trained on {self._scale()}")
         if kind == self.kind != NUMBERS and high > BRIGHTER * self.high > 0:
             notes.append(f"{values}: much brighter than the training images, which end at {self.high:g}")
         if self.full is None and self.low < 0 and low >= 0:
-            notes.append(f"{values}, none of them below 0: the network was trained on {self._scale()}")
+            notes.append(f"{values}, none of them below 0: the training images hold {self._scale()}")
         return tuple(notes)
+
+    @staticmethod
+    def _nearly_black(kind: str, low: float, high: float, top: float) -> bool:
+        """Whether values from `low` to `high` are next to nothing where training goes up to `top`."""
+        masks = kind != NUMBERS and high <= 1 < top
+        return low >= 0 and high > 0 and (masks or high * SMALLER < top)
 
     def _refuse_dim(self, values: str, kind: str, low: float, high: float) -> None:
         """Raise DataError for numbers so much smaller than in training that they must be on another scale."""
@@ -108,7 +117,7 @@ class Brightness:
         if fractions and low >= -TOLERANCE and self.full is not None:
             fix = f"multiply them by {self.full:g}"
         otherwise = f", or save them as {self.kind} if they are that dark" if self.kind != NUMBERS else ""
-        raise DataError(f"{values}, the network was trained on {self._scale()}: {fix}{otherwise}")
+        raise DataError(f"{values}, the training images hold {self._scale()}: {fix}{otherwise}")
 
     def _beyond(self, images: Images, rows: Rows) -> list[str]:
         """A message about a few values far outside the scale; raises DataError if there are many."""
@@ -119,7 +128,7 @@ class Brightness:
             return []
         values = images.pixels[row].astype(np.float64).ravel()
         value = values[np.argmax(np.abs(values))]
-        where = f"{images.where(row)} holds {value:g}, the network was trained on {self._scale()}"
+        where = f"{images.where(row)} holds {value:g}, the training images hold {self._scale()}"
         if beyond > STRAYS * counted or abs(value) > BROKEN * (high - low):
             raise DataError(f"{where}: bring the images to the same scale")
         return [f"{where}: such values are taken as they are, {beyond:,} of {counted:,}"]

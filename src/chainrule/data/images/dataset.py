@@ -40,7 +40,13 @@ class Images:
 
     def where(self, row: int) -> str:
         """The location of an image, for messages."""
-        return self.files[row] if self.files else f"{self.source}: row {row + 1}"
+        if self.files:
+            return self.files[row]
+        train = self.rows - self.validation - self.test
+        for part, start in (("test", train + self.validation), ("validation", train)):
+            if row >= start:
+                return f"{self.source}: row {row - start + 1} of the {part} part"
+        return f"{self.source}: row {row + 1}"
 
     def take(self, rows: NDArray[np.int64]) -> Images:
         """These images, in this order, without separate parts."""
