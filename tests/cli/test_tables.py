@@ -88,7 +88,10 @@ def test_a_shuffled_index_gives_nothing_away(chainrule: Command, tmp_path: Path)
     rows = "".join(f"{i},{RNG.normal():.3f},{'abc'[i // 40]}\n" for i in RNG.permutation(120))
     (tmp_path / "t.csv").write_text(",a,kind\n" + rows)
     outcome = chainrule("train", "t.csv", "--target", "kind", *SHORT)
-    assert 't.csv: "unnamed 1" numbers the rows and is left out: --keep-index keeps it' in outcome.lines
+    assert (
+        't.csv: "unnamed 1" has no name, as row numbers have none, and is left out: --keep-index keeps it'
+        in outcome.lines
+    )
     assert "t: 120 rows, 1 feature" in outcome.lines
     outcome = chainrule("train", "t.csv", "--target", "kind", "--keep-index", *SHORT)
     assert "t: 120 rows, 2 features" in outcome.lines

@@ -21,7 +21,9 @@ def table(**columns: np.ndarray) -> Table:
 
 
 def note_of(name: str) -> str:
-    return f't.csv: "{name}" numbers the rows and is left out: keep_index=True keeps it'
+    nameless = name.lower().startswith("unnamed") or name in ("...1", "")
+    why = "has no name, as row numbers have none," if nameless else "numbers the rows"
+    return f't.csv: "{name}" {why} and is left out: keep_index=True keeps it'
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,12 @@ def note_of(name: str) -> str:
         ("Unnamed: 0.1", SHUFFLED),
         ("unnamed 1", 3.0 * SHUFFLED + 100),  # the index of a part of some larger table
         ("__index_level_0__", SHUFFLED),
+        ("unnamed 1", SHUFFLED // 2),  # of two tables in one
+        ("Unnamed: 0", SHUFFLED + 0.5),
+        ("Unnamed: 0", np.where(SHUFFLED == 3, np.nan, SHUFFLED)),
+        ("unnamed 3", np.full(N, np.nan)),  # after a separator at the end of each line
+        ("unnamed 1", np.array([f"Mazda {i}" for i in range(N)], dtype=object)),  # row names of R
+        ("", SHUFFLED),
         ("index", np.arange(N) + 0.0),
         ("id", SHUFFLED),
         ("Id", SHUFFLED + 1),
@@ -49,17 +57,17 @@ def test_row_numbers_are_left_out_and_said(name: str, values: np.ndarray) -> Non
     preparation, parts = prepare(table(**{name: values}), "y")
     assert preparation.inputs.features == ("a",)
     assert parts.notes == (note_of(name),)
+    assert prepare(table(**{name: values}), "y", drop=(name,))[1].notes == ()
+    if values.dtype == object or np.isnan(values).any():  # no feature as it is
+        return
     preparation, parts = prepare(table(**{name: values}), "y", keep_index=True)
     assert preparation.inputs.features == (name, "a")
     assert parts.notes == ()
-    assert prepare(table(**{name: values}), "y", drop=(name,))[1].notes == ()
 
 
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("unnamed 1", SHUFFLED // 2),
-        ("unnamed 1", RNG.normal(size=N)),
         ("id", SHUFFLED // 2),
         ("number", 2 * SHUFFLED),  # no counting, perhaps an amount
         ("X", 2 * SHUFFLED),
@@ -89,7 +97,18 @@ def test_an_index_without_a_name_in_a_file(tmp_path: Path) -> None:
     rows = "".join(f"{int(i)},{RNG.normal():.3f},{'pq'[int(i) % 2]}\n" for i in SHUFFLED)
     (tmp_path / "t.csv").write_text(",a,y\n" + rows)
     _, parts = prepare(read_table(tmp_path / "t.csv"), "y")
-    assert "numbers the rows and is left out" in parts.notes[0]
+    assert parts.notes == (f"{tmp_path / 't.csv'}: {note_of('unnamed 1').removeprefix('t.csv: ')}",)
+
+
+def test_several_columns_are_spoken_of_as_several() -> None:
+    found = table(**{"Unnamed: 0": SHUFFLED, "Unnamed: 0.1": SHUFFLED, "id": SHUFFLED, "index": SHUFFLED})
+    assert prepare(found, "y")[1].notes == (
+        't.csv: "Unnamed: 0", "Unnamed: 0.1" have no names, as row numbers have none, and are left out: '
+        "keep_index=True keeps them",
+        't.csv: "id", "index" number the rows and are left out: keep_index=True keeps them',
+    )
+    long = {name: 2**53 + np.arange(N) for name in ("p", "q")}
+    assert prepare(table(**long), "y")[1].notes[0].startswith('t.csv: "p", "q" hold whole numbers beyond 2^53')
 
 
 def test_names_with_commas() -> None:

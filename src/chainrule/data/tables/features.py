@@ -17,9 +17,8 @@ from chainrule.data.tables.table import Table
 from chainrule.errors import DataError, OptionError
 
 # Names of columns that identify rows, as used by people, pandas and R, with spaces for other separators.
-NAMES = re.compile(
-    r"unnamed:?(?: ?\d+)+|(?:index )?level \d+|(?:.* )?(?:index|idx|id|uuid|key)|row ?names?|rn", re.IGNORECASE
-)
+NAMES = re.compile(r"(?:index )?level \d+|(?:.* )?(?:index|idx|id|uuid|key)|row ?names?|rn", re.IGNORECASE)
+NAMELESS = re.compile(r"(?:unnamed:?(?:[ ._]?\d+)+|\.{2,3}\d+)?", re.IGNORECASE)  # by this reader, pandas and R
 NAME_ID = re.compile(r".*[a-z]I[dD]")  # PassengerId
 COUNTERS = re.compile(
     r"#|X|V?1|(?i:rows?|rownum|sl|serial|obs|observation|sample|case|record|entry|item|(?:.* )?(?:no|nr|num|number))"
@@ -41,19 +40,16 @@ def choose_features(
     if target in drop:
         raise OptionError(f'drop: "{target}" is the target: leave it in, or choose another target')
     features = tuple(name for name in table.columns if name != target and name not in drop)
-    counting = [] if keep_index else [name for name in features if numbers_rows(name, table.column(name))]
-    features = tuple(name for name in features if name not in counting)
+    numbering, notes = ([], []) if keep_index else find_row_numbers(table, features)
+    features = tuple(name for name in features if name not in numbering)
     if not features:
-        left_out = f" and the row numbers in {_quoted(counting)}, which keep_index=True keeps" if counting else ""
+        left_out = f" and the row numbers in {_quoted(numbering)}, which keep_index=True keeps" if numbering else ""
         raise DataError(
             f'{table.source}: no column is left besides the target "{target}"{left_out}: at least one is needed'
         )
     _refuse_text(table, features)
     refuse_empty(table, features, np.ones(table.rows, np.bool_), "row")
-    if counting:
-        note = f"{table.source}: {_quoted(counting)} numbers the rows and is left out: keep_index=True keeps it"
-        table = replace(table, notes=(*table.notes, note))
-    return table, features
+    return replace(table, notes=(*table.notes, *notes)), features
 
 
 def tell_lost_digits(table: Table, names: Sequence[str]) -> Table:
@@ -61,7 +57,8 @@ def tell_lost_digits(table: Table, names: Sequence[str]) -> Table:
     rounded = [name for name in names if _loses_digits(table, name)]
     if not rounded:
         return table
-    note = f"{table.source}: {_quoted(rounded)} holds whole numbers beyond 2^53, whose last digits are lost"
+    hold = "hold" if len(rounded) > 1 else "holds"
+    note = f"{table.source}: {_quoted(rounded)} {hold} whole numbers beyond 2^53, whose last digits are lost"
     return replace(table, notes=(*table.notes, note))
 
 
@@ -73,11 +70,26 @@ def split_names(names: Sequence[str], table: Table) -> tuple[str, ...]:
     return tuple(parts)
 
 
+def find_row_numbers(table: Table, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Which of the columns identify rows, and messages that they are left out."""
+    nameless = [name for name in names if NAMELESS.fullmatch(name)]
+    counting = [name for name in names if name not in nameless and numbers_rows(name, table.column(name))]
+    notes = []
+    for found, one, several in (
+        (nameless, "has no name, as row numbers have none,", "have no names, as row numbers have none,"),
+        (counting, "numbers the rows", "number the rows"),
+    ):
+        if found:
+            why, are, them = (one, "is", "it") if len(found) == 1 else (several, "are", "them")
+            notes.append(f"{table.source}: {_quoted(found)} {why} and {are} left out: keep_index=True keeps {them}")
+    return [*nameless, *counting], notes
+
+
 def numbers_rows(name: str, column: Column) -> bool:
     """Whether a column identifies rows, because the order of the rows may give the answer away.
 
-    It does if it has distinct whole numbers and no name or one such as index or id, or consecutive numbers and a name
-    such as row, no or sample.
+    It does if it has distinct whole numbers and a name such as index or id, or consecutive numbers and a name such as
+    row, no or sample.
     """
     plain = re.sub(r"[\s_.-]+", " ", name).strip()
     names, counts = NAMES.fullmatch(plain) or NAME_ID.fullmatch(name), COUNTERS.fullmatch(plain)
