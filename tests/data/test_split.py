@@ -60,3 +60,9 @@ def test_too_few_rows() -> None:
     empty = split_rows(3, validation=0.0, test=0.0, seed=0)
     assert len(empty.train) == 3
     assert len(empty.test) == 0
+
+
+def test_masked_classes_are_refused() -> None:
+    masked = np.ma.masked_array([0, 1] * 10, mask=[True] + [False] * 19)
+    with pytest.raises(DataError, match=r"split: classes: is a masked array that hides 1 of 20 values"):
+        split_rows(20, validation=0.1, test=0.2, seed=0, classes=masked)

@@ -182,6 +182,13 @@ def test_unknown_column_names_the_nearest() -> None:
         table.column("Petal Width")
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64])
+def test_masked_columns_are_refused(kind: type) -> None:
+    masked = np.ma.masked_array(np.arange(3, dtype=kind), mask=[False, True, False])
+    with pytest.raises(DataError, match=r't.csv: column "a": is a masked array that hides 1 of 3 values'):
+        Table("t.csv", {"a": masked})
+
+
 def test_fingerprint_knows_names_and_values() -> None:
     one = Table("a", {"x": np.arange(3.0), "t": np.array(["p", "q", "r"], dtype=object)})
     same = Table("b", {"x": np.arange(3.0), "t": np.array(["p", "q", "r"], dtype=object)})

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.arrays import to_array
 from chainrule.errors import DataError, OptionError
 
 Rows = NDArray[np.int64]
@@ -38,6 +39,7 @@ def split_rows(n: int, *, validation: float, test: float, seed: int, classes: ND
         raise OptionError(
             f"split: validation {validation} and test {test} leave nothing to train on: use smaller parts"
         )
+    classes = None if classes is None else to_array("split: classes", classes, DataError)
     # Sorting by random keys: a bit generator's raw stream is the same in every version of NumPy.
     keys = np.random.Philox(key=seed).random_raw(n)
     order = np.argsort(keys, kind="stable").astype(np.int64)

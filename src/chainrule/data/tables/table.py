@@ -42,8 +42,8 @@ class Table:
             )
         columns, written = {str(name): values for name, values in self.columns.items()}, dict(self.written)
         for name, values in columns.items():
-            if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype == np.float64:
-                continue  # the usual case
+            if type(values) is np.ndarray and values.ndim == 1 and values.dtype == np.float64:
+                continue  # the usual case; a subclass may hide values
             columns[name], spelled = as_column(f'{self.source}: column "{name}"', values)
             if spelled is not None and name not in written:
                 written[name] = spelled
