@@ -29,3 +29,8 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_import_is_light():
     assert not {"numpy", *HEAVY} & imported_by("import chainrule")
     assert not set(HEAVY) & imported_by("from chainrule import nn, optim; nn.Linear(2, 2)([[1.0, 2.0]])")
+
+
+@pytest.mark.parametrize("name", ["data.prepare", "interop.safetensors.read_state", "train.EarlyStopping"])
+def test_modules_are_there_in_a_fresh_process(name):
+    assert "numpy" in imported_by(f"import chainrule as cr; cr.{name}")

@@ -16,7 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chainrule import errors, models, nn, optim
+    from chainrule import data, errors, interop, models, nn, optim, train
     from chainrule.autodiff import functions
     from chainrule.autodiff.gradcheck import gradcheck
     from chainrule.autodiff.random import seed
@@ -39,11 +39,14 @@ _HOMES = {
     "tensor": "chainrule.autodiff.tensor",
 }
 _MODULES = {
+    "data": "chainrule.data",
     "errors": "chainrule.errors",
     "functions": "chainrule.autodiff.functions",
+    "interop": "chainrule.interop",
     "models": "chainrule.models",
     "nn": "chainrule.nn",
     "optim": "chainrule.optim",
+    "train": "chainrule.train",
 }
 
 __all__ = [
@@ -51,9 +54,11 @@ __all__ = [
     "Tensor",
     "Trainer",
     "__version__",
+    "data",
     "errors",
     "functions",
     "gradcheck",
+    "interop",
     "load",
     "models",
     "nn",
@@ -62,6 +67,7 @@ __all__ = [
     "save",
     "seed",
     "tensor",
+    "train",
 ]
 
 

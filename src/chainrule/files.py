@@ -9,14 +9,22 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from chainrule.errors import FileError
+from chainrule.errors import FileError, OptionError
 
 FIXES = {
     errno.ENOSPC: "free some space, or choose another folder",
     errno.EDQUOT: "free some space, or choose another folder",
     errno.EROFS: "choose a folder that can be written",
 }
+
+
+def as_path(place: str, path: Any) -> Path:
+    """`path` as a Path; raises OptionError for anything but a name."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise OptionError(f"{place}: path is {path!r:.80}, expected the name of a file: pass one as text or a Path")
+    return Path(path)
 
 
 def check_regular(path: Path) -> None:

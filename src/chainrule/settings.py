@@ -12,6 +12,14 @@ from typing import Any
 
 from chainrule.errors import OptionError
 
+SHOWN = 80  # characters of a value in a message
+
+
+def shown(value: Any) -> str:
+    """`value` on one line, cut short: an array or a model would fill the screen."""
+    line = " ".join(repr(value).split())
+    return line if len(line) <= SHOWN else line[: SHOWN - 4] + " ..."
+
 
 def number(
     place: str,
@@ -41,9 +49,9 @@ def number(
     try:
         result = float("nan") if isinstance(value, (bool, str, bytes)) else float(value)
     except (TypeError, ValueError):
-        raise OptionError(f"{place}: {name} is {value!r}, expected {expected}") from None
+        raise OptionError(f"{place}: {name} is {shown(value)}, expected {expected}") from None
     if not math.isfinite(result) or not all(holds(result, bound) for bound, holds, _ in stated):
-        raise OptionError(f"{place}: {name} is {value!r}, expected {expected}")
+        raise OptionError(f"{place}: {name} is {shown(value)}, expected {expected}")
     return result
 
 
@@ -61,9 +69,9 @@ def whole(place: str, name: str, value: Any, *, least: int | None = 1) -> int:
             raise TypeError
         result = operator.index(value)
     except TypeError:
-        raise OptionError(f"{place}: {name} is {value!r}, expected {expected}") from None
+        raise OptionError(f"{place}: {name} is {shown(value)}, expected {expected}") from None
     if least is not None and result < least:
-        raise OptionError(f"{place}: {name} is {value!r}, expected {expected}")
+        raise OptionError(f"{place}: {name} is {shown(value)}, expected {expected}")
     return result
 
 
@@ -78,7 +86,7 @@ def pair(place: str, name: str, value: Any, least: int = 1) -> tuple[int, int]:
         return whole(place, name, down, least=least), whole(place, name, across, least=least)
     except (ValueError, OptionError):
         raise OptionError(
-            f"{place}: {name} is {value!r}, expected a whole number of at least {least}, or a pair of them"
+            f"{place}: {name} is {shown(value)}, expected a whole number of at least {least}, or a pair of them"
         ) from None
 
 
@@ -102,7 +110,7 @@ def memory(place: str, name: str, value: Any) -> int:
     except (KeyError, ValueError, OverflowError):
         result = 0
     if result < 1:
-        raise OptionError(f"{place}: {name} is {value!r}, expected bytes, or a size such as 200MB or 1.5GiB")
+        raise OptionError(f"{place}: {name} is {shown(value)}, expected bytes, or a size such as 200MB or 1.5GiB")
     return result
 
 
@@ -113,7 +121,7 @@ def choice(place: str, name: str, value: Any, allowed: tuple[str, ...]) -> str:
     'sum'
     """
     if not isinstance(value, str) or value not in allowed:
-        raise OptionError(f"{place}: {name} is {value!r}, expected one of {', '.join(allowed)}")
+        raise OptionError(f"{place}: {name} is {shown(value)}, expected one of {', '.join(allowed)}")
     return value
 
 
@@ -124,5 +132,5 @@ def flag(place: str, name: str, value: Any) -> bool:
     True
     """
     if not isinstance(value, bool):
-        raise OptionError(f"{place}: {name} is {value!r}, expected True or False")
+        raise OptionError(f"{place}: {name} is {shown(value)}, expected True or False")
     return value

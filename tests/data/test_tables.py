@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainrule.data import Table, prepare, prepare_images, read_table
+from chainrule.data import Images, Table, prepare, prepare_images, read_table
 from chainrule.data.tables.text import CHUNK
 from chainrule.errors import ChainruleError, DataError, FileError
 
@@ -356,3 +356,35 @@ def test_what_is_no_table() -> None:
             prepare(other, "y")  # type: ignore[arg-type]
         with pytest.raises(DataError, match="expected images: read them with read_images"):
             prepare_images(other)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [
+        ("2.0,108.0,yes", True),
+        ("2,108,yes", True),
+        ("a,108,yes", False),
+        ("0,1,2", False),
+        ("0,1,kind", False),
+        ("kind,0,1", False),
+    ],
+)
+def test_a_missing_header_is_suspected(tmp_path, header, hint):
+    path = tmp_path / "t.csv"
+    path.write_text(header + "\n" + "1,2,no\n" * 3)
+    with pytest.raises(DataError, match='there is no column "diabetes"') as raised:
+        prepare(read_table(path), "diabetes")
+    assert str(raised.value).endswith("; is the header line missing?") == hint
+    path.write_text("5.0,5.0,yes\n1,2,no\n")
+    with pytest.raises(DataError, match=r'two columns are called "5\.0".*is the header line missing\?$'):
+        read_table(path)
+
+
+def test_data_is_printed_on_one_line():
+    numbers = {f"x{i}": np.arange(1000.0) for i in range(99)}
+    _, parts = prepare(Table("t.csv", {**numbers, "y": np.arange(1000) % 2.0}), "y")
+    assert re.fullmatch(r"<Table t.csv: 1,000 rows of 'x0', 'x1', .*>", repr(parts.data))
+    assert repr(parts) == f"<Parts of {parts.data!r}: train 700, validation 100, test 200>"
+    assert len(repr(parts)) < 400
+    images = Images("photos", np.zeros((6, 8, 9, 3), np.uint8), np.arange(6) % 2)
+    assert repr(images) == "<Images photos: 6 of 8 x 9 x 3>"

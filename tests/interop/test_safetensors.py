@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 import chainrule as cr
 from chainrule import nn
 from chainrule.errors import DataError, FileError, OptionError
-from chainrule.interop.safetensors import read_state
+from chainrule.interop.safetensors import load, read_state, save
 
 X = np.random.default_rng(0).normal(size=(4, 2, 3)).astype(np.float32)
 
@@ -259,3 +259,10 @@ def test_only_regular_files_are_read(tmp_path, kind):
     os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
     with pytest.raises(FileError, match="is not a regular file"):
         cr.load(path)
+
+
+@pytest.mark.parametrize("path", [None, 3, nn.Linear(2, 2)])
+def test_a_path_that_is_none_is_refused(path):
+    for call in (load, read_state, lambda path: save(nn.Linear(2, 2), path)):
+        with pytest.raises(OptionError, match=r"path is .*, expected the name of a file"):
+            call(path)

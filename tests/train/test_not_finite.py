@@ -94,3 +94,10 @@ def test_what_is_given_is_an_error_of_the_data():
     trainer = Trainer(network(2), nn.CrossEntropyLoss(), optim.SGD(lr=0.1), engine="reference")
     with pytest.raises(DataError, match="x: row 1 holds inf"):
         trainer.predict(np.array([[0.0, 0.0], [np.inf, 0.0]]))
+
+
+def test_a_metric_that_returns_an_array_is_told_on_one_line():
+    settings = {"engine": "reference", "metrics": {"errors": lambda outputs, targets: np.abs(outputs - targets)}}
+    trainer = Trainer(network(1), nn.MSELoss(), optim.SGD(lr=0.1), **settings)
+    with pytest.raises(DataError, match=r'^metric "errors": returned array\(.{1,80}, expected one number$'):
+        trainer.evaluate(X[:99], VALUES[:99])

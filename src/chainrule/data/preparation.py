@@ -109,6 +109,10 @@ class Parts:
     split: Split
     y: Array
 
+    def __repr__(self) -> str:
+        parts = ((name, len(rows)) for name, rows in vars(self.split).items())
+        return f"<Parts of {self.data!r}: {', '.join(f'{name} {count:,}' for name, count in parts)}>"
+
     @property
     def notes(self) -> tuple[str, ...]:
         notes: tuple[str, ...] = self.data.notes

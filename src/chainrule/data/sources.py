@@ -13,6 +13,7 @@ from chainrule.data.images.named import NAMED
 from chainrule.data.images.source import holds_images, read_images
 from chainrule.data.names import nearest
 from chainrule.data.tables import FORMATS, Table, read_table
+from chainrule.data.tables.table import header_hint
 from chainrule.errors import DataError
 
 BUNDLED: dict[str, tuple[Callable[[], Table], str]] = {"digits": (digits_table, "digit")}  # table, target column
@@ -62,4 +63,6 @@ def default_target(source: str, table: Table) -> str:
         return "y"
     names = list(table.columns)
     listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-    raise DataError(f"{source}: no target column given: name it with --target COLUMN; the columns are {listed}")
+    raise DataError(
+        f"{source}: no target column given: name it with --target COLUMN; the columns are {listed}{header_hint(names)}"
+    )

@@ -1,1 +1,5 @@
 """Reading and writing models in formats that other software reads."""
+
+from chainrule.interop import safetensors
+
+__all__ = ["safetensors"]

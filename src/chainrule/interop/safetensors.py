@@ -16,7 +16,7 @@ import numpy as np
 
 from chainrule import nn
 from chainrule.errors import ChainruleError, DataError, FileError, OptionError
-from chainrule.files import check_regular, write_whole
+from chainrule.files import as_path, check_regular, write_whole
 from chainrule.interop import architecture
 from chainrule.native.memory import Array
 
@@ -37,7 +37,7 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     note = {"format": FORMAT, "class": type(model).__name__, "architecture": architecture.describe(model)}
     arrays = {name: np.asarray(array, order="C") for name, array in model.state_dict().items()}
     data = to_bytes(arrays, {"chainrule": json.dumps(note)})
-    write_whole(Path(path), lambda beside: beside.write_bytes(data))
+    write_whole(as_path("save", path), lambda beside: beside.write_bytes(data))
 
 
 def load(path: str | os.PathLike[str]) -> nn.Module:
@@ -54,7 +54,7 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
       1: Tanh()
     )
     """
-    state, note = _read(Path(path))
+    state, note = _read(as_path("load", path))
     if note is None:
         raise DataError(f"{path}: contains arrays but no chainrule model: build the model and {_by_hand(path)}")
     if note.get("architecture") is None:
@@ -73,7 +73,7 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, Array]:
     """The arrays of a safetensors file by name, for `model.load_state_dict`. Raises the same errors as `load`."""
-    return _read(Path(path))[0]
+    return _read(as_path("read_state", path))[0]
 
 
 def _by_hand(path: Any) -> str:

@@ -15,6 +15,7 @@ from chainrule.autodiff.tensor import wrap
 from chainrule.engine.checks import check_pairs_of
 from chainrule.errors import DataError, NonFiniteError
 from chainrule.native.memory import Array
+from chainrule.settings import shown
 from chainrule.train import metrics
 
 CLASSES, BINARY, VALUES, CUSTOM = "classes", "binary", "values", "custom"
@@ -122,7 +123,7 @@ def measure_extra(extra: dict[str, Metric], outputs: Array, targets: Array) -> d
         try:
             result[name] = float(value)
         except (TypeError, ValueError):
-            raise DataError(f'metric "{name}": returned {value!r}, expected one number') from None
+            raise DataError(f'metric "{name}": returned {shown(value)}, expected one number') from None
         if not math.isfinite(result[name]):
             warnings.warn(
                 f'metric "{name}": returned {result[name]}, which counts as no improvement: return a number, 0 for '

@@ -16,7 +16,7 @@ from chainrule.nn import Module
 from chainrule.nn.module import in_mode
 from chainrule.optim.optimizers import Optimizer
 from chainrule.optim.schedules import Schedule
-from chainrule.settings import flag, memory, number, whole
+from chainrule.settings import flag, memory, number, shown, whole
 from chainrule.train import evaluation
 from chainrule.train.batches import Batches, Plan, all_rows
 from chainrule.train.engines import make_engine
@@ -209,17 +209,19 @@ class Trainer(Training):
 
 def _check_parts(model: Any, loss: Any, optimizer: Any, schedule: Any, metrics: Mapping[str, Any]) -> None:
     if not isinstance(model, Module):
-        raise OptionError(f"Trainer: model is {model!r}, expected an nn.Module such as nn.Sequential(nn.Linear(4, 2))")
+        raise OptionError(
+            f"Trainer: model is {shown(model)}, expected an nn.Module such as nn.Sequential(nn.Linear(4, 2))"
+        )
     if isinstance(loss, type) or not callable(loss):
-        raise OptionError(f"Trainer: loss is {loss!r}, expected a loss such as nn.CrossEntropyLoss()")
+        raise OptionError(f"Trainer: loss is {shown(loss)}, expected a loss such as nn.CrossEntropyLoss()")
     _check_call(loss)
     if not isinstance(optimizer, Optimizer) or isinstance(optimizer, type):
-        raise OptionError(f"Trainer: optimizer is {optimizer!r}, expected one such as optim.Adam(lr=1e-3)")
+        raise OptionError(f"Trainer: optimizer is {shown(optimizer)}, expected one such as optim.Adam(lr=1e-3)")
     if schedule is not None and (isinstance(schedule, type) or not callable(schedule)):
-        raise OptionError(f"Trainer: schedule is {schedule!r}, expected one of optim's or a function of the step")
+        raise OptionError(f"Trainer: schedule is {shown(schedule)}, expected one of optim's or a function of the step")
     for name, metric in metrics.items():
         if not callable(metric):
-            raise OptionError(f'Trainer: metric "{name}" is {metric!r}, expected a function of (outputs, targets)')
+            raise OptionError(f'Trainer: metric "{name}" is {shown(metric)}, expected a function of (outputs, targets)')
 
 
 def _check_call(loss: Any) -> None:
@@ -232,6 +234,6 @@ def _check_call(loss: Any) -> None:
         signature.bind("output", "target", "sample_weight")
     except TypeError:
         raise OptionError(
-            f"Trainer: loss is {loss!r} with the parameters {signature}: make it callable as "
+            f"Trainer: loss is {shown(loss)} with the parameters {signature}: make it callable as "
             "loss(output, target, sample_weight), where sample_weight is None unless fit was given one"
         ) from None

@@ -30,6 +30,9 @@ class Images:
     files: tuple[str, ...] = ()  # of the pictures, in a folder
     notes: tuple[str, ...] = ()  # messages for the user about what reading changed
 
+    def __repr__(self) -> str:
+        return f"<Images {self.source}: {self.rows:,} of {' x '.join(map(str, self.pixels.shape[1:]))}>"
+
     @property
     def rows(self) -> int:
         return len(self.pixels)

@@ -12,6 +12,7 @@ from chainrule.data.tables.binary import read_npz, read_parquet
 from chainrule.data.tables.table import Table
 from chainrule.data.tables.text import read_text
 from chainrule.errors import DataError
+from chainrule.files import as_path
 
 FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".npz")
 
@@ -26,7 +27,7 @@ def read_table(path: str | Path, *, na: Iterable[str] | None = None) -> Table:
     as NA is a name. In columns of numbers the common words are always recognized. Example:
     `read_table("iris.csv").columns["petal_width"]`.
     """
-    path = Path(path)
+    path = as_path("read_table", path)
     words = None if na is None else frozenset([na] if isinstance(na, str) else na)
     name = path.name.lower()
     with _reading(path):

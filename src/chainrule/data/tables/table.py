@@ -7,7 +7,7 @@ the header.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from chainrule.data.dataset import Labels
 from chainrule.data.names import suggestion
+from chainrule.data.tables.cells import NUMBER
 from chainrule.data.tables.columns import Column, as_column, as_written, is_text, spelled
 from chainrule.errors import DataError, LabelError
 
@@ -54,6 +55,9 @@ class Table:
         object.__setattr__(self, "columns", columns)
         object.__setattr__(self, "written", written)
 
+    def __repr__(self) -> str:
+        return f"<Table {self.source}: {self.rows:,} rows of {', '.join(map(repr, self.columns)):.200}>"
+
     @property
     def rows(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -61,7 +65,8 @@ class Table:
     def column(self, name: str) -> Column:
         """The column `name`; raises DataError with the most similar name if there is none."""
         if name not in self.columns:
-            raise DataError(f'{self.source}: there is no column "{name}": {suggestion(name, self.columns)}')
+            known = suggestion(name, self.columns) + header_hint(self.columns)
+            raise DataError(f'{self.source}: there is no column "{name}": {known}')
         return self.columns[name]
 
     def number(self, row: int) -> int:
@@ -116,10 +121,23 @@ class Table:
         return Labels(where, as_written(values))
 
 
+def header_hint(names: Iterable[str]) -> str:
+    """The end of a message about names of columns most of which are values, as in a file without a header."""
+    names = list(names)
+    values = [
+        name
+        for i, name in enumerate(names)
+        if NUMBER.fullmatch(name) and name not in (str(i - 1), str(i), str(i + 1))  # these some programs write as names
+    ]
+    return "; is the header line missing?" if 2 * len(values) > len(names) else ""
+
+
 def column_names(source: str, names: list[str]) -> list[str]:
     """Names on one line, for messages and options; raises DataError for duplicates."""
     names = [" ".join(name.split()) for name in names]
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
-        raise DataError(f'{source}: two columns are called "{twice}": give each column its own name')
+        raise DataError(
+            f'{source}: two columns are called "{twice}": give each column its own name{header_hint(names)}'
+        )
     return names
