@@ -83,11 +83,15 @@ def draw_surface(axes: Any, run: Run) -> None:
     grid = np.linspace(-0.5, 1.5, 81, dtype=np.float32)
     x1, x2 = np.meshgrid(grid, grid)
     points = np.stack([x1.ravel(), x2.ravel()], axis=1)
-    axes.contourf(x1, x2, run.trainer.predict(points).reshape(x1.shape), levels=np.linspace(0, 1, 21), cmap="RdBu_r")
+    outputs = run.trainer.predict(points).reshape(x1.shape)
+    surface = axes.contourf(x1, x2, outputs, levels=np.linspace(0, 1, 21), cmap="RdBu_r")
+    axes.figure.colorbar(surface, ax=axes, label="output (points: target)", ticks=(0, 0.5, 1))
     weight, bias = (run.trainer.model.named_parameters()[name].data for name in ("0.weight", "0.bias"))
     for unit, style in enumerate(("dashed", "dotted")):
         line = x1 * weight[0, unit] + x2 * weight[1, unit] + bias[unit]
         axes.contour(x1, x2, line, levels=[0.0], colors="black", linestyles=style)
+        axes.plot([], [], color="black", linestyle=style, label=f"hidden unit {unit + 1} is ½")
+    axes.legend(loc="lower left")
     axes.scatter(X[:, 0], X[:, 1], c=Y.ravel(), cmap="RdBu_r", edgecolor="black", s=120, zorder=3)
     axes.set(title=f"seed {run.seed}: {'learned' if run.learned else 'stuck'}", xlabel="x1", ylabel="x2")
 
@@ -100,6 +104,8 @@ def draw_hidden(axes: Any, run: Run) -> None:
     h1, h2 = np.meshgrid(grid, grid)
     output = h1 * p["2.weight"][0, 0] + h2 * p["2.weight"][1, 0] + p["2.bias"][0]
     axes.contour(h1, h2, output, levels=[0.0], colors="black")
+    axes.plot([], [], color="black", label="output is ½")
+    axes.legend(loc="upper left")
     axes.scatter(hidden[:, 0], hidden[:, 1], c=Y.ravel(), cmap="RdBu_r", edgecolor="black", s=120, zorder=3)
     for (left, right), point, up in zip(X, hidden, (8, 8, 22, 8), strict=True):  # (0,1) and (1,0) often coincide
         axes.annotate(f"({left:g}, {right:g})", point, xytext=(8, up), textcoords="offset points")

@@ -183,9 +183,14 @@ def draw(outcome: Outcome, sweeps: int, out: Path) -> None:
         draw_weights(bars, outcome.first[example], example)
         found = ratios(outcome.first[settled])
         cloud.scatter(found[:, 1].ravel(), found[:, 2].ravel(), s=12, alpha=0.4)
-        cloud.plot([2, 1.5], [4, 2], "rx", label="1 : 2 : 4 and 2 : 3 : 4")
-        cloud.set(title="magnitudes over the smallest, each hidden unit", xlabel="second", ylabel="third")
-        cloud.legend()
+        cloud.plot([2, 1.5], [4, 2], "rx")
+        cloud.annotate("1 : 2 : 4, as in the paper", (1.97, 4), ha="right", va="center", color="tab:red")
+        cloud.annotate("2 : 3 : 4", (1.54, 2), va="center", color="tab:red")
+        cloud.set(
+            title="the three weights on one side of each hidden unit",
+            xlabel="|middle weight| / |smallest weight|",
+            ylabel="|largest weight| / |smallest weight|",
+        )
     figure.savefig(out, dpi=120)
     plt.close(figure)
 
@@ -201,7 +206,8 @@ def draw_weights(axes: Any, first: np.ndarray, seed: int) -> None:
     for place in places:
         size = np.abs(first[place]).mean() / unit_size
         axes.annotate(f"{size:.1f}", (place, 1.15 * np.abs(first).max()), ha="center")
-    axes.set(title=f"seed {seed}: weights from each input (above: magnitude over the smallest)", xlabel="input")
+    axes.set(title=f"seed {seed} (numbers: |weight| / |smallest weight|)")
+    axes.set(xlabel="input (dashed: the middle of the pattern)", ylabel="weight to the hidden unit")
     axes.margins(y=0.15)
     axes.legend(loc="lower left")
 
