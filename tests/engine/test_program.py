@@ -80,12 +80,28 @@ def test_phases_and_fusion_are_printed() -> None:
     assert "linear.b" not in found
     assert "y = x·W + b; y = max(x, 0)" in text
     assert "relu(16×8)" in text
-    assert "x(16×5) 0.weight(5×8) relu(16×8) 0.bias(8)" in text
-    assert "relu(16×8) d(linear#2)(16×3) d(1.weight)(8×3) d(1.bias)(3)" in text
+    assert "x(16×5) 0.weight(5×8) 0.bias(8) -> relu(16×8)" in text
+    assert "d(linear#2)(16×3) relu(16×8) -> d(1.weight)(8×3) d(1.bias)(3)" in text
     updates = [line for line in text.splitlines() if "parameters(" in line]
     assert all(f"parameters({engine.blocks.size}) gradients({engine.blocks.size})" in line for line in updates)
     assert updates
     assert "arena" in text.splitlines()[-1]
+
+
+def test_values_computed_in_place_and_views_are_printed_by_the_names_they_have_now() -> None:
+    def loss(outputs: cr.Tensor, y: cr.Tensor, weight: cr.Tensor | None = None) -> cr.Tensor:
+        return ((outputs - y) * 0.5).tanh().mean()
+
+    trainer = cr.Trainer(nn.Sequential(nn.Flatten(), nn.Linear(6, 1)), loss=loss, optimizer=optim.SGD(lr=0.1))
+    trainer.step(np.zeros((8, 2, 3), "f4"), np.zeros((8, 1), "f4"))
+    shown = {i.name: str(i.operands) for i in trainer.program.instructions}
+    assert shown["linear"] == "x(8×6) 1.weight(6×1) 1.bias(1) -> linear(8×1)"  # by way of reshape
+    assert shown["subtract"] == "linear(8×1) y(8×1) -> subtract(8×1)"
+    assert shown["scale"] == "subtract(8×1) -> scale(8×1)"
+    assert shown["tanh"] == "scale(8×1) -> tanh(8×1)"
+    assert shown["mean"] == "tanh(8×1) -> mean(1)"
+    assert shown["record"] == "mean(1)"
+    assert shown["tanh.x"] == "d(tanh)(8×1) tanh(8×1) -> d(scale)(8×1)"
 
 
 def test_a_table_is_as_wide_as_there_is_room() -> None:
@@ -101,6 +117,17 @@ def test_a_table_is_as_wide_as_there_is_room() -> None:
         assert any("…" in line for line in table)
     assert "linear.x + relu.x [gemm]" in engine.program.table(110)  # formulas and operands are cut first
     assert " linear.x + …  dx = dy·Wᵀ;…  2.weight(8×…  " in engine.program.table(1)  # what is left at least
+
+
+def test_every_value_of_the_step_is_written_before_it_is_read() -> None:
+    layers = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 3)]
+    trainer = cr.Trainer(nn.Sequential(*layers), loss=nn.CrossEntropyLoss(), optimizer=optim.Adam(lr=1e-3), clip_norm=1)
+    trainer.step(np.zeros((16, 8, 8, 1), "f4"), np.arange(16) % 3)
+    own = {*trainer.model.named_parameters(), *trainer.model.named_buffers(), "parameters", "gradients", "m", "v"}
+    for instruction in trainer.program.instructions:
+        reads, writes = instruction.operands.reads, instruction.operands.writes
+        assert {text.rsplit("(", 1)[0] for text in reads} <= own, f"{instruction.name}: {instruction.operands}"
+        own |= {text.rsplit("(", 1)[0] for text in writes}
 
 
 def test_the_table_of_a_network_for_images_fits_a_terminal() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -41,8 +42,11 @@ def run(cache: Path, **variables: str) -> subprocess.CompletedProcess[str]:
 def test_compiled_once_then_loaded_without_numba(tmp_path: Path) -> None:
     first, second = run(tmp_path), run(tmp_path)
     assert first.stdout.split() == ["24.0", "True"], first.stderr
-    assert "compiling" in first.stderr
-    assert "once per machine" in first.stderr
+    heading, *pieces = first.stderr.splitlines()
+    assert heading.startswith("chainrule: compiling for ")
+    assert "once per machine" in heading
+    assert all(re.fullmatch(r"chainrule:   compiled \w+ in \d+\.\d\d s", piece) for piece in pieces), pieces
+    assert {"replay", "kernel_gemm_float32"} <= {piece.split()[2] for piece in pieces}
     assert second.stdout.split() == ["24.0", "False"], second.stderr
     assert second.stderr == ""
     files = sorted(file.name for folder in tmp_path.iterdir() for file in folder.iterdir())

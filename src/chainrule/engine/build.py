@@ -20,6 +20,7 @@ from chainrule.engine.graph import Forward, Graph, Value, backward
 from chainrule.engine.instruction import Instruction, Slot
 from chainrule.engine.lower import Constant, Lowering
 from chainrule.engine.memory import allocate_storage, lifetimes, place
+from chainrule.engine.operands import Operands
 from chainrule.engine.program import Program
 from chainrule.engine.recompute import choose, recomputing
 from chainrule.engine.setup import Setup
@@ -112,19 +113,18 @@ class Builder:
         self._batch(graph, homes)
         lowering = Lowering(graph, self.dtype, homes, self.state)
         for phase in ("forward", "loss", "backward"):
-            for call, task in zip(lowering.calls, lowering.sources, strict=True):
-                if task.phase == phase:
-                    self._add(call, phase, task.label, task.formula)
+            self._add_tasks(lowering, phase)
             if phase == "loss" and graph.loss is not None:
                 losses = View(Storage(1, np.dtype(np.float64), "data", "losses", np.zeros(1)), (1,))
                 call = book.record(
                     1, self.state, lowering.view(graph.loss).reshape(1), losses, stops=self.kind == "train"
                 )
-                self._add(call, phase, "record", "losses[step] = L")
+                loss = Operands((lowering.naming.text(graph.loss),))
+                self._add(call, phase, "record", "losses[step] = L", loss)
         if self.kind == "train":
             self._update(lowering)
         if self.kind == "predict":
-            self._deliver(lowering.view(graph.output))
+            self._deliver(lowering.view(graph.output), Operands((lowering.naming.text(graph.output),)))
         workers, arena = self.blueprint.workers, self.blueprint.arena
         program = Program(self.instructions, self.dtype, self.state, workers, self.blocks.bytes, arena)
         program.recomputed = [v.name for v in again]
@@ -195,7 +195,7 @@ class Builder:
                 call = gathering(self.blueprint.augment, self.state, indices, source, homes[value])
                 what = formula(self.blueprint.augment, what)
             self.gathers[role] = call.kernel
-            self._add(call, "batch", "gather", f"{role} = {what}")
+            self._add(call, "batch", "gather", f"{role} = {what}", Operands.of([], [homes[value]]))
 
     def _update(self, lowering: Lowering) -> None:
         """Check the gradients, clip them if requested, give buffers their new values, and update the parameters."""
@@ -208,13 +208,13 @@ class Builder:
             self._add(call, "update", "check", "stop unless g is finite")
         if setup.clip_value is not None:
             call = book.clip_by_value(tiles, gradient, setup.clip_value, size, flops=2.0 * owned.size)
-            self._add(call, "update", "clip_by_value", "g = min(max(g, -c), c)")
+            self._add(call, "update", "clip_by_value", "g = min(max(g, -c), c)", Operands.of([gradient], [gradient]))
         if setup.clip_norm is not None:
             partial = View(allocate_storage(tiles, np.dtype(np.float64), "state", "squares"), (tiles,))
             call = book.squares(tiles, gradient, partial, size, flops=2.0 * owned.size)
             self._add(call, "update", "squares", "Σg² of each tile")
             call = book.clip_by_norm(tiles, gradient, partial, setup.clip_norm, size, flops=1.0 * owned.size)
-            self._add(call, "update", "clip_by_norm", "g = g·min(1, c/‖g‖)")
+            self._add(call, "update", "clip_by_norm", "g = g·min(1, c/‖g‖)", Operands.of([gradient], [gradient]))
         update = setup.update
         row = View(self.row.storage, (len(update.columns),))
         states = [View(owned.states[name], whole) for name in update.states]
@@ -223,23 +223,29 @@ class Builder:
         self._add(call, "update", "check", "stop unless the update is finite")
         self._assign(lowering)  # before the update: new values of buffers may depend on the old parameters
         call = update.step(blocks(owned.size, TILE), *operands, flops=update.flops * owned.size)
-        self._add(call, "update", update.name, update.formula)
+        moved = Operands.of(operands, [parameter, *states])
+        self._add(call, "update", update.name, update.formula, moved)
 
     def _assign(self, lowering: Lowering) -> None:
         """Give buffers their new values."""
-        for call, task in zip(lowering.calls, lowering.sources, strict=True):
-            if task.phase == "update":
-                self._add(call, "update", task.label, task.formula)
-        for call in lowering.assignments:
-            self._add(call, "update", "assign", "buffer = new value")
+        self._add_tasks(lowering, "update")
+        for call, operands in lowering.assignments:
+            self._add(call, "update", "assign", "buffer = new value", operands)
 
-    def _deliver(self, output: View) -> None:
+    def _deliver(self, output: View, shown: Operands) -> None:
         columns = output.size // self.batch
         target = View(Storage(1, self.dtype, "data", "predictions", np.zeros(1, self.dtype)), (1, 1))
         rows = max(1, book.GATHER_TILE // max(1, columns))
         result = output.reshape(self.batch, columns)
         call = book.deliver(blocks(self.batch, rows), self.state, result, target, rows)
-        self._add(call, "result", "deliver", "predictions[rows] = y")
+        self._add(call, "result", "deliver", "predictions[rows] = y", shown)
 
-    def _add(self, call: Call, phase: str, name: str, formula: str) -> None:
-        self.instructions.append(Instruction(call, phase, name, formula))
+    def _add_tasks(self, lowering: Lowering, phase: str) -> None:
+        """The calls of a phase's tasks."""
+        for call, task, operands in zip(lowering.calls, lowering.sources, lowering.operands, strict=True):
+            if task.phase == phase:
+                self._add(call, phase, task.label, task.formula, operands)
+
+    def _add(self, call: Call, phase: str, name: str, formula: str, operands: Operands | None = None) -> None:
+        """Append a call; without `operands` it only reads the step's arrays."""
+        self.instructions.append(Instruction(call, phase, name, formula, operands or Operands.of(call.views())))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from chainrule.engine.operands import Operands
 from chainrule.native.kernel import Call
 from chainrule.native.memory import Array, address_of
 
@@ -18,6 +19,7 @@ class Instruction:
     phase: str
     name: str
     formula: str
+    operands: Operands = field(default_factory=Operands)
 
     @property
     def bytes(self) -> int:

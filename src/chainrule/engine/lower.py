@@ -10,6 +10,7 @@ import numpy as np
 from chainrule.autodiff.tensor import Tensor
 from chainrule.engine.graph import Graph, Task, Value
 from chainrule.engine.memory import allocate_storage
+from chainrule.engine.operands import Naming, Operands
 from chainrule.engine.pointwise import copy, pointwise_call, span_of
 from chainrule.errors import TraceError
 from chainrule.native.kernel import Call, Step
@@ -30,19 +31,21 @@ class Constant:
 class Lowering:
     """Lowers the tasks of a graph in order; `homes` are the views of values with predetermined memory.
 
-    `calls` collects the kernel calls, `sources` the task each belongs to.
+    `calls` collects the kernel calls, `sources` the task each belongs to, `operands` what is printed of its arrays.
     """
 
     def __init__(self, graph: Graph, dtype: np.dtype[Any], homes: Mapping[Value, View], state: View) -> None:
         self.graph, self.dtype, self.state = graph, dtype, state
         self.homes = {**homes, **_written_in_place(graph, homes)}
-        self.views: dict[Value, View] = {}
+        self.naming = Naming()
+        self.views = self.naming.views
         self.sharing: dict[Storage, list[Value]] = {}  # the values in each storage
         for value, view in self.homes.items():
             self._put(value, view)
         self.constants: list[Constant] = []
         self.calls: list[Call] = []
         self.sources: list[Task] = []
+        self.operands: list[Operands] = []
         self.last_read = {v: i for i, task in enumerate(graph.tasks) for v in task.reads()}
         self.last_read |= dict.fromkeys(graph.results(), len(graph.tasks))
         for i, task in enumerate(graph.tasks):
@@ -142,20 +145,28 @@ class Lowering:
         if output in self.homes:
             self._emit(task, copy(self.homes[output], view))
         else:
+            viewed = self.sharing[view.storage][-1]
+            self.naming.origins[output] = self.naming.origins.get(viewed, viewed)
             self._put(output, View(view.storage, output.shape, view.offset))
 
-    def _assign(self) -> list[Call]:
+    def _assign(self) -> list[tuple[Call, Operands]]:
         """What remains for buffers after all tasks: values not computed in place are copied, those in the memory of
         other buffers through temporary memory.
         """
-        moves = [(self.homes[buffer], self.view(value)) for buffer, value in self.graph.assigned.items()]
-        moves = [(to, source) for to, source in moves if to is not source]
-        first: list[Call] = []
-        for i, (to, source) in enumerate(moves):
+        moves = [(self.homes[b], self.view(v), self.naming.text(v)) for b, v in self.graph.assigned.items()]
+        moves = [move for move in moves if move[0] is not move[1]]
+        first: list[tuple[Call, Operands]] = []
+        for i, (to, source, text) in enumerate(moves):
             if source.storage.kind == "buffer":
-                moves[i] = to, self._scratch(source.size)
-                first += copy(moves[i][1], source)
-        return [*first, *(call for to, source in moves for call in copy(to, source))]
+                aside = self._scratch(source.size)
+                moved = Operands((text,), Operands.of([aside]).reads)
+                first += [(call, moved) for call in copy(aside, source)]
+                moves[i] = to, aside, moved.writes[0]
+        return first + [
+            (call, Operands((text,), Operands.of([to]).reads))
+            for to, source, text in moves
+            for call in copy(to, source)
+        ]
 
     def _scratch(self, size: int) -> View:
         return View(Storage(size, self.dtype, "arena", "scratch"), (size,))
@@ -163,6 +174,7 @@ class Lowering:
     def _emit(self, task: Task, calls: list[Call]) -> None:
         self.calls += calls
         self.sources += [task] * len(calls)
+        self.operands += self.naming.operands(task, calls)
 
 
 def _written_in_place(graph: Graph, homes: Mapping[Value, View]) -> dict[Value, View]:

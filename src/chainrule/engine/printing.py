@@ -7,10 +7,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from chainrule.engine.blocks import Block
 from chainrule.engine.instruction import PHASES, Instruction
-from chainrule.native.kernel import Call
-from chainrule.native.memory import View
 
 COLUMNS = ("", "op", "formula", "operands", "tiles", "flops", "bytes")
 OP, FORMULA, OPERANDS = 1, 2, 3  # the columns that may be shortened
@@ -70,7 +67,7 @@ def _cells(instruction: Instruction, *, several: bool) -> tuple[str, ...]:
     call = instruction.call
     name = f"{instruction.name} [{call.kernel.name}]" if several else instruction.name
     flops = f"{call.flops:,.0f}" if call.flops else "-"
-    return name, instruction.formula, _operands(call), str(call.tiles), flops, f"{instruction.bytes:,}"
+    return name, instruction.formula, str(instruction.operands), str(call.tiles), flops, f"{instruction.bytes:,}"
 
 
 def _narrow(widths: list[int], width: int) -> None:
@@ -90,23 +87,3 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
     shown = [c if len(c) <= w else f"{c[: w - 1]}…" for c, w in zip(cells, widths, strict=True)]
     padded = [c.rjust(w) if i in RIGHT else c.ljust(w) for i, (c, w) in enumerate(zip(shown, widths, strict=True))]
     return ("  " + "  ".join(padded)).rstrip()
-
-
-def _operands(call: Call) -> str:
-    """The arrays of a call by name and shape, if they belong to the step."""
-    shown = []
-    for view in call.views():
-        if view.size and view.storage.kind not in ("state", "constant", "data"):
-            text = f"{_name(view)}({'×'.join(map(str, view.shape))})"
-            if text not in shown:
-                shown.append(text)
-    return " ".join(shown)
-
-
-def _name(view: View) -> str:
-    """The name of an operand: a parameter's path, also for its gradient and optimizer states."""
-    storage = view.storage
-    owner = storage.owner(view) if isinstance(storage, Block) else None
-    if owner is None or storage.kind == "parameter":
-        return owner or storage.name
-    return f"d({owner})" if storage.kind == "gradient" else f"{storage.name}({owner})"

@@ -89,8 +89,7 @@ class Program:
     def _load(self, codes: Sequence[tuple[int, Kernel | Pointwise]], words: list[int]) -> None:
         """Write the addresses of code into words."""
         used = dict.fromkeys(code for _, code in codes)
-        with load.announced((code, self.dtype) for code in used):
-            addresses = {code: load.address(code, self.dtype) for code in used}
+        addresses = {code: load.address(code, self.dtype) for code in used}
         for at, code in codes:
             words[at] = addresses[code]
 

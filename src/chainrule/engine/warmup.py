@@ -37,9 +37,8 @@ def warmup(updates: Iterable[Update], dtypes: Iterable[Any] = (np.float32,)) -> 
     compiles. `updates` are those of the optimizers.
     """
     codes = [(code, np.dtype(dtype)) for dtype in dtypes for code in every_code(updates)]
-    with load.announced(codes):
-        for part in (replay, attend, hand_out, complete):
-            part()
-        for code, dtype in codes:
-            load.address(code, dtype)
+    for part in (replay, attend, hand_out, complete):
+        part()
+    for code, dtype in codes:
+        load.address(code, dtype)
     return len({load.symbol(code, dtype) for code, dtype in codes})

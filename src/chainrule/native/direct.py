@@ -30,7 +30,6 @@ def run(kernel: Kernel, tiles: int, *arguments: Any) -> None:
             words.append(int(value))
     instruction = np.array(words, np.int64)
     nothing = ctypes.create_string_buffer(16)
-    with load.announced([(kernel, FLOAT32)]):
-        address = load.address(kernel, FLOAT32)
+    address = load.address(kernel, FLOAT32)
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * 3)(address)
     function(nothing, nothing, instruction.ctypes.data, 0, tiles)

@@ -6,12 +6,10 @@ something must be compiled.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import inspect
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeAlias
 
@@ -19,6 +17,7 @@ import numpy as np
 
 from chainrule.errors import NativeError
 from chainrule.native import matrix, objects, tiles, window
+from chainrule.native.compiling import compiling
 from chainrule.native.kernel import External, Kernel, Pointwise
 from chainrule.native.machine import processor
 
@@ -72,18 +71,6 @@ def _foreign(function: Callable[..., Any]) -> str:
     return f"_{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}" if parts else ""
 
 
-@contextlib.contextmanager
-def announced(codes: Iterable[tuple[Code, np.dtype[Any]]]) -> Iterator[None]:
-    """Reports if the body will compile some of `codes` for the first time, and how long that took."""
-    missing = any(not objects.stored(symbol(code, dtype)) for code, dtype in codes)
-    start = time.perf_counter()
-    if missing:
-        objects.tell(f"compiling for {processor().name}, once per machine:")
-    yield
-    if missing:
-        objects.tell(f"compiled in {time.perf_counter() - start:.1f} s, kept in {objects.folder()}")
-
-
 def load_symbol(name: str, make: Callable[[], bytes], imports: tuple[str, ...] = ()) -> int:
     """The address of the code stored as `name`; if there is none, `make` compiles it, which is reported on stderr.
 
@@ -91,10 +78,8 @@ def load_symbol(name: str, make: Callable[[], bytes], imports: tuple[str, ...] =
     """
 
     def timed() -> bytes:
-        start = time.perf_counter()
-        code = make()
-        objects.tell(f"  {name} {time.perf_counter() - start:.2f} s")
-        return code
+        with compiling(name):
+            return make()
 
     (found,) = objects.load((name,), timed, imports)
     return found
@@ -128,11 +113,10 @@ def _emit(title: str, names: tuple[str, ...], dtype: np.dtype[Any]) -> bytes:
     from chainrule.native.tiles_code import tiles_code
     from chainrule.native.window_code import window_code
 
-    start = time.perf_counter()
     emitters: dict[str, Callable[..., str]] = {"microkernel": microkernel, "window": window_code, "tiles": tiles_code}
-    text = emitters[title](dtype, processor(), *names)
-    code: bytes = objects.target_machine().emit_object(llvm.parse_assembly(text))
-    objects.tell(f"  {title}_{dtype.name} {time.perf_counter() - start:.2f} s")
+    with compiling(f"{title}_{dtype.name}"):
+        text = emitters[title](dtype, processor(), *names)
+        code: bytes = objects.target_machine().emit_object(llvm.parse_assembly(text))
     return code
 
 

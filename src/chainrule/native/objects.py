@@ -135,11 +135,6 @@ def _user() -> str:
     return str(os.getuid()) if hasattr(os, "getuid") else "cache"  # elsewhere each user has a temporary folder
 
 
-def stored(symbol: str) -> bool:
-    """Whether `symbol` is loaded already or lies in the store."""
-    return symbol in _loaded or (folder() / f"{symbol}.o").exists()
-
-
 def load(symbols: tuple[str, ...], make: Callable[[], bytes], imports: tuple[str, ...] = ()) -> tuple[int, ...]:
     """The addresses of `symbols`, which one object file named after the first defines; made with `make` where missing.
 

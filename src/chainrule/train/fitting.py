@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import DataError
+from chainrule.native import compiling
 from chainrule.optim.plateau import Watcher, watcher
 from chainrule.train.batches import Rows
 from chainrule.train.data import Data
@@ -72,9 +73,9 @@ class Fitting:
         self._events.emit("epoch_end", self._training.epochs - 1, history)
 
     def _measure_epochs(self, history: History, epochs: int) -> None:
-        """Train some epochs and record their metrics in the history."""
+        """Train some epochs and record their metrics in the history; their time is that without compilation."""
         training, batches = self._training, self._plan.batches
-        started, first = time.perf_counter(), training.steps
+        started, first = time.perf_counter() - compiling.seconds(), training.steps
         losses = self._train(epochs)
         lasts = first + batches.steps * np.arange(1, epochs + 1) - 1
         metrics = {"loss": losses.tolist(), "lr": training.rates(lasts).tolist()}
@@ -82,7 +83,7 @@ class Fitting:
             with training.turns.lock:
                 measured = training.measure(self._validation, "validation ")
             metrics |= {f"val_{name}": [value] for name, value in measured.items()}
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - compiling.seconds() - started
         self._epochs.measure(epochs, seconds)
         with self._interrupt.shield():  # all columns and the trainer's count, or none
             history.extend({**metrics, "seconds": [seconds / epochs] * epochs})
