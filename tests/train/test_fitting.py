@@ -84,6 +84,20 @@ def test_stretches_cover_every_step_once():
     assert history.epochs == 300
 
 
+def test_the_time_of_an_epoch_does_not_include_compilation(monkeypatch):
+    compiled = []
+
+    def compile_for_an_hour(step, losses):
+        compiled.append(3600.0)
+
+    monkeypatch.setattr("chainrule.native.compiling.seconds", lambda: sum(compiled))
+    recorder = StepRecorder()
+    recorder.on_steps = compile_for_an_hour
+    history = trainer().fit(X, Y, epochs=1, callbacks=[recorder])
+    assert compiled
+    assert history["seconds"][0] < -3000  # the clock itself saw next to nothing of that hour
+
+
 def test_an_observer_can_end_the_run_after_an_epoch():
     run = trainer()
     history = run.fit(X, Y, epochs=9, callbacks=[lambda epoch, h: run.stop("enough") if epoch == 2 else None])
