@@ -1,6 +1,7 @@
 """Tensors as values: what they hold, how they mix, what they refuse."""
 
 import copy
+import operator as op
 import pickle
 
 import numpy as np
@@ -304,3 +305,30 @@ def test_shape_methods():
 
 def test_tensor_is_exported():
     assert cr.Tensor is Tensor
+
+
+def test_an_operator_of_an_array_and_a_tensor_is_the_tensor_s():
+    x = cr.tensor([[0.5, 2.0]], requires_grad=True)
+    a = np.array([[3.0], [4.0]], np.float32)
+    (a * x).sum().backward()
+    np.testing.assert_array_equal(x.grad, [[7.0, 7.0]])
+    for operation in (op.add, op.sub, op.mul, op.truediv, op.pow, op.matmul, op.lt, op.le, op.gt, op.ge, op.eq, op.ne):
+        for left in (a, np.float32(3), 3.0)[: 1 if operation is op.matmul else 3]:
+            result = operation(left, x)
+            assert isinstance(result, Tensor)
+            np.testing.assert_allclose(result.data, operation(left, x.data), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "instead"),
+    [
+        (np.tanh, r"tanh: takes no tensors: use x.tanh\(\), or give NumPy x.data"),
+        (np.exp, r"exp: takes no tensors: use x.exp\(\)"),
+        (np.cbrt, "cbrt: takes no tensors: use its own methods"),
+        (np.add.reduce, "add: takes no tensors"),
+        (lambda x: op.iadd(np.ones(2, np.float32), x), "add: takes no tensors"),
+    ],
+)
+def test_functions_of_numpy_name_the_method_to_use(call, instead):
+    with pytest.raises(DtypeError, match=rf"^np\.{instead}"):
+        call(cr.tensor([1.0, 2.0]))

@@ -21,6 +21,9 @@ from chainrule.errors import DataError, DtypeError, GraphError, ShapeError, Trac
 from chainrule.native.memory import Array, Shape
 
 MOST = np.iinfo(np.int64).max
+OPERATORS = frozenset(
+    "add subtract multiply divide power matmul equal not_equal less less_equal greater greater_equal".split()
+)  # as NumPy calls them, and `functions`
 Axis: TypeAlias = int | tuple[int, ...] | None
 
 
@@ -48,7 +51,6 @@ class Tensor:
         "retains",
         "trace",
     )
-    __array_ufunc__ = None  # so that `array * tensor` uses the tensor's method
 
     def __init__(self, data: Any, requires_grad: bool = False, name: str = "") -> None:
         self._array: Array | None = as_array(data)
@@ -189,6 +191,17 @@ class Tensor:
                 f"{self.label}: NumPy would lose the gradient of this tensor: use its own methods, or give NumPy x.data"
             )
         return np.array(self.data, dtype, copy=True) if copy else np.asarray(self.data, dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **settings: Any) -> Tensor:
+        """`array * x` is a tensor's product, as `x * array`; raises DtypeError for NumPy's other functions."""
+        name = ufunc.__name__
+        if name in OPERATORS and method == "__call__" and not settings:
+            result: Tensor = getattr(functions, name)(*inputs)
+            return result
+        instead = f"x.{name}()" if hasattr(Tensor, name) else "its own methods"
+        raise DtypeError(
+            f"np.{name}: takes no tensors: use {instead}, or give NumPy x.data, through which no gradient flows"
+        )
 
     def __hash__(self) -> int:
         return id(self)
