@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_times: list[float] = []
+
+class _Spent(threading.local):
+    seconds = 0.0
+
+
+_spent = _Spent()
 
 
 @contextmanager
@@ -18,8 +24,9 @@ def compiling(name: str) -> Iterator[None]:
     _tell_once()
     start = time.perf_counter()
     yield
-    _times.append(time.perf_counter() - start)
-    objects.tell(f"  compiled {name} in {_times[-1]:.2f} s")
+    taken = time.perf_counter() - start
+    _spent.seconds += taken
+    objects.tell(f"  compiled {name} in {taken:.2f} s")
 
 
 @functools.cache
@@ -31,5 +38,5 @@ def _tell_once() -> None:
 
 
 def seconds() -> float:
-    """How long this process has been compiling, in all."""
-    return sum(_times)
+    """How long the calling thread has been compiling, in all."""
+    return _spent.seconds
