@@ -247,3 +247,19 @@ def test_inputs_with_other_axes_are_told_how_to_change_them(engine, model, shape
     mended = change(x)
     np.testing.assert_array_equal(eval(advice), mended)
     assert trainer.predict(mended).shape == (len(mended), 2)
+
+
+def test_one_thing_in_place_of_several_is_refused():
+    parts = nn.Linear(3, 2), nn.CrossEntropyLoss(), optim.SGD(lr=0.1)
+    for given in (len, [len]):
+        with pytest.raises(OptionError, match=r"metrics is .*, expected functions by name"):
+            cr.Trainer(*parts, metrics=given)
+    with pytest.raises(OptionError, match="augment: is one Flip, expected a list"):
+        cr.Trainer(*parts).fit(np.ones((4, 3)), [0, 1, 0, 1], augment=cr.data.Flip())
+
+
+@pytest.mark.parametrize("path", [None, 3])
+@pytest.mark.parametrize("name", ["load_table", "read_images", "read_table"])
+def test_data_without_a_name_is_refused(name, path):
+    with pytest.raises(OptionError, match=f"{name}: path is {path}, expected the name of a file"):
+        getattr(cr.data, name)(path)

@@ -190,6 +190,9 @@ class Augmentation:
     """
 
     def __init__(self, transformations: Iterable[Transformation], fill: ArrayLike = 0.0) -> None:
+        if not isinstance(transformations, Iterable):
+            kind = type(transformations).__name__
+            raise OptionError(f"augment: is one {kind}, expected a list: pass augment=[...] with it inside")
         self.transformations = tuple(transformations)
         for transformation in self.transformations:
             if not isinstance(transformation, Transformation):

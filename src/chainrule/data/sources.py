@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from chainrule.data.dataset import Dataset
 from chainrule.data.digits import digits_table
@@ -15,6 +14,7 @@ from chainrule.data.names import nearest
 from chainrule.data.tables import FORMATS, Table, read_table
 from chainrule.data.tables.table import header_hint
 from chainrule.errors import DataError
+from chainrule.files import as_path
 
 BUNDLED: dict[str, tuple[Callable[[], Table], str]] = {"digits": (digits_table, "digit")}  # table, target column
 
@@ -43,7 +43,8 @@ def load_table(source: str, *, na: Iterable[str] | None = None) -> Table:
     """The bundled data set `source` ("digits"), or the file of that name; raises the same errors as `read_table`."""
     if source in BUNDLED:
         return BUNDLED[source][0]()
-    if not Path(source).suffix and not Path(source).exists():
+    path = as_path("load_table", source)
+    if not path.suffix and not path.exists():
         known = (*BUNDLED, *NAMED)
         near = nearest(source, known)
         files = f"files ({', '.join(FORMATS)}, IDX) and folders of pictures"

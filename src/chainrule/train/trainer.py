@@ -219,6 +219,8 @@ def _check_parts(model: Any, loss: Any, optimizer: Any, schedule: Any, metrics: 
         raise OptionError(f"Trainer: optimizer is {shown(optimizer)}, expected one such as optim.Adam(lr=1e-3)")
     if schedule is not None and (isinstance(schedule, type) or not callable(schedule)):
         raise OptionError(f"Trainer: schedule is {shown(schedule)}, expected one of optim's or a function of the step")
+    if not isinstance(metrics, Mapping):
+        raise OptionError(f'Trainer: metrics is {shown(metrics)}, expected functions by name such as {{"f1": f1}}')
     for name, metric in metrics.items():
         if not callable(metric):
             raise OptionError(f'Trainer: metric "{name}" is {shown(metric)}, expected a function of (outputs, targets)')

@@ -18,6 +18,7 @@ from chainrule.data.images.named import NAMED, read_named
 from chainrule.data.images.picture import Form, conform, is_picture
 from chainrule.data.reading import reading
 from chainrule.errors import DataError
+from chainrule.files import as_path
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
 READ = "a folder of class/name.png, an IDX file, a .npz with x of shape (n, height, width[, channels]) and y"
@@ -46,7 +47,7 @@ def read_images(source: str, options: Reading | None = None, data_dir: str | Non
     (20, 32, 32, 1)
     """
     options = options or Reading()
-    path = Path(source)
+    path = as_path("read_images", source)
     if source not in NAMED and source != "digits" and path.is_dir() and not holds_idx_files(path):
         return read_folder(path, options)
     images = _read_arrays(source, options, data_dir)
