@@ -48,6 +48,16 @@ def test_text_is_text(value: object) -> None:
         Settings(data=value)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("line", ["drop: [no, 1, null]", "na: [yes, ~]", "drop:\n- a\n-", "drop: null"])
+def test_a_name_that_yaml_takes_for_no_value_needs_quotes(tmp_path: Path, line: str) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(f"data: t.csv\n{line}\n")
+    with pytest.raises(OptionError, match=r'train: (drop|na) holds no value .*: write "null" or "~" in quotes'):
+        resolve(config, {}, [])
+    config.write_text('data: t.csv\ndrop: [no, 1, "null", "~"]\n')
+    assert resolve(config, {}, []).drop == ("no", "1", "null", "~")
+
+
 def test_every_setting_has_help_and_a_check() -> None:
     for name, field in FIELDS.items():
         assert field.metadata["help"], name

@@ -108,6 +108,11 @@ def _size(name: str, value: Any) -> str:
 def _names(name: str, value: Any) -> tuple[str, ...]:
     """One name, or a list of them; commas are looked at where the names are known."""
     value = [value] if isinstance(value, str) else value
+    if value is None or (isinstance(value, (list, tuple)) and None in value):
+        raise OptionError(
+            f'train: {name} holds no value where a name is expected: write "null" or "~" in quotes, as YAML takes '
+            "these words for no value"
+        )
     if not isinstance(value, (list, tuple)) or not all(isinstance(part, str) for part in value):
         raise OptionError(f"train: {name} is {value!r}, expected names, as in a,b")
     return tuple(part for part in value if part)
@@ -262,7 +267,7 @@ class Settings:
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            if value is not None:
+            if value is not None or f.default == ():
                 object.__setattr__(self, f.name, f.metadata["check"](f.name, value))
             elif f.name == "data" or f.default is not None:
                 if f.name == "data":
