@@ -132,6 +132,11 @@ BROKEN = {
     "npz of a number": ("t.npz", npz(x=np.array(3.0)), "differ in their number of rows"),
     "npz without rows": ("t.npz", npz(x=np.zeros((0, 2))), "no rows"),
     "npz without arrays": ("t.npz", npz(), "no column"),
+    "npz of objects": (
+        "t.npz",
+        npz(x=np.zeros(2), y=np.array(["07", None], dtype=object)),
+        'array "y" holds Python objects: save y.astype(str), or y.astype(float) for numbers',
+    ),
     "npz of complex numbers": ("t.npz", npz(x=np.zeros(2, complex)), "complex128"),
     "unknown suffix": ("t.xlsx", b"PK", "not a known table format"),
 }

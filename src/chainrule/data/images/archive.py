@@ -101,7 +101,8 @@ def _limit(path: Path, archive: zipfile.ZipFile, names: list[str]) -> None:
     for name in names:
         shape, kind = _header(archive, name)
         if kind.hasobject:
-            raise DataError(f'{path}: array "{name}" holds Python objects: save numbers, and text as dtype=str')
+            fix = f"save {name}.astype(str), or {name}.astype(float) for numbers"
+            raise DataError(f'{path}: array "{name}" holds Python objects: {fix}')
         announced += max(math.prod(shape) * kind.itemsize, archive.getinfo(f"{name}.npy").file_size)
     if announced > MOST_BYTES:
         raise DataError(

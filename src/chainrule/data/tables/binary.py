@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chainrule.data.tables.cells import NUMBER
 from chainrule.data.tables.columns import Column, exact, is_text, truths
@@ -48,7 +50,7 @@ def read_npz(path: Path, na: frozenset[str] | None) -> Table:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path}: one bare array, expected an archive: use np.savez(path, x=x, y=y)")
-            arrays = {name: archive[name] for name in archive.files}
+            arrays = {name: _member(path, archive, name) for name in archive.files}
     except ValueError as error:
         if isinstance(error, DataError):
             raise
@@ -66,6 +68,17 @@ def read_npz(path: Path, na: frozenset[str] | None) -> Table:
             columns[f"{name}{i}"] = column
     names = column_names(str(path), list(columns))
     return _table(path, dict(zip(names, columns.values(), strict=True)), {}, na)
+
+
+def _member(path: Path, archive: Any, name: str) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = archive[name]
+    except ValueError as error:
+        if not str(error).startswith("Object arrays"):
+            raise
+        fix = f"save {name}.astype(str), or {name}.astype(float) for numbers"
+        raise DataError(f'{path}: array "{name}" holds Python objects: {fix}') from None
+    return array
 
 
 def _table(path: Path, columns: dict[str, Column], written: dict[str, Column], na: frozenset[str] | None) -> Table:
