@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +124,20 @@ def test_advice_on_text_names_the_columns_to_drop() -> None:
     with pytest.raises(DataError) as caught:
         prepare(table(**{"City, State": text, "it's": text, "-b": text}), "y")
     assert str(caught.value).endswith("""with drop=['City, State', "it's", '-b']""")
+
+
+def test_a_word_for_missing_values_among_numbers_is_recognized_by_na(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{'nil' if i == 3 else i},{'missing' if i == 5 else i},{'pq'[i % 2]}\n" for i in range(N))
+    (tmp_path / "t.csv").write_text("n,a,b,y\n" + rows)
+    for target, na in (("y", ["nil", "missing"]), ("a", ["nil"])):
+        table = read_table(tmp_path / "t.csv")
+        advice = re.escape(f'"nil" is text, expected a number: if it means a missing value, read it with na={na}')
+        drop = ["b", "y"] if target == "a" else []
+        with pytest.raises(DataError, match=advice):
+            prepare(table, target, task="regress" if target == "a" else None, drop=drop)
+        table = read_table(tmp_path / "t.csv", na=na)
+        prepare(table, target, missing="drop", task="regress" if target == "a" else None, drop=drop)
+    with pytest.raises(DataError, match=re.escape("na=['nil', 'missing']")):  # with the words given before
+        prepare(read_table(tmp_path / "t.csv", na=["nil"]), "y")
+    with pytest.raises(DataError, match=r"leave the column out with drop=\['y'\]"):
+        prepare(read_table(tmp_path / "t.csv", na=["nil", "missing"]), "a")

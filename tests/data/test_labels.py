@@ -162,3 +162,23 @@ def test_features_that_lose_digits_are_told(tmp_path: Path) -> None:
     path.write_text("a,b\n" + "".join(f"{LARGE + 2 * i}.0,{i}.5\n" for i in range(40)))
     _, parts = prepare(read_table(path), "a", task="regress")
     assert parts.notes == (f'{path}: "a" holds whole numbers beyond 2^53, whose last digits are lost',)
+
+
+@pytest.mark.parametrize("rows", [40, 10000])  # in one part of the file, and in several
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (['" 7"', '"7 "', '"7"', "8"], '" 7", "7", "7 "'),
+        (['" cat"', "cat", "dog"], '" cat", "cat"'),
+        (['" cat"', '"cat "', "dog"], '" cat", "cat "'),
+        ([" cat", " dog"], None),
+        (["  7", " 10"], None),
+    ],
+)
+def test_labels_joined_by_stripping_blanks_are_told(
+    tmp_path: Path, labels: list[str], told: str | None, rows: int
+) -> None:
+    path = write_csv(tmp_path, labels, rows)
+    _, parts = prepare(read_table(path), "y", task="classify")
+    line = f'{path}: column "y": labels that differ only in blanks around them, such as {told}, are one class'
+    assert parts.notes == ((line,) if told else ())

@@ -16,7 +16,7 @@ from chainrule.data.names import suggestion
 from chainrule.data.scaling import Scaling
 from chainrule.data.split import Rows, Split, split_rows
 from chainrule.data.tables.cells import is_missing
-from chainrule.data.tables.features import choose_features, tell_lost_digits
+from chainrule.data.tables.features import choose_features, tell_joined_labels, tell_lost_digits
 from chainrule.data.tables.gaps import POLICIES
 from chainrule.data.tables.inputs import TableInputs, handle_gaps, table_inputs
 from chainrule.data.tables.numbers import AS_CLASSES, numbers
@@ -155,6 +155,7 @@ def prepare(
     task = task or guess_task(table, target)
     check_task(task)
     table = tell_lost_digits(table, features if task == "classify" else (*features, target))
+    table = tell_joined_labels(table, target) if task == "classify" else table
     table = handle_gaps(table, features, target, task, missing)
     classes = Classes.of(table.labels(target), target) if task == "classify" else None
     if classes is not None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.tables.columns import EXACT, Column, as_written, is_text
 
+LABELS = 1000  # in a part of a file; more are no labels
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf(?:inity)?", re.IGNORECASE)
 PLAIN = frozenset("0123456789+-.eE")  # characters of numbers that float() can judge by itself
 NEVER_NAMES = frozenset({"", "?", "#n/a", "<na>", "\\n"})  # in a column of text
@@ -22,6 +24,7 @@ class Cells:
 
     values: Column
     written: Column | None = None
+    padded: Counter[str] = field(default_factory=Counter)  # cells with blanks around them
     whole: bool = False  # all numbers are whole, so they may be labels
 
     def spelled(self) -> Column:
@@ -40,12 +43,26 @@ def numbers_or_text(cells: tuple[str, ...], na: frozenset[str] | None) -> Cells:
     joined = "".join(stripped)
     values = _numbers(stripped, joined, na or frozenset())
     if values is None:
-        return Cells(text(stripped, na))
+        return text_cells(cells, na)
     known = values[~np.isnan(values)]
     if not np.array_equal(known, np.round(known)) or np.isinf(known).any():
         return Cells(values)
     plain = len(joined) == _length(known) and "e" not in joined.lower() and not np.any(np.abs(known) > EXACT)
-    return Cells(values, None if plain else _compact(stripped), whole=True)
+    return Cells(values, None if plain else _compact(stripped), padded(cells, stripped), whole=True)
+
+
+def text_cells(cells: tuple[str, ...], na: frozenset[str] | None) -> Cells:
+    """Cells of a column of text."""
+    stripped = [cell.strip() for cell in cells]
+    return Cells(text(stripped, na), padded=padded(cells, stripped))
+
+
+def padded(cells: tuple[str, ...], stripped: list[str]) -> Counter[str]:
+    """How often each cell with blanks around it occurs; none of them if they are too many to be labels."""
+    if [*cells] == stripped:  # fast, as these are mostly the same objects
+        return Counter()
+    found = Counter(cell for cell, bare in zip(cells, stripped, strict=True) if cell != bare)
+    return found if len(found) <= LABELS else Counter()
 
 
 def text(stripped: list[str], na: frozenset[str] | None) -> Column:

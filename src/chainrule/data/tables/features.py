@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from chainrule.data.tables.columns import EXACT, Column, is_text, spelled
 from chainrule.data.tables.gaps import missing
-from chainrule.data.tables.numbers import holds_text, numbers
+from chainrule.data.tables.numbers import holds_text, na_advice, numbers
 from chainrule.data.tables.table import Table
 from chainrule.errors import DataError, OptionError
 
@@ -59,6 +60,25 @@ def tell_lost_digits(table: Table, names: Sequence[str]) -> Table:
         return table
     hold = "hold" if len(rounded) > 1 else "holds"
     note = f"{table.source}: {_quoted(rounded)} {hold} whole numbers beyond 2^53, whose last digits are lost"
+    return replace(table, notes=(*table.notes, note))
+
+
+def tell_joined_labels(table: Table, target: str) -> Table:
+    """The table with a message about labels that differ only in the blanks around them, and so are one class."""
+    padded = (table.padded or {}).get(target)
+    if not padded:
+        return table
+    spellings: dict[str, list[str]] = {}
+    for cell in padded:
+        spellings.setdefault(cell.strip(), []).append(cell)
+    for word, count in Counter(table.labels(target).words.tolist()).items():
+        if word in spellings and count > sum(padded[cell] for cell in spellings[word]):
+            spellings[word].append(word)
+    same = next((cells for word, cells in spellings.items() if word and len(cells) > 1), None)
+    if same is None:
+        return table
+    which = f"such as {_quoted(sorted(same))}"
+    note = f'{table.source}: column "{target}": labels that differ only in blanks around them, {which}, are one class'
     return replace(table, notes=(*table.notes, note))
 
 
@@ -117,7 +137,8 @@ def _refuse_text(table: Table, features: tuple[str, ...]) -> None:
     text = [name for name in features if holds_text(table.column(name))]
     if text:
         which = "the columns of text" if len(text) > 1 else "the column"
-        numbers(table, text[0], f"write it as a number, or leave {which} out with drop={text}")
+        na = na_advice(table, text[:1]) and na_advice(table, text)
+        numbers(table, text[0], na or f"write it as a number, or leave {which} out with drop={text}")
 
 
 def _loses_digits(table: Table, name: str) -> bool:

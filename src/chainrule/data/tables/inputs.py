@@ -20,7 +20,7 @@ from chainrule.data.tables.gaps import (
     refuse_words,
     tell_filled,
 )
-from chainrule.data.tables.numbers import AS_CLASSES, LIKE_TRAINING, numbers, scaled
+from chainrule.data.tables.numbers import AS_CLASSES, LIKE_TRAINING, na_advice, numbers, scaled
 from chainrule.data.tables.table import Table
 
 OTHERWISE = "fill them in, or leave such rows out"
@@ -102,7 +102,10 @@ def handle_gaps(table: Table, features: tuple[str, ...], target: str, task: str,
     if classes:
         refuse_words(table, target, policy)
     gaps = {name: missing(numbers(table, name, LIKE_TRAINING)) for name in features}
-    gaps_of_target = {target: missing_labels(table, target) if classes else missing(numbers(table, target, AS_CLASSES))}
+    if classes:
+        gaps_of_target = {target: missing_labels(table, target)}
+    else:
+        gaps_of_target = {target: missing(numbers(table, target, na_advice(table, [target]) or AS_CLASSES))}
     if policy == "drop":
         return leave_out_gaps(table, gaps | gaps_of_target)
     if policy == "refuse":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,7 @@ from chainrule.data.tables.table import Table
 from chainrule.errors import DataError
 
 LARGEST = 1e150  # its square, and a sum of many squares, are still finite
+WORDS = 5  # at most this many different words of a column of numbers may mean missing values
 TRUTHS = {"true": 1.0, "false": 0.0}  # as pandas and others write a column of booleans, some capitalized
 AS_CLASSES = 'use task="classify", or another target'
 LIKE_TRAINING = "write it as a number, as in the table of the training"
@@ -51,6 +54,24 @@ def scaled(table: Table, names: tuple[str, ...], scaling: Scaling, raw: NDArray[
             f"lie around {scaling.mean.ravel()[column]:g}: correct it, or leave the row out"
         )
     return x
+
+
+def na_advice(table: Table, names: Iterable[str]) -> str:
+    """How to read a few words among the numbers of these columns as missing values; empty if there are none.
+
+    Only a text file has numbers and words in one column that can be told apart.
+    """
+    odd: dict[str, None] = {}
+    for name in names:
+        cells = table.column(name).tolist()
+        words = [
+            cell for cell in cells if isinstance(cell, str) and not is_missing(cell) and not NUMBER.fullmatch(cell)
+        ]
+        if 2 * len(words) < len(cells) and len(set(words)) <= WORDS and not any("," in word for word in words):
+            odd |= dict.fromkeys(words)
+    if not odd or table.padded is None:
+        return ""
+    return f"if it means a missing value, read it with na={[*sorted(table.na or ()), *odd]}"
 
 
 def holds_text(column: Column) -> bool:

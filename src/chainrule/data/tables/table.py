@@ -7,6 +7,7 @@ the header.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -29,6 +30,7 @@ class Table:
     columns: dict[str, Column]
     notes: tuple[str, ...] = ()  # messages for the user about what reading changed
     written: dict[str, Column] = field(default_factory=dict)  # how numbers are written, where not clear
+    padded: dict[str, Counter[str]] | None = None  # cells with blanks around them, in a text file
     na: frozenset[str] | None = None  # which words mean a missing value; None: not specified
     taken: NDArray[np.int64] | None = None  # which rows of the file these are, from 0; None: all
     validation: ClassVar[int] = 0  # a table has no parts of its own

@@ -7,12 +7,13 @@ import gzip
 import io
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from chainrule.data.tables.cells import NUMBER, Cells, join, numbers_or_text, text
+from chainrule.data.tables.cells import NUMBER, Cells, join, numbers_or_text, text_cells
 from chainrule.data.tables.columns import Column, is_text
 from chainrule.data.tables.table import Table, column_names
 from chainrule.errors import DataError
@@ -37,7 +38,8 @@ def read_text(path: Path, na: frozenset[str] | None) -> Table:
         columns[name], spelled = join(parts)
         if spelled is not None:
             written[name] = spelled
-    return Table(str(path), columns, written=written, na=na)
+    padded = {name: sum((part.padded for part in parts), Counter[str]()) for name, parts in chunks.items()}
+    return Table(str(path), columns, written=written, padded=padded, na=na)
 
 
 def _read_chunks(path: Path, as_text: frozenset[str], na: frozenset[str] | None) -> dict[str, list[Cells]]:
@@ -52,10 +54,7 @@ def _read_chunks(path: Path, as_text: frozenset[str], na: frozenset[str] | None)
         rows = _checked_rows(path, reader, len(names))
         while part := list(itertools.islice(rows, CHUNK)):
             for name, cells in zip(names, zip(*part, strict=True), strict=True):
-                if name in as_text:
-                    chunks[name].append(Cells(text([cell.strip() for cell in cells], na)))
-                else:
-                    chunks[name].append(numbers_or_text(cells, na))
+                chunks[name].append((text_cells if name in as_text else numbers_or_text)(cells, na))
     if not chunks[names[0]]:
         raise DataError(f"{path}: a header but no rows: add some rows of values")
     return chunks
