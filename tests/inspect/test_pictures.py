@@ -80,7 +80,7 @@ def test_only_correct_images_follow_the_mistakes(tmp_path: Path, monkeypatch: py
     labels = np.array([1] * 20 + [0] * 3)  # 20 mistakes, of which 16 are drawn
     save_samples(np.zeros((23, 2, 2, 1), np.uint8), np.tile([0.9, 0.1], (23, 1)), labels, "ab", tmp_path / "s.png")
     texts = [text.get_text() for text in drawn[0].axes[0].texts]
-    assert texts[17].startswith("some correct ones: ")
+    assert texts[17].startswith("some correct ones, ")
     assert texts[18:] == ["predicted a (0.90)"] * 3
 
 

@@ -53,9 +53,9 @@ def save_samples(
     check_outputs("save_samples: probabilities", probabilities, lambda: "remove such images")
     worst = worst_mistakes(probabilities, labels)[: 2 * COLUMNS]
     correct = _all_over(np.flatnonzero(probabilities.argmax(axis=1) == labels))
-    rest = "some correct ones" if len(worst) else "no mistakes; some correct ones"
-    parts = {name: rows for name, rows in (("worst mistakes", worst), (rest, correct)) if len(rows)}
-    explained = "predicted and true classes with their probabilities"
+    mistakes = "worst mistakes, with the probabilities of the predicted and the true class"
+    rest = f"{'' if len(worst) else 'no mistakes; '}some correct ones, with the probability of the predicted class"
+    parts = {heading: rows for heading, rows in ((mistakes, worst), (rest, correct)) if len(rows)}
     line = LINE + (FILE if len(files) else 0)
     height = sum(HEADING + line * -(-len(rows) // COLUMNS) for rows in parts.values()) + FILE
     figure = Figure(figsize=(1.5 * COLUMNS, 1.5 * height))
@@ -64,8 +64,7 @@ def save_samples(
     axis.set_axis_off()
     limits = _limits(pixels, np.concatenate([worst, correct]))
     top = 0.0
-    for name, rows in parts.items():
-        heading = f"{name}: {explained}"
+    for heading, rows in parts.items():
         if title and not top:
             heading = f"{on_one_line(title, 60)}: {heading}"
         axis.text(COLUMNS / 2, top + HEADING / 2, heading, ha="center", va="center", fontsize=12)
