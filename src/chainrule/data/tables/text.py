@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import itertools
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from chainrule.errors import DataError
 CHUNK = 8192  # rows held as Python text at once
 SAMPLE = 1 << 16  # characters from which the separator is determined
 ROWS = 100
+END = "\ue000 end of file \ue000"  # a last line, which becomes part of a cell whose quote is never closed
 SEPARATORS = ",|;\t"  # if two fit equally well, the later one: commas occur in numbers and names
 
 
@@ -48,7 +50,11 @@ def _read_chunks(path: Path, as_text: frozenset[str], na: frozenset[str] | None)
         if not start.strip():
             raise DataError(f"{path}: the file is empty: expected a header line and rows of values")
         file.seek(0)
-        reader = csv.reader(file, delimiter="\t" if ".tsv" in path.name.lower() else find_separator(start))
+        told = re.match("sep=(.)\r?\n", start)  # for Excel
+        separator = told[1] if told else "\t" if ".tsv" in path.name.lower() else find_separator(start)
+        reader = csv.reader(itertools.chain(file, [END]), delimiter=separator)
+        if told:
+            next(reader)
         names = _header(path, next(row for row in reader if row))
         chunks: dict[str, list[Cells]] = {name: [] for name in names}
         rows = _checked_rows(path, reader, len(names))
@@ -99,6 +105,8 @@ def _fit(start: str, separator: str) -> tuple[float, int]:
 
 
 def _header(path: Path, row: list[str]) -> list[str]:
+    if END in row[-1] or (len(row) == 1 and row[0].count('"') % 2 and any(one in row[0] for one in SEPARATORS)):
+        raise DataError(f"{path}: a quote in the header is never closed: close it, or remove it")
     names = [name.strip() for name in row]
     if _all_numbers(names):
         raise DataError(
@@ -122,7 +130,11 @@ def _checked_rows(path: Path, reader: Any, width: int) -> Iterator[list[str]]:
     for row in reader:
         if not row:
             continue
+        if row == [END]:
+            return
         number += 1
+        if row[-1].endswith(END):
+            raise DataError(f"{path}: row {number}: a quote is opened and never closed: close it, or remove it")
         if len(row) != width:
             raise DataError(
                 f"{path}: row {number} (line {reader.line_num}) has {len(row)} values, the header has {width}: "
