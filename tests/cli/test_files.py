@@ -1,4 +1,4 @@
-"""The log of a run grows by whole lines."""
+"""The log of a run grows by whole lines; a run is found by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chainrule.cli.run import Log
+from chainrule.cli.run import Log, Run
 from chainrule.errors import FileError
 
 
@@ -29,3 +29,14 @@ def test_a_log_line_that_does_not_fit_is_taken_back(tmp_path: Path, monkeypatch:
     monkeypatch.undo()
     assert (tmp_path / "m.jsonl").read_text() == '{"epoch": 1}\n'
     log.close()
+
+
+def test_a_run_that_is_not_there_may_be_meant_for_another(tmp_path: Path) -> None:
+    for day in range(10, 30):
+        folder = tmp_path / f"202601{day}-120000-iris"
+        folder.mkdir()
+        (folder / "config.yaml").touch()
+    with pytest.raises(FileError, match=r'no such run: did you mean "latest"\?'):
+        Run.find("latset", str(tmp_path))
+    with pytest.raises(FileError, match=r"known are latest, 20260129-\d+-iris, .*27-120000-iris and 17 more"):
+        Run.find("x", str(tmp_path))

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainrule.data import Images, Table, prepare, prepare_images, read_table
+from chainrule.data.sources import load_table
 from chainrule.data.tables.text import CHUNK
 from chainrule.errors import ChainruleError, DataError, FileError
 
@@ -57,7 +58,14 @@ def test_missing_values_of_ones_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("t.csv", "a,b\n1,2\n"), ("t.csv", "a;b\n1;2\n"), ("t.tsv", "a\tb\n1\t2\n"), ("t.csv", "a\tb\n1\t2")],
+    [
+        ("t.csv", "sep=;\na;b\n1;2\n"),
+        ("t.csv", "sep=|\r\na|b\r\n1|2"),
+        ("t.csv", "a,b\n1,2\n"),
+        ("t.csv", "a;b\n1;2\n"),
+        ("t.tsv", "a\tb\n1\t2\n"),
+        ("t.csv", "a\tb\n1\t2"),
+    ],
 )
 def test_delimiters(tmp_path: Path, name: str, text: str) -> None:
     table = read_table(write(tmp_path, text, name))
@@ -121,6 +129,11 @@ BROKEN = {
     "long row": ("t.csv", b"a,b\n1,2,3\n", "row 1 (line 2) has 3 values"),
     "no header": ("t.csv", b"1.5,2\n3,4\n", "numbers only"),
     "two of a name": ("t.csv", b"a,b,a\n1,2,3\n", 'two columns are called "a"'),
+    "open quote in the header": ("t.csv", b'a,b,"kind\n1,2,p\n2,3,q\n', "a quote in the header is never closed"),
+    "quoted header without end": ("t.csv", b'"kind\n1\n2\n', "a quote in the header is never closed"),
+    "open quote in a row": ("t.csv", b'a,b\n1,p\n2,"q\n3,p\n', "row 2: a quote is opened and never closed"),
+    "open quote in the first cell": ("t.csv", b'a,b\n1,p\n"2,q\n3,p\n', "row 2: a quote is opened and never closed"),
+    "open quote in the last row": ("t.csv", b'a,b\n1,p\n2,"q', "row 2: a quote is opened and never closed"),
     "not text": ("t.csv", b"a,b\n\xff\xfe,2\n", "not UTF-8"),
     "not gzip": ("t.csv.gz", b"a,b\n1,2\n", "damaged"),
     "cut gzip": ("t.csv.gz", gzip.compress(b"a,b\n" + os.urandom(999).hex().encode())[:-300], "damaged"),
@@ -159,6 +172,21 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_table(tmp_path / "folder.csv")
     with pytest.raises(FileError, match="no such file"):
         read_table(tmp_path / "no.xlsx")
+
+
+def test_a_file_that_is_not_there_may_be_meant_for_one_beside_it(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,y\n1,2\n", "const.csv")
+    write(tmp_path, "", "conf.py")
+    for wrong in ("comst.csv", "const", "Const", "comst"):
+        with pytest.raises(ChainruleError, match=re.escape(f'did you mean "{path}"?')):
+            load_table(str(tmp_path / wrong))
+    with pytest.raises(FileError, match="no such file: check the path"):
+        load_table(str(tmp_path / "weather.csv"))
+    with pytest.raises(DataError, match='did you mean "mnist"'):
+        load_table(str(tmp_path / "mnst"))
+    path.unlink()
+    with pytest.raises(DataError, match="known are digits, "):
+        load_table(str(tmp_path / "const"))
 
 
 def test_dates_and_other_kinds_are_text(tmp_path: Path) -> None:

@@ -78,9 +78,11 @@ class Run:
         if not folder.exists():
             inside = Path(out) / name
             if not inside.exists():
-                known = sorted(path.name for path in _runs(Path(out)))
+                known = sorted((path.name for path in _runs(Path(out))), reverse=True)
                 none = f"there are no runs in {out}/ yet: make one with `chainrule train`"
-                raise FileError(f"{name}: no such run: {suggestion(name, known) if known else none}")
+                raise FileError(
+                    f"{name}: no such run: {suggestion(name, [LATEST, *known], limit=4) if known else none}"
+                )
             folder = inside
         run = cls(folder)
         for path in (run.config, run.data):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
+
+MANY = 1000  # files to look through
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -24,7 +28,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
         prefix = os.path.commonprefix([word, other])  # noqa: RUF071 - of characters, not of folders
         return matcher.ratio(), len(prefix), -abs(_number(word) - _number(other))
 
-    near = difflib.get_close_matches(word, folded, n=len(folded) or 1, cutoff=0.6)
+    near = difflib.get_close_matches(word, folded, n=len(folded) or 1, cutoff=0.65)
     return folded[max(near, key=likeness)] if near else None
 
 
@@ -32,6 +36,22 @@ def _number(name: str) -> int:
     """The number at the end of a name; 0 if there is none."""
     found = re.search(r"[0-9]{1,9}$", name)
     return int(found[0]) if found else 0
+
+
+def nearest_file(path: Path, suffixes: tuple[str, ...]) -> Path | None:
+    """The file beside `path` that ends in one of `suffixes` and otherwise has the most similar name."""
+    try:
+        beside = sorted(itertools.islice(path.parent.iterdir(), MANY))
+    except OSError:
+        return None
+    files = {bare_name(file): file for file in beside if file.name.lower().endswith(suffixes)}
+    near = nearest(bare_name(path), files)
+    return None if near is None else files[near]
+
+
+def bare_name(path: Path) -> str:
+    """`"tables/iris.csv.gz"` -> `"iris"`."""
+    return path.name.partition(".")[0]
 
 
 def suggestion(name: str, known: Iterable[str], limit: int = 12) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from chainrule.data.names import nearest_file
 from chainrule.errors import DataError, FileError
 
 UNPACKING = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile)  # raised by decompression
@@ -23,7 +24,9 @@ def reading(path: Path) -> Iterator[None]:
     except FileError:
         raise
     except FileNotFoundError:
-        raise FileError(f"{path}: no such file: check the path") from None
+        near = nearest_file(path, (path.suffix.lower(),))
+        fix = "check the path" if near is None else f'did you mean "{near}"?'
+        raise FileError(f"{path}: no such file: {fix}") from None
     except UNPACKING as error:
         raise DataError(f"{path}: damaged or cut short ({error}): copy or download it again") from None
     except OSError as error:

@@ -10,7 +10,7 @@ from chainrule.data.digits import digits_table
 from chainrule.data.images.dataset import Reading
 from chainrule.data.images.named import NAMED
 from chainrule.data.images.source import holds_images, read_images
-from chainrule.data.names import nearest
+from chainrule.data.names import bare_name, nearest, nearest_file
 from chainrule.data.tables import FORMATS, Table, read_table
 from chainrule.data.tables.table import header_hint
 from chainrule.errors import DataError
@@ -46,9 +46,11 @@ def load_table(source: str, *, na: Iterable[str] | None = None) -> Table:
     path = as_path("load_table", source)
     if not path.suffix and not path.exists():
         known = (*BUNDLED, *NAMED)
-        near = nearest(source, known)
+        file = nearest_file(path, FORMATS)
+        near = nearest(path.name, known if file is None else (*known, bare_name(file)))
         files = f"files ({', '.join(FORMATS)}, IDX) and folders of pictures"
-        hint = f'did you mean "{near}"?' if near else f"known are {', '.join(known)}, {files}"
+        meant = near if near in known else str(file)
+        hint = f'did you mean "{meant}"?' if near else f"known are {', '.join(known)}, {files}"
         raise DataError(f'"{source}" is neither a bundled data set nor a file: {hint}')
     return read_table(source, na=na)
 
