@@ -119,6 +119,11 @@ def test_names_with_commas() -> None:
     assert split_names(["a, b,City"], data) == ("a", "b", "City")  # which is then not found
 
 
+def test_names_with_commas_are_told_apart_in_lists() -> None:
+    with pytest.raises(DataError, match=r't.csv: there is no column "zzz": known are "b, c", d, a, y'):
+        table(**{"b, c": SHUFFLED, "d": SHUFFLED}).column("zzz")
+
+
 def test_advice_on_text_names_the_columns_to_drop() -> None:
     text = np.array(["x"] * N, dtype=object)
     with pytest.raises(DataError) as caught:

@@ -159,7 +159,7 @@ def test_features_that_lose_digits_are_told(tmp_path: Path) -> None:
     assert parts.notes == (f'{path}: "a" holds whole numbers beyond 2^53, whose last digits are lost',)
     path.write_text("a,y\n" + "".join(f"{i}e20,{i % 2}\n" for i in range(40)))
     assert prepare(read_table(path), "y")[1].notes == ()
-    path.write_text("a,b\n" + "".join(f"{LARGE + 2 * i}.0,{i}.5\n" for i in range(40)))
+    path.write_text("a,b\n" + "".join(f"{LARGE + 300 * i}.0,{i}.5\n" for i in range(40)))
     _, parts = prepare(read_table(path), "a", task="regress")
     assert parts.notes == (f'{path}: "a" holds whole numbers beyond 2^53, whose last digits are lost',)
 

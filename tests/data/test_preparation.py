@@ -282,3 +282,9 @@ def test_real_tables(data_folder: Path) -> None:
         preparation, parts = prepare(load_table(str(data_folder / "tabular" / f"{name}.csv.gz")), target)
         assert (preparation.input_shape[0], len(preparation.classes)) == (features, classes)
         assert np.isfinite(parts.x).all()
+
+
+def test_a_constant_quantity_is_refused() -> None:
+    table = Table("t.csv", {"a": np.arange(30) / 7, "y": np.full(30, 2.5)})
+    with pytest.raises(DataError, match=r't.csv: column "y" is 2.5 in every training row, .*: choose another target'):
+        prepare(table, "y", task="regress")

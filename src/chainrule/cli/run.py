@@ -30,7 +30,7 @@ import chainrule as cr
 from chainrule.cli import factory
 from chainrule.cli.settings import Settings, read_config
 from chainrule.data.images.named import NAMED
-from chainrule.data.names import suggestion
+from chainrule.data.names import bare_name, suggestion
 from chainrule.data.preparation import Preparation
 from chainrule.data.sources import BUNDLED
 from chainrule.errors import DataError, FileError
@@ -153,7 +153,7 @@ def data_name(source: str) -> str:
     """`"tables/iris.csv.gz"` -> `"iris"`."""
     if source in BUNDLED or source in NAMED:
         return source
-    return Path(source).resolve().name.split(".")[0] or "data"
+    return bare_name(Path(source).resolve()) or "data"
 
 
 def _yaml(settings: Settings) -> str:

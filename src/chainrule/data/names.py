@@ -6,7 +6,7 @@ import difflib
 import itertools
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 MANY = 1000  # files to look through
@@ -60,5 +60,10 @@ def suggestion(name: str, known: Iterable[str], limit: int = 12) -> str:
     near = nearest(name, known)
     if near is not None:
         return f'did you mean "{near}"?'
-    listed = ", ".join(known[:limit])
-    return f"known are {listed}" + (f" and {len(known) - limit} more" if len(known) > limit else "")
+    return f"known are {listed(known, limit)}"
+
+
+def listed(names: Sequence[str], limit: int = 12) -> str:
+    """The first `limit` names, quoted where they hold a comma: `a, "b, c" and 3 more`."""
+    shown = ", ".join(f'"{name}"' if "," in name else name for name in names[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -19,7 +19,6 @@ from chainrule.data.tables.cells import is_missing
 from chainrule.data.tables.features import choose_features, tell_joined_labels, tell_lost_digits
 from chainrule.data.tables.gaps import POLICIES
 from chainrule.data.tables.inputs import TableInputs, handle_gaps, table_inputs
-from chainrule.data.tables.numbers import AS_CLASSES, numbers
 from chainrule.data.tables.table import Table
 from chainrule.data.target import Class, Classes, Quantity, Target, check_task, guess_task, read_target
 from chainrule.errors import DataError, OptionError
@@ -160,9 +159,9 @@ def prepare(
     classes = Classes.of(table.labels(target), target) if task == "classify" else None
     if classes is not None:
         table = replace(table, notes=(*table.notes, *classes.notes(f'{table.source}: column "{target}"')))
-    y: Array = numbers(table, target, AS_CLASSES) if classes is None else classes.y(table)
-    split = split_data(table, None if classes is None else y, validation=validation, test=test, seed=seed)
-    goal = classes or Quantity.of(y[split.train], target)
+    y = None if classes is None else classes.y(table)
+    split = split_data(table, y, validation=validation, test=test, seed=seed)
+    goal = classes or Quantity.of(table, target, split.train)
     preparation = Preparation(table_inputs(table, features, missing, split.train), goal)
     return preparation, Parts(table, preparation, split, preparation.y(table))
 

@@ -10,7 +10,7 @@ from chainrule.data.digits import digits_table
 from chainrule.data.images.dataset import Reading
 from chainrule.data.images.named import NAMED
 from chainrule.data.images.source import holds_images, read_images
-from chainrule.data.names import bare_name, nearest, nearest_file
+from chainrule.data.names import bare_name, listed, nearest, nearest_file
 from chainrule.data.tables import FORMATS, Table, read_table
 from chainrule.data.tables.table import header_hint
 from chainrule.errors import DataError
@@ -65,7 +65,5 @@ def default_target(source: str, table: Table) -> str:
     if source.endswith(".npz") and "y" in table.columns:
         return "y"
     names = list(table.columns)
-    listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-    raise DataError(
-        f"{source}: no target column given: name it with --target COLUMN; the columns are {listed}{header_hint(names)}"
-    )
+    columns = listed(names) + header_hint(names)
+    raise DataError(f"{source}: no target column given: name it with --target COLUMN; the columns are {columns}")

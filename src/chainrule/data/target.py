@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from chainrule.data.dataset import Dataset, Labels
 from chainrule.data.names import suggestion
 from chainrule.data.scaling import Scaling
+from chainrule.data.split import Rows
 from chainrule.data.tables.cells import NUMBER
 from chainrule.data.tables.columns import is_text
 from chainrule.data.tables.gaps import Gaps, missing, missing_labels
-from chainrule.data.tables.numbers import LIKE_TRAINING, numbers, scaled
+from chainrule.data.tables.numbers import AS_CLASSES, LIKE_TRAINING, numbers, scaled
 from chainrule.data.tables.table import Table
 from chainrule.errors import DataError, LabelError, OptionError
 
@@ -103,8 +104,14 @@ class Quantity:
     outputs: ClassVar[int] = 1
 
     @classmethod
-    def of(cls, values: NDArray[np.float64], column: str) -> Quantity:
-        """The quantity whose values (n,) are these."""
+    def of(cls, table: Table, column: str, rows: Rows) -> Quantity:
+        """The quantity in a column, scaled by some rows; raises DataError if it is the same in all of them."""
+        values = numbers(table, column, AS_CLASSES)[rows]
+        if len(values) > 1 and np.ptp(values) == 0:
+            raise DataError(
+                f'{table.source}: column "{column}" is {values[0]:g} in every training row, which leaves nothing to '
+                "learn: choose another target"
+            )
         return cls(Scaling.of(values), column)
 
     def y(self, table: Table) -> NDArray[np.float32]:
