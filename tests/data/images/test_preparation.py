@@ -120,3 +120,12 @@ def test_fingerprints_tell_data_apart() -> None:
     assert data.fingerprint() == other.fingerprint()
     other.pixels[0, 0, 0, 0] ^= 1
     assert data.fingerprint() != other.fingerprint()
+
+
+@pytest.mark.parametrize("name", ["pixels", "targets"])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_masked_arrays_are_refused(name: str, kind: type) -> None:
+    arrays = {"pixels": np.zeros((4, 2, 2, 1), kind), "targets": np.array([0, 1, 0, 1])}
+    arrays[name] = np.ma.masked_array(arrays[name], mask=np.arange(arrays[name].size).reshape(arrays[name].shape) == 1)
+    with pytest.raises(DataError, match=f"set: {name}: is a masked array that hides 1 of"):
+        Images("set", **arrays)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.arrays import to_array
 from chainrule.data.dataset import Labels
 from chainrule.data.images.pixels import Pixels
 from chainrule.errors import DataError, LabelError
@@ -29,6 +30,12 @@ class Images:
     names: tuple[str, ...] = ()  # of the classes, if targets are class numbers
     files: tuple[str, ...] = ()  # of the pictures, in a folder
     notes: tuple[str, ...] = ()  # messages for the user about what reading changed
+
+    def __post_init__(self) -> None:
+        """Raises DataError for arrays that hide values."""
+        object.__setattr__(self, "pixels", to_array(f"{self.source}: pixels", self.pixels, DataError))
+        if self.targets is not None:
+            object.__setattr__(self, "targets", to_array(f"{self.source}: targets", self.targets, DataError))
 
     def __repr__(self) -> str:
         return f"<Images {self.source}: {self.rows:,} of {' x '.join(map(str, self.pixels.shape[1:]))}>"
