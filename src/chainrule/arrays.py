@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
@@ -20,10 +21,10 @@ def to_array(name: str, values: Any, error: type[ChainruleError] = DtypeError) -
     >>> to_array("x", [[1, 2], [3, 4]]).shape
     (2, 2)
     """
-    if isinstance(values, np.ma.MaskedArray):
+    if _is_masked(values):
         return _unmasked(name, values)
     if isinstance(values, (list, tuple)):
-        values = [_unmasked(f"{name}[{i}]", v) if isinstance(v, np.ma.MaskedArray) else v for i, v in enumerate(values)]
+        values = [_unmasked(f"{name}[{i}]", v) if _is_masked(v) else v for i, v in enumerate(values)]
     elif not isinstance(values, np.ndarray):  # most are
         fix = _instead(values)
         if fix:
@@ -54,6 +55,11 @@ def _instead(values: Any) -> str:
     if isinstance(values, Iterator):
         return "pass a list or an array of the values it yields"
     return ""
+
+
+def _is_masked(values: Any) -> bool:
+    """Whether values are a masked array; there is none before `numpy.ma` is loaded, which takes 10 ms."""
+    return "numpy.ma" in sys.modules and isinstance(values, np.ma.MaskedArray)
 
 
 def _unmasked(name: str, values: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:

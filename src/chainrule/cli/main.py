@@ -8,8 +8,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from chainrule.cli.advice import as_options
 from chainrule.errors import ChainruleError, NativeError, NonFiniteError
@@ -20,17 +23,19 @@ LESS_MEMORY = (  # in training
     "use a smaller --batch-size, --image-size or --model, less data, or --memory-limit, which recomputes values "
     "instead of storing them"
 )
+OBJECTS = 50_000  # made before the garbage collector runs
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status. Never raises."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        import typer  # here, so that Ctrl-C while it loads is handled below
+        with _few_collections():
+            import typer  # here, so that Ctrl-C while it loads is handled below
 
-        from chainrule.cli.app import app
+            from chainrule.cli.app import app
 
-        status = app(words or ["--help"], prog_name="chainrule", standalone_mode=False)
+            status = app(words or ["--help"], prog_name="chainrule", standalone_mode=False)
         sys.stdout.flush()
         if status == INTERRUPTED:  # what typer makes of Ctrl-C, also after a training run has saved its state
             raise KeyboardInterrupt
@@ -62,6 +67,18 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         where = f"please report it, with the traceback that {TRACEBACK}=1 shows"
         return _say(f"internal error: {type(error).__name__}: {error}: {where}", 1)
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Context in which the garbage collector runs less often: while modules load it would walk all of them, for
+    nothing."""
+    usual = gc.get_threshold()
+    gc.set_threshold(max(usual[0], OBJECTS), *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def _say(message: str, status: int) -> int:

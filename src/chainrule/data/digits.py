@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,5 +33,5 @@ def digits_table() -> Table:
 
 def digit_images() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The digits as scanned: pixels (1797, 8, 8) in 0..16, and their labels."""
-    with files("chainrule.data").joinpath("digits.npz").open("rb") as file, np.load(file) as archive:
+    with np.load(Path(__file__).with_name("digits.npz")) as archive:
         return archive["x"], archive["y"]

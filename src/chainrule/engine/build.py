@@ -219,12 +219,17 @@ class Builder:
         row = View(self.row.storage, (len(update.columns),))
         states = [View(owned.states[name], whole) for name in update.states]
         operands = (parameter, gradient, *states, row, self.state)
+        flops, moved = update.flops * owned.size, Operands.of(operands, [parameter, *states])
+        if owned.size <= TILE and not lowering.graph.assigned:
+            call = update.checked_step(1, *operands, flops=flops, stops=True)
+            self._add(call, "update", update.name, update.formula, moved)
+            return
         call = update.check(blocks(owned.size, CHECK_TILE), *operands, flops=1.0 * owned.size, stops=True)
         self._add(call, "update", "check", "stop unless the update is finite")
         self._assign(lowering)  # before the update: new values of buffers may depend on the old parameters
-        call = update.step(blocks(owned.size, TILE), *operands, flops=update.flops * owned.size)
-        moved = Operands.of(operands, [parameter, *states])
-        self._add(call, "update", update.name, update.formula, moved)
+        self._add(
+            update.step(blocks(owned.size, TILE), *operands, flops=flops), "update", update.name, update.formula, moved
+        )
 
     def _assign(self, lowering: Lowering) -> None:
         """Give buffers their new values."""

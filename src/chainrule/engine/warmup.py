@@ -29,7 +29,7 @@ def every_code(updates: Iterable[Update]) -> list[Kernel | Pointwise]:
     rules = [rule for op in OPS.values() for rule in (op.forward, *op.gradients.values()) if rule.scalar is not None]
     spans = [span_of(rule, in_place) for rule in rules for in_place in (False, True)]
     named = [value for module in modules for value in vars(module).values() if isinstance(value, Pointwise)]
-    return [*KERNELS, *(kernel for update in updates for kernel in (update.check, update.step)), *spans, *named]
+    return [*KERNELS, *(kernel for update in updates for kernel in update.kernels), *spans, *named]
 
 
 def warmup(updates: Iterable[Update], dtypes: Iterable[Any] = (np.float32,)) -> int:

