@@ -194,8 +194,16 @@ def switched(model: Module, training: bool) -> Iterator[None]:
         model.train(training)
         yield
     finally:
-        for module, mode in reversed(before):  # the model last: if this is interrupted, the next call notices
-            module.training = mode
+        try:
+            _restore(before)
+        except BaseException:  # a signal's exception: layers in different modes would make later results wrong
+            _restore(before)
+            raise
+
+
+def _restore(modes: list[tuple[Module, bool]]) -> None:
+    for module, mode in modes:
+        module.training = mode
 
 
 def in_mode(model: Module, training: bool) -> AbstractContextManager[None]:
