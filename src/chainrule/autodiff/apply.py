@@ -13,21 +13,19 @@ from chainrule.errors import DtypeError, LabelError, ShapeError, TraceError
 from chainrule.native.memory import Array, Shape
 from chainrule.ops.record import OPS, Op
 
-LABELS = "labels"  # the operand of an op that takes whole numbers
-
 
 def apply(op: Op, *inputs: Any, **attributes: Any) -> Tensor:
-    """The result of `op` on tensors, arrays, numbers or None (for an optional input); see `apply_saving`."""
-    return apply_saving(op, *inputs, **attributes)[0]
+    """The result of `op` on tensors, arrays, numbers or None (for an optional input); see `apply_all`."""
+    return apply_all(op, *inputs, **attributes)[0]
 
 
-def apply_saving(op: Op, *inputs: Any, **attributes: Any) -> tuple[Tensor, ...]:
-    """The result of `op`, and the values it saves for its gradients, through which no gradient flows.
+def apply_all(op: Op, *inputs: Any, **attributes: Any) -> tuple[Tensor, ...]:
+    """The results of `op`: y, further outputs, and the values it saves for its gradients, through which none flows.
 
     Arrays and numbers become constants of the tensors' dtype; float32 with float64 gives float64, but inputs without a
     gradient, such as a loss's weights, follow the others. Operands of pointwise ops are broadcast by the op
     `broadcast`. Raises ShapeError as the op's shape rule says, TraceError for a symbol outside its trace; while
-    tracing, DtypeError for mixed dtypes and LabelError for labels of real numbers.
+    tracing, DtypeError for mixed dtypes and LabelError for real numbers where whole ones are needed.
     """
     named = list(zip(op.inputs, inputs, strict=False))  # the last ones are optional
     dtype = _real_dtype([value for name, value in named if not _follows(op, name)])
@@ -46,7 +44,7 @@ def apply_saving(op: Op, *inputs: Any, **attributes: Any) -> tuple[Tensor, ...]:
 
 
 def infer(op: Op, operands: tuple[Tensor | None, ...], attributes: dict[str, Any]) -> list[Shape]:
-    """The shapes of the op's result and saved values. Raises ShapeError."""
+    """The shapes of the op's results. Raises ShapeError."""
     shapes = [None if t is None else t.shape for t in operands]
     if op.shape_rule is None:
         return [broadcast_shape(op.name, [s for s in shapes if s is not None])]
@@ -89,10 +87,10 @@ def _operand(op: Op, name: str, value: Any, dtype: np.dtype[Any]) -> Tensor | No
     given = value
     if not isinstance(given, Tensor):
         array = as_array(given)
-        given = Tensor(array if _are_labels(name, array.dtype) else array.astype(dtype, copy=False))
-    if name == LABELS and given.dtype.kind not in "iu" and tapes.active_tape() is not None:
-        raise LabelError(f"{op.name}: labels are {given.dtype}, expected whole numbers: pass y.astype(int)")
-    if given.dtype == dtype or _are_labels(name, given.dtype):
+        given = Tensor(array if _stays_whole(op, name, array.dtype) else array.astype(dtype, copy=False))
+    if name in op.integers and given.dtype.kind not in "iu" and tapes.active_tape() is not None:
+        raise LabelError(f"{op.name}: {name} are {given.dtype}, expected whole numbers: pass y.astype(int)")
+    if given.dtype == dtype or _stays_whole(op, name, given.dtype):
         return given
     if _follows(op, name) and not (given.is_symbolic or given.varies):
         return Tensor(given.data.astype(dtype))
@@ -104,9 +102,9 @@ def _operand(op: Op, name: str, value: Any, dtype: np.dtype[Any]) -> Tensor | No
     return given
 
 
-def _are_labels(name: str, dtype: np.dtype[Any]) -> bool:
+def _stays_whole(op: Op, name: str, dtype: np.dtype[Any]) -> bool:
     """Whether whole numbers stay as they are; for all other operands they become the op's dtype."""
-    return dtype.kind != "f" and name == LABELS
+    return dtype.kind != "f" and name in op.integers
 
 
 def _broadcast(op: Op, operands: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
@@ -120,16 +118,18 @@ def _broadcast(op: Op, operands: tuple[Tensor | None, ...]) -> tuple[Tensor | No
 def _compute(
     op: Op, operands: tuple[Tensor | None, ...], attributes: dict[str, Any], dtype: np.dtype[Any]
 ) -> tuple[Tensor, ...]:
-    arrays = [None if t is None else _cast(name, t, dtype) for name, t in zip(op.inputs, operands, strict=False)]
+    arrays = [None if t is None else _cast(op, name, t, dtype) for name, t in zip(op.inputs, operands, strict=False)]
     with np.errstate(all="ignore"):  # NaN and infinity are valid results; training checks the loss for them
         answer = op(*arrays, **attributes)
-    y, saved = (answer[0], answer[1:]) if op.saves else (answer, ())
-    y = np.asarray(y)
-    result = Tensor(y if y.dtype == dtype else y.astype(dtype))
+    count = len(op.outputs)
+    results = [np.asarray(array) for array in op.unpack(answer)]
+    results[:count] = [array.astype(dtype, copy=False) for array in results[:count]]
+    tensors = tuple(Tensor(array) for array in results)
     if _differentiable(op, operands):
-        result.requires_grad = True
-        result.origin = _origin(op, operands, attributes, arrays, (result.data, *saved))
-    return result, *(Tensor(array) for array in saved)
+        origin = _origin(op, operands, attributes, arrays, results)
+        for position, output in enumerate(tensors[:count]):
+            output.requires_grad, output.origin, output.position = True, origin, position
+    return tensors
 
 
 def _differentiable(op: Op, operands: tuple[Tensor | None, ...]) -> bool:
@@ -137,8 +137,8 @@ def _differentiable(op: Op, operands: tuple[Tensor | None, ...]) -> bool:
     return tapes.recording() and bool(op.gradients) and any(t is not None and t.requires_grad for t in operands)
 
 
-def _cast(name: str, value: Tensor, dtype: np.dtype[Any]) -> Array:
-    if value.dtype == dtype or _are_labels(name, value.dtype):
+def _cast(op: Op, name: str, value: Tensor, dtype: np.dtype[Any]) -> Array:
+    if value.dtype == dtype or _stays_whole(op, name, value.dtype):
         return value.data
     return value.data.astype(dtype)
 
@@ -148,11 +148,11 @@ def _origin(
     operands: tuple[Tensor | None, ...],
     attributes: dict[str, Any],
     arrays: list[Array | None],
-    results: tuple[Array, ...],
+    results: list[Array],
 ) -> Origin:
     """The record of one op: only what the required gradients need."""
     values: dict[str, Array | None] = dict(zip(op.inputs, arrays, strict=False))
-    values.update(zip(("y", *op.saves), results, strict=True))
+    values.update(zip(op.results, results, strict=True))
     learned = (n for n, t in zip(op.inputs, operands, strict=False) if t is not None and t.requires_grad)
     wanted: dict[str, Array] = {}
     for name in op.gradients_for(n for n in learned if n in op.gradients):
@@ -175,7 +175,9 @@ def _record(
                 f"{op.name}: {t!r} was used outside its trace: do not keep tensors from one forward pass for another"
             )
     assert tape is not None
-    output, *saved = (Tensor.symbolic(shape, dtype, trace=tape.number) for shape in shapes)
-    output.requires_grad = _differentiable(op, operands)
-    tape.nodes.append(Node(op, operands, attributes, output, tuple(saved)))
-    return output, *saved
+    results = tuple(Tensor.symbolic(shape, dtype, trace=tape.number) for shape in shapes)
+    outputs, saved = results[: len(op.outputs)], results[len(op.outputs) :]
+    for output in outputs:
+        output.requires_grad = _differentiable(op, operands)
+    tape.nodes.append(Node(op, operands, attributes, outputs, saved))
+    return results

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.autodiff.apply import apply
+from chainrule.autodiff.apply import apply, apply_all
 from chainrule.autodiff.tensor import Tensor
 from chainrule.ops.record import Op
 from chainrule.settings import number
@@ -15,7 +15,8 @@ from chainrule.settings import number
 def as_function(op: Op) -> Callable[..., Tensor]:
     """The op as a function of tensors, whose parameters are its inputs and, after them, its attributes.
 
-    It is generated as source code, like a dataclass's `__init__`, so that help() and errors name its parameters.
+    It returns y, or a tuple of all outputs if there are several. It is generated as source code, like a dataclass's
+    `__init__`, so that help() and errors name its parameters.
 
     >>> from chainrule.ops import activations
     >>> leaky_relu = as_function(activations.leaky_relu)
@@ -34,8 +35,10 @@ def as_function(op: Op) -> Callable[..., Tensor]:
     given = inspect.signature(op.forward.definition).parameters.values()
     parameters = [p.replace(kind=p.POSITIONAL_OR_KEYWORD, annotation=p.empty) for p in given]
     passed = ", ".join(p.name if p.name in op.inputs else f"{p.name}={_checked(op, p)}" for p in given)
-    scope: dict[str, Any] = {"op": op, "apply": apply, "number": number, "__name__": "chainrule.autodiff.functions"}
-    exec(f"def {op.name}{inspect.Signature(parameters)}: return apply(op, {passed})", scope)
+    call = f"apply(op, {passed})" if len(op.outputs) == 1 else f"apply_all(op, {passed})[:{len(op.outputs)}]"
+    scope: dict[str, Any] = {"op": op, "apply": apply, "apply_all": apply_all, "number": number}
+    scope["__name__"] = "chainrule.autodiff.functions"
+    exec(f"def {op.name}{inspect.Signature(parameters)}: return {call}", scope)
     function: Callable[..., Tensor] = scope[op.name]
     function.__doc__ = op.description
     return function

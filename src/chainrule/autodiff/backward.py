@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,9 +19,11 @@ from chainrule.errors import GraphError, ShapeError
 from chainrule.native.memory import Array
 from chainrule.ops.record import Rule
 
+G = TypeVar("G")  # what stands for a gradient: an array, or a value of a program
+
 
 class Step(NamedTuple):
-    """One gradient to compute: that of `node.output` for `node.inputs[position]`, by `rule`.
+    """One gradient to compute: that of `node.outputs` for `node.inputs[position]`, by `rule`.
 
     If not `wanted`, it is only computed because a later rule of the same node needs it.
     """
@@ -52,11 +54,11 @@ def backward_plan(nodes: Sequence[Node], loss: Tensor, wanted: Iterable[Tensor])
     needs = {id(tensor) for tensor in wanted}
     for node in nodes:
         if node.output.requires_grad and any(id(tensor) in needs for tensor in node.inputs):
-            needs.add(id(node.output))
+            needs.update(map(id, node.known))
     reached = {id(loss)}
     plan = []
     for node in reversed(nodes):
-        if id(node.output) not in reached:
+        if not any(id(output) in reached for output in node.known):
             continue
         positions = [index for index, tensor in enumerate(node.inputs) if id(tensor) in needs]
         plan += _steps(node, positions)
@@ -74,6 +76,12 @@ def _steps(node: Node, wanted: list[int]) -> list[Step]:
     return [Step(node, index, op.gradients[op.inputs[index]], index in wanted) for index in order]
 
 
+def gradients_of(node: Node, totals: Mapping[int, G]) -> dict[str, G | None]:
+    """The gradient of each output of a node, by name, from `totals` by id; None where nothing depends on it."""
+    pairs = zip(node.op.outputs, node.outputs, strict=True)
+    return {f"d{name}": None if tensor is None else totals.get(id(tensor)) for name, tensor in pairs}
+
+
 def rule_keywords(node: Node, rule: Rule) -> dict[str, Any]:
     """The keyword arguments of a gradient rule: attributes of the op, and shapes of inputs (`x_shape`)."""
     shapes = {f"{name}_shape": t.shape for name, t in zip(node.op.inputs, node.inputs, strict=False) if t is not None}
@@ -83,7 +91,7 @@ def rule_keywords(node: Node, rule: Rule) -> dict[str, Any]:
 def backpropagate(loss: Tensor, gradient: Any = None, retain_graph: bool = False) -> None:
     """Add to `.grad` of every leaf behind `loss` its gradient; `gradient` is what flows into `loss`, 1 by default."""
     nodes = history(loss)
-    candidates = [loss, *(tensor for node in nodes for tensor in (*node.inputs, node.output) if tensor is not None)]
+    candidates = [loss, *(tensor for node in nodes for tensor in (*node.inputs, *node.outputs) if tensor is not None)]
     keepers = {id(t): t for t in candidates if t.requires_grad and (t.is_leaf or t.retains)}.values()
     for tensor, total in zip(keepers, gradients(loss, keepers, gradient, retain_graph), strict=True):
         if total is None:
@@ -109,8 +117,10 @@ def gradients(
     totals = {id(loss): _seed(loss, gradient)}
     kept = {id(tensor) for tensor in wanted}
     for node, steps in groupby(backward_plan(nodes, loss, wanted), key=lambda step: step.node):
-        key = id(node.output)
-        known = {"dy": totals[key] if key in kept else totals.pop(key)}
+        known = gradients_of(node, totals)
+        for output in map(id, node.known):
+            if output not in kept:
+                totals.pop(output, None)
         for step in steps:
             dx, key = differentiate(step, known), id(step.input)
             known[step.gradient] = dx
@@ -124,18 +134,19 @@ def gradients(
 
 def history(loss: Tensor) -> list[Node]:
     """The ops behind an eager tensor, in order of execution. Raises GraphError if they were freed."""
-    made: list[Tensor] = []
-    seen: set[int] = set()
+    made: dict[Origin, list[Tensor | None]] = {}  # the outputs of each op that were met
     waiting = [loss]
     while waiting:  # not recursive: a graph may be deeper than Python's stack
         tensor = waiting.pop()
-        if tensor.origin is None or id(tensor) in seen:
+        origin = tensor.origin
+        if origin is None:
             continue
-        tensor.origin.arrays()
-        seen.add(id(tensor))
-        made.append(tensor)
-        waiting.extend(t for t in tensor.origin.inputs if t is not None and t.requires_grad)
-    nodes = [Node(t.origin.op, t.origin.inputs, t.origin.attributes, t) for t in made if t.origin is not None]
+        if origin not in made:
+            origin.arrays()
+            made[origin] = [None] * len(origin.op.outputs)
+            waiting.extend(t for t in origin.inputs if t is not None and t.requires_grad)
+        made[origin][tensor.position] = tensor
+    nodes = [Node(of.op, of.inputs, of.attributes, tuple(outputs)) for of, outputs in made.items()]
     return sorted(nodes, key=lambda node: origin_of(node).number)
 
 
@@ -145,8 +156,8 @@ def origin_of(node: Node) -> Origin:
     return node.output.origin
 
 
-def differentiate(step: Step, known: Mapping[str, Array]) -> Array:
-    """The gradient of an eager op for one of its inputs, given that for its output, `dy`, and others its rule needs."""
+def differentiate(step: Step, known: Mapping[str, Array | None]) -> Array:
+    """The gradient of an eager op for one of its inputs, given those for its outputs and others its rule needs."""
     node, rule = step.node, step.rule
     values = {**known, **origin_of(node).arrays()}
     with np.errstate(all="ignore"):

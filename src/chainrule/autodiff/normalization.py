@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from chainrule.autodiff.apply import apply, apply_saving
+from chainrule.autodiff.apply import apply, apply_all
 from chainrule.autodiff.tensor import Tensor
 from chainrule.ops import batch_norm as batch_norm_ops
 from chainrule.ops import group_norm as group_norm_ops
@@ -22,9 +22,7 @@ class Normalized(NamedTuple):
 
 def batch_norm(x: Any, scale: Any, shift: Any, eps: float = 1e-5) -> Normalized:
     """x (..., c) with each channel normalized to mean 0 and variance 1 over the batch, then scaled and shifted (c,)."""
-    return Normalized(
-        *apply_saving(batch_norm_ops.batch_norm, x, scale, shift, eps=number("batch_norm", "eps", eps))[:3]
-    )
+    return Normalized(*apply_all(batch_norm_ops.batch_norm, x, scale, shift, eps=number("batch_norm", "eps", eps))[:3])
 
 
 def group_norm(x: Any, groups: int, scale: Any, shift: Any, eps: float = 1e-5) -> Tensor:

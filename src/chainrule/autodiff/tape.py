@@ -28,18 +28,30 @@ _numbers = itertools.count(1)
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """One op of a forward pass: its inputs, its output, and the values saved for its gradients."""
+    """One op of a forward pass: its inputs, its outputs, and the values saved for its gradients.
+
+    Of an eager op, an output that no tensor holds any more is None.
+    """
 
     op: Op
     inputs: tuple[Tensor | None, ...]
     attributes: dict[str, Any]
-    output: Tensor
+    outputs: tuple[Tensor | None, ...]
     saved: tuple[Tensor, ...] = ()
 
+    @property
+    def known(self) -> list[Tensor]:
+        """The outputs that there are."""
+        return [output for output in self.outputs if output is not None]
+
+    @property
+    def output(self) -> Tensor:
+        """The first of them, y in a trace."""
+        return self.known[0]
+
     def __repr__(self) -> str:
-        return (
-            f"{self.op.name}({', '.join('-' if t is None else str(t.shape) for t in self.inputs)}) {self.output.shape}"
-        )
+        inputs = ", ".join("-" if t is None else str(t.shape) for t in self.inputs)
+        return f"{self.op.name}({inputs}) {', '.join(str(t.shape) for t in self.known)}"
 
 
 class Tape:

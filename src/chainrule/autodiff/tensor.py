@@ -47,6 +47,7 @@ class Tensor:
         "grad",
         "name",
         "origin",
+        "position",
         "requires_grad",
         "retains",
         "trace",
@@ -61,6 +62,7 @@ class Tensor:
         self.retains = False
         self.name = name
         self.origin: Origin | None = None
+        self.position = 0  # among the outputs of the op that made it
         self.trace = 0  # the number of the tape a symbolic result was written to
         if requires_grad and self._dtype.kind != "f":
             raise DtypeError(

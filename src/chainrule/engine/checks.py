@@ -43,7 +43,7 @@ def check_pairs(nodes: Sequence[Node], given: Mapping[str, Tensor | None]) -> No
     origins = {id(tensor): {name} for name, tensor in tensors.items()}
     for node in nodes:
         of: set[str] = set().union(*(origins.get(id(t), ()) for t in node.inputs))
-        origins[id(node.output)] = of
+        origins.update({id(output): of for output in node.known})
         if node.op.name != "broadcast" or not of or node.inputs[0] is None:
             continue
         old, new = node.inputs[0].shape, node.output.shape

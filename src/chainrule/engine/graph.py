@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.autodiff.backward import Step, backward_plan, rule_keywords
+from chainrule.autodiff.backward import Step, backward_plan, gradients_of, rule_keywords
 from chainrule.autodiff.tape import Node, Tape
 from chainrule.autodiff.tensor import Buffer, Tensor
 from chainrule.errors import TraceError
@@ -53,7 +53,7 @@ class Joined:
 
 @dataclass(eq=False)
 class Task:
-    """One rule to compute: outputs (y, then saved values) from operands, in one of the step's phases.
+    """One rule to compute: outputs (y, then further ones and saved values) from operands, in one of the step's phases.
 
     `again` marks a forward task that is run once more in the backward pass (`engine/recompute.py`). The other fields
     are set by fusion: pointwise rules that run on y, in sequence, while it is in cache, a value that y is added to
@@ -185,8 +185,8 @@ class Forward:
             self.nodes.append(node)
             operands = [None if t is None else self.value(t) for t in node.inputs]
             name = self._new_name(node.op.name)
-            names = (name, *(f"{name}.{saved}" for saved in node.op.saves))
-            outputs = [self._enter(t, n) for t, n in zip((node.output, *node.saved), names, strict=True)]
+            names = (name, *(f"{name}.{other}" for other in node.op.results[1:]))
+            outputs = [self._enter(t, n) for t, n in zip((*node.known, *node.saved), names, strict=True)]
             self.tasks.append(Task(node.op.forward, node.op, outputs, operands, node.attributes, phase))
 
 
@@ -198,7 +198,7 @@ def backward(forward: Forward, graph: Graph, loss: Tensor, seed: Value) -> None:
     gradient: dict[int, Value] = {id(loss): seed}
     plan = backward_plan(forward.nodes, loss, forward.tensors.values())
     for node, steps in groupby(plan, key=lambda step: step.node):
-        known = {"dy": gradient[id(node.output)]}
+        known = gradients_of(node, gradient)
         for step in steps:
             new = known[step.gradient] = _gradient_task(forward, graph, step, known)
             if step.wanted:
@@ -209,10 +209,10 @@ def backward(forward: Forward, graph: Graph, loss: Tensor, seed: Value) -> None:
             graph.gradients[name] = gradient[id(tensor)]
 
 
-def _gradient_task(forward: Forward, graph: Graph, step: Step, gradients: Mapping[str, Value]) -> Value:
-    """Append the task of one gradient of a node; `gradients` are dy and those of the node's other inputs so far."""
+def _gradient_task(forward: Forward, graph: Graph, step: Step, gradients: Mapping[str, Value | None]) -> Value:
+    """Append the task of one gradient of a node; `gradients` are those of its outputs, and its other inputs so far."""
     node, rule = step.node, step.rule
-    tensors = dict(zip((*node.op.inputs, "y", *node.op.saves), (*node.inputs, node.output, *node.saved), strict=True))
+    tensors = dict(zip((*node.op.inputs, *node.op.results), (*node.inputs, *node.outputs, *node.saved), strict=True))
     operand = forward.value(step.input)
     result = Value(operand.shape, operand.dtype, f"d({operand.name})")
     operands = []

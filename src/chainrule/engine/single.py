@@ -22,7 +22,7 @@ from chainrule.ops.record import Op, Rule
 class SingleRule:
     """A program of one rule. `outputs` are the arrays it writes; `run` recomputes them.
 
-    operands: arrays (or None) in the order of the rule's parameters; shapes: of the outputs, y before saved values.
+    operands: arrays (or None) in the order of the rule's parameters; shapes: of all results, y first.
     """
 
     def __init__(

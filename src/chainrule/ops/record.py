@@ -22,8 +22,11 @@ something else than the definition should run, `scalar` is the rule for one elem
 
 A gradient takes by name dy, inputs, y and saved values, and keyword-only attributes and `x_shape`, the shape of input
 x. It may also take `dw`, the gradient for another input w, which is then computed first, whether or not w is trained.
+If the op returns more than y, say h, a rule may also take h and its gradient `dh`; dy and dh are None where the loss
+does not depend on that output.
 
-A lowering takes the output's view (then those of saved values), the rule's operands, and any of these, keyword-only:
+A lowering takes the output's view (then those of further outputs and saved values), the rule's operands, and any of
+these, keyword-only:
 
     an attribute  of the op
     scratch       scratch(n) returns a View of n elements, free again after the rule
@@ -116,7 +119,9 @@ class Op:
         definition: Callable[..., Any],
         formula: str,
         pointwise: bool,
+        returns: tuple[str, ...],
         saves: tuple[str, ...],
+        integers: tuple[str, ...],
         flops: Callable[..., float] | float,
         weights: tuple[str, ...],
         offsets: tuple[str, ...],
@@ -130,7 +135,8 @@ class Op:
         self.optional = frozenset(n for n, p in inspect.signature(definition).parameters.items() if p.default is None)
         self.attributes = self.forward.attributes
         self.pointwise = pointwise
-        self.saves = saves
+        self.returns, self.saves, self.integers = returns, saves, frozenset(integers)
+        self._check_names()
         self.flops = flops
         self.samples: tuple[Sample, ...] = ()
         self.examples: tuple[Example, ...] = ()
@@ -142,6 +148,20 @@ class Op:
     def __call__(self, *inputs: Any, **attributes: Any) -> Any:
         """The NumPy definition, applied to arrays."""
         return self.forward.definition(*inputs, **attributes)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what gradients flow through: y, then further outputs."""
+        return ("y", *self.returns)
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """The names of all that the definition returns: outputs, then saved values."""
+        return (*self.outputs, *self.saves)
+
+    def unpack(self, answer: Any) -> tuple[Any, ...]:
+        """What the definition returned, as one value for each of `results`."""
+        return (answer,) if len(self.results) == 1 else answer
 
     @property
     def formulas(self) -> str:
@@ -157,7 +177,7 @@ class Op:
         return f"<op {self.name}: {self.forward.formula}>"
 
     def shape(self, rule: Callable[..., Any]) -> Callable[..., Any]:
-        """Decorator: `rule(*shapes, **attributes)` returns y's shape (a list where the op saves values: y first)."""
+        """Decorator: `rule(*shapes, **attributes)` returns y's shape (of more `results`, a list of theirs)."""
         self.shape_rule = rule
         return rule
 
@@ -168,8 +188,8 @@ class Op:
 
         def add(definition: Callable[..., Any]) -> Rule:
             rule = _rule(f"{self.name}.{name}", formula, definition, self.pointwise)
-            others = [f"d{other}" for other in self.inputs if other != name]
-            known = {"dy", "y", *self.inputs, *self.saves, *others}
+            others = [f"d{other}" for other in (*self.outputs, *self.inputs) if other != name]
+            known = {*self.inputs, *self.results, *others}
             if unknown := [n for n in rule.operands if n not in known]:
                 raise TypeError(f"gradient {rule.name} takes {unknown}, known are {sorted(known)}")
             self.gradients[name] = rule
@@ -208,6 +228,14 @@ class Op:
         """What the table-driven test checks the op on; stands at the end of the op's file."""
         self.samples, self.examples = tuple(samples), tuple(examples)
 
+    def _check_names(self) -> None:
+        if self.pointwise and self.returns:
+            raise TypeError(f"op {self.name}: a pointwise op has one output: make an op for each")
+        if len({*self.inputs, *self.results}) < len(self.inputs) + len(self.results):
+            raise TypeError(f"op {self.name}: inputs {self.inputs} and results {self.results} must differ in name")
+        if unknown := self.integers - {*self.inputs}:
+            raise TypeError(f"op {self.name}: integers {sorted(unknown)} are none of its inputs {self.inputs}")
+
     def _attach(self, field_name: str, of: Callable[..., Any] | str) -> Callable[..., Any]:
         rule = self.gradients[of] if isinstance(of, str) else self.forward
 
@@ -226,7 +254,9 @@ def op(
     *,
     formula: str,
     pointwise: bool = False,
+    returns: tuple[str, ...] = (),
     saves: tuple[str, ...] = (),
+    integers: tuple[str, ...] = (),
     flops: Callable[..., float] | float = 1.0,
     weights: tuple[str, ...] = (),
     offsets: tuple[str, ...] = (),
@@ -236,7 +266,9 @@ def op(
     """Decorator that turns a NumPy function into an op and enters it in the table `OPS`.
 
     pointwise         each element of y is made of one element of each operand; operands are broadcast beforehand
-    saves             names of further outputs, kept for the gradients: the definition then returns (y, *saved)
+    returns           names of further outputs that gradients flow through: the definition returns (y, *returned)
+    saves             names of values kept for the gradients: the definition returns (y, *returned, *saved)
+    integers          names of inputs that are whole numbers, such as labels, and stay int64
     flops             a number per element of y, or a function of the input shapes
 
     The others allow `chainrule.engine.fuse` to rewrite networks:
@@ -250,7 +282,9 @@ def op(
     """
 
     def make(definition: Callable[..., Any]) -> Op:
-        record = Op(definition, formula, pointwise, saves, flops, weights, offsets, monotone, selects_largest)
+        record = Op(
+            definition, formula, pointwise, returns, saves, integers, flops, weights, offsets, monotone, selects_largest
+        )  # fmt: skip
         if record.name in OPS:
             raise TypeError(f"op {record.name} is defined twice")
         OPS[record.name] = record
