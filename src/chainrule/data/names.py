@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 MANY = 1000  # files to look through
+LONG = 200  # characters of a name that is compared with others, or shown among them
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -20,6 +21,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     >>> nearest("resnet21", ["resnet20", "resnet32", "resnet56"])
     'resnet20'
     """
+    if len(name) > LONG:  # comparing takes time that grows with the square of the length
+        return None
     word, folded = name.casefold(), {k.casefold(): k for k in known}
     matcher = difflib.SequenceMatcher(b=word)
 
@@ -65,5 +68,14 @@ def suggestion(name: str, known: Iterable[str], limit: int = 12) -> str:
 
 def listed(names: Sequence[str], limit: int = 12) -> str:
     """The first `limit` names, quoted where they hold a comma: `a, "b, c" and 3 more`."""
-    shown = ", ".join(f'"{name}"' if "," in name else name for name in names[:limit])
-    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
+    return _first([f'"{name}"' if "," in name else name for name in names[:limit]], len(names))
+
+
+def quoted(names: Sequence[str], limit: int = 12) -> str:
+    """The first `limit` names, quoted: `"a", "b" and 3 more`."""
+    return _first([f'"{name}"' for name in names[:limit]], len(names))
+
+
+def _first(names: list[str], total: int) -> str:
+    shown = ", ".join(name if len(name) <= LONG else name[:LONG] + "..." for name in names)
+    return shown + (f" and {total - len(names):,} more" if total > len(names) else "")

@@ -43,7 +43,7 @@ def split_rows(n: int, *, validation: float, test: float, seed: int, classes: ND
     # Sorting by random keys: a bit generator's raw stream is the same in every version of NumPy.
     keys = np.random.Philox(key=seed).random_raw(n)
     order = np.argsort(keys, kind="stable").astype(np.int64)
-    groups = [order] if classes is None else [order[classes[order] == c] for c in np.unique(classes)]
+    groups = [order] if classes is None else _by_class(order, classes)
     parts = _share_out(groups, (validation, test))
     for name, fraction, rows in (("validation", validation, parts[0]), ("test", test, parts[1])):
         if fraction > 0.0 and len(rows) == 0:
@@ -52,6 +52,12 @@ def split_rows(n: int, *, validation: float, test: float, seed: int, classes: ND
             )
     rest = np.setdiff1d(order, np.concatenate(parts))
     return Split(rest, parts[0], parts[1])
+
+
+def _by_class(order: Rows, classes: NDArray[Any]) -> list[Rows]:
+    """The rows of each class, in their order."""
+    _, of_row, counts = np.unique(classes[order], return_inverse=True, return_counts=True)
+    return np.split(order[np.argsort(of_row, kind="stable")], np.cumsum(counts)[:-1])
 
 
 def _share_out(groups: list[Rows], fractions: tuple[float, float]) -> list[Rows]:

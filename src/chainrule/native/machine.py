@@ -6,11 +6,15 @@ import contextlib
 import functools
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+GROUPS, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+SUPPOSED_MEMORY = 4 << 30  # where the system does not tell
 
 
 @dataclass(frozen=True)
@@ -60,25 +64,72 @@ def usable_processors() -> int:
     return max(1, math.ceil(min(allowed, _quota())))
 
 
-def _quota(groups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> float:
-    """The processor quota in processors: the smallest of this process's control group and of those above it.
+def free_memory() -> int:
+    """Bytes that this process may still take without pushing out other programs: what the system has left, within the
+    limits of control groups and of `ulimit -v`.
+    """
+    left = [_free_of_system(), _free_addresses()]
+    left += [_free_of_group(group) for group in _control_groups("memory")]
+    return max(0, int(min(left)))
 
-    Infinite if there is none. `membership` has a line "number:controllers:/path" for each hierarchy of groups.
+
+def _free_of_system() -> float:
+    """Memory of the machine that no program uses, or all of it if that is all the system tells."""
+    with contextlib.suppress(OSError, ValueError, LookupError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # macOS; there is no sysconf on Windows
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return SUPPOSED_MEMORY
+
+
+def _free_addresses() -> float:
+    """Addresses left to this process under `ulimit -v`."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource  # not on Windows
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            return limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    return math.inf
+
+
+def _free_of_group(group: Path) -> float:
+    """Memory left to one control group; what it holds of files that nobody uses counts as free."""
+    for limit, used, unused in (
+        ("memory.max", "memory.current", "inactive_file"),  # version 2
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        with contextlib.suppress(OSError, ValueError):  # a limit "max" is none
+            counts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            taken = int((group / used).read_text()) - int(counts.get(unused, 0))
+            return int((group / limit).read_text()) - taken
+    return math.inf
+
+
+def _quota(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> float:
+    """The processor quota in processors: the smallest of this process's control group and of those above it; infinite
+    if there is none.
+    """
+    return min((_quota_of(group) for group in _control_groups("cpu", groups, membership)), default=math.inf)
+
+
+def _control_groups(controller: str, groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> Iterator[Path]:
+    """The folders of this process's control group and of those above it.
+
+    `membership` has a line "number:controllers:/path" for each hierarchy of groups.
     """
     try:
         lines = [line.split(":", 2) for line in membership.read_text().splitlines()]
     except OSError:  # not Linux
-        return math.inf
-    quotas = [math.inf]
+        return
     for _, controllers, path in lines:
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        top = groups / "cpu" if controllers else groups  # version 1, or 2
-        own = top / path.lstrip(
-            "/"
-        )  # in a container it may be the host's name, which is not there: then the top counts
-        quotas += [_quota_of(folder) for folder in (own, *own.parents) if folder.is_relative_to(top)]
-    return min(quotas)
+        top = groups / controller if controllers else groups  # version 1, or 2
+        # In a container it may be the host's name, which is not there: then the top counts.
+        own = top / path.lstrip("/")
+        yield from (folder for folder in (own, *own.parents) if folder.is_relative_to(top))
 
 
 def _quota_of(group: Path) -> float:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.images.dataset import Images
-from chainrule.data.images.pixels import MOST_BYTES, Pixels, join, size_text, to_pixels
+from chainrule.data.images.pixels import MOST_BYTES, Pixels, join, to_pixels
 from chainrule.data.images.targets import check_targets
+from chainrule.data.limits import size_text
+from chainrule.data.names import listed
 from chainrule.data.reading import UNPACKING, reading
 from chainrule.errors import ChainruleError, DataError
 
@@ -60,7 +62,7 @@ def read_archive(path: Path, *, labelled: bool = True) -> Images:
         np.concatenate(targets) if len(targets) == len(pixels) else None,
         validation=sum(sizes.get(f"x_{name}", 0) for name in VALIDATION),
         test=sizes.get(f"x_{TEST}", 0),
-        notes=(*notes, *[f"{path}: skipped the arrays {', '.join(others)}"] * bool(others)),
+        notes=(*notes, *[f"{path}: skipped the arrays {listed(others)}"] * bool(others)),
     )
 
 
@@ -88,7 +90,7 @@ def _wanted(path: Path, inside: list[str], labelled: bool) -> list[str]:
     ends = [f"_{name}" for name in (TRAIN, *VALIDATION, TEST)] if parted else [""]
     lacking = [name for name in (f"x{ends[0]}", f"y{ends[0]}")[: 1 + labelled] if name not in inside]
     if lacking:
-        raise DataError(f'{path}: there is no array "{lacking[0]}", it holds {", ".join(inside) or "nothing"}')
+        raise DataError(f'{path}: there is no array "{lacking[0]}", it holds {listed(inside) or "nothing"}')
     half = next((end for end in ends if (f"x{end}" in inside) != (f"y{end}" in inside)), None)
     if labelled and half is not None:
         raise DataError(f"{path}: holds one of x{half} and y{half}: save both, or none")

@@ -11,7 +11,8 @@ from chainrule.data.images.dataset import Images, Reading
 from chainrule.data.images.kinds import files_in, named, passed_over, pictures_in, shown
 from chainrule.data.images.layout import TEST, TRAIN, VALIDATION, find_layout
 from chainrule.data.images.picture import BadPictureError, Form, Look, look, read_picture
-from chainrule.data.images.pixels import DEPTHS, MOST_BYTES, WIDEN, Pixels, size_text
+from chainrule.data.images.pixels import DEPTHS, MOST_BYTES, WIDEN, Pixels
+from chainrule.data.limits import size_text
 from chainrule.data.reading import reading
 from chainrule.errors import DataError
 

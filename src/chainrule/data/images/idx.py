@@ -21,7 +21,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.images.pixels import MOST_BYTES, size_text
+from chainrule.data.images.pixels import MOST_BYTES
+from chainrule.data.limits import size_text
 from chainrule.data.reading import reading
 from chainrule.errors import DataError
 

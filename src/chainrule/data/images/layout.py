@@ -17,7 +17,7 @@ from chainrule.data.images.kinds import (
     shown,
 )
 from chainrule.data.images.picture import is_picture
-from chainrule.data.names import suggestion
+from chainrule.data.names import listed, suggestion
 from chainrule.errors import DataError
 
 TRAIN, VALIDATION, TEST, EVALUATION = "train", "validation", "test", "evaluation"
@@ -44,9 +44,9 @@ class Layout:
 
     def of(self, part: str) -> list[tuple[Path, int]]:
         """The pictures of a part, each with the number of its class."""
-        names = list(self.train)
+        numbers = {name: number for number, name in enumerate(self.train)}
         classes = self.parts.get(part, {})
-        return [(path, names.index(name)) for name, pictures in classes.items() for path in pictures]
+        return [(path, numbers[name]) for name, pictures in classes.items() for path in pictures]
 
 
 def find_layout(folder: Path) -> Layout:
@@ -58,7 +58,7 @@ def find_layout(folder: Path) -> Layout:
     """
     inside = folders_in(folder)
     parts = [path for path in inside if _role(path.name)]
-    others = [path for path in inside if path not in parts and has_pictures(path)]
+    others = [path for path in inside if not _role(path.name) and has_pictures(path)]
     around = [path for path in parts if folders_in(path)]
     several = _has_train(around) and len({_role(path.name) for path in around}) > 1
     if several or (not others and (around or _has_train(parts))):
@@ -70,7 +70,8 @@ def find_layout(folder: Path) -> Layout:
                 f"parts, as in train/{others[0].name}, or give it another name"
             )
     divided = [path for path in inside if _is_divided(path)]
-    whole = [path.name for path in inside if path not in divided and has_pictures(path)]
+    undivided = set(inside).difference(divided)
+    whole = [path.name for path in inside if path in undivided and has_pictures(path)]
     if len(divided) == 1 and not whole:
         return find_layout(divided[0])
     if divided:
@@ -152,7 +153,7 @@ def _compared(train: Path, part: Path, known: Classes, classes: Classes) -> list
             f"or correct its name ({suggestion(unknown, known)})"
         )
     missing = [name for name in known if name not in classes]
-    return [f"{part}: holds no pictures of {', '.join(missing)}"] if missing and classes else []
+    return [f"{part}: holds no pictures of {listed(missing)}"] if missing and classes else []
 
 
 def _parts_inside(folder: Path, divided: Sequence[Path], whole: Sequence[str]) -> Layout:
@@ -176,8 +177,8 @@ def _parts_inside(folder: Path, divided: Sequence[Path], whole: Sequence[str]) -
 def _told(folder: Path, roles: dict[str, Path]) -> str:
     """The message about parts."""
     names = [roles[role].name for role in (TRAIN, VALIDATION, TEST) if role in roles]
-    listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    return f"{folder}: {listed} {'are parts, not classes' if len(names) > 1 else 'is a part, not a class'}"
+    together = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return f"{folder}: {together} {'are parts, not classes' if len(names) > 1 else 'is a part, not a class'}"
 
 
 def _by_class(folder: Path) -> Classes:

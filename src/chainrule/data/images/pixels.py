@@ -25,14 +25,6 @@ BLOCK = 1 << 22  # values converted at once
 CHANNELS = (1, 3, 4)  # of pictures: gray, RGB, RGBA
 
 
-def size_text(size: int) -> str:
-    """`2 << 30` -> "2.0 GiB"."""
-    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if size >= 1 << power:
-            return f"{size / (1 << power):,.1f} {unit}"
-    return f"{size} bytes"
-
-
 def kind_of(pixels: Pixels) -> str:
     """ "uint8" or "uint16", whose full brightness is known, or "numbers"."""
     return pixels.dtype.name if pixels.dtype.name in DEPTHS else NUMBERS

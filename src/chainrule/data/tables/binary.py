@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from chainrule.data.tables.cells import NUMBER
 from chainrule.data.tables.columns import Column, exact, is_text, truths
 from chainrule.data.tables.table import Table, column_names
 from chainrule.errors import DataError, FileError
+
+SHOWN = 12  # arrays in a message
 
 
 def read_parquet(path: Path, na: frozenset[str] | None) -> Table:
@@ -57,7 +60,7 @@ def read_npz(path: Path, na: frozenset[str] | None) -> Table:
         raise DataError(f"{path}: not a readable NumPy archive ({error}): use np.savez(path, x=x, y=y)") from None
     lengths = {name: a.shape[0] if a.ndim else None for name, a in arrays.items()}
     if len(set(lengths.values())) > 1 or None in lengths.values():
-        shapes = ", ".join(f"{name} {a.shape}" for name, a in arrays.items())
+        shapes = "; ".join(f"{name} {a.shape}" for name, a in itertools.islice(arrays.items(), SHOWN))
         raise DataError(f"{path}: the arrays differ in their number of rows: {shapes}: each needs one row per sample")
     columns: dict[str, Column] = {}
     for name, array in arrays.items():

@@ -11,6 +11,7 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.names import quoted
 from chainrule.data.tables.columns import EXACT, Column, is_text, spelled
 from chainrule.data.tables.gaps import missing
 from chainrule.data.tables.numbers import holds_text, na_advice, numbers
@@ -24,6 +25,8 @@ NAME_ID = re.compile(r".*[a-z]I[dD]")  # PassengerId
 COUNTERS = re.compile(
     r"#|X|V?1|(?i:rows?|rownum|sl|serial|obs|observation|sample|case|record|entry|item|(?:.* )?(?:no|nr|num|number))"
 )
+
+MANY = 100  # columns that are too many to be dropped by name
 
 
 def choose_features(
@@ -40,13 +43,15 @@ def choose_features(
         table.column(name)
     if target in drop:
         raise OptionError(f'drop: "{target}" is the target: leave it in, or choose another target')
-    features = tuple(name for name in table.columns if name != target and name not in drop)
+    left_out = {target, *drop}
+    features = tuple(name for name in table.columns if name not in left_out)
     numbering, notes = ([], []) if keep_index else find_row_numbers(table, features)
-    features = tuple(name for name in features if name not in numbering)
+    left_out.update(numbering)
+    features = tuple(name for name in features if name not in left_out)
     if not features:
-        left_out = f" and the row numbers in {_quoted(numbering)}, which keep_index=True keeps" if numbering else ""
+        others = f" and the row numbers in {quoted(numbering)}, which keep_index=True keeps" if numbering else ""
         raise DataError(
-            f'{table.source}: no column is left besides the target "{target}"{left_out}: at least one is needed'
+            f'{table.source}: no column is left besides the target "{target}"{others}: at least one is needed'
         )
     _refuse_text(table, features)
     refuse_empty(table, features, np.ones(table.rows, np.bool_), "row")
@@ -59,7 +64,7 @@ def tell_lost_digits(table: Table, names: Sequence[str]) -> Table:
     if not rounded:
         return table
     hold = "hold" if len(rounded) > 1 else "holds"
-    note = f"{table.source}: {_quoted(rounded)} {hold} whole numbers beyond 2^53, whose last digits are lost"
+    note = f"{table.source}: {quoted(rounded)} {hold} whole numbers beyond 2^53, whose last digits are lost"
     return replace(table, notes=(*table.notes, note))
 
 
@@ -77,7 +82,7 @@ def tell_joined_labels(table: Table, target: str) -> Table:
     same = next((cells for word, cells in spellings.items() if word and len(cells) > 1), None)
     if same is None:
         return table
-    which = f"such as {_quoted(sorted(same))}"
+    which = f"such as {quoted(sorted(same))}"
     note = f'{table.source}: column "{target}": labels that differ only in blanks around them, {which}, are one class'
     return replace(table, notes=(*table.notes, note))
 
@@ -93,7 +98,8 @@ def split_names(names: Sequence[str], table: Table) -> tuple[str, ...]:
 def find_row_numbers(table: Table, names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Which of the columns identify rows, and messages that they are left out."""
     nameless = [name for name in names if NAMELESS.fullmatch(name)]
-    counting = [name for name in names if name not in nameless and numbers_rows(name, table.column(name))]
+    named = [name for name in names if not NAMELESS.fullmatch(name)]
+    counting = [name for name in named if numbers_rows(name, table.column(name))]
     notes = []
     for found, one, several in (
         (nameless, "has no name, as row numbers have none,", "have no names, as row numbers have none,"),
@@ -101,7 +107,7 @@ def find_row_numbers(table: Table, names: Sequence[str]) -> tuple[list[str], lis
     ):
         if found:
             why, are, them = (one, "is", "it") if len(found) == 1 else (several, "are", "them")
-            notes.append(f"{table.source}: {_quoted(found)} {why} and {are} left out: keep_index=True keeps {them}")
+            notes.append(f"{table.source}: {quoted(found)} {why} and {are} left out: keep_index=True keeps {them}")
     return [*nameless, *counting], notes
 
 
@@ -127,9 +133,7 @@ def refuse_empty(
     """Raise DataError for columns without a value in any of `rows`."""
     empty = [name for name in features if missing(table.column(name)[rows]).all()]
     if empty:
-        raise DataError(
-            f'{table.source}: column "{empty[0]}" has no value in any {what}: leave it out with drop={empty}'
-        )
+        raise DataError(f'{table.source}: column "{empty[0]}" has no value in any {what}: {_leave_out(empty, "it")}')
 
 
 def _refuse_text(table: Table, features: tuple[str, ...]) -> None:
@@ -138,7 +142,14 @@ def _refuse_text(table: Table, features: tuple[str, ...]) -> None:
     if text:
         which = "the columns of text" if len(text) > 1 else "the column"
         na = na_advice(table, text[:1]) and na_advice(table, text)
-        numbers(table, text[0], na or f"write it as a number, or leave {which} out with drop={text}")
+        numbers(table, text[0], na or f"write it as a number, or {_leave_out(text, which)}")
+
+
+def _leave_out(names: list[str], which: str) -> str:
+    """How to train without these columns."""
+    if len(names) > MANY:
+        return f"make a table without these {len(names):,} columns: {quoted(names)}"
+    return f"leave {which} out with drop={names}"
 
 
 def _loses_digits(table: Table, name: str) -> bool:
@@ -147,7 +158,3 @@ def _loses_digits(table: Table, name: str) -> bool:
         return False
     values, cells = table.columns[name], table.written[name]
     return any(Decimal(spelled(cells[row])) != int(values[row]) for row in np.flatnonzero(np.abs(values) > EXACT))
-
-
-def _quoted(names: list[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)

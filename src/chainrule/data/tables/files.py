@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from chainrule.data.reading import reading
@@ -30,7 +28,7 @@ def read_table(path: str | Path, *, na: Iterable[str] | None = None) -> Table:
     path = as_path("read_table", path)
     words = None if na is None else frozenset([na] if isinstance(na, str) else na)
     name = path.name.lower()
-    with _reading(path):
+    with reading(path):
         if name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
             return read_text(path, words)
         if name.endswith((".parquet", ".pq")):
@@ -39,15 +37,3 @@ def read_table(path: str | Path, *, na: Iterable[str] | None = None) -> Table:
             return read_npz(path, words)
         path.stat()
     raise DataError(f"{path}: the suffix is not a known table format: known are {', '.join(FORMATS)}")
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn errors of the system and the parsers into one error that names the file."""
-    with reading(path):
-        try:
-            yield
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path}: byte {error.start} is not UTF-8 text: save the table as UTF-8") from None
-        except csv.Error as error:
-            raise DataError(f"{path}: not a readable table ({error}): save it again as plain CSV") from None

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.names import listed, quoted
 from chainrule.data.tables.cells import NEVER_NAMES, is_missing
 from chainrule.data.tables.columns import Column, is_text, spelled
 from chainrule.data.tables.table import Table
@@ -58,10 +59,11 @@ def refuse_words(table: Table, target: str, policy: str) -> None:
         if is_missing(word) and word.casefold() not in certain
     }
     if doubtful:
-        listed, rows = ", ".join(f'"{word}"' for word in doubtful), sum(doubtful.values())
+        rows = sum(doubtful.values())
+        held = quoted([*doubtful])
         raise DataError(
-            f'{table.source}: column "{target}" holds {listed} in {rows:,} of {table.rows:,} rows, names of classes or '
-            f"missing values: na=[] says they are names, na={list(doubtful)} says they are missing"
+            f'{table.source}: column "{target}" holds {held} in {rows:,} of {table.rows:,} rows, names of '
+            f"classes or missing values: na=[] says they are names, na={list(doubtful)} says they are missing"
         )
 
 
@@ -71,9 +73,9 @@ def tell_filled(table: Table, gaps: Gaps) -> Table:
     if not columns:
         return table
     count = sum(int(gaps[name].sum()) for name in columns)
-    listed = ", ".join(f'"{name}"' for name in columns) if len(columns) <= FEW else f"{len(columns)} columns"
+    which = quoted(columns) if len(columns) <= FEW else f"{len(columns):,} columns"
     what = "1 missing value becomes" if count == 1 else f"{count:,} missing values become"
-    note = f"{table.source}: {what} the mean of the training rows, in {listed}"
+    note = f"{table.source}: {what} the mean of the training rows, in {which}"
     return replace(table, notes=(*table.notes, note))
 
 
@@ -90,7 +92,7 @@ def leave_out_gaps(table: Table, gaps: Gaps) -> Table:
         return table
     note = f"{table.source}: {int((~keep).sum()):,} of {table.rows:,} rows are missing some value and are left out"
     words = {f'"{word}" in {name}' for name, gap in gaps.items() for word in _words(table, name, gap)}
-    note += f" ({', '.join(sorted(words))})" if words else ""
+    note += f" ({listed(sorted(words))})" if words else ""
     return replace(table.take(keep), notes=(*table.notes, note))
 
 

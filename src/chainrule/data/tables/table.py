@@ -21,6 +21,8 @@ from chainrule.data.tables.cells import NUMBER
 from chainrule.data.tables.columns import Column, as_column, as_written, is_text, spelled
 from chainrule.errors import DataError, LabelError
 
+MOST_COLUMNS = 1_000_000
+
 
 @dataclass(frozen=True)
 class Table:
@@ -52,8 +54,12 @@ class Table:
                 written[name] = spelled
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
-            listed = ", ".join(f'"{name}" has {length:,}' for name, length in lengths.items())
-            raise DataError(f"{self.source}: the columns differ in their number of rows: {listed}")
+            first, rows = next(iter(lengths.items()))
+            other = next(name for name, length in lengths.items() if length != rows)
+            raise DataError(
+                f'{self.source}: the columns differ in their number of rows: "{first}" has {rows:,}, '
+                f'"{other}" has {lengths[other]:,}: give each column one value per row'
+            )
         object.__setattr__(self, "columns", columns)
         object.__setattr__(self, "written", written)
 
@@ -136,8 +142,14 @@ def header_hint(names: Iterable[str]) -> str:
 
 def column_names(source: str, names: list[str]) -> list[str]:
     """Names on one line, for messages and options; raises DataError for duplicates."""
+    if len(names) > MOST_COLUMNS:
+        raise DataError(
+            f"{source}: has {len(names):,} columns, at most {MOST_COLUMNS:,} are read: use a part of them, or save the "
+            "table the other way round"
+        )
     names = [" ".join(name.split()) for name in names]
-    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    counts = Counter(names)
+    twice = next((name for name in names if counts[name] > 1), None)
     if twice is not None:
         raise DataError(
             f'{source}: two columns are called "{twice}": give each column its own name{header_hint(names)}'
