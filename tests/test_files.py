@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from chainrule.errors import FileError
-from chainrule.files import write_whole
+from chainrule.errors import FileError, OptionError
+from chainrule.files import as_path, read_whole, write_whole
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -53,3 +54,37 @@ def test_places_where_no_file_can_be(tmp_path: Path, place: str, monkeypatch: py
     with pytest.raises(FileError, match="cannot be written"):
         write_whole(Path(place), lambda beside: beside.write_text("new"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "link to a device", "folder", "socket"])
+def test_only_regular_files_are_opened(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a"
+    if kind == "pipe":
+        os.mkfifo(path)  # without a writer, so that opening it would wait
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as own:
+            own.bind(str(path))
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(FileError, match=r"a: cannot be read \("):
+        read_whole(path, 10)
+
+
+def test_a_file_is_read_up_to_a_limit(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"0123456789")
+    assert read_whole(path, 10) == b"0123456789"
+    with pytest.raises(FileError, match="larger than 9 bytes, the most that are read"):
+        read_whole(path, 9)
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)  # it takes no room on the disk
+    with pytest.raises(FileError, match="larger than 10 bytes"):
+        read_whole(path, 10)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800"])
+def test_names_that_no_file_can_have(name: str) -> None:
+    with pytest.raises(OptionError, match="which no file can be called"):
+        as_path("load", name)

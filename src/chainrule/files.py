@@ -1,4 +1,4 @@
-"""Files: written atomically, and read only if they are regular files."""
+"""Files: written atomically, and read through one door that opens regular files only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from chainrule.errors import FileError, OptionError
 
@@ -24,19 +24,52 @@ def as_path(place: str, path: Any) -> Path:
     """`path` as a Path; raises OptionError for anything but a name."""
     if not isinstance(path, (str, os.PathLike)):
         raise OptionError(f"{place}: path is {path!r:.80}, expected the name of a file: pass one as text or a Path")
+    if not is_file_name(path):
+        raise OptionError(f"{place}: path is {path!r:.80}, which no file can be called: correct it")
     return Path(path)
 
 
-def check_regular(path: Path) -> None:
-    """Raises FileError unless `path` is a regular file or a link to one: a pipe may never send data, a device never
-    end.
-    """
+def is_file_name(path: str | os.PathLike[str]) -> bool:
+    """Whether the system accepts a name: it does not hold the character 0, or characters that it cannot encode."""
     try:
-        regular = stat.S_ISREG(path.stat().st_mode)
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file, or a link to one, to read its bytes. Every file that a user names is opened here.
+
+    A pipe may never send data, a device never end. The file is checked once it is open, so that none can take its
+    place, and it is opened without waiting for a pipe's other end. Raises the system's OSError, or FileError for
+    anything but a regular file.
+    """
+    file = path.open("rb") if os.name == "nt" else open(path, "rb", opener=_without_waiting)  # noqa: SIM115
+    try:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise FileError(f"{path}: cannot be read (it is not a regular file): copy its contents to a file")
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def read_whole(path: Path, most: int) -> bytes:
+    """The bytes of a regular file; raises FileError if it cannot be read, or holds more than `most` bytes."""
+    try:
+        with open_regular(path) as file:
+            data = file.read(most + 1)
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror}): check the path and its permissions") from None
-    if not regular:
-        raise FileError(f"{path}: cannot be read (it is not a regular file): copy its contents to a file")
+    if len(data) > most:
+        raise FileError(f"{path}: larger than {most:,} bytes, the most that are read: check which file it is")
+    return data
 
 
 @contextmanager

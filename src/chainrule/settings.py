@@ -13,12 +13,33 @@ from typing import Any
 from chainrule.errors import OptionError
 
 SHOWN = 80  # characters of a value in a message
+LONGEST = 4000  # characters of a message
 
 
 def shown(value: Any) -> str:
     """`value` on one line, cut short: an array or a model would fill the screen."""
-    line = " ".join(repr(value).split())
+    try:
+        line = one_line(repr(value))
+    except (ValueError, RecursionError):  # an integer of more digits than Python converts, or a list within itself
+        line = f"a value of type {type(value).__name__} that is too long to show"
     return line if len(line) <= SHOWN else line[: SHOWN - 4] + " ..."
+
+
+def one_line(text: str) -> str:
+    """`text` on one line: what a terminal would obey, such as an escape character, is written as in Python; a very long
+    one loses its middle, as it begins with the place and ends with the fix.
+
+    >>> one_line("a\\n b\\x1b[31m")
+    'a b\\\\x1b[31m'
+    """
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """`text` with characters that do not show, except for ends of lines, written as in Python."""
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def number(
@@ -48,15 +69,15 @@ def number(
     expected = "a finite number" + "".join(f", {words} {bound:g}" for bound, _, words in stated)
     try:
         result = float("nan") if isinstance(value, (bool, str, bytes)) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise OptionError(f"{place}: {name} is {shown(value)}, expected {expected}") from None
     if not math.isfinite(result) or not all(holds(result, bound) for bound, holds, _ in stated):
         raise OptionError(f"{place}: {name} is {shown(value)}, expected {expected}")
     return result
 
 
-def whole(place: str, name: str, value: Any, *, least: int | None = 1) -> int:
-    """`value` as a whole number of at least `least`, or any whole number if `least` is None.
+def whole(place: str, name: str, value: Any, *, least: int | None = 1, most: int | None = None) -> int:
+    """`value` as a whole number of at least `least`, or any whole number if `least` is None, and of at most `most`.
 
     Raises OptionError for anything else, 2.5, True and "3" included.
 
@@ -64,13 +85,14 @@ def whole(place: str, name: str, value: Any, *, least: int | None = 1) -> int:
     -1
     """
     expected = "a whole number" + ("" if least is None else f", at least {least}")
+    expected += "" if most is None else f", at most {most:,}"
     try:
         if isinstance(value, bool):
             raise TypeError
         result = operator.index(value)
     except TypeError:
         raise OptionError(f"{place}: {name} is {shown(value)}, expected {expected}") from None
-    if least is not None and result < least:
+    if (least is not None and result < least) or (most is not None and result > most):
         raise OptionError(f"{place}: {name} is {shown(value)}, expected {expected}")
     return result
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chainrule.cli.settings import FIELDS, Settings, parse_override, resolve
+from chainrule.cli.config import resolve
+from chainrule.cli.settings import FIELDS, Settings, parse_override
 from chainrule.errors import OptionError
 
 
@@ -52,7 +53,7 @@ def test_text_is_text(value: object) -> None:
 def test_a_name_that_yaml_takes_for_no_value_needs_quotes(tmp_path: Path, line: str) -> None:
     config = tmp_path / "c.yaml"
     config.write_text(f"data: t.csv\n{line}\n")
-    with pytest.raises(OptionError, match=r'train: (drop|na) holds no value .*: write "null" or "~" in quotes'):
+    with pytest.raises(OptionError, match=r'line 2: (drop|na) holds no value .*: write "null" or "~" in quotes'):
         resolve(config, {}, [])
     config.write_text('data: t.csv\ndrop: [no, 1, "null", "~"]\n')
     assert resolve(config, {}, []).drop == ("no", "1", "null", "~")

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from tests.cli.outcome import Command
 
-from chainrule.cli.settings import Settings, read_config
+from chainrule.cli.config import read_config
+from chainrule.cli.settings import Settings
 from chainrule.train.metrics import mae, r2
 
 SHORT = ("engine=reference", "model=mlp:8", "batch_size=16", "epochs=20", "lr=0.02")

@@ -11,7 +11,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainrule.data import Preparation, prepare, read_table
+from chainrule.data import prepare, read_table
+from chainrule.data.record import read_preparation
 from chainrule.errors import ChainruleError
 
 WORDS = (
@@ -55,7 +56,7 @@ def test_ready_or_refused(
             preparation, parts = prepare(table, target, task=task, missing=missing, validation=0.0)
         except ChainruleError:
             return
-    again = Preparation.from_dict(json.loads(json.dumps(preparation.to_dict())))
+    again = read_preparation(json.loads(json.dumps(preparation.to_dict())))
     whole = again.whole_rows(table, with_target=True)
     assert np.isfinite(again.x(whole)).all()
     assert np.isfinite(parts.y).all()

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule.data import Preparation, Table, digits_table, load_digits, load_table, prepare
+from chainrule.data import Table, digits_table, load_digits, load_table, prepare
+from chainrule.data.record import read_preparation
 from chainrule.data.sources import default_target
 from chainrule.errors import ChainruleError, DataError, LabelError, OptionError
 
@@ -128,7 +129,7 @@ def test_truth_values_are_numbers() -> None:
 
 def test_later_tables_are_treated_alike() -> None:
     preparation, parts = prepare(table(t=["no", "yes"]), "t", missing="mean")
-    again = Preparation.from_dict(json.loads(json.dumps(preparation.to_dict())))
+    again = read_preparation(json.loads(json.dumps(preparation.to_dict())))
     assert again.x(parts.data).tobytes() == parts.x.tobytes()
     assert again.y(parts.data).tobytes() == parts.y.tobytes()
     shuffled = Table("u.csv", dict(reversed(parts.data.columns.items())))

@@ -40,15 +40,16 @@ def evaluate(
     from chainrule.cli.loading import naming_rows, read_more
     from chainrule.cli.report import console, count, headline, measure, result_table, row_word
     from chainrule.cli.run import Run, data_name
+    from chainrule.cli.saved import read_run
     from chainrule.errors import DataError
 
-    found = Run.find(run, runs)
-    settings, (preparation, trained_on) = found.read_settings(), found.read_data()
+    found = read_run(Run.find(run, runs))
+    settings, preparation = found.settings, found.preparation
     whole, fingerprint = read_more(found, [data or settings.data], resize=resize, broken=broken, with_target=True)
-    own = fingerprint == trained_on
+    own = fingerprint == found.fingerprint
     if data is None and not own:
         raise DataError(
-            f"{settings.data}: changed since {found.folder} was trained on it: name the data to evaluate on"
+            f"{settings.data}: changed since {found.run.folder} was trained on it: name the data to evaluate on"
         )
     y, used, test, word = preparation.y(whole), whole, None, row_word(preparation)
     what = f"{data_name(data or settings.data)}: "

@@ -21,23 +21,23 @@ def info(
       [bold]chainrule info[/bold]
       [bold]chainrule info runs/20260131-120000-digits[/bold]
     """
-    import chainrule as cr
     from chainrule.cli.factory import relevant_settings
     from chainrule.cli.report import console, count, headline, layer_table, result_table, value_table
     from chainrule.cli.run import UNFINISHED, Run
+    from chainrule.cli.saved import read_run
 
-    found = Run.find(run, runs)
-    settings, (preparation, _) = found.read_settings(), found.read_data()
-    results = found.read_results()
+    found = read_run(Run.find(run, runs))
+    preparation, results = found.preparation, found.results
     out = console()
-    out.print(f"run: {found.folder}")
-    out.print(layer_table(cr.load(found.model), preparation.input_shape))
+    out.print(f"run: {found.run.folder}")
+    out.print(layer_table(found.model, preparation.input_shape))
     images = preparation.kind == "images"
-    out.print(value_table(relevant_settings(settings, images=images), "setting", "value"))
-    if not results:
+    out.print(value_table(relevant_settings(found.settings, images=images), "setting", "value"))
+    if results is None:
         out.print(UNFINISHED)
         return
-    out.print(f"ended after {count(results['epochs'], 'epoch')}: {results['ended']}")
-    if results["test"]:
-        out.print(result_table(results["test"]))
-        out.print(f"test {headline(preparation, results['test'])}")
+    out.print(f"ended after {count(results.epochs, 'epoch')}: {results.ended}")
+    if results.test is not None:
+        test = results.test.values()
+        out.print(result_table(test))
+        out.print(f"test {headline(preparation, test)}")

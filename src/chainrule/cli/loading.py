@@ -13,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from chainrule.cli import factory
 from chainrule.cli.advice import as_options
 from chainrule.cli.report import count, error_console, row_word
-from chainrule.cli.run import Run, data_name
+from chainrule.cli.run import data_name
+from chainrule.cli.saved import Saved
 from chainrule.cli.settings import Settings
 from chainrule.data.dataset import Dataset
 from chainrule.data.images import Images, Reading, read_pictures
@@ -79,13 +80,13 @@ def read_data(settings: Settings, out: Console) -> tuple[Settings, Preparation, 
 
 
 def read_more(
-    run: Run, sources: Sequence[str], *, resize: bool, broken: str | None, with_target: bool
+    found: Saved, sources: Sequence[str], *, resize: bool, broken: str | None, with_target: bool
 ) -> tuple[Dataset, str]:
     """Data for a trained run, in the form of its training data, without the rows it cannot use; and the data's hash.
 
     Several sources must be pictures.
     """
-    settings, (preparation, _) = run.read_settings(), run.read_data()
+    settings, preparation = found.settings, found.preparation
     pictures = preparation.kind == "images"
     if len(sources) > 1 and not (pictures and all(is_picture(Path(source)) for source in sources)):
         raise OptionError(
@@ -96,7 +97,7 @@ def read_more(
         return preparation.whole_rows(data, with_target=with_target), data.fingerprint()
     except DataError as error:  # "latest" may be another run than one thinks
         what = "images" if pictures else "a table"
-        raise DataError(f"{error} (read for {run.folder}, which was trained on {what})") from None
+        raise DataError(f"{error} (read for {found.run.folder}, which was trained on {what})") from None
 
 
 def _read_alike(

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 from chainrule.cli.advice import as_options
 from chainrule.errors import ChainruleError, NativeError, NonFiniteError
+from chainrule.settings import one_line
 
 INTERRUPTED = 130
 TRACEBACK = "CHAINRULE_TRACEBACK"
@@ -84,7 +85,7 @@ def _few_collections() -> Iterator[None]:
 def _say(message: str, status: int) -> int:
     """One line on standard error."""
     try:
-        sys.stderr.write("chainrule: " + " ".join(message.split()) + "\n")
+        sys.stderr.write(f"chainrule: {one_line(message)}\n")
     except OSError:
         _forget_output()  # there is no one to tell
     return status

@@ -49,10 +49,11 @@ def predict(
     from chainrule.cli.loading import naming_rows, read_more
     from chainrule.cli.report import console, error_console, probabilities, probability_table
     from chainrule.cli.run import Run, write_text
+    from chainrule.cli.saved import read_run
     from chainrule.data.images import Images
 
-    found = Run.find(run, runs)
-    preparation, _ = found.read_data()
+    found = read_run(Run.find(run, runs))
+    preparation = found.preparation
     whole, _ = read_more(found, data, resize=resize, broken=broken, with_target=False)
     trainer = found.trainer(workers)
     with naming_rows(whole):

@@ -10,23 +10,35 @@ from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from chainrule import functions, nn
 from chainrule.data.preparation import Preparation
+from chainrule.settings import printable
 
 Array = NDArray[Any]
 HEADLINE = {"classify": "accuracy", "regress": "r2"}  # the main metric of a task
 MOST_CLASSES = 10  # printed for one picture
 
 
+class PlainConsole(Console):
+    """Prints text as it is: names from data are no markup, and what a terminal would obey is made visible."""
+
+    def __init__(self, *, quiet: bool = False, stderr: bool = False) -> None:
+        super().__init__(highlight=False, soft_wrap=True, markup=False, emoji=False, quiet=quiet, stderr=stderr)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+
 def console(*, quiet: bool = False) -> Console:
     """Standard output; prints nothing when `quiet`."""
-    return Console(highlight=False, soft_wrap=True, quiet=quiet, markup=False)
+    return PlainConsole(quiet=quiet)
 
 
 def error_console() -> Console:
     """Standard error, for notes that are no part of the output."""
-    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    return PlainConsole(stderr=True)
 
 
 def measure(preparation: Preparation, outputs: Array, y: Array) -> dict[str, Any]:

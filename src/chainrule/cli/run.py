@@ -14,7 +14,6 @@ filters.png          for images: the weights of the first layer as pictures
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import json
 import math
@@ -24,17 +23,18 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import chainrule as cr
-from chainrule.cli import factory
-from chainrule.cli.settings import Settings, read_config
+from chainrule.cli.settings import Settings
 from chainrule.data.images.named import NAMED
 from chainrule.data.names import bare_name, suggestion
 from chainrule.data.preparation import Preparation
 from chainrule.data.sources import BUNDLED
-from chainrule.errors import DataError, FileError
+from chainrule.errors import FileError
 from chainrule.files import write_whole, writing
+
+if TYPE_CHECKING:
+    from chainrule.cli.record import ResultsRecord
 
 LATEST = "latest"
 UNFINISHED = "the run is still training, or was killed"
@@ -95,36 +95,15 @@ class Run:
             )
         return run
 
-    def read_settings(self) -> Settings:
-        return Settings(**read_config(self.config))
+    def read_results(self) -> ResultsRecord | None:
+        """How the run ended; None while it is training, and if it was killed."""
+        from chainrule.cli.record import ResultsRecord
+        from chainrule.records import read_record
 
-    def read_data(self) -> tuple[Preparation, str]:
-        """How its data is prepared, and the hash of the data it was trained on."""
-        record = read_json(self.data)
-        try:
-            return Preparation.from_dict(record["preparation"]), record["fingerprint"]
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise DataError(f"{self.data}: no record of data that this version can read: train again") from None
-
-    def read_results(self) -> dict[str, Any]:
-        """How the run ended; empty while it is training, and if it was killed."""
-        return read_json(self.results) if self.results.exists() else {}
+        return read_record(self.results, ResultsRecord) if self.results.exists() else None
 
     def write_results(self, results: dict[str, Any]) -> None:
         write_json(self.results, results)
-
-    def trainer(self, threads: int | None) -> cr.Trainer:
-        """The run's network, in a trainer to predict with; a note on stderr if it is not fully trained."""
-        from chainrule.cli.report import count, error_console
-
-        settings, (preparation, _), results = self.read_settings(), self.read_data(), self.read_results()
-        if not results:
-            error_console().print(f"{self.folder}: {UNFINISHED}: the weights are those last saved")
-        elif results["ended"].startswith("failed"):
-            when = f"after {count(results['epochs'], 'epoch')}" if results["epochs"] else "in its first epoch"
-            error_console().print(f"{self.folder}: the run failed {when}: the weights are from that point")
-        settings = settings if threads is None else dataclasses.replace(settings, threads=threads)
-        return factory.build_trainer(cr.load(self.model), settings, preparation)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -135,18 +114,6 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON, whole or not at all; raises FileError."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}): check its permissions") from None
-    except ValueError:
-        raise DataError(f"{path}: damaged, not valid JSON: restore it or train again") from None
-    if not isinstance(values, dict):
-        raise DataError(f"{path}: holds a {type(values).__name__}, expected a JSON object: restore it or train again")
-    return values
 
 
 def data_name(source: str) -> str:
@@ -186,8 +153,7 @@ def _is_usable(folder: Path) -> bool:
     """Whether a run has weights worth using: it did not fail in its first epoch."""
     run = Run(folder)
     results = run.read_results()
-    failed = str(results.get("ended", "")).startswith("failed")
-    return run.model.exists() and not (failed and results.get("epochs") == 0)
+    return run.model.exists() and not (results is not None and results.failed and results.epochs == 0)
 
 
 def _latest(out: Path) -> Run:

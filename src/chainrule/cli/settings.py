@@ -6,18 +6,18 @@ Later sources win: the defaults, then the config file, then options and `key=val
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from chainrule.data.names import nearest, suggestion
 from chainrule.data.tables.gaps import POLICIES
 from chainrule.data.target import TASKS
-from chainrule.errors import FileError, OptionError
+from chainrule.errors import OptionError
+from chainrule.files import is_file_name
 from chainrule.ops import activations
 from chainrule.ops.record import Op
-from chainrule.settings import choice, memory, number, whole
+from chainrule.settings import SHOWN, choice, memory, number, shown, whole
 
 Check: TypeAlias = Callable[[str, Any], Any]
 
@@ -41,6 +41,7 @@ MOMENTUM = 0.9  # of sgd
 LEAST = 8  # pixels per side of images for CNN: in smaller ones a convolution sees little but the border
 BROKEN = ("refuse", "skip")
 LARGEST = 4096  # pixels per side
+MOST = 10**12  # of whole numbers: of epochs, rows or bytes
 
 
 def _number(**bounds: float) -> Check:
@@ -49,23 +50,27 @@ def _number(**bounds: float) -> Check:
             try:
                 value = float(value)
             except ValueError:
-                raise OptionError(f'train: {name} is "{value}", expected a number') from None
+                raise OptionError(f"train: {name} is {_quoted(value)}, expected a number") from None
         return number("train", name, value, **bounds)
 
     return check
 
 
-def _count(least: int) -> Check:
-    return lambda name, value: whole("train", name, value, least=least)
+def _quoted(text: str) -> str:
+    return f'"{text}"' if len(text) < SHOWN else shown(text)
+
+
+def _count(least: int, most: int = MOST) -> Check:
+    return lambda name, value: whole("train", name, value, least=least, most=most)
 
 
 def _memory(name: str, value: Any) -> int:
-    return memory("train", name, value)
+    return min(memory("train", name, value), MOST)  # more than any machine has
 
 
 def _seed(name: str, value: Any) -> int:
     if whole("train", name, value, least=0) >= 2**64:
-        raise OptionError(f"train: {name} is {value!r}, expected a whole number from 0 to 2**64 - 1")
+        raise OptionError(f"train: {name} is {shown(value)}, expected a whole number from 0 to 2**64 - 1")
     return int(value)
 
 
@@ -75,7 +80,7 @@ def _choice(names: Iterable[str]) -> Check:
     def check(name: str, value: Any) -> str:
         near = nearest(value, allowed) if isinstance(value, str) and value not in allowed else None
         if near is not None:
-            raise OptionError(f'train: {name} is "{value}": did you mean "{near}"?')
+            raise OptionError(f'train: {name} is {_quoted(value)}: did you mean "{near}"?')
         return choice("train", name, value, allowed)
 
     return check
@@ -83,8 +88,15 @@ def _choice(names: Iterable[str]) -> Check:
 
 def _text(name: str, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value == "":
-        raise OptionError(f"train: {name} is {value!r}, expected text")
+        raise OptionError(f"train: {name} is {shown(value)}, expected text")
     return str(value)
+
+
+def _file(name: str, value: Any) -> str:
+    text = _text(name, value)
+    if not is_file_name(text):
+        raise OptionError(f"train: {name} is {shown(text)}, which no file can be called: correct it")
+    return text
 
 
 def _network(name: str, value: Any) -> str:
@@ -100,8 +112,11 @@ def in_python(model: str) -> str:
 
 def _size(name: str, value: Any) -> str:
     sides = _text(name, value).lower().split("x")
-    if len(sides) > 2 or not all(side.isdecimal() and 1 <= int(side) <= LARGEST for side in sides):
-        raise OptionError(f"train: {name} is {value!r}, expected pixels such as 32 or 24x32, each 1 to {LARGEST:,}")
+    digits = all(side.isdecimal() and len(side) < 9 for side in sides)
+    if len(sides) > 2 or not digits or not all(1 <= int(side) <= LARGEST for side in sides):
+        raise OptionError(
+            f"train: {name} is {shown(value)}, expected pixels such as 32 or 24x32, each 1 to {LARGEST:,}"
+        )
     return "x".join(str(int(side)) for side in sides)
 
 
@@ -114,7 +129,7 @@ def _names(name: str, value: Any) -> tuple[str, ...]:
             "these words for no value"
         )
     if not isinstance(value, (list, tuple)) or not all(isinstance(part, str) for part in value):
-        raise OptionError(f"train: {name} is {value!r}, expected names, as in a,b")
+        raise OptionError(f"train: {name} is {shown(value)}, expected names, as in a,b")
     return tuple(part for part in value if part)
 
 
@@ -127,7 +142,7 @@ def _truth(name: str, value: Any) -> bool:
     if value in (True, False):
         return bool(value)
     if value not in ("true", "false"):
-        raise OptionError(f"train: {name} is {value!r}, expected true or false")
+        raise OptionError(f"train: {name} is {shown(value)}, expected true or false")
     return bool(value == "true")
 
 
@@ -147,7 +162,7 @@ class Settings:
     """All settings of a training run, checked when made."""
 
     data: str = _setting(
-        None, _text, "A data set by name (digits, fashion-mnist, mnist), a file, or a folder of pictures"
+        None, _file, "A data set by name (digits, fashion-mnist, mnist), a file, or a folder of pictures"
     )
     target: str | None = _setting(None, _text, "The column to predict", panel="Data", metavar="COLUMN")
     task: str | None = _setting(
@@ -183,7 +198,7 @@ class Settings:
     )
     broken: str = _setting("refuse", _choice(BROKEN), "Damaged pictures: refuse (an error) or skip", panel="Data")
     data_dir: str | None = _setting(
-        None, _text, "Folder that holds the files of fashion-mnist or mnist", panel="Data", metavar="FOLDER"
+        None, _file, "Folder that holds the files of fashion-mnist or mnist", panel="Data", metavar="FOLDER"
     )
     val_size: float = _setting(
         0.1, _number(least=0, below=1), "Fraction of the rows used for validation after each epoch", float, "Data"
@@ -261,18 +276,14 @@ class Settings:
     engine: str = _setting(
         "compiled", _choice(ENGINES), "compiled, or reference (NumPy definitions: slow, easy to read)", panel="Run"
     )
-    out: str = _setting("runs", _text, "Folder in which the run's own folder is created", panel="Run", metavar="FOLDER")
-    name: str | None = _setting(None, _text, "Name of the run; by default that of the data", panel="Run")
+    out: str = _setting("runs", _file, "Folder in which the run's own folder is created", panel="Run", metavar="FOLDER")
+    name: str | None = _setting(None, _file, "Name of the run; by default that of the data", panel="Run")
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if value is not None or f.default == ():
-                object.__setattr__(self, f.name, f.metadata["check"](f.name, value))
-            elif f.name == "data" or f.default is not None:
-                if f.name == "data":
-                    raise OptionError("train: no data given: name a data set or a file, as in `chainrule train digits`")
-                raise OptionError(f"train: {f.name} is empty, expected a value such as {f.default}")
+            if f.name == "data" and self.data is None:
+                raise OptionError("train: no data given: name a data set or a file, as in `chainrule train digits`")
+            object.__setattr__(self, f.name, check_setting(f.name, getattr(self, f.name)))
         if self.patience is not None and self.val_size == 0:
             raise OptionError("train: patience needs validation rows, but val_size is 0: set --val-size 0.1")
 
@@ -292,54 +303,21 @@ class Settings:
 FIELDS = {f.name: f for f in dataclasses.fields(Settings)}
 
 
-def resolve(config: Path | None, options: Mapping[str, Any], overrides: list[str]) -> Settings:
-    """Settings from a config file, options (None: not given) and `key=value` words; OptionError for unknown keys."""
-    values: dict[str, Any] = read_config(config) if config else {}
-    values |= {k: parse(FIELDS[k].metadata["kind"], given) for k, given in options.items() if given not in (None, [])}
-    values |= dict(parse_override(text) for text in overrides)
-    return Settings(**values)
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """The settings in a YAML file; raises FileError or OptionError naming the file."""
-    import yaml
-
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _plain_yaml())
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}): check the path and its permissions") from None
-    except UnicodeDecodeError:
-        raise OptionError(f"{path}: not UTF-8 text: save the config file as UTF-8") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise OptionError(f"{path}: not valid YAML{where}: write one `key: value` per line") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise OptionError(f"{path}: holds a {type(content).__name__}, expected one `key: value` per line")
-    settings = {known_key(str(key), str(path)): value for key, value in content.items()}
-    return {key: parse(FIELDS[key].metadata["kind"], value) for key, value in settings.items()}
-
-
-def _plain_yaml() -> Any:
-    """A loader that reads scalars as text or null: a column may be called no, 007 or 1e3."""
-    import yaml
-
-    class Plain(yaml.SafeLoader):
-        yaml_implicit_resolvers = {  # noqa: RUF012
-            start: [(tag, form) for tag, form in found if tag == "tag:yaml.org,2002:null"]
-            for start, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
-    return Plain
+def check_setting(name: str, value: Any) -> Any:
+    """A setting's value as a plain type; raises OptionError for one that it cannot have."""
+    f = FIELDS[name]
+    if value is not None or f.default == ():
+        return f.metadata["check"](name, value)
+    if f.default is not None:
+        raise OptionError(f"train: {name} is empty, expected a value such as {f.default}")
+    return None
 
 
 def parse_override(text: str) -> tuple[str, Any]:
     """`key=value` -> its setting and value; null, none or nothing mean no value."""
     key, equals, value = text.partition("=")
     if not equals:
-        raise OptionError(f'train: "{text}" is neither an option nor a setting such as epochs=20')
+        raise OptionError(f"train: {_quoted(text)} is neither an option nor a setting such as epochs=20")
     name = known_key(key.strip(), "train")
     kind = FIELDS[name].metadata["kind"]
     empty = kind is not list and value in ("", "null", "none")
@@ -357,5 +335,5 @@ def parse(kind: type, given: Any) -> Any:
 def known_key(key: str, place: str) -> str:
     name = key.replace("-", "_")
     if name not in FIELDS:
-        raise OptionError(f'{place}: "{key}" is not a setting: {suggestion(name, FIELDS, limit=len(FIELDS))}')
+        raise OptionError(f"{place}: {_quoted(key)} is not a setting: {suggestion(name, FIELDS, limit=len(FIELDS))}")
     return name

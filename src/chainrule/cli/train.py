@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import chainrule as cr
+from chainrule.cli.config import resolve
 from chainrule.cli.job import Job
 from chainrule.cli.options import takes_settings
-from chainrule.cli.settings import Settings, resolve
+from chainrule.cli.settings import Settings
 from chainrule.errors import ChainruleError
 
 if TYPE_CHECKING:

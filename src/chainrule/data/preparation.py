@@ -20,12 +20,11 @@ from chainrule.data.tables.features import choose_features, tell_joined_labels, 
 from chainrule.data.tables.gaps import POLICIES
 from chainrule.data.tables.inputs import TableInputs, handle_gaps, table_inputs
 from chainrule.data.tables.table import Table
-from chainrule.data.target import Class, Classes, Quantity, Target, check_task, guess_task, read_target
+from chainrule.data.target import Class, Classes, Quantity, Target, check_task, guess_task
 from chainrule.errors import DataError, OptionError
 
 Array = NDArray[Any]
 Inputs: TypeAlias = TableInputs | ImageInputs
-INPUTS: dict[str, type[TableInputs] | type[ImageInputs]] = {kind.kind: kind for kind in (TableInputs, ImageInputs)}
 MAKE_TABLE = "read one with read_table, or make one of columns with Table(name, columns)"
 
 
@@ -90,13 +89,8 @@ class Preparation:
         return split_data(data, classes, validation=validation, test=test, seed=seed)
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON, from which `read_preparation` makes the same again."""
         return {"inputs": self.inputs.to_dict(), "target": self.target.to_dict()}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Preparation:
-        """Read what `to_dict` wrote; raises KeyError, TypeError or ValueError for anything else."""
-        inputs = INPUTS[values["inputs"]["kind"]].from_dict(values["inputs"])
-        return cls(inputs, read_target(values["target"]))
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,3 @@ class Scaling:
 
     def to_dict(self) -> dict[str, list[float]]:
         return {"mean": self.mean.ravel().tolist(), "deviation": self.deviation.ravel().tolist()}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, list[float]]) -> Scaling:
-        return cls(np.array(values["mean"]), np.array(values["deviation"]))

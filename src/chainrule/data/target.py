@@ -137,13 +137,6 @@ class Quantity:
 Target: TypeAlias = Classes | Quantity
 
 
-def read_target(values: dict[str, Any]) -> Target:
-    """Read what `to_dict` wrote; raises KeyError, TypeError or ValueError for anything else."""
-    if values["task"] == Classes.task:
-        return Classes(tuple(values["names"]), values["column"])
-    return Quantity(Scaling.from_dict(values["scaling"]), values["column"])
-
-
 def guess_task(table: Table, target: str) -> str:
     """ "classify" for text, codes such as 007, and whole numbers of few different values, else "regress"."""
     column = table.column(target)

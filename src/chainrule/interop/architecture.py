@@ -9,12 +9,12 @@ cannot name other code to run. The model is built without memory for its weights
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
 from chainrule import nn
 from chainrule.errors import ChainruleError, DataError, OptionError
 from chainrule.nn.weights import outlined
+from chainrule.settings import one_line, shown
 
 CONTAINERS = ("Sequential", "Residual")
 MOST_LAYERS = 10_000
@@ -58,25 +58,41 @@ def build(description: Any) -> nn.Module:
     """
     built: dict[str, nn.Module] = {}
 
-    def part(data: dict[str, Any], path: str) -> nn.Module:
-        if "same" in data:
-            return built[data["same"]]
+    def part(data: Any, path: str) -> nn.Module:
+        keys = set(data) if isinstance(data, dict) else set()
+        if keys == {"same"}:
+            return _first(built, data["same"], path)
         if len(built) >= MOST_LAYERS or path.count(".") >= DEEPEST:
-            raise OptionError(f"it has more than {MOST_LAYERS:,} layers, or more than {DEEPEST} nested in each other")
-        kind = LAYERS[data["type"]]
-        if data["type"] in CONTAINERS:
-            layers = [part(child, _join(path, name)) for name, child in data["inside"].items()]
-            built[path] = kind(*layers)
-        else:
-            built[path] = kind(**data["config"])
+            raise DataError(f"it has more than {MOST_LAYERS:,} layers, or more than {DEEPEST} nested in each other")
+        kind = LAYERS.get(data["type"]) if "type" in keys and isinstance(data["type"], str) else None
+        content = "inside" if kind is not None and kind.__name__ in CONTAINERS else "config"
+        if kind is None or keys != {"type", content} or not isinstance(data[content], dict):
+            raise DataError(f"{_layer(path)} is {shown(data)}, which is no layer of this version")
+        layers = [part(child, _join(path, name)) for name, child in data["inside"].items()] if "inside" in data else []
+        try:
+            built[path] = kind(*layers) if content == "inside" else kind(**data["config"])
+        except (TypeError, ValueError, LookupError, ArithmeticError, ChainruleError) as error:
+            raise DataError(f"{_layer(path)}: {kind.__name__} cannot be made ({one_line(str(error))})") from None
+        if content == "inside" and list(data["inside"]) != list(built[path].named_children()):
+            raise DataError(f"{_layer(path)} has layers called {shown(list(data['inside']))}, which are other names")
         return built[path]
 
     try:
         with outlined():
             return part(description, "")
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, ChainruleError) as error:
-        reason = textwrap.shorten(repr(error), 200)
-        raise DataError(f"its architecture is not one this version can build ({reason})") from None
+    except DataError as error:
+        raise DataError(f"its architecture is not one this version can build: {error}") from None
+
+
+def _first(built: dict[str, nn.Module], same: Any, path: str) -> nn.Module:
+    """The layer, made before, that another place refers to."""
+    if not isinstance(same, str) or same not in built:
+        raise DataError(f"{_layer(path)} is the same as {shown(same)}, which is no layer before it")
+    return built[same]
+
+
+def _layer(path: str) -> str:
+    return f"layer {shown(path)}" if path else "the model"
 
 
 def _join(path: str, name: str) -> str:

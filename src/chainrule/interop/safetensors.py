@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 
 from chainrule import nn
-from chainrule.errors import ChainruleError, DataError, FileError, OptionError
-from chainrule.files import as_path, check_regular, write_whole
+from chainrule.errors import ChainruleError, DataError, OptionError
+from chainrule.files import as_path, write_whole
 from chainrule.interop import architecture
+from chainrule.interop.arrays import AGAIN, read_arrays
 from chainrule.native.memory import Array
+from chainrule.records import parse
+from chainrule.settings import shown
 
 FORMAT = 1
 
@@ -59,9 +62,12 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
         raise DataError(f"{path}: contains arrays but no chainrule model: build the model and {_by_hand(path)}")
     if note.get("architecture") is None:
         raise DataError(
-            f"{path}: the model's class, {note.get('class')}, or one inside it is not part of chainrule: "
+            f"{path}: the model's class, {shown(note.get('class'))}, or one inside it is not part of chainrule: "
             f"build the model and {_by_hand(path)}"
         )
+    foreign = {str(array.dtype) for array in state.values()} - {"float32", "float64"}
+    if foreign:
+        raise DataError(f"{path}: holds {' and '.join(sorted(foreign))}, expected float32 or float64: {AGAIN}")
     try:
         model = architecture.build(note["architecture"])
         model.load_state_dict(state)
@@ -82,27 +88,10 @@ def _by_hand(path: Any) -> str:
 
 def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
     """The arrays in a file and the metadata that `save` wrote, if any."""
-    from safetensors import SafetensorError, safe_open
-
-    check_regular(path)
-    try:
-        with path.open("rb"):
-            pass  # raises the system's reason why it cannot be read
-        with safe_open(path, framework="numpy") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            text = (file.metadata() or {}).get("chainrule")
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror or error}): check its permissions") from None
-    except TypeError as error:  # raised by the library for a dtype that NumPy does not have, such as bfloat16
-        raise DataError(
-            f"{path}: one of its arrays has a dtype that NumPy does not support ({error}): save it as float32"
-        ) from None
-    except SafetensorError as error:
-        raise DataError(f"{path}: is not a complete safetensors file ({error}): save the model again") from None
-    try:
-        note = None if text is None else json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{path}: its description of the model is damaged ({error}): save the model again") from None
-    if note is not None and (not isinstance(note, dict) or note.get("format") != FORMAT):
+    state, metadata = read_arrays(path)
+    if "chainrule" not in metadata:
+        return state, None
+    note = parse(f"{path}: its description of the model", metadata["chainrule"], AGAIN)
+    if not isinstance(note, dict) or note.get("format") != FORMAT:
         raise DataError(f"{path}: its model is described in a format unknown to this version: update chainrule")
     return state, note

@@ -32,6 +32,18 @@ def summary(model: Module, input_shape: Shape, dtype: DTypeLike = np.float32) ->
     Row(name='0', kind='Linear', output=(1, 10), parameters=650)
     Row(name='1', kind='ReLU', output=(1, 10), parameters=0)
     """
+    outputs = output_shapes(model, input_shape, dtype)
+    named, rows = model.named_parameters(), []
+    for path, module in model.named_modules().items():
+        inside = f"{path}." if path else ""
+        own = [named[inside + name].size for name in module.own_parameters() if inside + name in named]  # each once
+        if own or not module.named_children():
+            rows.append(Row(path, type(module).__name__, outputs.get(path), sum(own)))
+    return rows
+
+
+def output_shapes(model: Module, input_shape: Shape, dtype: DTypeLike = np.float32) -> dict[str, Shape]:
+    """The output shape of each module that is called, by path: "" is the model itself. Raises the same errors."""
     outputs: dict[int, Shape] = {}
 
     def note(module: Module, output: Any) -> None:
@@ -40,10 +52,5 @@ def summary(model: Module, input_shape: Shape, dtype: DTypeLike = np.float32) ->
 
     with watching(note), switched(model, training=False), no_grad(), tracing():  # a batch of 1 has no statistics
         model(symbol(tuple(input_shape), dtype, "x"))
-    named, rows = model.named_parameters(), []
-    for path, module in model.named_modules().items():
-        inside = f"{path}." if path else ""
-        own = [named[inside + name].size for name in module.own_parameters() if inside + name in named]  # each once
-        if own or not module.named_children():
-            rows.append(Row(path, type(module).__name__, outputs.get(id(module)), sum(own)))
-    return rows
+    modules = model.named_modules().items()
+    return {path: outputs[id(module)] for path, module in modules if id(module) in outputs}

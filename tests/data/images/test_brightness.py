@@ -10,6 +10,7 @@ import pytest
 
 from chainrule.data import Images, Preparation, prepare_images
 from chainrule.data.images.pixels import to_pixels
+from chainrule.data.record import read_preparation
 from chainrule.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -61,7 +62,7 @@ def test_what_a_network_sees_does_not_depend_on_the_units(case: str) -> None:
     _, others = prepare_images(images(BYTES), seed=1)
     assert parts.notes == notes
     np.testing.assert_allclose(parts.x, others.x, atol=1e-5)
-    again = Preparation.from_dict(json.loads(json.dumps(preparation.to_dict())))
+    again = read_preparation(json.loads(json.dumps(preparation.to_dict())))
     x, told = later(again, array)
     np.testing.assert_array_equal(x, parts.x)
     assert told == ()

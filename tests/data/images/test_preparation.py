@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from chainrule.data import Images, Preparation, prepare_images
+from chainrule.data import Images, prepare_images
 from chainrule.data.images.pixels import channel_scaling, normalize
+from chainrule.data.record import read_preparation
 from chainrule.errors import DataError, LabelError
 
 RNG = np.random.default_rng(0)
@@ -67,14 +68,14 @@ def test_parts() -> None:
 
 def test_a_record_says_the_same() -> None:
     preparation, _ = prepare_images(images())
-    again = Preparation.from_dict(json.loads(json.dumps(preparation.to_dict())))
+    again = read_preparation(json.loads(json.dumps(preparation.to_dict())))
     assert again.to_dict() == preparation.to_dict()
     data = images()
     np.testing.assert_array_equal(again.x(data), preparation.x(data))
     broken = preparation.to_dict()
     broken["inputs"]["shape"] = [4, 5, 1]
-    with pytest.raises(ValueError, match="one mean per channel"):
-        Preparation.from_dict(broken)
+    with pytest.raises(ValueError, match=r"shape|one for each channel"):
+        read_preparation(broken)
 
 
 def labelled(*targets: object, names: tuple[str, ...] = ()) -> Images:

@@ -16,7 +16,8 @@ from chainrule.data.images.targets import check_targets
 from chainrule.data.limits import size_text
 from chainrule.data.names import listed
 from chainrule.data.reading import UNPACKING, reading
-from chainrule.errors import ChainruleError, DataError
+from chainrule.errors import ChainruleError, DataError, FileError
+from chainrule.files import open_regular
 
 Array = NDArray[Any]
 TRAIN, TEST = "train", "test"
@@ -26,12 +27,12 @@ DAMAGE = (ValueError, RuntimeError, NotImplementedError, OverflowError, MemoryEr
 
 def archive_holds_images(path: Path) -> bool:
     """Whether an archive has an array x or x_train with three or more axes; only headers are read."""
-    with reading(path), path.open("rb"):
-        pass
     try:
-        with zipfile.ZipFile(path) as archive:
+        with reading(path), open_regular(path) as file, zipfile.ZipFile(file) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
             return any(len(_header(archive, name)[0]) > 2 for name in ("x", "x_train") if name in names)
+    except FileError:
+        raise
     except (OSError, *UNPACKING, *DAMAGE):
         return False  # reading it raises the error
 
@@ -68,7 +69,7 @@ def read_archive(path: Path, *, labelled: bool = True) -> Images:
 
 def _arrays(path: Path, labelled: bool) -> tuple[dict[str, Array], list[str]]:
     """The arrays of images and targets, part by part, and the names of other arrays."""
-    with reading(path), path.open("rb") as file:
+    with reading(path), open_regular(path) as file:
         try:
             with zipfile.ZipFile(file) as archive:
                 inside = [name.removesuffix(".npy") for name in archive.namelist()]

@@ -25,6 +25,7 @@ from chainrule.data.images.pixels import MOST_BYTES
 from chainrule.data.limits import size_text
 from chainrule.data.reading import reading
 from chainrule.errors import DataError
+from chainrule.files import open_regular
 
 KINDS = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_AXES = 32
@@ -45,7 +46,7 @@ def read_idx(path: str | Path) -> NDArray[Any]:
     array([7, 0, 9], dtype=uint8)
     """
     path = Path(path)
-    with reading(path), path.open("rb") as raw:
+    with reading(path), open_regular(path) as raw:
         packed = raw.read(2) == GZIP
         raw.seek(0)
         length = os.fstat(raw.fileno()).st_size
@@ -57,7 +58,7 @@ def read_idx(path: str | Path) -> NDArray[Any]:
 
 def looks_like_idx(path: Path) -> bool:
     """Whether a file begins like an IDX file; raises FileError if it cannot be read."""
-    with reading(path), path.open("rb") as raw:
+    with reading(path), open_regular(path) as raw:
         start = raw.read(4)
         if start[:2] != GZIP:
             return _is_magic(start)

@@ -50,15 +50,6 @@ class ImageInputs:
             "scaling": self.scaling.to_dict(),
         }
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ImageInputs:
-        """Read what `to_dict` wrote; raises KeyError, TypeError or ValueError for anything else."""
-        height, width, channels = values["shape"]
-        if len(values["scaling"]["mean"]) != channels:
-            raise ValueError("expected one mean per channel")
-        brightness = Brightness(**values["brightness"])
-        return cls((height, width, channels), brightness, Scaling.from_dict(values["scaling"]))
-
 
 def image_inputs(images: Images, rows: Rows) -> ImageInputs:
     """The inputs for images, on the scale of some rows."""

@@ -15,6 +15,7 @@ import numpy as np
 from chainrule.data.images.dataset import Reading
 from chainrule.data.images.pixels import WIDEN, Pixels, check_finite
 from chainrule.errors import ChainruleError, DataError, FileError
+from chainrule.files import open_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -161,7 +162,7 @@ def _opened(path: Path) -> Iterator[Image]:
         warnings.simplefilter("ignore")  # about damaged metadata, which does not matter here
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            with path.open("rb") as file, Image.open(file, formats=_formats(Image)) as image:
+            with open_regular(path) as file, Image.open(file, formats=_formats(Image)) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise BadPictureError(_too_large(path))
                 yield image

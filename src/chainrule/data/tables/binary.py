@@ -13,6 +13,7 @@ from chainrule.data.tables.cells import NUMBER
 from chainrule.data.tables.columns import Column, exact, is_text, truths
 from chainrule.data.tables.table import Table, column_names
 from chainrule.errors import DataError, FileError
+from chainrule.files import open_regular
 
 SHOWN = 12  # arrays in a message
 
@@ -23,7 +24,7 @@ def read_parquet(path: Path, na: frozenset[str] | None) -> Table:
         import polars
     except ImportError:
         raise FileError(f"{path}: reading Parquet needs polars: pip install polars") from None
-    with path.open("rb") as file:  # first raise the system's errors, since polars has others for them
+    with open_regular(path) as file:  # first raise the system's errors, since polars has others for them
         content = file.read()
     try:
         frame = polars.read_parquet(content)
@@ -49,7 +50,7 @@ def read_parquet(path: Path, na: frozenset[str] | None) -> Table:
 def read_npz(path: Path, na: frozenset[str] | None) -> Table:
     """The table in a NumPy archive; `na` are words and numbers for a missing value."""
     try:
-        with path.open("rb") as file:  # so that it is closed even if the archive is damaged
+        with open_regular(path) as file:  # so that it is closed even if the archive is damaged
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path}: one bare array, expected an archive: use np.savez(path, x=x, y=y)")

@@ -75,13 +75,6 @@ class TableInputs:
             "scaling": self.scaling.to_dict(),
         }
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TableInputs:
-        """Read what `to_dict` wrote; raises KeyError, TypeError or ValueError for anything else."""
-        if len(values["features"]) != len(values["scaling"]["mean"]):
-            raise ValueError("as many features as means were expected")
-        return cls(tuple(values["features"]), values["missing"], Scaling.from_dict(values["scaling"]))
-
 
 def table_inputs(table: Table, features: tuple[str, ...], missing: str, rows: Rows) -> TableInputs:
     """The inputs from the columns `features`, scaled by some rows."""

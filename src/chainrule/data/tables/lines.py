@@ -8,10 +8,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from chainrule.data.limits import refuse_size
 from chainrule.errors import DataError
+from chainrule.files import open_regular
 
 LONGEST = 1 << 26  # characters of a line, and of a row
 BLANKS = 1_000_000  # blank lines one after another
@@ -54,7 +55,7 @@ class Lines:
 @contextmanager
 def open_lines(path: Path, size: int) -> Iterator[tuple[TextIO, Lines]]:
     """The text file `path` and its lines; raises DataError with the first line that is not UTF-8."""
-    with io.TextIOWrapper(_open(path), encoding="utf-8-sig", newline="") as file:
+    with _open(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file:
         try:
             yield file, Lines(path, file, size)
         except UnicodeDecodeError:
@@ -64,12 +65,13 @@ def open_lines(path: Path, size: int) -> Iterator[tuple[TextIO, Lines]]:
 def unpacked_size(path: Path, most: int) -> int:
     """The bytes of text in a file; raises DataError if there are more than `most`, and whatever unpacking raises."""
     if not _is_packed(path):
-        size = os.stat(path).st_size
+        with open_regular(path) as raw:
+            size = os.fstat(raw.fileno()).st_size
         if size > most:
             raise refuse_size(path, "holds", size, most)
         return size
     size = 0
-    with gzip.open(path) as file:
+    with _open(path) as file:
         while part := file.read(BLOCK):
             size += len(part)
             if size > most:
@@ -77,8 +79,15 @@ def unpacked_size(path: Path, most: int) -> int:
     return size
 
 
-def _open(path: Path) -> gzip.GzipFile | io.BufferedReader:
-    return gzip.open(path) if _is_packed(path) else path.open("rb")
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    """The bytes of text in a file."""
+    with open_regular(path) as raw:
+        if not _is_packed(path):
+            yield raw
+            return
+        with gzip.GzipFile(fileobj=raw) as file:
+            yield file
 
 
 def _is_packed(path: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from chainrule.data.reading import reading
 from chainrule.data.text.text import Text
 from chainrule.errors import DataError
-from chainrule.files import as_path, check_regular
+from chainrule.files import as_path, open_regular
 
 FORMATS = (".txt", ".txt.gz", ".md", ".md.gz")
 MARK = "\ufeff"  # some editors write it at the start of a file
@@ -24,9 +24,8 @@ def read_text(path: Any) -> Text:
     file that cannot be read, DataError for one that is empty, holds no UTF-8, or NUL characters.
     """
     path = as_path("read_text", path)
-    check_regular(path)
-    with reading(path):
-        data = path.read_bytes()
+    with reading(path), open_regular(path) as file:
+        data = file.read()
         if path.name.lower().endswith(".gz"):
             data = gzip.decompress(data)
     written = _decoded(path, data).removeprefix(MARK)

@@ -1,0 +1,79 @@
+"""The JSON files of a run, as schemas."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, TypeAlias
+
+from msgspec import Meta, field
+
+from chainrule.data.record import PreparationRecord
+from chainrule.records import Record
+
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=10**12)]
+Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+
+
+class DataRecord(Record):
+    """data.json."""
+
+    fingerprint: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+    preparation: PreparationRecord
+
+
+class ClassRecord(Record):
+    """The test results of one class."""
+
+    name: str | int = field(name="class")
+    precision: Share
+    recall: Share
+    f1: Share
+    rows: Count
+
+
+class TestRecord(Record):
+    """Test results: those of classes, or of a quantity."""
+
+    rows: Count
+    accuracy: Share | None = None
+    classes: list[ClassRecord] | None = None
+    mae: Annotated[float, Meta(ge=0)] | None = None
+    rmse: Annotated[float, Meta(ge=0)] | None = None
+    r2: Annotated[float, Meta(le=1)] | None = None
+
+    def __post_init__(self) -> None:
+        of_classes, of_quantity = (self.accuracy, self.classes), (self.mae, self.rmse, self.r2)
+        for some, others in ((of_classes, of_quantity), (of_quantity, of_classes)):
+            if None not in some and others == (None,) * len(others):
+                break
+        else:
+            raise ValueError("classes: expected accuracy and classes, or mae, rmse and r2")
+        if self.classes is not None and sum(row.rows for row in self.classes) != self.rows:
+            raise ValueError(f"classes: expected {self.rows:,} rows in all of them")
+
+    def values(self) -> dict[str, Any]:
+        """The results as `report.measure` returns them."""
+        if self.classes is None:
+            return {"rows": self.rows, "mae": self.mae, "rmse": self.rmse, "r2": self.r2}
+        keys = ("precision", "recall", "f1", "rows")
+        classes = [{"class": row.name, **{key: getattr(row, key) for key in keys}} for row in self.classes]
+        return {"rows": self.rows, "accuracy": self.accuracy, "classes": classes}
+
+
+class ResultsRecord(Record):
+    """results.json."""
+
+    ended: Annotated[str, Meta(min_length=1)]
+    epochs: Count
+    test: TestRecord | None
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds < math.inf:
+            raise ValueError("seconds: expected a finite number of at least 0")
+        if self.failed and self.test is not None:
+            raise ValueError("test: expected null, as the run failed")
+
+    @property
+    def failed(self) -> bool:
+        return self.ended.startswith("failed")
