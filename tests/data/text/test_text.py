@@ -112,6 +112,13 @@ def test_a_damaged_gzip_file_and_a_pipe_are_refused(tmp_path: Path) -> None:
         read_text(tmp_path / "pipe.txt")
 
 
+def test_a_file_that_unpacks_to_more_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "book.txt.gz").write_bytes(gzip.compress(b"text" * 100_000))
+    monkeypatch.setattr("chainrule.data.text.reading.room", lambda: 300_000)
+    with pytest.raises(DataError, match=r"more text than free memory has room for, 97\.7 KiB: use a part of it"):
+        read_text(tmp_path / "book.txt.gz")
+
+
 @given(
     size=st.integers(10, 300), length=st.integers(1, 8), validation=st.sampled_from([0.0, 0.1, 0.3]),
     test=st.sampled_from([0.0, 0.2]),

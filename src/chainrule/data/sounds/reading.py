@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from chainrule.data.reading import reading
 from chainrule.errors import DataError
-from chainrule.files import as_path, check_regular
+from chainrule.files import as_path, open_regular
 
 FORMATS = (".wav", ".flac", ".ogg", ".aiff", ".aif")
 LONGEST = 300.0  # seconds
@@ -55,11 +55,10 @@ def read_clip(path: Any, rate: int | None = None) -> Clip:
     for one without samples, longer than 300 s, damaged, cut short, or with values that are not finite.
     """
     path = as_path("read_clip", path)
-    check_regular(path)
     soundfile = _soundfile()
-    with reading(path):
+    with reading(path), open_regular(path) as opened:
         try:
-            with soundfile.SoundFile(path) as file:
+            with soundfile.SoundFile(opened) as file:
                 return _clip(path, file).at(rate or file.samplerate)
         except soundfile.LibsndfileError as error:
             reason = str(error.error_string).rstrip(".")

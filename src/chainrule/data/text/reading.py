@@ -7,12 +7,14 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+from chainrule.data.limits import room, size_text
 from chainrule.data.reading import reading
 from chainrule.data.text.text import Text
 from chainrule.errors import DataError
 from chainrule.files import as_path, open_regular
 
 FORMATS = (".txt", ".txt.gz", ".md", ".md.gz")
+EACH = 3  # bytes of a character and its token take up to 12 times those of the file, and `room` counts 4
 MARK = "\ufeff"  # some editors write it at the start of a file
 
 
@@ -24,10 +26,12 @@ def read_text(path: Any) -> Text:
     file that cannot be read, DataError for one that is empty, holds no UTF-8, or NUL characters.
     """
     path = as_path("read_text", path)
+    most = room() // EACH
     with reading(path), open_regular(path) as file:
-        data = file.read()
-        if path.name.lower().endswith(".gz"):
-            data = gzip.decompress(data)
+        packed = path.name.lower().endswith(".gz")
+        data = (gzip.GzipFile(fileobj=file) if packed else file).read(most + 1)
+    if len(data) > most:
+        raise DataError(f"{path}: more text than free memory has room for, {size_text(most)}: use a part of it")
     written = _decoded(path, data).removeprefix(MARK)
     _check_characters(path, written)
     lines = written.replace("\r\n", "\n").replace("\r", "\n")
