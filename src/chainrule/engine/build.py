@@ -11,7 +11,6 @@ import numpy as np
 
 from chainrule.autodiff.tape import tracing
 from chainrule.autodiff.tensor import Parameter, symbol, wrap
-from chainrule.engine import bookkeeping as book
 from chainrule.engine.blocks import Blocks
 from chainrule.engine.buffers import Buffers
 from chainrule.engine.checks import check_loss, check_pairs, check_reached
@@ -25,6 +24,7 @@ from chainrule.engine.program import Program
 from chainrule.engine.recompute import choose, recomputing
 from chainrule.engine.setup import Setup
 from chainrule.errors import OptionError, ShapeError
+from chainrule.kernels import bookkeeping as book
 from chainrule.kernels.augmentation import Augment, formula, gathering
 from chainrule.kernels.updates import CHECK_TILE, TILE
 from chainrule.native.kernel import Call, Kernel, blocks

@@ -11,8 +11,8 @@ from chainrule.autodiff.tensor import Tensor
 from chainrule.engine.graph import Graph, Task, Value
 from chainrule.engine.memory import allocate_storage
 from chainrule.engine.operands import Naming, Operands
-from chainrule.engine.pointwise import copy, pointwise_call, span_of
 from chainrule.errors import TraceError
+from chainrule.kernels.pointwise import copy, pointwise_call
 from chainrule.native.kernel import Call, Step
 from chainrule.native.memory import Array, Storage, View
 
@@ -85,7 +85,7 @@ class Lowering:
         y = self._place(output)
         numbers = tuple(float(task.attributes[a]) for a in task.rule.attributes)
         flops = task.op.flops if isinstance(task.op.flops, (int, float)) else 1.0
-        self._emit(task, pointwise_call(span_of(task.rule, in_place), y, operands, numbers, flops))
+        self._emit(task, pointwise_call(task.rule.span(in_place), y, operands, numbers, flops))
 
     def _lower_with_kernels(self, number: int, task: Task, operands: list[View | None]) -> None:
         rule = task.rule
@@ -97,8 +97,7 @@ class Lowering:
         extra |= {n: v for n, v in offered.items() if rule.takes(n)}
         if task.joined:
             extra["epilogue"] = tuple(
-                Step(span_of(j.rule, True), None if j.other is None else self.view(j.other), j.numbers)
-                for j in task.joined
+                Step(j.rule.span(True), None if j.other is None else self.view(j.other), j.numbers) for j in task.joined
             )
         if task.adds_to is not None:
             extra["add"] = True

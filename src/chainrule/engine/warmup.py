@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import engine, kernels, ops
-from chainrule.engine.pointwise import span_of
+from chainrule import kernels, ops
 from chainrule.kernels.updates import Update
 from chainrule.native import load
 from chainrule.native.handover import attend, complete, hand_out
@@ -23,11 +22,11 @@ def every_code(updates: Iterable[Update]) -> list[Kernel | Pointwise]:
     """Every kernel of the package and of `updates`, and the span of every pointwise rule in both its forms."""
     modules = [
         importlib.import_module(f"{package.__name__}.{module.name}")
-        for package in (kernels, ops, engine)
+        for package in (kernels, ops)
         for module in pkgutil.iter_modules(package.__path__)
     ]
     rules = [rule for op in OPS.values() for rule in (op.forward, *op.gradients.values()) if rule.scalar is not None]
-    spans = [span_of(rule, in_place) for rule in rules for in_place in (False, True)]
+    spans = [rule.span(in_place) for rule in rules for in_place in (False, True)]
     named = [value for module in modules for value in vars(module).values() if isinstance(value, Pointwise)]
     return [*KERNELS, *(kernel for update in updates for kernel in update.kernels), *spans, *named]
 

@@ -31,7 +31,7 @@ from chainrule.files import write_whole
 from chainrule.native.machine import processor
 
 DIGEST = hashlib.sha256().digest_size  # bytes at the beginning of a file
-SOURCES = ("native", "kernels", "ops", "optim", "engine")  # the folders whose sources decide what is compiled
+SOURCES = ("native", "kernels", "ops", "optim")  # the folders whose sources decide what is compiled
 SETTINGS = ".numba_config.yaml"  # from which Numba reads settings too, in the working directory
 # Settings of Numba that change no code; any other counts.
 HARMLESS = {"NUMBA_DISABLE_JIT", "NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER"}

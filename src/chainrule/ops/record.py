@@ -46,6 +46,7 @@ from types import FunctionType
 from typing import Any
 
 from chainrule.errors import ShapeError
+from chainrule.native.kernel import Pointwise
 from chainrule.native.memory import Array, Shape
 
 
@@ -60,6 +61,11 @@ class Rule:
     attributes: tuple[str, ...]
     scalar: Callable[..., Any] | None = None
     lowering: Callable[..., Iterable[Any]] | None = None
+
+    def span(self, in_place: bool) -> Pointwise:
+        """The span that runs a pointwise rule."""
+        assert self.scalar is not None
+        return Pointwise(self.name.replace(".", "_d"), self.scalar, len(self.operands), len(self.attributes), in_place)
 
     def takes(self, name: str) -> bool:
         """Whether the lowering takes the keyword `name` (scratch, state, epilogue ...)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from chainrule.native.kernel import Call, Int, Pointer, Pointwise, Real, Span, advance, blocks, call_span, kernel
 from chainrule.native.memory import View
-from chainrule.ops.record import Rule
 
 TILE = 8192  # elements: 32 KiB of float32, about what the first-level cache holds
 
@@ -16,12 +15,6 @@ def pointwise(
     """Elements tile·size to (tile + 1)·size of y = f(a, b, c, p0, p1)."""
     at = tile * size
     call_span(span, advance(y, at), advance(a, at), advance(b, at), advance(c, at), min(size, n - at), p0, p1)
-
-
-def span_of(rule: Rule, in_place: bool) -> Pointwise:
-    """The span that runs a pointwise rule."""
-    assert rule.scalar is not None
-    return Pointwise(rule.name.replace(".", "_d"), rule.scalar, len(rule.operands), len(rule.attributes), in_place)
 
 
 def pointwise_call(
