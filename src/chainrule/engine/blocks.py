@@ -49,6 +49,7 @@ class Blocks:
         self.gradients = self._block("gradient", "gradients")
         self.states = {name: self._block("optimizer state", name) for name in states}
         self.arrays = {name: self.parameter(name).numpy() for name in tensors}
+        self.slopes = {name: self.gradient(name).numpy() for name in tensors}
         self.adopt()
 
     def _block(self, kind: Kind, name: str) -> Block:
@@ -86,6 +87,6 @@ class Blocks:
         """What an update reads and writes for each parameter: values, gradient, states."""
         states = [self.state(name) for name in self.states]
         return {
-            name: (values, self.gradient(name).numpy(), *(state[name] for state in states))
+            name: (values, self.slopes[name], *(state[name] for state in states))
             for name, values in self.arrays.items()
         }

@@ -65,6 +65,7 @@ class BoundProgram:
         self.program, self.output, self.frozen = program, output, frozen
         kind, self.batch, data = key
         self.alike = kind, data  # the same for programs that differ only in their batch
+        self.in_order = np.arange(self.batch, dtype=np.int64)[None]  # indices of data that are one batch
         self.sources: dict[str, Slot] = {}
         slots = []
         counts: Counter[Kernel] = Counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -81,12 +82,13 @@ class CompiledEngine:
     ) -> None:
         """The data set that `run` draws its batches from, row i of each array for sample i; `augment` changes x.
         `first_step` is the number of the first step to come."""
-        given = {"y": y, "weight": weight}
         self.data = {"x": np.ascontiguousarray(x, self.blocks.dtype)}
-        self.data |= {role: self._contiguous(a) for role, a in given.items() if a is not None}
+        for role, array in (("y", y), ("weight", weight)):
+            if array is not None:
+                self.data[role] = self._contiguous(array)
         self._rows = {role: _by_rows(a) for role, a in self.data.items()}
         self.augment = augment if augment is not None and augment.changes else None
-        shapes = tuple((role, a.shape[1:], a.dtype.char) for role, a in self.data.items())
+        shapes = tuple([(role, a.shape[1:], a.dtype.char) for role, a in self.data.items()])
         self._signature = (shapes, signature(self.augment, self.blocks.dtype))
         self._counters[STOP], self._counters[STEP] = 0, first_step - 1
 
@@ -98,7 +100,8 @@ class CompiledEngine:
         coefficients = np.ascontiguousarray(coefficients, np.float64)
         if len(indices) > 1 or self.blocks.size <= TILE:  # it would slow down a single step of a large model
             self._counters[LARGE] = first_step - 1  # weights may have been written to since
-        losses = np.full(len(indices), np.nan)
+        losses = np.empty(len(indices))
+        losses.fill(np.nan)
         bound.indices.point_at(indices)
         bound.coefficients.point_at(coefficients.reshape(-1))
         bound.results.point_at(losses)
@@ -128,14 +131,14 @@ class CompiledEngine:
         """The loss of one batch and the gradient of every parameter, without an update."""
         self.bind(x, y, weight)
         bound = self._bound("gradients", len(x))
-        loss, rows = np.zeros(1), np.arange(len(x), dtype=np.int64)
-        bound.indices.point_at(rows[None])
+        loss = np.zeros(1)
+        bound.indices.point_at(bound.in_order)
         bound.results.point_at(loss)
         self.blocks.gradients.array[:] = 0  # type: ignore[index]  # for parameters that the loss does not depend on
         bound.program.run(1, step)
         if self._counters[STOP] == WRONG_LABEL:
-            raise wrong_label(bound.program.calls, rows, step)
-        return float(loss[0]), {name: self.blocks.gradient(name).numpy().copy() for name in self.blocks.tensors}
+            raise wrong_label(bound.program.calls, bound.in_order[0], step)
+        return float(loss[0]), {name: slope.copy() for name, slope in self.blocks.slopes.items()}
 
     def outline(self, x: Array) -> Tensor:
         """The model's output for x (n, ...), as a shape without values."""
@@ -148,7 +151,10 @@ class CompiledEngine:
         batch = max(1, min(PREDICT_BATCH, len(x)))
         bound = self._bound("predict", batch)
         shape = bound.output.shape[1:]
-        result = np.empty((len(x), max(1, int(np.prod(shape)))), self.blocks.dtype)
+        result = np.empty((len(x), max(1, math.prod(shape))), self.blocks.dtype)
+        if len(x) == batch:
+            self._predict(bound, bound.in_order, result)
+            return result.reshape(len(x), *shape)
         whole = len(x) // batch * batch
         self._predict(bound, np.arange(whole, dtype=np.int64).reshape(-1, batch), result[:whole])
         if whole < len(x):

@@ -32,7 +32,8 @@ class Slot:
     """An array argument of an instruction that changes from run to run; `words` are its address and sizes."""
 
     def __init__(self, words: Array | None, rank: int) -> None:
-        self.words, self.rank = words, rank
+        self.words = None if words is None else words.data  # a memoryview, quicker to write to
+        self.rank = rank
         self.array: Array | None = None
 
     def point_at(self, array: Array) -> None:
@@ -43,5 +44,7 @@ class Slot:
         assert array.flags.c_contiguous
         self.array = None  # where an interrupt comes now, the next call writes the words again
         if self.words is not None:
-            self.words[: 1 + self.rank] = (address_of(array), *array.shape)
+            self.words[0] = address_of(array)
+            for axis, size in enumerate(array.shape, 1):
+                self.words[axis] = size
         self.array = array

@@ -127,6 +127,9 @@ class Program:
         if self.interpreted:
             interpret(self.instructions, self.slots, self.counters, steps)
             return int(counters[POSITION]) + 1
+        if self.workers == 1:
+            self._replay(0, 1, steps)
+            return int(counters[POSITION]) + 1
         left = steps
         while left and not self.stopped:
             workers, part = self.team.part(left)
@@ -137,10 +140,10 @@ class Program:
         return int(counters[POSITION]) + 1
 
     def _run(self, workers: int, steps: int) -> None:
-        self.barrier[:] = 0
         if workers == 1:
             self._replay(0, 1, steps)
         else:
+            self.barrier[:] = 0
             self.job[-2:] = workers, steps
             run_together(self.job_address, workers, self._abort)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, TypeAlias, TypeVar
@@ -185,13 +185,19 @@ class Module:
 
 
 @contextmanager
-def switched(model: Module, training: bool) -> Iterator[None]:
+def switched(model: Module, training: bool, modules: Sequence[Module] | None = None) -> Iterator[None]:
     """Context in which a model and all modules inside it are in training (or evaluation) mode; then each is
-    restored.
+    restored. `modules` are all of them, if known.
     """
-    before = [(module, module.training) for module in model.named_modules().values()]
+    if modules is None:
+        modules = list(model.named_modules().values())
+    before = [(module, module.training) for module in modules]
     try:
-        model.train(training)
+        if type(model).train is Module.train:
+            for module in modules:
+                module.training = training
+        else:  # a class of the user's, which may keep some layers in evaluation mode
+            model.train(training)
         yield
     finally:
         try:
@@ -206,9 +212,9 @@ def _restore(modes: list[tuple[Module, bool]]) -> None:
         module.training = mode
 
 
-def in_mode(model: Module, training: bool) -> AbstractContextManager[None]:
+def in_mode(model: Module, training: bool, modules: Sequence[Module] | None = None) -> AbstractContextManager[None]:
     """The same, except that if the model is in that mode already, layers in the other mode stay in it."""
-    return nullcontext() if model.training == training else switched(model, training)
+    return nullcontext() if model.training == training else switched(model, training, modules)
 
 
 @contextmanager

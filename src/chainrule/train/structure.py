@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from operator import is_
 from typing import Any
 
 import numpy as np
 
 from chainrule.autodiff.tape import fingerprint
-from chainrule.autodiff.tensor import Buffer, Tensor
+from chainrule.autodiff.tensor import Buffer, Parameter, Tensor
 from chainrule.nn import Module
 
 Known = tuple[Any, ...]
+FIXED = frozenset({bool, int, float, complex, str, bytes, Parameter, Buffer})  # one object, one meaning
+SCALARS = (bool, int, float, complex, str, bytes, np.generic)
+LISTS = "named_modules named_parameters named_buffers named_children own_parameters own_buffers".split()  # of a Module
 
 
 def structure(model: Module) -> list[Known]:
@@ -25,6 +30,73 @@ def structure(model: Module) -> list[Known]:
     ]
 
 
+class Snapshot:
+    """The objects a model consists of. As long as it `holds`, `structure` and the parameters are the same.
+
+    It compares objects by identity, which takes a tenth of the time; only arrays are compared by value. It may fail to
+    hold although nothing has changed that matters, for example after a change of modes.
+    """
+
+    def __init__(self, model: Module) -> None:
+        self.modules = tuple(model.named_modules().values())
+        self._lists: list[list[Any]] = []
+        self._dicts: list[dict[Any, Any]] = []
+        self._changeable: list[tuple[Any, Known]] = []  # and what it was
+        for module in self.modules:
+            self._add(vars(module).values())
+        self._objects = self._found()
+        self._parameters = model.parameters()
+        self._kinds = self._found_kinds()
+        replaced = [
+            (m, name) for m in self.modules for name in LISTS if getattr(type(m), name) != getattr(Module, name)
+        ]
+        self._answers = [(list_of := getattr(module, name), list_of()) for module, name in replaced]
+
+    def holds(self) -> bool:
+        """Whether the model still consists of these objects."""
+        found = self._found()
+        return (
+            len(found) == len(self._objects)
+            and all(map(is_, found, self._objects))
+            and self._found_kinds() == self._kinds
+            and all(_alike(list_of(), answer) for list_of, answer in self._answers)
+            and all(_known(value) == known for value, known in self._changeable)
+        )
+
+    def _add(self, values: Iterable[Any]) -> None:
+        """Note what may change inside of these values."""
+        for value in values:
+            if isinstance(value, (list, tuple)):
+                if isinstance(value, list):
+                    self._lists.append(value)
+                self._add(value)
+            elif isinstance(value, dict):
+                self._dicts.append(value)
+                self._add(value.values())
+            elif type(value) not in FIXED and isinstance(value, (Tensor, np.ndarray, *SCALARS)):
+                self._changeable.append((value, _known(value)))
+
+    def _found(self) -> list[object]:
+        """The attributes of all modules, and what is in their lists and dicts, by name and value."""
+        found: list[object] = []
+        for module in self.modules:
+            attributes = vars(module)
+            found += (module, type(module), *attributes, *attributes.values())
+        for values in self._lists:
+            found += (values, *values)
+        for items in self._dicts:
+            found += (items, *items, *items.values())
+        return found
+
+    def _found_kinds(self) -> list[object]:
+        return [(p.requires_grad, p.dtype) for p in self._parameters]
+
+
+def _alike(found: dict[str, Any], known: dict[str, Any]) -> bool:
+    """Whether these are the same objects under the same names in the same order."""
+    return [*found] == [*known] and all(map(is_, found.values(), known.values()))
+
+
 def _attributes(attributes: dict[str, Any]) -> Known:
     return tuple((name, *_known(value)) for name, value in attributes.items() if name != "training")
 
@@ -37,7 +109,7 @@ def _known(value: Any) -> Known:
         return (kind, *(() if value.varies or value.is_symbolic else _known(value.data)))
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         return kind, value.shape, value.dtype, fingerprint(value)
-    if isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
+    if isinstance(value, SCALARS):
         return kind, repr(value)  # as text, since NaN is not equal to itself
     if isinstance(value, (list, tuple)):
         return kind, *map(_known, value)

@@ -188,8 +188,8 @@ class Trainer(Training):
         Raises NonFiniteError, naming the row, for an output or a loss that is NaN or infinite.
         """
         with self.turns.lock:
-            self._notice_changes()
-            return self.measure(self._requirements.data(x, y, sample_weight))
+            modules = self._notice_changes()
+            return self.measure(self._requirements.data(x, y, sample_weight), modules=modules)
 
     def predict(self, x: Any) -> Array:
         """The model's outputs (n, ...) for x (n, ...), without dropout: logits for a classifier.
@@ -197,8 +197,8 @@ class Trainer(Training):
         Raises NonFiniteError, naming the row, for one that is NaN or infinite.
         """
         with self.turns.lock:
-            self._notice_changes()
-            return self.outputs(self._requirements.inputs(x)[0])
+            modules = self._notice_changes()
+            return self.outputs(self._requirements.inputs(x)[0], modules=modules)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise OptionError(

@@ -23,7 +23,7 @@ from chainrule.train.data import Data, Requirements
 from chainrule.train.engines import Engine
 from chainrule.train.history import History
 from chainrule.train.pace import Pace
-from chainrule.train.structure import Known, structure
+from chainrule.train.structure import Known, Snapshot, structure
 from chainrule.train.turns import Turns
 
 
@@ -49,6 +49,7 @@ class Training:
         self._setup = setup
         self._dtype = next(iter(setup.parameters.values())).dtype
         self._structure: list[Known] = []
+        self._snapshot: Snapshot | None = None
         self._requirements = Requirements(setup.loss, self._dtype, model, engine)
 
     def stop(self, reason: str) -> None:
@@ -88,21 +89,22 @@ class Training:
             self.turns.busy = False
         return losses
 
-    def measure(self, data: Data, prefix: str = "") -> dict[str, float]:
+    def measure(self, data: Data, prefix: str = "", modules: Sequence[Module] | None = None) -> dict[str, float]:
         """The loss and metrics of checked data; `prefix` says in errors which data it is."""
-        outputs = self.outputs(data.x, prefix)
+        outputs = self.outputs(data.x, prefix, modules)
         loss = evaluation.measure_loss(prefix + "loss", self.loss, outputs, data.y, data.weight)
         measured = evaluation.measure(self._requirements.task, outputs, data.y, data.weight)
         return {"loss": loss, **measured, **evaluation.measure_extra(self.metrics, outputs, data.y)}
 
-    def outputs(self, x: Array, prefix: str = "") -> Array:
-        """Outputs of all rows of checked inputs, computed in short calls so that Ctrl-C works.
+    def outputs(self, x: Array, prefix: str = "", modules: Sequence[Module] | None = None) -> Array:
+        """Outputs of all rows of checked inputs, computed in short calls so that Ctrl-C works; `modules` are the
+        model's, if known.
 
         Raises NonFiniteError if one is NaN or infinite.
         """
         self.turns.refuse_nesting()
         parts, done, pace = [], 0, Pace()
-        with in_mode(self.model, training=False), np.errstate(all="ignore"):
+        with in_mode(self.model, False, modules), np.errstate(all="ignore"):
             try:
                 self.turns.busy = True
                 while done < len(x):
@@ -126,20 +128,22 @@ class Training:
                 return f'"{name}" of the model contains values that are not finite: load or train other weights'
         return "remove such rows, scale the inputs, or train with a smaller lr"
 
-    def _notice_changes(self) -> None:
-        """Drop cached data if the model was rebuilt; `step` does not check, to stay fast."""
-        parameters = trainable(self.model)
+    def _notice_changes(self) -> Sequence[Module]:
+        """Drop cached data if the model was rebuilt; `step` does not check, to stay fast. Returns its modules."""
+        if self._snapshot is not None and self._snapshot.holds():
+            return self._snapshot.modules
+        snapshot, parameters = Snapshot(self.model), trainable(self.model)
         kept = parameters.keys() == self._setup.parameters.keys() and all(
             p is self._setup.parameters[name] and p.dtype == self._dtype for name, p in parameters.items()
         )
         if not kept:
             raise OptionError("Trainer: the model's parameters changed after the trainer was made: make a new Trainer")
         found = structure(self.model)
-        if found == self._structure:
-            return
-        self._structure = found
-        self._requirements.forget()
-        self.engine.forget()
+        if found != self._structure:
+            self._requirements.forget()
+            self.engine.forget()
+        self._structure, self._snapshot = found, snapshot
+        return snapshot.modules
 
 
 def trainable(model: Module) -> dict[str, Parameter]:
