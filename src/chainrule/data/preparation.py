@@ -177,6 +177,7 @@ def prepare_images(
     told = inputs.brightness.told(images, split.train)
     told += inputs.brightness.check(images, split.validation, "validation")
     told += inputs.brightness.check(images, split.test, "test")
+    told += target.notes(images.source)
     doubtful = [f'"{name}"' for name in target.names if is_missing(str(name))]
     if doubtful:
         told += (f"{images.source}: {', '.join(doubtful)} is read as the name of a class, not as a missing label",)

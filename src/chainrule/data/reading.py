@@ -30,6 +30,6 @@ def reading(path: Path) -> Iterator[None]:
     except UNPACKING as error:
         raise DataError(f"{path}: damaged or cut short ({error}): copy or download it again") from None
     except OSError as error:
-        raise FileError(
-            f"{path}: cannot be read ({error.strerror or error}): check the path and its permissions"
-        ) from None
+        if error.errno is None:  # not from the system: bz2 has no exception of its own
+            raise DataError(f"{path}: damaged or cut short ({error}): copy or download it again") from None
+        raise FileError(f"{path}: cannot be read ({error.strerror}): check the path and its permissions") from None

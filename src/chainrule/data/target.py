@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar, TypeAlias
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.dataset import Dataset, Labels
-from chainrule.data.names import suggestion
+from chainrule.data.names import listed, suggestion
 from chainrule.data.scaling import Scaling
 from chainrule.data.split import Rows
 from chainrule.data.tables.cells import NUMBER
@@ -24,6 +25,7 @@ from chainrule.errors import DataError, LabelError, OptionError
 Class: TypeAlias = str | int
 TASKS = ("classify", "regress")
 CODE = re.compile("[+-]?0[0-9]+")  # numbers are not written like this
+PLAIN = re.compile("0|-?[1-9][0-9]{0,99}")  # as int() and str() write them
 FEW = 20  # whole numbers with at most this many distinct values are classes
 
 
@@ -76,14 +78,15 @@ class Classes:
         return found
 
     def notes(self, where: str) -> tuple[str, ...]:
-        """A note where classes are the same number in several spellings, such as 7 and 007."""
-        numbers: dict[Decimal, list[str]] = {}
-        for word in filter(NUMBER.fullmatch, map(str, self.names)):
-            numbers.setdefault(Decimal(word), []).append(word)
-        alike = next((words for words in numbers.values() if len(words) > 1), None)
+        """A note where classes are one name or number in several spellings, such as 7 and 007, or Cat and cat."""
+        spellings: dict[Decimal | str, list[str]] = {}
+        for word in map(str, self.names):
+            spellings.setdefault(Decimal(word) if NUMBER.fullmatch(word) else _folded(word), []).append(word)
+        alike = next((words for words in spellings.values() if len(words) > 1), None)
         if alike is None:
             return ()
-        return (f"{where}: {', '.join(alike)} are different classes, as they are written differently",)
+        alike = alike if all(map(str.isascii, alike)) else [ascii(word) for word in alike]  # they may look the same
+        return (f"{where}: {listed(alike)} are different classes, as they are written differently",)
 
     def gaps(self, table: Table) -> Gaps:
         """Which rows of `table` have no label."""
@@ -155,10 +158,19 @@ def check_task(task: str) -> None:
         raise OptionError(f'task: "{task}" is unknown: {suggestion(task, TASKS)}')
 
 
+def _folded(word: str) -> str:
+    """A name without what readers do not tell apart: case, Unicode's forms of a letter, kinds of blanks, invisible
+    characters.
+    """
+    if not word.isascii():
+        word = "".join(c for c in unicodedata.normalize("NFKC", word) if unicodedata.category(c) != "Cf")
+    return " ".join(word.split()).casefold()
+
+
 def _in_order(words: list[str]) -> tuple[Class, ...]:
     """Distinct labels as classes: numbers in order, as int if they are written that way, or text."""
     if not all(NUMBER.fullmatch(word) for word in words):
         return tuple(sorted(words))
     words = sorted(words, key=lambda word: (Decimal(word), word))
-    plain = all(word.lstrip("-").isdecimal() and str(int(word)) == word for word in words)
+    plain = all(map(PLAIN.fullmatch, words))
     return tuple(map(int, words)) if plain else tuple(words)

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule.data import prepare_images
+from chainrule.data import prepare_images, read_table
 from chainrule.data.images import Reading, holds_images, read_images
+from chainrule.data.images import archive as archive_module
+from chainrule.data.tables import binary
 from chainrule.errors import ChainruleError, DataError, FileError, LabelError
 
 RNG = np.random.default_rng(0)
@@ -71,7 +73,7 @@ def test_a_validation_part_and_other_arrays(tmp_path: Path) -> None:
     images = read_images(save(tmp_path, x_train=X, y_train=Y, **more))
     assert (images.rows, images.validation, images.test) == (11, 3, 2)
     np.testing.assert_array_equal(images.pixels[6:9], X[:3])
-    assert images.notes == (f"{tmp_path / 'a.npz'}: skipped the arrays codes",)
+    assert images.notes == (f"{tmp_path / 'a.npz'}: skipped codes",)
 
 
 def test_parts_of_different_kinds(tmp_path: Path) -> None:
@@ -134,33 +136,35 @@ def member(shape: tuple[int, ...], content: bytes) -> bytes:
     return file.getvalue() + content
 
 
-@pytest.mark.parametrize(
-    ("shape", "words"),
-    [
-        ((10**6, 100, 100), r"unpacks to 9.3 GiB, at most 2.0 GiB are read"),
-        ((2**62, 2**62, 4), "are read"),
-        ((30_000, 100, 100), "not a readable NumPy archive"),  # 286 MiB announced, ten bytes there
-    ],
-)
-def test_headers_that_lie(tmp_path: Path, shape: tuple[int, ...], words: str) -> None:
-    path = tmp_path / "a.npz"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("x.npy", member(shape, bytes(10)))
-        archive.writestr("y.npy", member((4,), bytes(4)))
-    with pytest.raises(DataError, match=words):
-        read_images(str(path))
-
-
-def test_a_bomb(tmp_path: Path) -> None:
-    """A member that unpacks to much more than its header announces is not unpacked further."""
-    path = tmp_path / "a.npz"
+def save_members(path: Path, x: bytes, y: bytes) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("x.npy", member((4, 8, 8), bytes(300_000_000)))
-        archive.writestr("y.npy", member((4,), bytes(4)))
+        archive.writestr("x.npy", x)
+        archive.writestr("y.npy", y)
+
+
+@pytest.mark.parametrize("shape", [(10**6, 100, 100), (2**62, 2**62, 4), (30_000, 100, 100), (-1, -10, 1), (2, 2, 2)])
+def test_headers_that_lie(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """Ten bytes are there, however many are announced."""
+    save_members(tmp_path / "a.npz", member(shape, bytes(10)), member((4,), bytes(4)))
+    for read in (lambda path: read_images(str(path)), read_table):
+        with pytest.raises(DataError, match=r'array "x" announces shape \(.*its file has 10: save it again'):
+            read(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("announced", [4, 300_000_000 // 64])
+def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, announced: int) -> None:
+    """An archive that unpacks to more than it announces, or than is read, is not unpacked."""
+    path = tmp_path / "a.npz"
+    save_members(path, member((announced, 8, 8), bytes(300_000_000 // 64 * 64)), member((announced,), bytes(announced)))
     assert path.stat().st_size < 1_000_000
+    monkeypatch.setattr(archive_module, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(binary, "room", lambda: 1 << 20)
     tracemalloc.start()
     try:
-        read_images(str(path))
+        with pytest.raises(DataError, match=r"announces shape|at most 1\.0 MiB are read"):
+            read_images(str(path))
+        with pytest.raises(DataError, match=r"announces shape|at most 1\.0 MiB are read, a quarter of the free memory"):
+            read_table(path)
         assert tracemalloc.get_traced_memory()[1] < 4_000_000
     finally:
         tracemalloc.stop()

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import math
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.archives import open_archive
 from chainrule.data.images.dataset import Images
 from chainrule.data.images.pixels import MOST_BYTES, Pixels, join, to_pixels
 from chainrule.data.images.targets import check_targets
-from chainrule.data.limits import size_text
+from chainrule.data.limits import room, size_text
 from chainrule.data.names import listed
-from chainrule.data.reading import UNPACKING, reading
-from chainrule.errors import ChainruleError, DataError, FileError
-from chainrule.files import open_regular
+from chainrule.errors import DataError
 
 Array = NDArray[Any]
 TRAIN, TEST = "train", "test"
 VALIDATION = ("val", "valid", "validation", "dev")
-DAMAGE = (ValueError, RuntimeError, NotImplementedError, OverflowError, MemoryError, SyntaxError, TypeError)
 
 
 def archive_holds_images(path: Path) -> bool:
     """Whether an archive has an array x or x_train with three or more axes; only headers are read."""
     try:
-        with reading(path), open_regular(path) as file, zipfile.ZipFile(file) as archive:
-            names = {name.removesuffix(".npy") for name in archive.namelist()}
-            return any(len(_header(archive, name)[0]) > 2 for name in ("x", "x_train") if name in names)
-    except FileError:
-        raise
-    except (OSError, *UNPACKING, *DAMAGE):
+        with open_archive(path) as archive:
+            names = [name for name in ("x", "x_train") if name in archive.names]
+            return any(len(archive.header(name).shape) > 2 for name in names)
+    except DataError:
         return False  # reading it raises the error
 
 
@@ -41,7 +35,7 @@ def read_archive(path: Path, *, labelled: bool = True) -> Images:
     """The images of an archive; x_val and y_val are its own validation part, x_test and y_test its test part.
 
     Raises FileError if it cannot be read; DataError if it is damaged, lacks x or y, or contains more than MOST_BYTES;
-    LabelError for targets that are not classes. Nothing in it is ever executed (no pickles).
+    LabelError for targets that are not classes.
     """
     arrays, others = _arrays(path, labelled)
     pixels: list[tuple[str, Pixels]] = []
@@ -63,26 +57,21 @@ def read_archive(path: Path, *, labelled: bool = True) -> Images:
         np.concatenate(targets) if len(targets) == len(pixels) else None,
         validation=sum(sizes.get(f"x_{name}", 0) for name in VALIDATION),
         test=sizes.get(f"x_{TEST}", 0),
-        notes=(*notes, *[f"{path}: skipped the arrays {listed(others)}"] * bool(others)),
+        notes=(*notes, *[f"{path}: skipped {listed(others)}"] * bool(others)),
     )
 
 
 def _arrays(path: Path, labelled: bool) -> tuple[dict[str, Array], list[str]]:
-    """The arrays of images and targets, part by part, and the names of other arrays."""
-    with reading(path), open_regular(path) as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                inside = [name.removesuffix(".npy") for name in archive.namelist()]
-                wanted = _wanted(path, inside, labelled)
-                _limit(path, archive, wanted)
-                others = [name for name in inside if name not in wanted]
-                return {name: _array(archive, name) for name in wanted}, others
-        except ChainruleError:
-            raise
-        except DAMAGE as error:
+    """The arrays of images and targets, part by part, and the names of what else there is."""
+    with open_archive(path) as archive:
+        wanted = _wanted(path, archive.names, labelled)
+        size, most = sum(archive.header(name).size for name in wanted), min(MOST_BYTES, room())
+        if size > most:
             raise DataError(
-                f"{path}: not a readable NumPy archive ({error}): use np.savez_compressed(path, x=x, y=y)"
-            ) from None
+                f"{path}: unpacks to {size_text(size)}, at most {size_text(most)} are read: use a part of it"
+            )
+        others = [name for name in archive.names if name not in wanted]
+        return {name: archive.array(name) for name in wanted}, [*others, *archive.others]
 
 
 def _wanted(path: Path, inside: list[str], labelled: bool) -> list[str]:
@@ -96,32 +85,3 @@ def _wanted(path: Path, inside: list[str], labelled: bool) -> list[str]:
     if labelled and half is not None:
         raise DataError(f"{path}: holds one of x{half} and y{half}: save both, or none")
     return [name for end in ends for name in (f"x{end}", f"y{end}") if name in inside]
-
-
-def _limit(path: Path, archive: zipfile.ZipFile, names: list[str]) -> None:
-    """Reject more than MOST_BYTES, according to the headers and to the archive."""
-    announced = 0
-    for name in names:
-        shape, kind = _header(archive, name)
-        if kind.hasobject:
-            fix = f"save {name}.astype(str), or {name}.astype(float) for numbers"
-            raise DataError(f'{path}: array "{name}" holds Python objects: {fix}')
-        announced += max(math.prod(shape) * kind.itemsize, archive.getinfo(f"{name}.npy").file_size)
-    if announced > MOST_BYTES:
-        raise DataError(
-            f"{path}: unpacks to {size_text(announced)}, at most {size_text(MOST_BYTES)} are read: use a part of it"
-        )
-
-
-def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with archive.open(f"{name}.npy") as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, kind = read(file)
-    return shape, kind
-
-
-def _array(archive: zipfile.ZipFile, name: str) -> Array:
-    with archive.open(f"{name}.npy") as file:
-        array: Array = np.lib.format.read_array(file, allow_pickle=False)
-    return array

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chainrule.data.archives import Header, open_archive
+from chainrule.data.limits import refuse_size, room
+from chainrule.data.names import listed
 from chainrule.data.tables.cells import NUMBER
-from chainrule.data.tables.columns import Column, exact, is_text, truths
-from chainrule.data.tables.table import Table, column_names
+from chainrule.data.tables.columns import WORD, Column, exact, is_text, truths
+from chainrule.data.tables.table import Table, check_width, column_names
 from chainrule.errors import DataError, FileError
 from chainrule.files import open_regular
 
@@ -49,40 +52,40 @@ def read_parquet(path: Path, na: frozenset[str] | None) -> Table:
 
 def read_npz(path: Path, na: frozenset[str] | None) -> Table:
     """The table in a NumPy archive; `na` are words and numbers for a missing value."""
-    try:
-        with open_regular(path) as file:  # so that it is closed even if the archive is damaged
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path}: one bare array, expected an archive: use np.savez(path, x=x, y=y)")
-            arrays = {name: _member(path, archive, name) for name in archive.files}
-    except ValueError as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: not a readable NumPy archive ({error}): use np.savez(path, x=x, y=y)") from None
-    lengths = {name: a.shape[0] if a.ndim else None for name, a in arrays.items()}
-    if len(set(lengths.values())) > 1 or None in lengths.values():
-        shapes = "; ".join(f"{name} {a.shape}" for name, a in itertools.islice(arrays.items(), SHOWN))
-        raise DataError(f"{path}: the arrays differ in their number of rows: {shapes}: each needs one row per sample")
-    columns: dict[str, Column] = {}
+    with open_archive(path) as archive:
+        headers = {name: archive.header(name) for name in archive.names}
+        _check_rows(path, {name: header.shape for name, header in headers.items()})
+        check_width(str(path), sum(math.prod(header.shape[1:]) for header in headers.values()))
+        size, most = sum(map(_size, headers.values())), room()
+        if size > most:
+            raise refuse_size(path, "its columns would take", size, most)
+        arrays = {name: archive.array(name) for name in headers}
+        others = archive.others
+    named: list[tuple[str, Column]] = []
     for name, array in arrays.items():
         if array.ndim == 1:
-            columns[name] = array
+            named.append((name, array))
             continue
-        for i, column in enumerate(array.reshape(len(array), int(np.prod(array.shape[1:]))).T):
-            columns[f"{name}{i}"] = column
-    names = column_names(str(path), list(columns))
-    return _table(path, dict(zip(names, columns.values(), strict=True)), {}, na)
+        flat = array.reshape(len(array), math.prod(array.shape[1:]))
+        named += [(f"{name}{i}", column) for i, column in enumerate(flat.T)]
+    names = column_names(str(path), [name for name, _ in named])
+    table = _table(path, dict(zip(names, [column for _, column in named], strict=True)), {}, na)
+    return replace(table, notes=(f"{path}: skipped {listed(others)}",) if others else ())
 
 
-def _member(path: Path, archive: Any, name: str) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = archive[name]
-    except ValueError as error:
-        if not str(error).startswith("Object arrays"):
-            raise
-        fix = f"save {name}.astype(str), or {name}.astype(float) for numbers"
-        raise DataError(f'{path}: array "{name}" holds Python objects: {fix}') from None
-    return array
+def _check_rows(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Raise DataError unless every array has the same number of rows."""
+    lengths = {shape[:1] for shape in shapes.values()}
+    if len(lengths) > 1 or () in lengths:
+        told = "; ".join(f"{name} {shape}" for name, shape in itertools.islice(shapes.items(), SHOWN))
+        raise DataError(f"{path}: the arrays differ in their number of rows: {told}: each needs one row per sample")
+
+
+def _size(header: Header) -> int:
+    """About how many bytes the columns of an array take."""
+    if header.kind.kind in "USM":
+        return header.size + WORD * header.values
+    return max(header.size, header.values * 8)
 
 
 def _table(path: Path, columns: dict[str, Column], written: dict[str, Column], na: frozenset[str] | None) -> Table:

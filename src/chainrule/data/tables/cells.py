@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from chainrule.data.tables.columns import EXACT, Column, as_written, is_text
 
+LONG = 50  # characters, from which a cell of text takes less than as many bytes in each row
 LABELS = 1000  # in a part of a file; more are no labels
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf(?:inity)?", re.IGNORECASE)
 PLAIN = frozenset("0123456789+-.eE")  # characters of numbers that float() can judge by itself
@@ -106,7 +107,9 @@ def _length(whole: NDArray[np.float64]) -> int:
 
 
 def _compact(stripped: list[str]) -> Column:
-    """The cells in little memory."""
+    """The cells in little memory: as bytes, which all take as many as the longest."""
+    if max(map(len, stripped)) > LONG:
+        return np.array(stripped, dtype=object)
     try:
         return np.array(stripped, dtype=np.bytes_)
     except UnicodeEncodeError:

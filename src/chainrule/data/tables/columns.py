@@ -12,6 +12,7 @@ from chainrule.arrays import to_array
 from chainrule.errors import DataError
 
 Column: TypeAlias = NDArray[Any]
+WORD = 64  # bytes of a short cell of text, besides its characters
 EXACT = 2**53  # all whole numbers up to here are distinct as float64
 
 

@@ -130,8 +130,10 @@ class Table:
 
 
 def header_hint(names: Iterable[str]) -> str:
-    """The end of a message about names of columns most of which are values, as in a file without a header."""
+    """The end of a message about names of columns that are none, as in a file without a header."""
     names = list(names)
+    if len(names) == 1 and names[0].startswith("#"):
+        return "; is the first line a comment? remove it"
     values = [
         name
         for i, name in enumerate(names)
@@ -142,11 +144,7 @@ def header_hint(names: Iterable[str]) -> str:
 
 def column_names(source: str, names: list[str]) -> list[str]:
     """Names on one line, for messages and options; raises DataError for duplicates."""
-    if len(names) > MOST_COLUMNS:
-        raise DataError(
-            f"{source}: has {len(names):,} columns, at most {MOST_COLUMNS:,} are read: use a part of them, or save the "
-            "table the other way round"
-        )
+    check_width(source, len(names))
     names = [" ".join(name.split()) for name in names]
     counts = Counter(names)
     twice = next((name for name in names if counts[name] > 1), None)
@@ -155,3 +153,12 @@ def column_names(source: str, names: list[str]) -> list[str]:
             f'{source}: two columns are called "{twice}": give each column its own name{header_hint(names)}'
         )
     return names
+
+
+def check_width(source: str, columns: int) -> None:
+    """Raise DataError for more columns than are read."""
+    if columns > MOST_COLUMNS:
+        raise DataError(
+            f"{source}: has {columns:,} columns, at most {MOST_COLUMNS:,} are read: use a part of them, or save the "
+            "table the other way round"
+        )

@@ -14,14 +14,13 @@ from typing import Any
 
 from chainrule.data.limits import refuse_size, room
 from chainrule.data.tables.cells import NUMBER, Cells, join, numbers_or_text, text_cells
-from chainrule.data.tables.columns import Column, is_text
+from chainrule.data.tables.columns import WORD, Column, is_text
 from chainrule.data.tables.lines import Lines, open_lines, unpacked_size
 from chainrule.data.tables.table import Table, column_names
 from chainrule.errors import DataError
 
 CHUNK = 8192  # rows held as Python text at once
 CHARACTERS = 1 << 25  # characters of these rows, each of which may take 20 bytes
-WORD = 64  # bytes of a short cell of text, besides its characters
 SAMPLE = 1 << 16  # characters from which the separator is determined
 ROWS = 100
 SEPARATORS = ",|;\t"  # if two fit equally well, the later one: commas occur in numbers and names
@@ -181,8 +180,9 @@ def _checked_rows(path: Path, reader: Any, rows: Iterable[list[str]], width: int
     """Rows as wide as the header; raises DataError for any other."""
     for number, row in enumerate(rows, 1):
         if len(row) != width:
+            fix = "correct that line" if number > 1 else "name every column in the header, or correct that line"
             raise DataError(
-                f"{path}: row {number} (line {reader.line_num}) has {len(row)} values, the header has {width}: "
-                "correct that line, or quote text that holds a separator"
+                f"{path}: row {number} (line {reader.line_num}) has {len(row):,} values, the header has {width:,}: "
+                f"{fix}, or quote text that holds a separator"
             )
         yield row
