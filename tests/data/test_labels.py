@@ -182,3 +182,29 @@ def test_labels_joined_by_stripping_blanks_are_told(
     _, parts = prepare(read_table(path), "y", task="classify")
     line = f'{path}: column "y": labels that differ only in blanks around them, such as {told}, are one class'
     assert parts.notes == ((line,) if told else ())
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("Cat", "cat", "dog"), "Cat, cat are different classes"),
+        (("caf\u00e9", "cafe\u0301", "dog"), r"'cafe\u0301', 'caf\xe9' are different classes"),
+        (("cat", "cat\u200b", "dog"), r"'cat', 'cat\u200b' are different classes"),
+        (("a b", "a\u00a0b", "dog"), r"'a b', 'a\xa0b' are different classes"),
+        (("cat", "dog", "cow"), None),
+    ],
+)
+def test_names_that_readers_cannot_tell_apart(tmp_path: Path, names: tuple[str, ...], told: str | None) -> None:
+    rows = [f"{i},{names[i % 3]}" for i in range(12)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,kind", *rows]), encoding="utf-8")
+    table = read_table(tmp_path / "t.csv")
+    notes = prepare(table, "kind", validation=0.0)[1].notes
+    assert [told in note for note in notes] == [True] if told else not notes
+
+
+def test_a_label_of_thousands_of_digits() -> None:
+    labels = ["9" * 5000, "8" * 5000, "x"] * 4
+    preparation, _ = prepare(Table("t", {"a": [*range(12)], "kind": labels}), "kind", validation=0.0)
+    assert preparation.classes == ("8" * 5000, "9" * 5000, "x")
+    preparation, _ = prepare(Table("t", {"a": [*range(8)], "kind": ["9" * 5000, "8" * 5000] * 4}), "kind")
+    assert preparation.classes == ("8" * 5000, "9" * 5000)

@@ -289,3 +289,11 @@ def test_a_constant_quantity_is_refused() -> None:
     table = Table("t.csv", {"a": np.arange(30) / 7, "y": np.full(30, 2.5)})
     with pytest.raises(DataError, match=r't.csv: column "y" is 2.5 in every training row, .*: choose another target'):
         prepare(table, "y", task="regress")
+
+
+def test_tiny_values_are_scaled() -> None:
+    for unit in (1.0, 1e-30, 1e-200, 1e-300):
+        table = Table("t", {"a": np.arange(20) * unit, "constant": np.full(20, unit), "y": ["p", "q"] * 10})
+        x = prepare(table, "y", validation=0.0)[1].x
+        assert 0.5 < x[:, 0].std() < 2.0
+        assert not x[:, 1].any()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,16 +26,9 @@ SHOWN = 12  # arrays in a message
 
 def read_parquet(path: Path, na: frozenset[str] | None) -> Table:
     """The table in a Parquet file; `na` are words and numbers for a missing value."""
-    try:
-        import polars
-    except ImportError:
-        raise FileError(f"{path}: reading Parquet needs polars: pip install polars") from None
-    with open_regular(path) as file:  # first raise the system's errors, since polars has others for them
-        content = file.read()
-    try:
-        frame = polars.read_parquet(content)
-    except polars.exceptions.PolarsError as error:
-        raise DataError(f"{path}: not a Parquet table ({str(error).splitlines()[0]}): write it again") from None
+    frame = _read_frame(path)
+    import polars
+
     columns: dict[str, Column] = {}
     written: dict[str, Column] = {}
     for name, series in zip(column_names(str(path), frame.columns), frame.iter_columns(), strict=True):
@@ -48,6 +44,36 @@ def read_parquet(path: Path, na: frozenset[str] | None) -> Table:
             words = ["" if value is None else str(value) for value in series.to_list()]
             columns[name] = np.array(words, dtype=object)
     return _table(path, columns, written, na)
+
+
+def _read_frame(path: Path) -> Any:
+    """The polars.DataFrame in a Parquet file; raises DataError if it is damaged or would take too much memory."""
+    try:
+        import polars
+    except ImportError:
+        raise FileError(f"{path}: reading Parquet needs polars: pip install polars") from None
+    most = room()
+    with open_regular(path) as file:  # first raise the system's errors, since polars has others for them
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise refuse_size(path, "holds", size, most)
+        content = file.read()
+    try:
+        kinds = polars.read_parquet_schema(io.BytesIO(content)).values()
+        check_width(str(path), len(kinds))
+        rows = polars.scan_parquet(io.BytesIO(content)).select(polars.len()).collect().item()
+        size = rows * sum(8 if kind.is_numeric() else WORD for kind in kinds)
+        if size <= most:
+            frame = polars.read_parquet(content)
+            texts = frame.select(polars.col(polars.String).str.len_bytes().sum())
+            size += sum(texts.row(0)) if texts.width else 0  # each cell becomes a text of its own
+            size = max(size, frame.estimated_size())  # of lists, whose lengths are not known before
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
+        why = next(iter(str(error).splitlines()), "damaged")
+        raise DataError(f"{path}: not a Parquet table ({why:.100}): write it again") from None
+    if size > most:
+        raise refuse_size(path, "its columns would take", size, most)
+    return frame
 
 
 def read_npz(path: Path, na: frozenset[str] | None) -> Table:
