@@ -20,11 +20,16 @@ from chainrule.data.tables.features import choose_features, tell_joined_labels, 
 from chainrule.data.tables.gaps import POLICIES
 from chainrule.data.tables.inputs import TableInputs, handle_gaps, table_inputs
 from chainrule.data.tables.table import Table
-from chainrule.data.target import Class, Classes, Quantity, Target, check_task, guess_task
+from chainrule.data.target import Class, Classes, Quantity, check_task, guess_task
+from chainrule.data.text.inputs import NextToken, TextInputs
+from chainrule.data.text.text import Text
+from chainrule.data.text.vocabulary import make_vocabulary
+from chainrule.data.text.windows import Windows
 from chainrule.errors import DataError, OptionError
 
 Array = NDArray[Any]
-Inputs: TypeAlias = TableInputs | ImageInputs
+Inputs: TypeAlias = TableInputs | ImageInputs | TextInputs
+Target: TypeAlias = Classes | Quantity | NextToken
 MAKE_TABLE = "read one with read_table, or make one of columns with Table(name, columns)"
 
 
@@ -37,12 +42,12 @@ class Preparation:
 
     @property
     def kind(self) -> str:
-        """Of data: "table" or "images"."""
+        """Of data: "table", "images" or "text"."""
         return self.inputs.kind
 
     @property
     def task(self) -> str:
-        """ "classify" or "regress"."""
+        """ "classify", "regress", or for text "generate"."""
         return self.target.task
 
     @property
@@ -71,17 +76,18 @@ class Preparation:
             raise OptionError(f"black: there are no pixels in a {self.kind}: leave augmentation to images")
         return self.inputs.black()
 
-    def x(self, data: Any) -> NDArray[np.float32]:
-        """The inputs of `data`: (n, *input_shape)."""
+    def x(self, data: Any) -> Array:
+        """The inputs of `data`: (n, *input_shape) float32, or for text int64."""
         return self.inputs.x(data)
 
     def y(self, data: Any) -> Array:
-        """The targets of `data`: class indices (n,) int64, or scaled quantities (n, 1) float32."""
+        """The targets of `data`: class indices (n,) int64, scaled quantities (n, 1) float32, or tokens (n, t) int64."""
         return self.target.y(data)
 
     def whole_rows(self, data: Any, with_target: bool) -> Any:
         """The rows of `data` this preparation can use: missing values are rejected or dropped, as in training."""
-        return self.inputs.whole_rows(data, self.target if with_target else None)
+        target: Any = self.target if with_target else None
+        return self.inputs.whole_rows(data, target)
 
     def split(self, data: Dataset, y: Array, *, validation: float, test: float, seed: int) -> Split:
         """The parts of data with targets y (n, ...), by class if there are classes."""
@@ -97,7 +103,7 @@ class Preparation:
 class Parts:
     """Prepared data: its complete rows, their split and targets, and on request their inputs."""
 
-    data: Any  # a Table or Images
+    data: Any  # a Table, Images or Windows
     preparation: Preparation
     split: Split
     y: Array
@@ -112,11 +118,11 @@ class Parts:
         return notes
 
     @property
-    def x(self) -> NDArray[np.float32]:
+    def x(self) -> Array:
         """The inputs of all rows, computed on each access."""
         return self.preparation.x(self.data)
 
-    def arrays(self, rows: Rows) -> tuple[NDArray[np.float32], Array]:
+    def arrays(self, rows: Rows) -> tuple[Array, Array]:
         """x and y of some rows."""
         return self.preparation.x(self.data.take(rows)), self.y[rows]
 
@@ -183,6 +189,25 @@ def prepare_images(
         told += (f"{images.source}: {', '.join(doubtful)} is read as the name of a class, not as a missing label",)
     preparation = Preparation(inputs, target)
     return preparation, Parts(replace(images, notes=(*images.notes, *told)), preparation, split, y)
+
+
+def prepare_text(
+    text: Text, *, tokens: str = "characters", length: int = 128, validation: float = 0.1, test: float = 0.1
+) -> tuple[Preparation, Parts]:
+    """Cut a text into tokens ("characters", "words" or "bytes"), and these into windows of `length`.
+
+    The last fractions of the text, `validation` and `test`, are for validation and testing. Words are those of the
+    training part. Raises DataError for a text that is too short, OptionError for invalid settings.
+    """
+    if not isinstance(text, Text):
+        raise DataError(f"prepare_text: got {type(text).__name__}, expected a text: read one with read_text")
+    seen = round((1.0 - validation - test) * len(text.characters))
+    vocabulary = make_vocabulary(tokens, text.characters[:seen] if tokens == "words" else text.characters)
+    windows = Windows.of(text, vocabulary, length, validation=validation, test=test)
+    preparation = Preparation(TextInputs(vocabulary, length), NextToken(len(vocabulary)))
+    y = preparation.y(windows)
+    split = preparation.split(windows, y, validation=validation, test=test, seed=0)
+    return preparation, Parts(windows, preparation, split, y)
 
 
 def split_data(data: Dataset, classes: Array | None, *, validation: float, test: float, seed: int) -> Split:

@@ -11,10 +11,12 @@ from msgspec import Meta
 from chainrule.data.images.brightness import Brightness
 from chainrule.data.images.inputs import ImageInputs
 from chainrule.data.images.pixels import DEPTHS, MOST_BYTES, NUMBERS
-from chainrule.data.preparation import Inputs, Preparation
+from chainrule.data.preparation import Inputs, Preparation, Target
 from chainrule.data.scaling import Scaling
 from chainrule.data.tables.inputs import TableInputs
-from chainrule.data.target import Class, Classes, Quantity, Target
+from chainrule.data.target import Class, Classes, Quantity
+from chainrule.data.text.inputs import NextToken, TextInputs
+from chainrule.data.text.vocabulary import UNKNOWN, Bytes, Characters, Words
 from chainrule.records import Record, convert
 
 Side: TypeAlias = Annotated[int, Meta(ge=1, le=MOST_BYTES)]
@@ -130,21 +132,86 @@ class QuantityRecord(Record, tag_field="task", tag=Quantity.task):
         return Quantity(self.scaling.build(), self.column)
 
 
-class PreparationRecord(Record):
-    """Inputs and target; images have classes, which are in no column."""
+class CharactersRecord(Record, tag_field="kind", tag=Characters.kind):
+    """Characters, in order."""
 
-    inputs: TableRecord | ImagesRecord
-    target: ClassesRecord | QuantityRecord
+    names: Names
+
+    def __post_init__(self) -> None:
+        _once("names", self.names)
+        for place, name in enumerate(self.names):
+            if len(name) != 1 or (place > 0 and name < self.names[place - 1]):
+                raise ValueError(f"names[{place}]: expected one character, after the one before it in Unicode")
+
+    def build(self) -> Characters:
+        return Characters(tuple(self.names))
+
+
+class WordsRecord(Record, tag_field="kind", tag=Words.kind):
+    """Words, the unknown one first."""
+
+    names: Names
+
+    def __post_init__(self) -> None:
+        _once("names", self.names)
+        if self.names[0] != UNKNOWN or "" in self.names:
+            raise ValueError(f'names: expected "{UNKNOWN}" for unknown words, then words')
+
+    def build(self) -> Words:
+        return Words(tuple(self.names))
+
+
+class BytesRecord(Record, tag_field="kind", tag=Bytes.kind):
+    """Bytes."""
+
+    def build(self) -> Bytes:
+        return Bytes()
+
+
+class TextRecord(Record, tag_field="kind", tag=TextInputs.kind):
+    """Windows of a text as inputs."""
+
+    length: Annotated[int, Meta(ge=1, le=MOST_BYTES)]
+    vocabulary: CharactersRecord | WordsRecord | BytesRecord
+
+    def build(self) -> TextInputs:
+        return TextInputs(self.vocabulary.build(), self.length)
+
+
+class NextTokenRecord(Record, tag_field="task", tag=NextToken.task):
+    """The next token as the target."""
+
+    tokens: Annotated[int, Meta(ge=1)]
+    column: None = None
+
+    def build(self) -> NextToken:
+        return NextToken(self.tokens)
+
+
+class PreparationRecord(Record):
+    """Inputs and target; images have classes, which are in no column, and text its next token."""
+
+    inputs: TableRecord | ImagesRecord | TextRecord
+    target: ClassesRecord | QuantityRecord | NextTokenRecord
 
     def __post_init__(self) -> None:
         column = self.target.column
-        if isinstance(self.inputs, ImagesRecord):
+        if isinstance(self.inputs, TextRecord) or isinstance(self.target, NextTokenRecord):
+            self._check_text()
+        elif isinstance(self.inputs, ImagesRecord):
             if isinstance(self.target, QuantityRecord) or column is not None:
                 raise ValueError("target: expected classes without a column, as the inputs are images")
         elif column is None:
             raise ValueError("target.column: expected the name of a column, as the inputs are a table")
         elif column in self.inputs.features:
             raise ValueError("target.column: expected a column that is not among the features")
+
+    def _check_text(self) -> None:
+        if not isinstance(self.inputs, TextRecord) or not isinstance(self.target, NextTokenRecord):
+            raise ValueError('target.task: expected "generate" if the inputs are text, and for text alone')
+        tokens = len(self.inputs.vocabulary.build())
+        if self.target.tokens != tokens:
+            raise ValueError(f"target.tokens: expected those of the vocabulary, {tokens:,}")
 
     def build(self) -> Preparation:
         inputs: Inputs = self.inputs.build()

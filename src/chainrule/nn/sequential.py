@@ -12,7 +12,8 @@ from chainrule.nn.module import Module
 class Sequential(Module):
     """Passes the output of each layer to the next; paths begin with a layer's position: "0.weight".
 
-    x is the input of the first layer, y the output of the last one; without layers, y is x. `model[0]` is the first
+    x is the input of the first layer, y the output of the last one; without layers, y is x. Of a layer that returns
+    several values, such as a recurrent one with its last state, the first is passed on. `model[0]` is the first
     layer, `len(model)` the number of layers. Raises OptionError for anything that is not a layer.
 
     >>> model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
@@ -33,7 +34,8 @@ class Sequential(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers:
-            x = layer(x)
+            y = layer(x)
+            x = y[0] if isinstance(y, tuple) else y
         return x
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainrule.data.text import Bytes, Characters, Text, Windows, Words, read_text
-from chainrule.data.text.vocabulary import make_vocabulary, read_vocabulary
+from chainrule.data.text.vocabulary import make_vocabulary
 from chainrule.errors import DataError, FileError, OptionError
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -26,14 +26,12 @@ def test_encoding_and_decoding_is_the_text_again(kind: str, text: str) -> None:
     assert vocabulary.decode(numbers.tolist()) == text
     assert "".join(vocabulary.decoding(numbers.tolist())) == text
     assert 0 <= numbers.min() <= numbers.max() < len(vocabulary)
-    assert read_vocabulary(vocabulary.to_dict()) == vocabulary
 
 
 @given(text=TEXTS)
 def test_words_are_the_text_again_but_for_rare_ones(text: str) -> None:
     vocabulary = Words.of(text, least=1)
     assert vocabulary.decode(vocabulary.encode(text).tolist()) == text
-    assert read_vocabulary(vocabulary.to_dict()) == vocabulary
 
 
 def test_words_are_in_order_of_frequency_and_bounded() -> None:
@@ -50,23 +48,6 @@ def test_a_character_that_training_did_not_have_is_named_with_its_place() -> Non
 def test_an_unknown_kind_of_tokens_is_refused() -> None:
     with pytest.raises(OptionError, match='did you mean "words"'):
         make_vocabulary("word", "text")
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {},
-        {"kind": "letters", "names": ["a"]},
-        {"kind": "characters", "names": ["b", "a"]},
-        {"kind": "characters", "names": ["a", "a"]},
-        {"kind": "characters", "names": ["ab"]},
-        {"kind": "words", "names": []},
-        {"kind": "words", "names": ["", "a"]},
-    ],
-)
-def test_a_damaged_record_of_a_vocabulary_is_refused(values: dict[str, object]) -> None:
-    with pytest.raises((KeyError, TypeError, ValueError)):
-        read_vocabulary(values)
 
 
 def test_a_file_in_any_form_becomes_the_same_text(tmp_path: Path) -> None:

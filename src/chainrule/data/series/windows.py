@@ -94,7 +94,7 @@ class Forecasts:
             if is_wanted and not len(windows):
                 raise DataError(
                     f"{series.table.source}: its {name} part has no window of {length} steps and a target "
-                    f"{horizon} later: use a longer series, a smaller --length, or a larger part"
+                    f"{horizon} later: use a longer series, a smaller length, or a larger part"
                 )
         seen = series.times < cuts[0]
         changes = Changes.of(values[seen])
@@ -204,6 +204,6 @@ def _ends(series: Series, length: int, horizon: int) -> Rows:
         longest = int(np.diff(series.bounds).max())
         raise DataError(
             f"{series.table.source}: the longest series has {longest:,} rows, too few for a window of {length} steps "
-            f"and a target {horizon} later: use a longer one, or a smaller --length"
+            f"and a target {horizon} later: use a longer one, or a smaller length"
         )
     return rows

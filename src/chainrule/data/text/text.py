@@ -17,10 +17,6 @@ class Text:
     def __repr__(self) -> str:
         return f"<Text {self.source}: {len(self.characters):,} characters>"
 
-    def where(self, place: int) -> str:
-        """The location of a character, for messages: `"book.txt, line 3"`."""
-        return f"{self.source}, line {self.characters.count(chr(10), 0, place) + 1}"
-
     def fingerprint(self) -> str:
         """A hash of the characters, so that a run can recognize its training data."""
         return hashlib.sha256(self.characters.encode()).hexdigest()[:16]

@@ -169,20 +169,6 @@ def make_vocabulary(kind: str, text: str) -> Vocabulary:
     return KINDS[kind].of(text)
 
 
-def read_vocabulary(values: dict[str, Any]) -> Vocabulary:
-    """Read what `to_dict` wrote; raises KeyError, TypeError or ValueError for anything else."""
-    if values["kind"] == Bytes.kind:
-        return Bytes()
-    names = tuple(values["names"])
-    if not names or len(set(names)) != len(names) or not all(isinstance(name, str) and name for name in names):
-        raise ValueError("expected different names")
-    if values["kind"] == Words.kind:
-        return Words(names)
-    if values["kind"] != Characters.kind or list(names) != sorted(names) or max(map(len, names)) > 1:
-        raise ValueError("expected characters in order")
-    return Characters(names)
-
-
 def _told(text: str, place: int) -> str:
     """A character and its place: `character 3 is "é" (U+00E9, LATIN SMALL LETTER E WITH ACUTE)`."""
     sign = text[place]

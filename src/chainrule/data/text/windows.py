@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.dataset import Labels
 from chainrule.data.split import Rows
 from chainrule.data.text.text import Text
 from chainrule.data.text.vocabulary import Tokens, Vocabulary
@@ -45,7 +46,7 @@ class Windows:
             if end > start and end - start <= length:
                 raise DataError(
                     f"{text.source}: its {name} part has {end - start:,} {vocabulary.unit}s, too few for windows of "
-                    f"{length}: use a longer text, or a smaller --length"
+                    f"{length}: use a longer text, or a smaller length"
                 )
             parts.append(np.arange(start, end - length, length, dtype=np.int64))
         return cls(text, vocabulary, tokens, length, np.concatenate(parts), len(parts[1]), len(parts[2]))
@@ -75,6 +76,19 @@ class Windows:
     def _tokens_after(self, places: int) -> NDArray[np.int64]:
         found: NDArray[np.int64] = self.tokens[self.starts[:, None] + np.arange(places, places + self.length)]
         return found
+
+    def number(self, row: int) -> int:
+        """The number of a window, from 1, for messages."""
+        return row + 1
+
+    def where(self, row: int) -> str:
+        """The location of a window, for messages."""
+        before = self.vocabulary.decode(self.tokens[: self.starts[row]].tolist())
+        return f"{self.source}, the {self.length} {self.vocabulary.unit}s from line {before.count(chr(10)) + 1} on"
+
+    def labels(self, column: str | None) -> Labels:
+        """Raises DataError: the target of a window is its next token."""
+        raise DataError(f"{self.source}: a text has no labels: each token is predicted from those before it")
 
     def take(self, rows: Rows) -> Windows:
         """These windows, in this order, without separate parts."""
