@@ -21,6 +21,7 @@ from chainrule.settings import one_line, shown
 
 MOST_BYTES = 8 << 20
 MOST_VALUES = 500_000  # of 50 to 250 bytes each in memory
+HALF = re.compile(r"\\u[dD][89a-fA-F]")  # of a character of two: without the other it is none
 RESTORE = "restore the file, or train again"
 T = TypeVar("T")
 
@@ -44,8 +45,11 @@ def parse(place: str, data: bytes | str, fix: str = RESTORE) -> Any:
         text = data if isinstance(data, str) else data.decode("utf-8")
         if sum(map(text.count, ",[{")) > MOST_VALUES:
             raise _DamageError(f"it holds more than {MOST_VALUES:,} values")
-        return json.loads(text, object_pairs_hook=_once)
-    except UnicodeDecodeError:
+        values = json.loads(text, object_pairs_hook=_once)
+        if HALF.search(text):
+            json.dumps(values, ensure_ascii=False).encode("utf-8")
+        return values
+    except UnicodeError:
         raise DataError(f"{place}: damaged, not UTF-8 text: {fix}") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{place}: damaged, not valid JSON at line {error.lineno}: {fix}") from None

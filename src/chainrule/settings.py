@@ -13,7 +13,7 @@ from typing import Any
 from chainrule.errors import OptionError
 
 SHOWN = 80  # characters of a value in a message
-LONGEST = 4000  # characters of a message
+LONGEST = 2000  # characters of a message
 
 
 def shown(value: Any) -> str:
@@ -23,6 +23,11 @@ def shown(value: Any) -> str:
     except (ValueError, RecursionError):  # an integer of more digits than Python converts, or a list within itself
         line = f"a value of type {type(value).__name__} that is too long to show"
     return line if len(line) <= SHOWN else line[: SHOWN - 4] + " ..."
+
+
+def quoted(text: str) -> str:
+    """Text in quotes, cut short like any other value."""
+    return f'"{text}"' if len(text) < SHOWN and text.isprintable() else shown(text)
 
 
 def one_line(text: str) -> str:

@@ -97,6 +97,12 @@ WORDS: dict[str, tuple[list[str], str]] = {
     "unknown network": (["train", "digits", "--model", "mpl:64"], 'model: "mpl:64" is unknown: did you mean "mlp"?'),
     "network without sizes": (["train", "digits", "--model", "mlp"], "expected the sizes of the hidden layers"),
     "network of size 0": (["train", "digits", "--model", "mlp:64,0"], "each at least 1"),
+    "network of size 10^300": (["train", "digits", "--model", "mlp:1" + "0" * 300], "and at most 1,000,000,000"),
+    "network beyond all memory": (
+        ["train", "digits", "--model", "mlp:1000000000"],
+        "has 75,000,000,010 weights, which take 1,117.6 GiB in training, but",
+    ),
+    "network of too many layers": (["train", "digits", "--model", "mlp:" + "3," * 1000 + "3"], "(at most 1,000), each"),
     "linear with dropout": (["train", "digits", "--model", "linear", "dropout=0.1"], "dropout: linear has no hidden"),
     "linear with sizes": (["train", "digits", "--model", "linear:3"], "linear has no hidden layers"),
     "unknown activation": (["train", "digits", "--activation", "rleu"], 'did you mean "relu"?'),

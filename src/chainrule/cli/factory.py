@@ -21,17 +21,22 @@ from chainrule.cli.settings import (
     in_python,
 )
 from chainrule.data.augmentation import Augmentation, Crop, CutOut, Flip, Rotate, Shift, Transformation
+from chainrule.data.limits import size_text
 from chainrule.data.names import nearest, suggestion
 from chainrule.data.preparation import Preparation
 from chainrule.data.scaling import Scaling
 from chainrule.data.sources import BUNDLED
 from chainrule.errors import OptionError, ShapeError
+from chainrule.native.machine import free_memory
 from chainrule.nn.activations import Activation
+from chainrule.nn.weights import outlined
+from chainrule.settings import quoted
 from chainrule.train import Trainer, metrics
 from chainrule.train.evaluation import Metric
 
 LOSSES_OF = {"classify": ("cross-entropy",), "regress": ("mse", "mae", "huber")}  # the first is the default
 MODELS = ("linear", "mlp")
+MOST_HIDDEN, MOST_UNITS = 1000, 10**9
 
 
 def takes_images(model: str | None) -> bool:
@@ -92,18 +97,19 @@ def hidden_sizes(model: str) -> tuple[int, ...]:
     """`"mlp:64,32"` -> (64, 32), `"linear"` -> (); OptionError for anything else."""
     kind, _, sizes = model.partition(":")
     if kind not in MODELS:
-        raise OptionError(f'model: "{model}" is unknown: {_known_networks(kind)}')
+        raise OptionError(f'model: {quoted(model)} is unknown: {_known_networks(kind)}')
     if kind == "linear":
         if sizes:
-            raise OptionError(f'model: "{model}": linear has no hidden layers: use linear or mlp:{sizes}')
+            raise OptionError(f'model: {quoted(model)}: linear has no hidden layers: use linear or mlp:{sizes}')
         return ()
     try:
         hidden = tuple(int(size) for size in sizes.split(","))
     except ValueError:
         hidden = ()
-    if not hidden or min(hidden) < 1:
+    if not hidden or min(hidden) < 1 or max(hidden) > MOST_UNITS or len(hidden) > MOST_HIDDEN:
         raise OptionError(
-            f'model: "{model}": expected the sizes of the hidden layers, each at least 1, as in mlp:64,64'
+            f"model: {quoted(model)}: expected the sizes of the hidden layers (at most {MOST_HIDDEN:,}), each at least "
+            f"1 and at most {MOST_UNITS:,}, as in mlp:64,64"
         )
     return hidden
 
@@ -120,7 +126,23 @@ def _known_networks(kind: str) -> str:
 
 
 def build_model(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
-    """The network for rows of shape `inputs`; raises ShapeError for images that are too small for it."""
+    """The network for rows of shape `inputs`; raises ShapeError for images that are too small for it, OptionError if
+    there is no memory to train it.
+    """
+    assert settings.model is not None  # it was chosen
+    with outlined():
+        size = sum(parameter.size for parameter in _build_model(settings, inputs, outputs).parameters())
+    states = 2 if settings.optimizer in ("adam", "adamw") else int(momentum(settings) != 0)  # of the optimizer
+    needed, free = 4 * size * (2 + states), free_memory()
+    if needed > free:
+        raise OptionError(
+            f"model: {quoted(settings.model)} has {size:,} weights, which take {size_text(needed)} in training, but "
+            f"{size_text(free)} are free: use a smaller one"
+        )
+    return _build_model(settings, inputs, outputs)
+
+
+def _build_model(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
     assert settings.model is not None  # it was chosen
     if settings.model not in OF_IMAGES:
         return _build_mlp(settings, hidden_sizes(settings.model), inputs, outputs)
@@ -215,14 +237,14 @@ def _schedule(settings: Settings, steps_per_epoch: int, steps: int) -> Any:
     spec = settings.schedule
     kind, _, rest = spec.partition(":")
     if kind not in SCHEDULES:
-        raise OptionError(f'schedule: "{spec}" is unknown: {suggestion(kind, SCHEDULES)}')
+        raise OptionError(f'schedule: {quoted(spec)} is unknown: {suggestion(kind, SCHEDULES)}')
     numbers = _numbers(spec, rest)
     limits = {"constant": (0, 0), "step": (1, 2), "exponential": (1, 1), "plateau": (0, 2)}
     least, most = limits.get(kind, (0, 1))
     if not least <= len(numbers) <= most:
         expected = f"{least}" if least == most else f"{least} to {most}"
         raise OptionError(
-            f'schedule: "{spec}" has {len(numbers)} numbers after the colon, {kind} takes {expected}: '
+            f'schedule: {quoted(spec)} has {len(numbers)} numbers after the colon, {kind} takes {expected}: '
             "`chainrule train --help` shows each schedule"
         )
     if kind == "cosine":
@@ -263,15 +285,15 @@ def _transformation(spec: str) -> Transformation:
         "cutout": CutOut,
     }
     if kind not in kinds:
-        raise OptionError(f'augment: "{spec}" is unknown: {suggestion(kind, kinds)}')
+        raise OptionError(f'augment: {quoted(spec)} is unknown: {suggestion(kind, kinds)}')
     if not value:
         return kinds[kind]()
     if kind == "flip":
-        raise OptionError(f'augment: "{spec}": flip takes no number: write flip')
+        raise OptionError(f'augment: {quoted(spec)}: flip takes no number: write flip')
     try:
         number = float(value)
     except ValueError:
-        raise OptionError(f'augment: "{spec}": expected a number after the colon, as in shift:2') from None
+        raise OptionError(f'augment: {quoted(spec)}: expected a number after the colon, as in shift:2') from None
     return kinds[kind](int(number) if number.is_integer() and kind in ("shift", "cutout") else number)
 
 
@@ -279,10 +301,10 @@ def _numbers(spec: str, rest: str) -> list[float]:
     try:
         return [float(part) for part in rest.split(",")] if rest else []
     except ValueError:
-        raise OptionError(f'schedule: "{spec}": expected numbers after the colon, as in step:20,0.5') from None
+        raise OptionError(f'schedule: {quoted(spec)}: expected numbers after the colon, as in step:20,0.5') from None
 
 
 def _whole(spec: str, value: float) -> int:
     if not value.is_integer():
-        raise OptionError(f'schedule: "{spec}": a number of epochs must be whole, got {value:g}')
+        raise OptionError(f'schedule: {quoted(spec)}: a number of epochs must be whole, got {value:g}')
     return int(value)

@@ -17,7 +17,7 @@ from chainrule.errors import OptionError
 from chainrule.files import is_file_name
 from chainrule.ops import activations
 from chainrule.ops.record import Op
-from chainrule.settings import SHOWN, choice, memory, number, shown, whole
+from chainrule.settings import choice, memory, number, quoted, shown, whole
 
 Check: TypeAlias = Callable[[str, Any], Any]
 
@@ -50,14 +50,10 @@ def _number(**bounds: float) -> Check:
             try:
                 value = float(value)
             except ValueError:
-                raise OptionError(f"train: {name} is {_quoted(value)}, expected a number") from None
+                raise OptionError(f"train: {name} is {quoted(value)}, expected a number") from None
         return number("train", name, value, **bounds)
 
     return check
-
-
-def _quoted(text: str) -> str:
-    return f'"{text}"' if len(text) < SHOWN else shown(text)
 
 
 def _count(least: int, most: int = MOST) -> Check:
@@ -80,7 +76,7 @@ def _choice(names: Iterable[str]) -> Check:
     def check(name: str, value: Any) -> str:
         near = nearest(value, allowed) if isinstance(value, str) and value not in allowed else None
         if near is not None:
-            raise OptionError(f'train: {name} is {_quoted(value)}: did you mean "{near}"?')
+            raise OptionError(f'train: {name} is {quoted(value)}: did you mean "{near}"?')
         return choice("train", name, value, allowed)
 
     return check
@@ -317,7 +313,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     """`key=value` -> its setting and value; null, none or nothing mean no value."""
     key, equals, value = text.partition("=")
     if not equals:
-        raise OptionError(f"train: {_quoted(text)} is neither an option nor a setting such as epochs=20")
+        raise OptionError(f"train: {quoted(text)} is neither an option nor a setting such as epochs=20")
     name = known_key(key.strip(), "train")
     kind = FIELDS[name].metadata["kind"]
     empty = kind is not list and value in ("", "null", "none")
@@ -335,5 +331,5 @@ def parse(kind: type, given: Any) -> Any:
 def known_key(key: str, place: str) -> str:
     name = key.replace("-", "_")
     if name not in FIELDS:
-        raise OptionError(f"{place}: {_quoted(key)} is not a setting: {suggestion(name, FIELDS, limit=len(FIELDS))}")
+        raise OptionError(f"{place}: {quoted(key)} is not a setting: {suggestion(name, FIELDS, limit=len(FIELDS))}")
     return name

@@ -73,8 +73,7 @@ def build(description: Any) -> nn.Module:
             built[path] = kind(*layers) if content == "inside" else kind(**data["config"])
         except (TypeError, ValueError, LookupError, ArithmeticError, ChainruleError) as error:
             raise DataError(f"{_layer(path)}: {kind.__name__} cannot be made ({one_line(str(error))})") from None
-        if content == "inside" and list(data["inside"]) != list(built[path].named_children()):
-            raise DataError(f"{_layer(path)} has layers called {shown(list(data['inside']))}, which are other names")
+        _check_names(list(data[content]), built[path], path)
         return built[path]
 
     try:
@@ -82,6 +81,14 @@ def build(description: Any) -> nn.Module:
             return part(description, "")
     except DataError as error:
         raise DataError(f"its architecture is not one this version can build: {error}") from None
+
+
+def _check_names(names: list[str], module: nn.Module, path: str) -> None:
+    """Raise DataError unless the layers inside a container, in order, or a layer's arguments have their own names."""
+    inside = type(module).__name__ in CONTAINERS
+    expected = list(module.named_children()) if inside else sorted(module.config())
+    if (names if inside else sorted(names)) != expected:
+        raise DataError(f"{_layer(path)} has {shown(names)}, expected {shown(expected)}")
 
 
 def _first(built: dict[str, nn.Module], same: Any, path: str) -> nn.Module:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import field
 
 from chainrule import nn
 from chainrule.errors import ChainruleError, DataError, OptionError
@@ -20,10 +21,18 @@ from chainrule.files import as_path, write_whole
 from chainrule.interop import architecture
 from chainrule.interop.arrays import AGAIN, read_arrays
 from chainrule.native.memory import Array
-from chainrule.records import parse
+from chainrule.records import Record, convert, parse
 from chainrule.settings import shown
 
 FORMAT = 1
+
+
+class Description(Record):
+    """What the metadata say of the model."""
+
+    format: int
+    class_name: str = field(name="class")
+    architecture: Any
 
 
 def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -60,16 +69,16 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
     state, note = _read(as_path("load", path))
     if note is None:
         raise DataError(f"{path}: contains arrays but no chainrule model: build the model and {_by_hand(path)}")
-    if note.get("architecture") is None:
+    if note.architecture is None:
         raise DataError(
-            f"{path}: the model's class, {shown(note.get('class'))}, or one inside it is not part of chainrule: "
+            f"{path}: the model's class, {shown(note.class_name)}, or one inside it is not part of chainrule: "
             f"build the model and {_by_hand(path)}"
         )
     foreign = {str(array.dtype) for array in state.values()} - {"float32", "float64"}
     if foreign:
         raise DataError(f"{path}: holds {' and '.join(sorted(foreign))}, expected float32 or float64: {AGAIN}")
     try:
-        model = architecture.build(note["architecture"])
+        model = architecture.build(note.architecture)
         model.load_state_dict(state)
         model.astype(next((array.dtype for array in state.values()), np.dtype(np.float32)))
     except ChainruleError as error:
@@ -86,12 +95,13 @@ def _by_hand(path: Any) -> str:
     return f"call model.load_state_dict(chainrule.interop.safetensors.read_state({str(path)!r}))"
 
 
-def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
+def _read(path: Path) -> tuple[dict[str, Array], Description | None]:
     """The arrays in a file and the metadata that `save` wrote, if any."""
     state, metadata = read_arrays(path)
     if "chainrule" not in metadata:
         return state, None
-    note = parse(f"{path}: its description of the model", metadata["chainrule"], AGAIN)
+    place = f"{path}: its description of the model"
+    note = parse(place, metadata["chainrule"], AGAIN)
     if not isinstance(note, dict) or note.get("format") != FORMAT:
         raise DataError(f"{path}: its model is described in a format unknown to this version: update chainrule")
-    return state, note
+    return state, convert(place, note, Description, AGAIN)
