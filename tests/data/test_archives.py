@@ -117,3 +117,14 @@ def test_a_size_that_is_too_small_is_found(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"8,000 bytes, its file has 800|Bad CRC-32"):
         read_table(path)
+
+
+@pytest.mark.parametrize("code", [0x110000, 0xFFFFFFFF, 0xD800])
+@pytest.mark.parametrize("order", "<>")
+def test_text_that_is_not_unicode(tmp_path: Path, code: int, order: str) -> None:
+    text = np.array(["p", "é😀"], dtype=f"{order}U2")
+    path = save(tmp_path, {"x.npy": npy(np.arange(2.0)), "y.npy": npy(text)})
+    assert read_table(path).columns["y"].tolist() == ["p", "é😀"]
+    codes = np.array([ord("p"), 0, code, 0], dtype=f"{order}u4").view(text.dtype)
+    with pytest.raises(DataError, match='array "y" holds text that is not Unicode'):
+        read_table(save(tmp_path, {"x.npy": npy(np.arange(2.0)), "y.npy": npy(codes)}))

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from tests.data.test_tables import write
 
-from chainrule.data import prepare, read_table
+from chainrule.data import Table, prepare, read_table
 from chainrule.data.split import split_rows
 from chainrule.data.tables import lines, table, text
+from chainrule.data.tables.features import find_row_numbers
 from chainrule.data.tables.table import column_names
 from chainrule.errors import DataError
 
@@ -125,3 +126,16 @@ def test_gzip_in_several_members_is_read_whole(tmp_path: Path) -> None:
     for damaged in (packed[:-3], bytes(wrong), packed + b"garbage"):
         with pytest.raises(DataError, match="damaged or cut short"):
             read_table(write(tmp_path, damaged, "t.csv.gz"))
+
+
+@pytest.mark.parametrize(
+    "cell", ["0" * 300_000 + "x", "1." + "0" * 300_000 + "x", "1e" + "0" * 300_000 + "x", "1" * 300_000]
+)
+def test_a_long_cell_is_looked_at_once(tmp_path: Path, cell: str) -> None:
+    """Whether it is a number takes hours if it is looked at again from each of its digits."""
+    assert read_table(write(tmp_path, f"a,b\n{cell.format('0' * 300_000)},1\n")).rows == 1
+
+
+def test_a_name_of_many_digits_is_looked_at_once() -> None:
+    for name in ("unnamed" + "1" * 300 + "x", "unnamed: " + "1_" * 300 + "x", "a " * 300 + "x"):
+        assert not find_row_numbers(Table("t", {name: [1.5, 2.0]}), [name])[0]

@@ -6,6 +6,7 @@ Nothing in an archive is ever executed, as no pickles are read.
 from __future__ import annotations
 
 import math
+import sys
 import tokenize
 import zipfile
 from collections import Counter
@@ -83,6 +84,8 @@ class Archive:
         """An array whose header has been read: how much it may take is for the caller to check before."""
         with self._members.open(f"{name}.npy") as file:
             array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        if array.dtype.kind == "U" and not _is_unicode(array):
+            raise DataError(f'{self.path}: array "{name}" holds text that is not Unicode: save it again')
         return array
 
 
@@ -109,6 +112,14 @@ def _check_start(path: Path, file: BinaryIO) -> None:
     if not start.startswith(b"PK"):
         raise DataError(f"{path}: not a readable NumPy archive, it begins with {start.hex(' ') or 'nothing'}: {SAVE}")
     file.seek(0)
+
+
+def _is_unicode(text: NDArray[Any]) -> bool:
+    """Whether an array of text consists of characters: Python ends with a SystemError for some other numbers."""
+    if not text.size or not text.dtype.itemsize:
+        return True
+    codes = np.ascontiguousarray(text).view(np.dtype(np.uint32).newbyteorder(text.dtype.byteorder))
+    return not bool(np.any((codes > sys.maxunicode) | ((codes >= 0xD800) & (codes < 0xE000))))
 
 
 def _is_array(name: str) -> bool:

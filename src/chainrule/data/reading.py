@@ -28,8 +28,12 @@ def reading(path: Path) -> Iterator[None]:
         fix = "check the path" if near is None else f'did you mean "{near}"?'
         raise FileError(f"{path}: no such file: {fix}") from None
     except UNPACKING as error:
-        raise DataError(f"{path}: damaged or cut short ({error}): copy or download it again") from None
+        raise _damaged(path, error) from None
     except OSError as error:
         if error.errno is None:  # not from the system: bz2 has no exception of its own
-            raise DataError(f"{path}: damaged or cut short ({error}): copy or download it again") from None
+            raise _damaged(path, error) from None
         raise FileError(f"{path}: cannot be read ({error.strerror}): check the path and its permissions") from None
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: damaged or cut short ({error!s:.200}): copy or download it again")

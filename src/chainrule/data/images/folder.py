@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from chainrule.data.images.dataset import Images, Reading
-from chainrule.data.images.kinds import files_in, named, passed_over, pictures_in, shown
+from chainrule.data.images.kinds import files_in, named, passed_over, pictures_in, shown, unopened
 from chainrule.data.images.layout import TEST, TRAIN, VALIDATION, find_layout
 from chainrule.data.images.picture import BadPictureError, Form, Look, look, read_picture
 from chainrule.data.images.pixels import DEPTHS, MOST_BYTES, WIDEN, Pixels
@@ -33,6 +33,7 @@ def read_folder(folder: Path, options: Reading) -> Images:
         layout = find_layout(folder)
         label_of = {path: place for part in PARTS for path, place in layout.of(part)}
         rest = passed_over(str(folder), (path for path in files_in(folder) if path not in label_of))
+        rest += unopened(folder, label_of)
     pixels, bad, notes = _read(str(folder), list(label_of), options)
     good = [path for path in label_of if path not in bad]
     sizes = {part: sum(path not in bad for path, _ in layout.of(part)) for part in PARTS}
@@ -52,7 +53,7 @@ def read_folder(folder: Path, options: Reading) -> Images:
 def _read_all(folder: Path, options: Reading) -> Images:
     """Every picture in a folder, without labels."""
     paths = pictures_in(folder)
-    rest = passed_over(str(folder), set(files_in(folder)).difference(paths))
+    rest = passed_over(str(folder), set(files_in(folder)).difference(paths)) + unopened(folder, paths)
     pixels, bad, notes = _read(str(folder), paths, options)
     files = _names(folder, [path for path in paths if path not in bad])
     return Images(str(folder), pixels, files=files, notes=(*notes, *rest))

@@ -31,8 +31,11 @@ def files_beside(folder: Path) -> Iterator[Path]:
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The subfolders of a folder, sorted; links to folders count."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name))
+    """The subfolders of a folder, sorted; links to folders count, unless they lead back up."""
+    inside = [path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name)]
+    return sorted(
+        path for path in inside if not (path.is_symlink() and folder.resolve().is_relative_to(path.resolve()))
+    )
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -42,6 +45,23 @@ def pictures_in(folder: Path) -> list[Path]:
 
 def has_pictures(folder: Path) -> bool:
     return any(map(is_picture, files_in(folder)))
+
+
+def unopened(folder: Path, used: Iterable[Path]) -> tuple[str, ...]:
+    """A message for each kind of entry that `files_in` leaves out and that is not hidden: links to folders, unless they
+    lead to one of the files `used`, and what is no file.
+    """
+    above = {path.parent for path in used}
+    above |= {parent for path in above for parent in path.parents}
+    links, others = set[Path](), set[Path]()
+    for place, inside, names in os.walk(folder):
+        inside[:] = [name for name in inside if not _is_hidden(name)]
+        links.update(path for name in inside if (path := Path(place, name)).is_symlink() and path not in above)
+        others.update(path for name in names if not _is_hidden(name) and not (path := Path(place, name)).is_file())
+    return (
+        *_line(str(folder), links, "link{s} to folders", ""),
+        *_line(str(folder), others, "broken link{s}, pipe{s} or the like", ""),
+    )
 
 
 def passed_over(source: str, paths: Iterable[Path]) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from chainrule.data.tables.columns import EXACT, Column, as_written, is_text
 
 LONG = 50  # characters, from which a cell of text takes less than as many bytes in each row
 LABELS = 1000  # in a part of a file; more are no labels
-NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf(?:inity)?", re.IGNORECASE)
+# Each part can match in one way only: digits that two parts might share would take the square of a cell's length.
+NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf(?:inity)?", re.IGNORECASE)
 PLAIN = frozenset("0123456789+-.eE")  # characters of numbers that float() can judge by itself
 NEVER_NAMES = frozenset({"", "?", "#n/a", "<na>", "\\n"})  # in a column of text
 MISSING = NEVER_NAMES | {"na", "n/a", "nan", "none", "null", ".", "-"}  # in a column of numbers, in upper or lower case

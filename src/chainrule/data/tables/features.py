@@ -20,7 +20,7 @@ from chainrule.errors import DataError, OptionError
 
 # Names of columns that identify rows, as used by people, pandas and R, with spaces for other separators.
 NAMES = re.compile(r"(?:index )?level \d+|(?:.* )?(?:index|idx|id|uuid|key)|row ?names?|rn", re.IGNORECASE)
-NAMELESS = re.compile(r"(?:unnamed:?(?:[ ._]?\d+)+|\.{2,3}\d+)?", re.IGNORECASE)  # by this reader, pandas and R
+NAMELESS = re.compile(r"(?:unnamed:?(?:[ ._]?\d)+|\.{2,3}\d+)?", re.IGNORECASE)  # by this reader, pandas and R
 NAME_ID = re.compile(r".*[a-z]I[dD]")  # PassengerId
 COUNTERS = re.compile(
     r"#|X|V?1|(?i:rows?|rownum|sl|serial|obs|observation|sample|case|record|entry|item|(?:.* )?(?:no|nr|num|number))"

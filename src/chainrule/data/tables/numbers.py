@@ -33,7 +33,7 @@ def numbers(table: Table, name: str, fix: str) -> NDArray[np.float64]:
         row = next((i for i, cell in enumerate(column) if not is_missing(cell) and not NUMBER.fullmatch(cell)), 0)
         if "," in column[row] and NUMBER.fullmatch(column[row].replace(",", "")):
             fix = "write decimals with a point, and thousands without a comma"
-        raise DataError(f'{table.cell(name, row)}: "{column[row]}" is text, expected a number: {fix}')
+        raise DataError(f'{table.cell(name, row)}: "{column[row]:.200}" is text, expected a number: {fix}')
     wrong = np.abs(column) > LARGEST
     if wrong.any():
         row = int(np.argmax(wrong))

@@ -102,8 +102,10 @@ class Table:
         """A hash of names and values, so that a run can recognize its training data."""
         digest = hashlib.sha256()
         for name, column in (*self.columns.items(), *self.written.items()):
-            digest.update(name.encode() + b"\0")
-            digest.update("\0".join(map(str, column)).encode() if is_text(column) else column.tobytes())
+            digest.update(name.encode("utf-8", "surrogatepass") + b"\0")
+            digest.update(
+                "\0".join(map(str, column)).encode("utf-8", "surrogatepass") if is_text(column) else column.tobytes()
+            )
         return digest.hexdigest()[:16]
 
     def labels(self, column: str | None) -> Labels:
