@@ -40,6 +40,12 @@ def test_the_code_of_the_page_on_tables_prints_what_it_says(capsys: pytest.Captu
     assert f"prints `{predicted}`" in page
 
 
+def test_the_code_of_the_page_on_sequences_learns(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs" / "guides" / "sequences.md").read_text(encoding="utf-8")
+    exec("\n".join(re.findall(r"```python\n(.*?)```", page, re.S)), {})
+    assert capsys.readouterr().out.splitlines()[-1] == "True"
+
+
 def test_commands_and_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for page in PAGES:

@@ -122,8 +122,8 @@ def gradients(
             if output not in kept:
                 totals.pop(output, None)
         for step in steps:
-            dx, key = differentiate(step, known), id(step.input)
-            known[step.gradient] = dx
+            (dx, *saved), key = differentiate(step, known), id(step.input)
+            known |= {step.gradient: dx, **dict(zip(step.rule.saves, saved, strict=True))}
             if step.wanted:
                 totals[key] = totals[key] + dx if key in totals else dx
     if not retain_graph:
@@ -156,15 +156,19 @@ def origin_of(node: Node) -> Origin:
     return node.output.origin
 
 
-def differentiate(step: Step, known: Mapping[str, Array | None]) -> Array:
-    """The gradient of an eager op for one of its inputs, given those for its outputs and others its rule needs."""
+def differentiate(step: Step, known: Mapping[str, Array | None]) -> tuple[Array, ...]:
+    """The gradient of an eager op for one of its inputs, given those for its outputs and others its rule needs; then
+    what the rule saves for others.
+    """
     node, rule = step.node, step.rule
     values = {**known, **origin_of(node).arrays()}
     with np.errstate(all="ignore"):
-        dx = np.asarray(rule.definition(*(values.get(name) for name in rule.operands), **rule_keywords(node, rule)))
+        answer = rule.definition(*(values.get(name) for name in rule.operands), **rule_keywords(node, rule))
+    dx, *saved = rule.unpack(answer)
+    dx = np.asarray(dx)
     if dx.shape != step.input.shape:
         raise ShapeError(f"gradient {rule.name} has shape {dx.shape}, its input {step.input.shape}: fix the rule")
-    return dx.astype(step.input.dtype, copy=False)
+    return dx.astype(step.input.dtype, copy=False), *saved
 
 
 def _seed(loss: Tensor, gradient: Any) -> Array:

@@ -40,6 +40,7 @@ from chainrule.ops import lerp as lerp_ops
 from chainrule.ops import linear as linear_ops
 from chainrule.ops import matmul as matmul_ops
 from chainrule.ops import normalize as normalize_ops
+from chainrule.ops import recurrent as recurrent_ops
 from chainrule.ops import softmax as softmax_ops
 from chainrule.ops.record import OPS, Op
 from chainrule.settings import number, whole
@@ -224,6 +225,12 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
 
 normalize = as_function(normalize_ops.normalize)
 layer_norm = as_function(layer_norm_ops.layer_norm)
+
+# --- sequences: y of every step, and the last states
+
+lstm: Any = as_function(recurrent_ops.lstm)
+gru: Any = as_function(recurrent_ops.gru)
+rnn: Any = as_function(recurrent_ops.rnn)
 
 # --- losses: one number each, from outputs, targets and an optional weight per sample
 

@@ -200,7 +200,8 @@ def backward(forward: Forward, graph: Graph, loss: Tensor, seed: Value) -> None:
     for node, steps in groupby(plan, key=lambda step: step.node):
         known = gradients_of(node, gradient)
         for step in steps:
-            new = known[step.gradient] = _gradient_task(forward, graph, step, known)
+            new, *saved = _gradient_task(forward, graph, step, known)
+            known |= {step.gradient: new, **dict(zip(step.rule.saves, saved, strict=True))}
             if step.wanted:
                 total = gradient.get(id(step.input))
                 gradient[id(step.input)] = new if total is None else _sum(graph, total, new)
@@ -209,18 +210,24 @@ def backward(forward: Forward, graph: Graph, loss: Tensor, seed: Value) -> None:
             graph.gradients[name] = gradient[id(tensor)]
 
 
-def _gradient_task(forward: Forward, graph: Graph, step: Step, gradients: Mapping[str, Value | None]) -> Value:
-    """Append the task of one gradient of a node; `gradients` are those of its outputs, and its other inputs so far."""
+def _gradient_task(forward: Forward, graph: Graph, step: Step, gradients: Mapping[str, Value | None]) -> list[Value]:
+    """Append the task of one gradient of a node; `gradients` are those of its outputs, and its other inputs so far,
+    with what their rules saved. Returns the gradient and what this rule saves.
+    """
     node, rule = step.node, step.rule
     tensors = dict(zip((*node.op.inputs, *node.op.results), (*node.inputs, *node.outputs, *node.saved), strict=True))
     operand = forward.value(step.input)
-    result = Value(operand.shape, operand.dtype, f"d({operand.name})")
+    results = [Value(operand.shape, operand.dtype, f"d({operand.name})")]
+    for name, like in rule.saves.items():
+        tensor = tensors[like]
+        assert tensor is not None
+        results.append(Value(tensor.shape, operand.dtype, f"d({operand.name}).{name}"))
     operands = []
     for name in rule.operands:
         known = None if name in gradients else tensors[name]
         operands.append(gradients.get(name) if known is None else forward.value(known))
-    graph.tasks.append(Task(rule, node.op, [result], operands, rule_keywords(node, rule), "backward"))
-    return result
+    graph.tasks.append(Task(rule, node.op, results, operands, rule_keywords(node, rule), "backward"))
+    return results
 
 
 def _sum(graph: Graph, first: Value, second: Value) -> Value:

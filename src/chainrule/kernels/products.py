@@ -44,11 +44,18 @@ PARTS = 8
 
 @dataclass(frozen=True)
 class Matrix:
-    """A matrix operand, or its transpose."""
+    """A matrix operand, or its transpose; of a wider one if it has `columns`, from column `first` on."""
 
     view: View
     transposed: bool = False
     repeated: bool = False  # every element is the view's first
+    first: int = 0
+    columns: int | None = None
+
+    @property
+    def at(self) -> View:
+        """Where its first element is."""
+        return View(self.view.storage, self.view.shape, self.view.offset + self.first) if self.first else self.view
 
     @property
     def strides(self) -> tuple[int, int]:
@@ -61,6 +68,7 @@ class Matrix:
     @property
     def shape(self) -> tuple[int, int]:
         rows, columns = self.view.shape
+        columns = columns if self.columns is None else self.columns
         return (columns, rows) if self.transposed else (rows, columns)
 
 
@@ -157,10 +165,10 @@ def product(
     if k == 0:
         return _empty_product(c, scratch, bias, add, sums, epilogue)
     width = processor().panel(c.dtype)
-    if k * n > PARTS * max(m * n, SMALL_B) and not (b.transposed or sums):
+    if k * n > PARTS * max(m * n, SMALL_B) and not (b.transposed or sums or b.columns):
         return _by_parts(c, a, b.view, scratch, bias, add, epilogue)
     calls = []
-    b_at, b_row, b_panel = b.view, n, width
+    b_at, b_row, b_panel = b.at, b.strides[0], width
     if b.transposed:
         room = blocks(k, width // 2) * (width // 2) * width
         b_at, b_row, b_panel = scratch(blocks(n, width) * room), width, room
@@ -169,7 +177,7 @@ def product(
     height, columns = _tile(m, n, k, width)
     calls.append(
         gemm(
-            blocks(m, height) * blocks(n, columns), m, n, k, a.view, a_row, a_col, b_at, b_row, b_panel, width,
+            blocks(m, height) * blocks(n, columns), m, n, k, a.at, a_row, a_col, b_at, b_row, b_panel, width,
             c, bias, int(add), sums, one(c.dtype), height, columns, DEPTH, epilogue, flops=2.0 * m * n * k,
         )
     )  # fmt: skip
@@ -186,7 +194,7 @@ def _by_parts(
     tiles, rows = parts.shape[0] * blocks(n, width), blocks(m, ENOUGH_TILES)
     biased, bias = int(bias is not None), bias or one(c.dtype)
     return [
-        gemm_part(tiles, m, n, k, a.view, *a.strides, b, parts, width, depth, flops=2.0 * m * n * k),
+        gemm_part(tiles, m, n, k, a.at, *a.strides, b, parts, width, depth, flops=2.0 * m * n * k),
         add_parts(blocks(m, rows), c, c, parts, int(add), bias, biased, rows, epilogue, flops=1.0 * parts.size),
     ]
 

@@ -151,6 +151,10 @@ def _compiled_form(value: Any, dtype: np.dtype[Any], known: dict[Any, Any]) -> A
     if isinstance(value, External):
         kinds = [{"i": types.int64, "r": element, "d": types.float64}[c] for c in value.signature]
         return types.ExternalFunction(value.symbol.format(dtype=dtype.name), types.void(*kinds))
+    if type(value) is float:
+        return dtype.type(value)
+    if isinstance(value, tuple) and value and all(type(x) is float for x in value):
+        return tuple(map(dtype.type, value))
     variant = getattr(value, dtype.name, None) if not isinstance(value, python_types.ModuleType) else None
     function = variant or value
     if getattr(function, "__chainrule_device__", False):

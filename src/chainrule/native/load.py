@@ -16,13 +16,18 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from chainrule.errors import NativeError
-from chainrule.native import matrix, objects, tiles, window
+from chainrule.native import cells, matrix, objects, tiles, window
 from chainrule.native.compiling import compiling
 from chainrule.native.kernel import External, Kernel, Pointwise
 from chainrule.native.machine import processor
 
 Code: TypeAlias = Kernel | Pointwise
-EMITTED = {"microkernel": matrix.EXTERNALS, "window": window.EXTERNALS, "tiles": tiles.EXTERNALS}  # as vector code
+EMITTED = {
+    "microkernel": matrix.EXTERNALS,
+    "window": window.EXTERNALS,
+    "tiles": tiles.EXTERNALS,
+    "cells": cells.EXTERNALS,
+}  # as vector code
 _addresses: dict[tuple[Code, str], int] = {}
 _owners: dict[str, Code] = {}
 
@@ -109,11 +114,14 @@ def _emitted(externals: set[External], dtype: np.dtype[Any]) -> None:
 def _emit(title: str, names: tuple[str, ...], dtype: np.dtype[Any]) -> bytes:
     from llvmlite import binding as llvm
 
+    from chainrule.native.cells_code import cells_code
     from chainrule.native.microkernel import microkernel
     from chainrule.native.tiles_code import tiles_code
     from chainrule.native.window_code import window_code
 
-    emitters: dict[str, Callable[..., str]] = {"microkernel": microkernel, "window": window_code, "tiles": tiles_code}
+    emitters: dict[str, Callable[..., str]] = {
+        "microkernel": microkernel, "window": window_code, "tiles": tiles_code, "cells": cells_code,
+    }  # fmt: skip
     with compiling(f"{title}_{dtype.name}"):
         text = emitters[title](dtype, processor(), *names)
         code: bytes = objects.target_machine().emit_object(llvm.parse_assembly(text))

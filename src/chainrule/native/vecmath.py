@@ -55,6 +55,18 @@ def compiled_as(form: Variants) -> Callable[[F], F]:
     return mark
 
 
+# Of e^r: log2 e; ln 2 in two parts, the first of few bits, so that k times it is exact; and the polynomial q in
+# e^r = 1 + r + r²·q.
+LOG2E = 1.4426950408889634
+LN2_32 = (0.693359375, -2.12194440e-4)
+EXP_32 = (0.49999994, 0.1666652, 0.041668393, 0.008368798, 0.0013814514)
+LN2_64 = (6.93147180369123816490e-01, 1.90821492927058770002e-10)
+EXP_64 = (
+    0.5000000000000011, 0.1666666666666641, 0.04166666666652894, 0.00833333333349593, 0.0013888888943997962,
+    0.0001984126950427774, 2.480149267645704e-05, 2.755758761242481e-06, 2.7630412015658354e-07, 2.499993324481517e-08,
+)  # fmt: skip
+
+
 @device
 def _fixed32(x: Any) -> Any:
     return x if x < 3e38 else np.float32(3e38)
@@ -63,11 +75,10 @@ def _fixed32(x: Any) -> Any:
 @device
 def _split32(z: Any) -> Any:
     """(k, p) with e^z = 2^k·(1 + p)."""
-    k = np.floor(z * 1.44269504 + 0.5)
-    # ln 2 in two parts: the first of 9 bits, so that k times it is exact, and the rest.
-    r = _fixed32(z - k * 0.693359375) + k * 2.12194440e-4
-    q = 0.041668393 + r * (0.008368798 + r * 0.0013814514)
-    q = 0.49999994 + r * (0.1666652 + r * q)
+    k = np.floor(z * LOG2E + 0.5)
+    r = _fixed32(z - k * LN2_32[0]) - k * LN2_32[1]
+    q = EXP_32[2] + r * (EXP_32[3] + r * EXP_32[4])
+    q = EXP_32[0] + r * (EXP_32[1] + r * q)
     return k, r + r * r * q
 
 
@@ -150,11 +161,11 @@ def _fixed64(x: Any) -> Any:
 @device
 def _split64(z: Any) -> Any:
     """(k, p) with e^z = 2^k·(1 + p)."""
-    k = np.floor(z * 1.4426950408889634 + 0.5)
-    r = _fixed64(z - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10  # the first part: 33 bits
-    q = 2.480149267645704e-05 + r * (2.755758761242481e-06 + r * (2.7630412015658354e-07 + r * 2.499993324481517e-08))
-    q = 0.00833333333349593 + r * (0.0013888888943997962 + r * (0.0001984126950427774 + r * q))
-    q = 0.5000000000000011 + r * (0.1666666666666641 + r * (0.04166666666652894 + r * q))
+    k = np.floor(z * LOG2E + 0.5)
+    r = _fixed64(z - k * LN2_64[0]) - k * LN2_64[1]
+    q = EXP_64[6] + r * (EXP_64[7] + r * (EXP_64[8] + r * EXP_64[9]))
+    q = EXP_64[3] + r * (EXP_64[4] + r * (EXP_64[5] + r * q))
+    q = EXP_64[0] + r * (EXP_64[1] + r * (EXP_64[2] + r * q))
     return k, r + r * r * q
 
 

@@ -36,6 +36,12 @@ from chainrule.nn.pooling import AdaptiveAvgPool2d as AdaptiveAvgPool2d
 from chainrule.nn.pooling import AvgPool2d as AvgPool2d
 from chainrule.nn.pooling import GlobalAvgPool2d as GlobalAvgPool2d
 from chainrule.nn.pooling import MaxPool2d as MaxPool2d
+from chainrule.nn.recurrent import GRU as GRU
+from chainrule.nn.recurrent import LSTM as LSTM
+from chainrule.nn.recurrent import RNN as RNN
+from chainrule.nn.recurrent import GRUCell as GRUCell
+from chainrule.nn.recurrent import LSTMCell as LSTMCell
+from chainrule.nn.recurrent import RNNCell as RNNCell
 from chainrule.nn.sequential import Residual as Residual
 from chainrule.nn.sequential import Sequential as Sequential
 from chainrule.nn.summary import summary as summary

@@ -39,11 +39,14 @@ class Module:
     forward: Callable[..., Any]
 
     def __call__(self, *inputs: Any) -> Any:
-        """`forward` on tensors; arrays become tensors of the parameters' dtype. A ShapeError names the layer's path."""
+        """`forward` on tensors; arrays, also those in a tuple of states, become tensors of the parameters' dtype.
+
+        A ShapeError names the layer's path.
+        """
         if not hasattr(self, "forward"):
             raise DtypeError(f"{type(self).__name__}: a layer needs a method forward(self, x): add one")
         try:
-            output = self.forward(*(value if isinstance(value, Tensor) else self._tensor(value) for value in inputs))
+            output = self.forward(*map(self._input, inputs))
         except ShapeError as error:
             raise _located(self, error) from None
         if (watcher := _watcher.get()) is not None:
@@ -177,6 +180,13 @@ class Module:
                     seen.add(id(tensor))
                     found[f"{path}.{name}" if path else name] = tensor
         return found
+
+    def _input(self, value: Any) -> Any:
+        if value is None or isinstance(value, Tensor):
+            return value
+        if isinstance(value, tuple) and any(isinstance(part, (Tensor, np.ndarray)) for part in value):
+            return tuple(map(self._input, value))
+        return self._tensor(value)
 
     def _tensor(self, value: Any) -> Tensor:
         array = as_array(value)

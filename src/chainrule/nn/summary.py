@@ -47,8 +47,9 @@ def output_shapes(model: Module, input_shape: Shape, dtype: DTypeLike = np.float
     outputs: dict[int, Shape] = {}
 
     def note(module: Module, output: Any) -> None:
-        if isinstance(output, Tensor):
-            outputs[id(module)] = output.shape
+        first = output[0] if isinstance(output, tuple) and output else output  # of a recurrent layer: y
+        if isinstance(first, Tensor):
+            outputs[id(module)] = first.shape
 
     with watching(note), switched(model, training=False), no_grad(), tracing():  # a batch of 1 has no statistics
         model(symbol(tuple(input_shape), dtype, "x"))

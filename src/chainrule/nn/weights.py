@@ -26,11 +26,12 @@ def outlined() -> Iterator[None]:
         _outlined.set(before)
 
 
-def uniform(shape: Shape, bound: float) -> Parameter:
-    """A float32 parameter with uniform initial values in ±bound."""
+def uniform(shape: Shape, bound: float, terms: int = 1) -> Parameter:
+    """A float32 parameter whose initial values are uniform in ±bound, or the sum of several such numbers."""
     if _outlined.get():
         return Parameter(_outline(shape))
-    return Parameter(init.uniform(np.empty(shape, np.float32), -bound, bound))
+    first, *others = (init.uniform(np.empty(shape, np.float32), -bound, bound) for _ in range(terms))
+    return Parameter(sum(others, first))
 
 
 def constant(shape: Shape, value: float) -> Parameter:

@@ -23,7 +23,8 @@ something else than the definition should run, `scalar` is the rule for one elem
 A gradient takes by name dy, inputs, y and saved values, and keyword-only attributes and `x_shape`, the shape of input
 x. It may also take `dw`, the gradient for another input w, which is then computed first, whether or not w is trained.
 If the op returns more than y, say h, a rule may also take h and its gradient `dh`; dy and dh are None where the loss
-does not depend on that output.
+does not depend on that output. A gradient rule may save values for the rules of other inputs, which take them by name
+and are computed after it: `saves` names for each a result or input of the same shape; the rule returns (dx, *saved).
 
 A lowering takes the output's view (then those of further outputs and saved values), the rule's operands, and any of
 these, keyword-only:
@@ -59,6 +60,7 @@ class Rule:
     definition: Callable[..., Any]
     operands: tuple[str, ...]
     attributes: tuple[str, ...]
+    saves: dict[str, str] = field(default_factory=dict)  # of a gradient: names, with what has the same shape
     scalar: Callable[..., Any] | None = None
     lowering: Callable[..., Iterable[Any]] | None = None
 
@@ -66,6 +68,10 @@ class Rule:
         """The span that runs a pointwise rule."""
         assert self.scalar is not None
         return Pointwise(self.name.replace(".", "_d"), self.scalar, len(self.operands), len(self.attributes), in_place)
+
+    def unpack(self, answer: Any) -> tuple[Any, ...]:
+        """What the definition of a gradient returned, as one value for it and each saved one."""
+        return answer if self.saves else (answer,)
 
     def takes(self, name: str) -> bool:
         """Whether the lowering takes the keyword `name` (scratch, state, epilogue ...)."""
@@ -187,7 +193,9 @@ class Op:
         self.shape_rule = rule
         return rule
 
-    def gradient(self, name: str, *, formula: str) -> Callable[[Callable[..., Any]], Rule]:
+    def gradient(
+        self, name: str, *, formula: str, saves: dict[str, str] | None = None
+    ) -> Callable[[Callable[..., Any]], Rule]:
         """Decorator: the gradient for input `name`, in NumPy, which takes by parameter name what it needs."""
         if name not in self.inputs:
             raise TypeError(f"op {self.name} has no input {name!r}, only {', '.join(self.inputs)}")
@@ -195,7 +203,9 @@ class Op:
         def add(definition: Callable[..., Any]) -> Rule:
             rule = _rule(f"{self.name}.{name}", formula, definition, self.pointwise)
             others = [f"d{other}" for other in (*self.outputs, *self.inputs) if other != name]
-            known = {*self.inputs, *self.results, *others}
+            rule.saves = saves or {}
+            saved = [key for other in self.gradients.values() for key in other.saves]
+            known = {*self.inputs, *self.results, *others, *saved}
             if unknown := [n for n in rule.operands if n not in known]:
                 raise TypeError(f"gradient {rule.name} takes {unknown}, known are {sorted(known)}")
             self.gradients[name] = rule
@@ -213,8 +223,10 @@ class Op:
         def visit(name: str) -> None:
             if name in order:
                 return
+            needed = self.gradients[name].operands
             for other in self.inputs:
-                if f"d{other}" in self.gradients[name].operands:
+                made = {f"d{other}", *(self.gradients[other].saves if other in self.gradients else ())}
+                if not made.isdisjoint(needed):
                     visit(other)
             order.append(name)
 
@@ -303,7 +315,8 @@ def _rule(name: str, formula: str, definition: Callable[..., Any], pointwise: bo
     parameters = inspect.signature(definition).parameters.values()
     operands = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
     attributes = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
-    return Rule(name, formula, definition, operands, attributes, _by_position(definition) if pointwise else None)
+    scalar = _by_position(definition) if pointwise else None
+    return Rule(name, formula, definition, operands, attributes, scalar=scalar)
 
 
 def _by_position(definition: Any) -> Callable[..., Any]:
