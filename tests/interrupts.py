@@ -21,24 +21,36 @@ class Alarm(Exception):  # noqa: N818 - what a handler of a user raises
 
 
 @functools.cache
-def _names(code: CodeType) -> dict[int, str]:
-    return {i.offset: i.opname for i in dis.get_instructions(code)}
+def _instructions(code: CodeType) -> dict[int, tuple[str, int | None]]:
+    """Name and exception handler of each instruction."""
+    found = dis.Bytecode(code)
+    return {
+        i.offset: (i.opname, next((e.target for e in found.exception_entries if e.start <= i.offset < e.end), None))
+        for i in found
+    }
 
 
-def interrupted_at(place: int, call: Callable[[], object], among: str = PACKAGE) -> bool:
-    """Make a call in which a signal comes at the place of this number, in files whose path begins with `among`; False
-    where there are fewer."""
-    count = 0
-    previous: dict[int, str] = {}  # instruction of each frame
+def interrupted_at(
+    place: int, call: Callable[[], object], *among: str, handler: Callable[[], object] = lambda: None
+) -> bool:
+    """Make a call in which a signal comes at the place of this number, where "file:function" begins with one of
+    `among` (the package); False where there are fewer. `handler` is called while the exception is handled.
+
+    The exception is raised before the next instruction, so only where that has the same handler, as Python raises it
+    after the last one.
+    """
+    count, files = 0, among or (PACKAGE,)
+    previous: dict[int, tuple[str, int | None]] = {}  # instruction of each frame
 
     def trace(frame: Any, event: str, argument: Any) -> Any:
         nonlocal count
-        if not frame.f_code.co_filename.startswith(among):
+        if not f"{frame.f_code.co_filename}:{frame.f_code.co_name}".startswith(files):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         if event == "opcode":
-            count += previous.get(id(frame), "").startswith(ANSWERED_AFTER)
-            previous[id(frame)] = _names(frame.f_code)[frame.f_lasti]
+            last = previous.get(id(frame), ("", None))
+            here = previous[id(frame)] = _instructions(frame.f_code)[frame.f_lasti]
+            count += last[0].startswith(ANSWERED_AFTER) and last[1] == here[1]
             if count == place:
                 count += 1
                 raise Alarm
@@ -51,6 +63,8 @@ def interrupted_at(place: int, call: Callable[[], object], among: str = PACKAGE)
     try:
         call()
     except Alarm:
+        sys.settrace(before)
+        handler()
         return True
     finally:
         sys.settrace(before)

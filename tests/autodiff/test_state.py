@@ -10,7 +10,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.autodiff.state import assign, buffers_kept
+from chainrule.autodiff.state import apart, assign, give
 from chainrule.autodiff.tape import tracing
 from chainrule.autodiff.tensor import symbol
 from chainrule.errors import DtypeError, ShapeError, TraceError
@@ -76,24 +76,27 @@ def test_values_are_not_known_in_a_trace(mean: nn.Buffer, use) -> None:
     assert mean.data.tolist() == [1.0, 2.0]
 
 
-def give_up(mean: nn.Buffer) -> None:
-    with buffers_kept(only_on_error=True):
+def test_what_is_assigned_apart_is_given_later(mean: nn.Buffer) -> None:
+    def double() -> list[float]:
+        assign(mean, mean * 2.0)
+        assign(mean, mean * 2.0)
+        return mean.data.tolist()
+
+    seen, assigned = apart(double)
+    assert seen == [4.0, 8.0]
+    assert mean.data.tolist() == [1.0, 2.0]
+    give(assigned)
+    assert mean.data.tolist() == [4.0, 8.0]
+
+
+def test_buffers_come_back_after_an_error(mean: nn.Buffer) -> None:
+    def give_up() -> None:
         assign(mean, mean * 2.0)
         raise ZeroDivisionError
 
-
-def test_kept_buffers_come_back(mean: nn.Buffer) -> None:
-    with buffers_kept():
-        assign(mean, mean * 2.0)
-        assign(mean, mean * 2.0)
-        assert mean.data.tolist() == [4.0, 8.0]
-    assert mean.data.tolist() == [1.0, 2.0]
-    with buffers_kept(only_on_error=True):
-        assign(mean, mean * 2.0)
-    assert mean.data.tolist() == [2.0, 4.0]
     with pytest.raises(ZeroDivisionError):
-        give_up(mean)
-    assert mean.data.tolist() == [2.0, 4.0]
+        apart(give_up)
+    assert mean.data.tolist() == [1.0, 2.0]
 
 
 def test_copies_and_pickles(mean: nn.Buffer) -> None:

@@ -6,9 +6,9 @@ the checks that may stop it, so that an abandoned step leaves no trace; in a pas
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -48,18 +48,37 @@ def assign(buffer: Buffer, value: Tensor) -> None:
     buffer.data = np.array(value.data)
 
 
-@contextmanager
-def buffers_kept(only_on_error: bool = False) -> Iterator[None]:
-    """Context that restores the values of buffers at its end; with `only_on_error`, only if it ends in an error."""
+Assigned: TypeAlias = list[tuple[Buffer, Array]]
+R = TypeVar("R")
+
+
+def apart(run: Callable[[], R]) -> tuple[R, Assigned]:
+    """The result of `run`, and what it assigned to buffers, which then have their values from before again."""
     kept: dict[int, tuple[Buffer, Array]] = {}
     before = _kept.get()
-    failed = True
+
+    def restore() -> None:
+        _kept.set(before)
+        give(kept.values())
+
     try:
         _kept.set(kept)
-        yield
-        failed = False
+        result = run()
+        return result, [(buffer, buffer.data) for buffer, _ in kept.values()]
     finally:
-        _kept.set(before)
-        if failed or not only_on_error:
-            for buffer, old in kept.values():
-                buffer.data = old
+        wholly(restore)
+
+
+def give(values: Iterable[tuple[Buffer, Array]]) -> None:
+    """Give buffers these values."""
+    for buffer, array in values:
+        buffer.data = array
+
+
+def wholly(change: Callable[[], None]) -> None:
+    """Make a change that may be made twice; where a signal's exception comes in between, it is made again first."""
+    try:
+        change()
+    except BaseException:
+        change()
+        raise

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.autodiff.random import random_context
-from chainrule.autodiff.state import buffers_kept
+from chainrule.autodiff.state import Assigned, apart, give, wholly
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Tensor, wrap
 from chainrule.engine.checks import check_dtype, check_finite, check_loss, check_pairs_of, check_reached, updated
@@ -82,9 +82,7 @@ class ReferenceEngine:
             step, images = first_step + position, x[rows]
             if self._augment is not None:
                 images = self._augment(images, self.setup.seed, np.full(len(rows), step), rows)
-            with buffers_kept(only_on_error=True):
-                losses[position] = self._step((images, y[rows], None if weight is None else weight[rows]), row, step)
-            self.steps = step + 1
+            losses[position] = self._step((images, y[rows], None if weight is None else weight[rows]), row, step)
         return losses
 
     def gradients(
@@ -92,37 +90,48 @@ class ReferenceEngine:
     ) -> tuple[float, dict[str, Array]]:
         """The loss and each parameter's gradient, unclipped, with the random numbers of `step`; nothing is updated."""
         self._adopt()
-        with buffers_kept():
-            loss, gradient = self._differentiate((x, y, weight), step)
+        (loss, gradient), _ = apart(lambda: self._differentiate((x, y, weight), step))
         return loss, {name: part.copy() for name, part in self._parts(gradient)}
 
     def outline(self, x: Array) -> Tensor:
         """The model's output for x (n, ...), used for its shape."""
-        with no_grad(), buffers_kept(), random_context(self.setup.seed, 0), np.errstate(all="ignore"):
-            return self.setup.model(wrap(x))
+        with no_grad(), random_context(self.setup.seed, 0), np.errstate(all="ignore"):
+            output, _ = apart(lambda: self.setup.model(wrap(x)))
+        return output
 
     def predict(self, x: Array) -> Array:
         """The model's outputs for x (n, ...), in batches of a fixed size, which affects some layers' outputs."""
         self._adopt()
-        with no_grad(), buffers_kept():
-            starts = range(0, max(1, len(x)), PREDICT_BATCH)
-            parts = [self.setup.model(wrap(x[start : start + PREDICT_BATCH])).data for start in starts]
+        starts = range(0, max(1, len(x)), PREDICT_BATCH)
+        batches = [wrap(x[start : start + PREDICT_BATCH]) for start in starts]
+        with no_grad():
+            parts: list[Array]
+            parts, _ = apart(lambda: [self.setup.model(batch).data for batch in batches])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def forget(self) -> None:
         """Nothing is kept between steps: this is for the compiled engine's programs."""
 
     def _step(self, batch: tuple[Array, Array, Array | None], row: NDArray[np.float64], step: int) -> float:
+        """One step: all is computed first, then stored at once, so that a signal's exception leaves no half of it."""
         with np.errstate(all="ignore"):  # non-finite values are found here, once, with their own error
-            loss, gradient = self._differentiate(batch, step)
+            (loss, gradient), assigned = apart(lambda: self._differentiate(batch, step))
             check_finite(loss, dict(self._parts(gradient)), step)
             gradient = clip(gradient, self.setup.clip_norm, self.setup.clip_value)
         parts = zip(*(self._parts(block) for block in (self.block, gradient, *self.states)), strict=True)
         arrays = {of[0][0]: tuple(part for _, part in of) for of in parts}
-        for (p, _, *states), new in zip(arrays.values(), updated(self.setup.update, arrays, row, step), strict=True):
-            for old, value in zip((p, *states), new, strict=True):
-                old[...] = value
+        old = [(p, *states) for p, _, *states in arrays.values()]
+        new = updated(self.setup.update, arrays, row, step)
+        wholly(lambda: self._store(old, new, assigned, step))
         return loss
+
+    def _store(self, old: list[tuple[Array, ...]], new: list[tuple[Array, ...]], assigned: Assigned, step: int) -> None:
+        """Store what a step computed: parameters and states, buffers, and how many steps are done."""
+        for arrays, values in zip(old, new, strict=True):
+            for array, value in zip(arrays, values, strict=True):
+                array[...] = value
+        give(assigned)
+        self.steps = step + 1
 
     def _differentiate(self, batch: tuple[Array, Array, Array | None], step: int) -> tuple[float, Array]:
         x, y, weight = batch

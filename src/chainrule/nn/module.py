@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from chainrule.autodiff.state import wholly
 from chainrule.autodiff.tensor import Buffer, Parameter, Tensor, as_array
 from chainrule.errors import DataError, DtypeError, ShapeError
 from chainrule.native.memory import Array
 
 M = TypeVar("M", bound="Module")
+R = TypeVar("R")
 Watcher: TypeAlias = "Callable[[Module, Tensor], None]"
 
 _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
@@ -194,10 +196,10 @@ class Module:
         return Tensor(array.astype(dtype, copy=False) if array.dtype.kind == "f" else array)
 
 
-@contextmanager
-def switched(model: Module, training: bool, modules: Sequence[Module] | None = None) -> Iterator[None]:
-    """Context in which a model and all modules inside it are in training (or evaluation) mode; then each is
-    restored. `modules` are all of them, if known.
+def switched(model: Module, training: bool, run: Callable[[], R], modules: Sequence[Module] | None = None) -> R:
+    """The result of `run` while a model and all modules inside it are in training (or evaluation) mode; then each is
+    restored, wherever a signal's exception comes: layers in different modes would make later results wrong.
+    `modules` are all of them, if known.
     """
     if modules is None:
         modules = list(model.named_modules().values())
@@ -208,13 +210,9 @@ def switched(model: Module, training: bool, modules: Sequence[Module] | None = N
                 module.training = training
         else:  # a class of the user's, which may keep some layers in evaluation mode
             model.train(training)
-        yield
+        return run()
     finally:
-        try:
-            _restore(before)
-        except BaseException:  # a signal's exception: layers in different modes would make later results wrong
-            _restore(before)
-            raise
+        wholly(lambda: _restore(before))
 
 
 def _restore(modes: list[tuple[Module, bool]]) -> None:
@@ -222,9 +220,14 @@ def _restore(modes: list[tuple[Module, bool]]) -> None:
         module.training = mode
 
 
-def in_mode(model: Module, training: bool, modules: Sequence[Module] | None = None) -> AbstractContextManager[None]:
-    """The same, except that if the model is in that mode already, layers in the other mode stay in it."""
-    return nullcontext() if model.training == training else switched(model, training, modules)
+def in_mode(model: Module, training: bool, run: Callable[[], R], modules: Sequence[Module] | None = None) -> R:
+    """The same, except that if the model is in that mode already, layers in the other mode stay in it.
+
+    `run` has a context of its own, so that what a signal's exception keeps from being undone (a trace) ends with it.
+    """
+    if model.training == training:
+        return copy_context().run(run)
+    return switched(model, training, lambda: copy_context().run(run), modules)
 
 
 @contextmanager

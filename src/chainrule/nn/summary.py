@@ -51,7 +51,10 @@ def output_shapes(model: Module, input_shape: Shape, dtype: DTypeLike = np.float
         if isinstance(first, Tensor):
             outputs[id(module)] = first.shape
 
-    with watching(note), switched(model, training=False), no_grad(), tracing():  # a batch of 1 has no statistics
-        model(symbol(tuple(input_shape), dtype, "x"))
+    def trace() -> None:
+        with watching(note), no_grad(), tracing():
+            model(symbol(tuple(input_shape), dtype, "x"))
+
+    switched(model, False, trace)  # a batch of 1 has no statistics
     modules = model.named_modules().items()
     return {path: outputs[id(module)] for path, module in modules if id(module) in outputs}

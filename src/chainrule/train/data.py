@@ -129,8 +129,7 @@ class Requirements:
 
     def _check_rest(self, x: Array, left: int, training: bool) -> None:
         if 0 < left < len(x):
-            with in_mode(self._model, training):
-                self._engine.outline(x[:left])
+            in_mode(self._model, training, lambda: self._engine.outline(x[:left]))
 
     def _numbers_or_labels(self, y: Array, outputs: Shape, weight: Array | None) -> Array:
         """Whole-number targets of a custom loss: as real numbers if it accepts those, otherwise as they are.
@@ -159,8 +158,7 @@ class Requirements:
 
     def _traced(self, rows: Array) -> Shape:
         """The shape of the outputs for a few rows."""
-        with in_mode(self._model, training=False):
-            output = self._engine.outline(rows)
+        output = in_mode(self._model, False, lambda: self._engine.outline(rows))
         if not isinstance(output, Tensor):
             raise DtypeError(
                 f"model: forward returns {type(output).__name__}, expected one tensor: return only the outputs"

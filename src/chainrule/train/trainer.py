@@ -13,7 +13,6 @@ from chainrule.engine.setup import Setup
 from chainrule.errors import OptionError
 from chainrule.native.memory import Array
 from chainrule.nn import Module
-from chainrule.nn.module import in_mode
 from chainrule.optim.optimizers import Optimizer
 from chainrule.optim.schedules import Schedule
 from chainrule.settings import flag, memory, number, shown, whole
@@ -145,8 +144,7 @@ class Trainer(Training):
                 self.history = History()
                 fitting = Fitting(self, data, validation, events)
                 self.turns.fitting, begun = threading.get_ident(), True
-            with self.turns.entered(lambda: in_mode(self.model, training=True)):
-                return fitting.run()
+            return fitting.run()
         finally:
             if begun:
                 self.turns.fitting = 0
@@ -156,21 +154,14 @@ class Trainer(Training):
         with self.turns.lock:
             self.turns.refuse_step()
             data = self._requirements.data(x, y, sample_weight)
-            with in_mode(self.model, training=True):
-                return float(self.run(data, [all_rows(len(data.x))])[0])
+            return float(self.run(data, [all_rows(len(data.x))])[0])
 
     def gradients(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
         """Each parameter's gradient by name, unclipped, as the next step would compute it; nothing is updated."""
         with self.turns.lock:
-            self.turns.refuse_nesting()
             self._notice_changes()
             data = self._requirements.data(x, y, sample_weight)
-            try:
-                self.turns.busy = True
-                with in_mode(self.model, training=True):
-                    return self.engine.gradients(data.x, data.y, data.weight, self.steps)[1]
-            finally:
-                self.turns.busy = False
+            return self._alone(True, lambda: self.engine.gradients(data.x, data.y, data.weight, self.steps)[1])
 
     def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
         """The loss and the metrics of the task, without dropout; `sample_weight` weights both.

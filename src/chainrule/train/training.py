@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from chainrule.train.history import History
 from chainrule.train.pace import Pace
 from chainrule.train.structure import Known, Snapshot, structure
 from chainrule.train.turns import Turns
+
+R = TypeVar("R")
 
 
 class Training:
@@ -62,7 +65,6 @@ class Training:
 
     def run(self, data: Data, batches: Sequence[Rows]) -> NDArray[np.float64]:
         """A step for each row of each block (S, B) of row numbers in `batches`; returns the losses."""
-        self.turns.refuse_nesting()
         if self.optimizer.update is not self._setup.update:
             raise OptionError(
                 f"Trainer: optimizer is now {self.optimizer!r}, which keeps other state than the one the trainer was "
@@ -70,9 +72,11 @@ class Training:
             )
         steps = np.arange(self.steps, self.steps + sum(map(len, batches)), dtype=np.int64)
         coefficients = self.optimizer.coefficients(steps + 1, self.rates(steps))
-        losses, done, bound = np.empty(len(steps)), 0, False
+        return self._alone(True, lambda: self._run(data, batches, coefficients))
+
+    def _run(self, data: Data, batches: Sequence[Rows], coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+        losses, done, bound = np.empty(len(coefficients)), 0, False
         try:
-            self.turns.busy = True
             # Again: a callback may have bound other data.
             self.engine.bind(data.x, data.y, data.weight, data.augment, self.steps)
             bound = True
@@ -85,9 +89,16 @@ class Training:
             if bound:
                 self.steps = self.engine.steps  # done before it
             raise
+        return losses
+
+    def _alone(self, training: bool, run: Callable[[], R], modules: Sequence[Module] | None = None) -> R:
+        """The result of `run`, which uses the engine, with the model in this mode; `modules` are its, if known."""
+        self.turns.refuse_nesting()
+        try:
+            self.turns.busy = True
+            return in_mode(self.model, training, run, modules)
         finally:
             self.turns.busy = False
-        return losses
 
     def measure(self, data: Data, prefix: str = "", modules: Sequence[Module] | None = None) -> dict[str, float]:
         """The loss and metrics of checked data; `prefix` says in errors which data it is."""
@@ -102,24 +113,23 @@ class Training:
 
         Raises NonFiniteError if one is NaN or infinite.
         """
-        self.turns.refuse_nesting()
-        parts, done, pace = [], 0, Pace()
-        with in_mode(self.model, False, modules), np.errstate(all="ignore"):
-            try:
-                self.turns.busy = True
-                while done < len(x):
-                    started, blocks = time.perf_counter(), min(pace.steps, -(-(len(x) - done) // PREDICT_BATCH))
-                    parts.append(self.engine.predict(x[done : done + blocks * PREDICT_BATCH]))
-                    pace.measure(blocks, time.perf_counter() - started)
-                    done += blocks * PREDICT_BATCH
-            except ShapeError:
-                self._requirements.check_predictions(x, prefix)  # says more where it is a last, small batch
-                raise
-            finally:
-                self.turns.busy = False
-        outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        try:
+            with np.errstate(all="ignore"):
+                outputs = self._alone(False, lambda: self._outputs(x), modules)
+        except ShapeError:
+            self._requirements.check_predictions(x, prefix)  # says more where it is a last, small batch
+            raise
         check_outputs(prefix + "outputs", outputs, self._fix)
         return outputs
+
+    def _outputs(self, x: Array) -> Array:
+        parts, done, pace = [], 0, Pace()
+        while done < len(x):
+            started, blocks = time.perf_counter(), min(pace.steps, -(-(len(x) - done) // PREDICT_BATCH))
+            parts.append(self.engine.predict(x[done : done + blocks * PREDICT_BATCH]))
+            pace.measure(blocks, time.perf_counter() - started)
+            done += blocks * PREDICT_BATCH
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _fix(self) -> str:
         """What to do about outputs that are not finite."""

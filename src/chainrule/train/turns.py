@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from chainrule.errors import OptionError
 
@@ -52,18 +50,6 @@ class Turns:
             raise OptionError(
                 "step: this trainer is in fit in another thread: wait until it ends, or make another Trainer"
             )
-
-    @contextmanager
-    def entered(self, context: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
-        """`context()`, entered and exited in a separate turn each, with no lock held in between."""
-        stack = ExitStack()
-        with self.lock:
-            stack.enter_context(context())
-        try:
-            yield
-        finally:
-            with self.lock:
-                stack.close()
 
 
 _all: weakref.WeakSet[Turns] = weakref.WeakSet()
