@@ -16,8 +16,8 @@ from tests import patience
 import chainrule as cr
 from chainrule import nn, optim
 from chainrule.errors import OptionError
+from chainrule.interrupt import Interrupt
 from chainrule.train import History, Trainer
-from chainrule.train.interrupt import Interrupt
 
 X = np.random.default_rng(0).normal(size=(10, 3))
 Y = X[:, :1]
@@ -240,6 +240,39 @@ def test_a_second_ctrl_c_breaks_through():
 def test_an_error_inside_the_shield_comes_first():
     with Interrupt() as interrupt, pytest.raises(ZeroDivisionError):
         press_inside(interrupt.shield(), lambda: 1 / 0)
+
+
+def test_nested_interrupts_are_one():
+    reached = []
+
+    def inner():
+        with Interrupt() as part:
+            press_inside(part.shield())
+            reached.append(part.first)
+
+    with Interrupt() as whole, pytest.raises(KeyboardInterrupt):
+        press_inside(whole.shield(), inner)
+    assert reached == []  # the second breaks through
+    with Interrupt() as whole, pytest.raises(KeyboardInterrupt), whole.shield():
+        inner()
+    assert reached == [signal.SIGINT]
+
+
+def test_other_signals_are_handled_only_if_asked_for():
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    with Interrupt(), Interrupt():
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    with Interrupt(signal.SIGTERM) as interrupt:
+        with pytest.raises(KeyboardInterrupt), Interrupt() as part, part.shield():
+            signal.raise_signal(signal.SIGTERM)
+        assert interrupt.first == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with Interrupt(signal.SIGTERM):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_handlers_of_the_program_are_left_alone():

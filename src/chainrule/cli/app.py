@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -58,7 +59,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from chainrule import __version__
 
-        typer.echo(f"chainrule {__version__}")
+        sys.stdout.write(f"chainrule {__version__}\n")
         raise typer.Exit
 
 

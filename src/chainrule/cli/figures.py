@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from chainrule.cli.report import Array, count, probabilities, row_word
 from chainrule.cli.run import data_name
 from chainrule.data.images import Images
 from chainrule.data.target import Quantity
+from chainrule.errors import FileError
 from chainrule.files import write_whole
 from chainrule.train import metrics
 
@@ -36,13 +38,33 @@ def draw(job: Job, outputs: Array | None, out: Console) -> None:
         filters = first_filters(job)
         if filters is not None:
             figures[job.run.filters] = lambda path: _filters(job, filters, path)
+    if not figures or not _has_matplotlib(job, ", ".join(path.name for path in figures), out):
+        return
     for path, function in figures.items():
-        try:
-            write_whole(path, function)
-        except ImportError:
-            names = ", ".join(path.name for path in figures)
-            out.print(f"{names} not drawn: matplotlib is not installed: pip install matplotlib")
-            return
+        with job.troubles.writing(path):
+            try:
+                write_whole(path, function)
+            except (FileError, MemoryError):
+                raise
+            except Exception as error:  # noqa: BLE001 - told, with an exit status: the run has all but a figure
+                job.troubles.undrawn(str(path), error)
+
+
+def _has_matplotlib(job: Job, names: str, out: Console) -> bool:
+    """Whether figures can be drawn; says so otherwise."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # folders for its cache are not the user's concern
+    try:
+        from chainrule.inspect.text import import_matplotlib
+
+        import_matplotlib()
+        import matplotlib.figure  # noqa: F401
+    except ModuleNotFoundError:
+        out.print(f"{names} not drawn: matplotlib is not installed: pip install matplotlib")
+        return False
+    except Exception as error:  # noqa: BLE001 - told likewise: settings or an installation that are broken
+        job.troubles.undrawn(names, error)
+        return False
+    return True
 
 
 def _title(job: Job) -> str:

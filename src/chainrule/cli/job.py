@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from chainrule.cli.troubles import Troubles
 
 if TYPE_CHECKING:
     import chainrule as cr
@@ -23,6 +25,7 @@ class Job:
     augment: Augmentation | None
     trainer: cr.Trainer
     run: Run
+    troubles: Troubles = field(default_factory=Troubles)
 
     @property
     def test(self) -> Any:

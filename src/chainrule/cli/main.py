@@ -1,73 +1,90 @@
 """`chainrule`: runs a command, and turns each outcome into an exit status.
 
-0    success
-1    failure while running: a loss or output that is not finite, code that cannot be compiled, no memory
-2    invalid options, data or files
-130  Ctrl-C, with the last good state saved
+0    success; also if the reader of the output closes it early, as `| head` does: a training goes on without it
+1    failure while running: a loss or output that is not finite, code that cannot be compiled, no memory, a figure that
+     cannot be drawn
+2    invalid options, data or files; a file, or standard output, that cannot be written, as on a full disk: a training
+     goes on without it
+129  SIGHUP, 130 Ctrl-C, 143 SIGTERM, with the last good state saved; a second one ends the command at once
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chainrule.cli.advice import as_options
+from chainrule.cli.output import standard_streams, tell
 from chainrule.errors import ChainruleError, NativeError, NonFiniteError
-from chainrule.settings import one_line
+from chainrule.interrupt import Interrupt
 
-INTERRUPTED = 130
 TRACEBACK = "CHAINRULE_TRACEBACK"
 LESS_MEMORY = (  # in training
     "use a smaller --batch-size, --image-size or --model, less data, or --memory-limit, which recomputes values "
     "instead of storing them"
 )
 OBJECTS = 50_000  # made before the garbage collector runs
+TO_STOP = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status. Never raises."""
     words = sys.argv[1:] if arguments is None else arguments
+    with standard_streams() as out, Interrupt(*TO_STOP) as interrupt:
+        try:
+            status = _run(words)
+        except KeyboardInterrupt:
+            first = interrupt.first or signal.SIGINT
+            tell(f"stopped by {'Ctrl-C' if first == signal.SIGINT else first.name}")
+            return 128 + first
+        out.flush()
+        if out.failure is not None:
+            tell(f"standard output: cannot be written ({out.failure.strerror}): the rest of the output is lost")
+        return status if out.failure is None else status or 2
+
+
+def _run(words: list[str]) -> int:
+    """The exit status of a command, whose errors are told; raises KeyboardInterrupt."""
     try:
         with _few_collections():
-            import typer  # here, so that Ctrl-C while it loads is handled below
+            import typer  # here, so that Ctrl-C while it loads is handled
 
             from chainrule.cli.app import app
 
             status = app(words or ["--help"], prog_name="chainrule", standalone_mode=False)
-        sys.stdout.flush()
-        if status == INTERRUPTED:  # what typer makes of Ctrl-C, also after a training run has saved its state
+        if status == 128 + signal.SIGINT:  # what typer makes of KeyboardInterrupt
             raise KeyboardInterrupt
         return int(status or 0)
-    except BrokenPipeError:
-        _forget_output()  # the reader has closed the pipe, as `| head` does
-        return 0
-    except KeyboardInterrupt:
-        return _say("stopped by Ctrl-C", INTERRUPTED)
     except ImportError as error:
         remedy = "pip install --force-reinstall chainrule, or in a clone pip install -e ."
-        return _say(f"{error}: the installation is incomplete: {remedy}", 1)
+        return _failed(f"{error}: the installation is incomplete: {remedy}", 1)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
-        return _say(
-            f"{error.format_message().rstrip('.')}: see `{context.command_path if context else 'chainrule'} -h`", 2
-        )
+        where = context.command_path if context else "chainrule"
+        return _failed(f"{error.format_message().rstrip('.')}: see `{where} -h`", 2)
     except (NonFiniteError, NativeError) as error:
-        return _say(as_options(str(error)), 1)
+        return _failed(as_options(str(error)), 1)
     except ChainruleError as error:
-        return _say(as_options(str(error)), 2)
+        return _failed(as_options(str(error)), 2)
     except MemoryError:
-        return _say(f"out of memory: {LESS_MEMORY if words[:1] == ['train'] else 'use fewer rows at a time'}", 1)
+        return _failed(f"out of memory: {LESS_MEMORY if words[:1] == ['train'] else 'use fewer rows at a time'}", 1)
     except OSError as error:
-        _forget_output()
-        return _say(f"{error.filename or 'standard output'}: cannot be read or written ({error.strerror or error})", 2)
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed(f"{where}cannot be read or written ({error.strerror or error})", 2)
     except Exception as error:  # a bug; one line serves a user better than a traceback
         if os.environ.get(TRACEBACK):
             raise
         where = f"please report it, with the traceback that {TRACEBACK}=1 shows"
-        return _say(f"internal error: {type(error).__name__}: {error}: {where}", 1)
+        return _failed(f"internal error: {type(error).__name__}: {error}: {where}", 1)
+
+
+def _failed(message: str, status: int) -> int:
+    tell(message)
+    return status
 
 
 @contextmanager
@@ -80,18 +97,3 @@ def _few_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*usual)
-
-
-def _say(message: str, status: int) -> int:
-    """One line on standard error."""
-    try:
-        sys.stderr.write(f"chainrule: {one_line(message)}\n")
-    except OSError:
-        _forget_output()  # there is no one to tell
-    return status
-
-
-def _forget_output() -> None:
-    """Let the interpreter's own flush at exit find nothing to complain about."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ import typer
 
 from chainrule.cli.advice import as_options
 from chainrule.cli.options import RUN, Broken, Resize, Runs, Threads, broken_choice, thread_count
+from chainrule.cli.output import write_data
 
 if TYPE_CHECKING:
     from chainrule.cli.report import Array
@@ -70,7 +70,7 @@ def predict(
         console().print(probability_table(preparation.classes, shares))
         console().print(f"prediction: {preparation.classes[best]} ({shares[best]:.4f})")
     else:
-        sys.stdout.write(to_csv(preparation, outputs, files))
+        write_data(to_csv(preparation, outputs, files))
 
 
 def to_csv(preparation: Preparation, outputs: Array, files: Sequence[str] = ()) -> str:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from chainrule.cli.record import ResultsRecord
 
 LATEST = "latest"
+STAMP, STAMPED = "%Y%m%d-%H%M%S", re.compile(r"\d{8}-\d{6}")
+LONGEST = 60  # characters of a run's name that comes from its data
+TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}  # what renaming a folder to a name in use raises
 UNFINISHED = "the run is still training, or was killed"
 
 
@@ -59,15 +62,21 @@ class Run:
     @classmethod
     def create(cls, settings: Settings, preparation: Preparation, fingerprint: str) -> Run:
         """A new folder with the run's config and data record; FileError, and no folder, when it cannot be written."""
-        folder = _new_folder(Path(settings.out), settings.name or data_name(settings.data))
-        run = cls(folder)
-        try:
-            write_text(run.config, _yaml(settings))
-            write_json(run.data, {"fingerprint": fingerprint, "preparation": preparation.to_dict()})
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        return run
+        out, name = Path(settings.out), settings.name or data_name(settings.data)[:LONGEST]
+        plain = re.sub(r"[^\w.-]+", "-", name)
+        folder = out / f"{time.strftime(STAMP)}-{plain}"
+        # Written under another name, so that a run that is killed here is none.
+        beside = cls(out / f".new-{os.getpid()}-{time.time_ns()}")
+        with writing(folder):
+            try:
+                beside.folder.mkdir(parents=True)
+                write_text(beside.config, _yaml(settings))
+                write_json(beside.data, {"fingerprint": fingerprint, "preparation": preparation.to_dict()})
+                return cls(_named(beside.folder, folder))
+            except FileError as error:
+                raise FileError(str(error).replace(str(beside.folder), str(folder))) from None
+            finally:
+                shutil.rmtree(beside.folder, ignore_errors=True)
 
     @classmethod
     def find(cls, name: str, out: str = "runs") -> Run:
@@ -129,39 +138,51 @@ def _yaml(settings: Settings) -> str:
     return str(yaml.safe_dump(settings.to_dict(), sort_keys=False, allow_unicode=True))
 
 
-def _new_folder(out: Path, name: str) -> Path:
-    plain = re.sub(r"[^\w.-]+", "-", name)
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{plain}"
-    with writing(out / stem):
-        for number in range(1, 1000):  # several runs may start within a second
-            folder = out / (stem if number == 1 else f"{stem}-{number}")
-            try:
-                folder.mkdir(parents=True)
-            except FileExistsError:
-                if not out.is_dir():
-                    raise
-                continue
-            return folder
-    raise FileError(f"{out / stem}: 999 runs already have this name and time: choose another --name")
+def _named(beside: Path, folder: Path) -> Path:
+    """The folder `beside` under its own name, or under one with a number: several runs may start within a second."""
+    for number in range(1, 1000):
+        named = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            return beside.rename(named)
+        except OSError as error:
+            if error.errno not in TAKEN:
+                raise
+    raise FileError(f"{folder}: 999 runs already have this name and time: choose another --name")
 
 
 def _runs(out: Path) -> list[Path]:
-    return [path.parent for path in out.glob("*/config.yaml")] if out.is_dir() else []
+    return [path.parent for path in out.glob("*/config.yaml") if path.is_file()] if out.is_dir() else []
 
 
-def _is_usable(folder: Path) -> bool:
-    """Whether a run has weights worth using: it did not fail in its first epoch."""
+def _began(folder: Path) -> tuple[str, int]:
+    """When a run began: the time in its folder's name, or that of its config if it was renamed; runs of the same second
+    are ordered by their configs."""
+    written = (folder / "config.yaml").stat().st_mtime_ns
+    stamp = folder.name[:15]
+    return stamp if STAMPED.fullmatch(stamp) else time.strftime(STAMP, time.localtime(written // 10**9)), written
+
+
+def _flaw(folder: Path) -> str:
+    """Why a run has no weights worth using; empty if it has some."""
     run = Run(folder)
     results = run.read_results()
-    return run.model.exists() and not (results is not None and results.failed and results.epochs == 0)
+    if results is not None and results.failed and results.epochs == 0:
+        return "it failed in its first epoch"
+    return "" if run.model.exists() else "it has no weights: it has only just started, or was killed early"
 
 
 def _latest(out: Path) -> Run:
-    # Folder names begin with the time; runs of the same second are ordered by their files.
-    newest = sorted(_runs(out), key=lambda folder: (folder.name[:15], (folder / "config.yaml").stat().st_mtime_ns))
-    for folder in reversed(newest):
-        if _is_usable(folder):
+    """The newest run that has weights; a note on stderr about a newer one without."""
+    from chainrule.cli.report import error_console
+
+    flaw = ""
+    for folder in sorted(_runs(out), key=_began, reverse=True):
+        why = _flaw(folder)
+        if not why:
+            if flaw:
+                error_console().print(f"{flaw}: {folder} is used instead")
             return Run(folder)
+        flaw = flaw or f"{folder}: {why}"
     raise FileError(
         f"{LATEST}: no run in {out}/ has completed an epoch: make one with `chainrule train`, or name a run's folder"
     )

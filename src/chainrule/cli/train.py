@@ -7,7 +7,9 @@ settings are known to be good.
 from __future__ import annotations
 
 import math
+import signal
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,11 +20,12 @@ from chainrule.cli.config import resolve
 from chainrule.cli.job import Job
 from chainrule.cli.options import takes_settings
 from chainrule.cli.settings import Settings
-from chainrule.errors import ChainruleError
+from chainrule.interrupt import Interrupt
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from chainrule.cli.report import Array
     from chainrule.cli.run import Log
     from chainrule.train.history import History
 
@@ -68,15 +71,17 @@ def train(
         data = None
     settings = resolve(config, {"data": data, **options}, words)
 
-    from chainrule.cli.report import console, headline
+    from chainrule.cli.report import console
 
     job = prepare_job(settings, console(quiet=quiet))
-    results = run_job(job, quiet=quiet)
-    if results["test"]:
-        console().print(f"test {headline(job.preparation, results['test'])}")
-    console().print(f"run: {job.run.folder}")
+    try:
+        run_job(job, quiet=quiet)
+    finally:
+        console().print(f"run: {job.run.folder}")
     if job.trainer.history.interrupted:
         raise KeyboardInterrupt
+    if job.troubles.status:
+        raise typer.Exit(job.troubles.status)
 
 
 def prepare_job(settings: Settings, out: Console) -> Job:
@@ -97,36 +102,38 @@ def prepare_job(settings: Settings, out: Console) -> Job:
     return Job(settings, preparation, parts, augment, trainer, Run.create(settings, preparation, fingerprint))
 
 
-def run_job(job: Job, *, quiet: bool) -> dict[str, Any]:
+def run_job(job: Job, *, quiet: bool) -> None:
     """Train, also until Ctrl-C, then save the weights, test them, and write the results and figures."""
     from chainrule.cli.figures import draw
-    from chainrule.cli.loading import naming_rows
-    from chainrule.cli.report import console, measure, result_table
+    from chainrule.cli.report import console, headline, result_table
 
-    try:
-        history = fit(job, quiet=quiet)
-        cr.save(job.trainer.model, job.run.model)
-        x, y = job.parts.arrays(job.test)
-        with naming_rows(job.parts.data, job.test):
-            outputs = job.trainer.predict(x) if len(y) else None
-        measured = None if outputs is None else measure(job.preparation, outputs, y)
-    except ChainruleError as error:
-        _keep_failed(job, error)
-        raise
-    results: dict[str, Any] = {
-        "ended": "interrupted" if history.interrupted else history.stopped or "finished",
-        "epochs": history.epochs,
-        "seconds": round(sum(history["seconds"]), 3) if "seconds" in history else 0.0,
-        "test": measured,
-    }
-    job.run.write_results(results)
+    with Interrupt() as interrupt:
+        try:
+            history = fit(job, quiet=quiet)
+            ended = _stopped_by(interrupt) if history.interrupted else history.stopped or "finished"
+            with nullcontext() if history.interrupted else interrupt.shield():
+                keep(job, ended)
+            outputs, measured = test(job)
+        except KeyboardInterrupt:
+            if not job.trainer.history.interrupted:  # a second one ends the command at once
+                keep(job, _stopped_by(interrupt))
+            raise
+        except Exception as error:
+            keep(job, f"failed: {error or type(error).__name__}")
+            raise
     out = console(quiet=quiet)
-    if history.interrupted:
+    if history.interrupted and not job.troubles.status:
         out.print("interrupted: the weights after the last step are saved")
     if measured:
+        write_results(job, ended, measured)
         out.print(result_table(measured))
+        console().print(f"test {headline(job.preparation, measured)}")
     draw(job, outputs, out)
-    return results
+
+
+def _stopped_by(interrupt: Interrupt) -> str:
+    first = interrupt.first or signal.SIGINT
+    return "interrupted" if first == signal.SIGINT else f"interrupted by {first.name}"
 
 
 def fit(job: Job, *, quiet: bool) -> History:
@@ -163,21 +170,44 @@ class Recorder:
         self._written, self._saved = 0, -math.inf
 
     def on_epoch_end(self, epoch: int, history: History) -> None:
-        self._log.write({"epoch": epoch + 1, **history.last})
-        self._written = history.epochs
+        self._write(epoch + 1, history)
         if time.monotonic() - self._saved >= KEPT:
-            cr.save(self._job.trainer.model, self._job.run.model)
+            with self._job.troubles.writing(self._job.run.model, lost=False):
+                cr.save(self._job.trainer.model, self._job.run.model)
             self._saved = time.monotonic()
 
     def on_fit_end(self, history: History) -> None:
         if history.epochs > self._written:  # Ctrl-C came between an epoch's end and its event
-            self._log.write({"epoch": history.epochs, **history.last})
+            self._write(history.epochs, history)
+
+    def _write(self, epoch: int, history: History) -> None:
+        with self._job.troubles.writing(self._log.path):
+            self._log.write({"epoch": epoch, **history.last})
+        self._written = epoch
 
 
-def _keep_failed(job: Job, error: ChainruleError) -> None:
-    """After an error in training: the last good weights and the reason, as far as they can be written."""
-    try:
+def test(job: Job) -> tuple[Array | None, dict[str, Any] | None]:
+    """The network's outputs for the test part and their metrics; None if it has no rows."""
+    from chainrule.cli.loading import naming_rows
+    from chainrule.cli.report import measure
+
+    x, y = job.parts.arrays(job.test)
+    if not len(y):
+        return None, None
+    with naming_rows(job.parts.data, job.test):
+        outputs = job.trainer.predict(x)
+    return outputs, measure(job.preparation, outputs, y)
+
+
+def keep(job: Job, ended: str) -> None:
+    """Save the weights as they are, and how the training ended, as far as they can be written."""
+    with job.troubles.writing(job.run.model):
         cr.save(job.trainer.model, job.run.model)
-        job.run.write_results({"ended": f"failed: {error}", "epochs": job.trainer.history.epochs, "test": None})
-    except ChainruleError as second:
-        error.add_note(str(second))  # the first error is the one to report
+    write_results(job, ended, None)
+
+
+def write_results(job: Job, ended: str, measured: dict[str, Any] | None) -> None:
+    history = job.trainer.history
+    seconds = round(sum(history["seconds"]), 3) if "seconds" in history else 0.0
+    with job.troubles.writing(job.run.results):
+        job.run.write_results({"ended": ended, "epochs": history.epochs, "seconds": seconds, "test": measured})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import typer
+import sys
 
 
 def warmup() -> None:
@@ -16,4 +16,4 @@ def warmup() -> None:
     from chainrule.engine.warmup import warmup as compile_all
     from chainrule.optim.optimizers import UPDATES
 
-    typer.echo(f"{compile_all(UPDATES.values())} kernels are ready")
+    sys.stdout.write(f"{compile_all(UPDATES.values())} kernels are ready\n")

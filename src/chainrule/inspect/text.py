@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 MOST_IN_TITLE = 90  # letters
@@ -18,10 +20,34 @@ FALLBACKS = (  # for scripts missing from the font of figures; those installed a
 @contextmanager
 def literal_text() -> Iterator[None]:
     """Figures created and saved inside show text literally: nothing between two `$` is a formula, nothing is TeX."""
+    import_matplotlib()
     from matplotlib import rc_context
 
-    with rc_context({"text.parse_math": False, "text.usetex": False, "font.family": _families()}):
+    with rc_context(
+        {
+            "text.parse_math": False,
+            "text.usetex": False,
+            "axes.formatter.use_mathtext": False,
+            "font.family": _families(),
+        }
+    ):
         yield
+
+
+def import_matplotlib() -> None:
+    """Import matplotlib, also where MPLBACKEND names a backend that it does not have, such as a notebook's in a process
+    started from there: figures are saved without one."""
+    if "matplotlib" in sys.modules:
+        return
+    backend = os.environ.pop("MPLBACKEND", "")
+    try:
+        import matplotlib
+    finally:
+        if backend:
+            os.environ["MPLBACKEND"] = backend
+    if backend:
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend  # as matplotlib itself does, for the windows of others
 
 
 def on_one_line(text: Any, most: int = MOST_IN_TITLE) -> str:
@@ -37,9 +63,9 @@ def on_one_line(text: Any, most: int = MOST_IN_TITLE) -> str:
 def _families() -> list[str]:
     from matplotlib import font_manager, rcParams
 
-    own = rcParams["font.family"]
-    installed = set(font_manager.fontManager.get_font_names()).difference(own)
-    return [*own, *(name for name in FALLBACKS if name in installed)]
+    names = font_manager.fontManager.get_font_names()
+    wanted = [name for name in rcParams["font.family"] if name in {*names, *font_manager.font_family_aliases}]
+    return [*(wanted or ["sans-serif"]), *(name for name in FALLBACKS if name in names and name not in wanted)]
 
 
 @functools.cache

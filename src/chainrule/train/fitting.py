@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import DataError
+from chainrule.interrupt import Interrupt
 from chainrule.native import compiling
 from chainrule.optim.plateau import Watcher, watcher
 from chainrule.train.batches import Rows
@@ -17,7 +18,6 @@ from chainrule.train.early_stopping import monitored
 from chainrule.train.evaluation import sums
 from chainrule.train.events import Events
 from chainrule.train.history import History
-from chainrule.train.interrupt import Interrupt
 from chainrule.train.pace import Pace
 from chainrule.train.training import Training
 
