@@ -37,6 +37,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks import mutations
 from benchmarks.report import machine
 from benchmarks.rows import ROOT
 from chainrule.data import prepare, prepare_images
@@ -53,7 +54,7 @@ TEXTS = (  # put into tables
     *(b"NA", b"nan", b"inf", b"1e400", b"-", b"1_0", b"0x1", b"9" * 400, b"0" * 5000 + b"1", b"x" * 5000, b"1e-320"),
     *("−5".encode(), "１２".encode(), "é".encode(), b"1,5", b"12%", b"True", b"\n" * 50, b"," * 50, b"1.5", b"007"),
 )
-BYTES = (0, 1, 0x7F, 0x80, 0xFE, 0xFF)
+ORDERS: tuple[Any, ...] = ("little", "big")
 
 
 class Result(NamedTuple):
@@ -115,32 +116,11 @@ def picture(form: str) -> Callable[[], bytes]:
 
 
 def of_bytes(draw: random.Random, content: bytes) -> bytes:
-    """Damage that knows nothing of the format: bytes that change, a part cut, doubled or moved."""
-    data = bytearray(content)
-    for _ in range(draw.choice((1, 1, 2, 5))):
-        if not data:
-            break
-        at, size = draw.randrange(len(data)), draw.choice((1, 1, 4, 40, len(data)))
-        match draw.randrange(6):
-            case 0:
-                data[at] ^= 1 << draw.randrange(8)
-            case 1:
-                data[at] = draw.choice(BYTES)
-            case 2:
-                data[at : at + 4] = draw.choice((0, 1, 2**31 - 1, 2**31, 2**32 - 1)).to_bytes(4, draw.choice(ORDERS))
-            case 3:
-                del data[at : at + size]
-            case 4:
-                data[at:at] = data[at : at + size]
-            case _:
-                part = data[at : at + size]
-                del data[at : at + size]
-                to = draw.randrange(len(data) + 1)
-                data[to:to] = part
-    return bytes(data)
-
-
-ORDERS: tuple[Any, ...] = ("little", "big")
+    """Damage that knows nothing of the format, or little: a number of four bytes that is the least or the most."""
+    if not content or draw.random() < 0.8:
+        return mutations.of_bytes(draw, content or b"\0").content
+    at, number = draw.randrange(len(content)), draw.choice((0, 1, 2**31 - 1, 2**31, 2**32 - 1))
+    return content[:at] + number.to_bytes(4, draw.choice(ORDERS)) + content[at + 4 :]
 
 
 def of_text(draw: random.Random, content: bytes) -> bytes:
@@ -265,7 +245,7 @@ def try_mutant(folder: Path, number: int, seed: int, sample: int, names: list[st
     """Damage a file and read it."""
     draw = random.Random(f"{seed} {number}")
     name = draw.choice(names)
-    kind, damage = KINDS[name], None
+    kind = KINDS[name]
     damage = draw.choice(kind.damages)
     content = damage(draw, kind.make())
     path = place(folder, kind, content)

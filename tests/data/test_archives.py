@@ -128,3 +128,8 @@ def test_text_that_is_not_unicode(tmp_path: Path, code: int, order: str) -> None
     codes = np.array([ord("p"), 0, code, 0], dtype=f"{order}u4").view(text.dtype)
     with pytest.raises(DataError, match='array "y" holds text that is not Unicode'):
         read_table(save(tmp_path, {"x.npy": npy(np.arange(2.0)), "y.npy": npy(codes)}))
+
+
+def test_what_python_2_saved(tmp_path: Path) -> None:
+    header = "{'descr': '<f8', 'fortran_order': False, 'shape': (1L,), }\n"
+    assert read_table(save(tmp_path, {"x.npy": with_header(header)})).columns["x"].tolist() == [0.0]

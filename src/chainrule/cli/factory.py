@@ -97,10 +97,10 @@ def hidden_sizes(model: str) -> tuple[int, ...]:
     """`"mlp:64,32"` -> (64, 32), `"linear"` -> (); OptionError for anything else."""
     kind, _, sizes = model.partition(":")
     if kind not in MODELS:
-        raise OptionError(f'model: {quoted(model)} is unknown: {_known_networks(kind)}')
+        raise OptionError(f"model: {quoted(model)} is unknown: {_known_networks(kind)}")
     if kind == "linear":
         if sizes:
-            raise OptionError(f'model: {quoted(model)}: linear has no hidden layers: use linear or mlp:{sizes}')
+            raise OptionError(f"model: {quoted(model)}: linear has no hidden layers: use linear or mlp:{sizes}")
         return ()
     try:
         hidden = tuple(int(size) for size in sizes.split(","))
@@ -237,14 +237,14 @@ def _schedule(settings: Settings, steps_per_epoch: int, steps: int) -> Any:
     spec = settings.schedule
     kind, _, rest = spec.partition(":")
     if kind not in SCHEDULES:
-        raise OptionError(f'schedule: {quoted(spec)} is unknown: {suggestion(kind, SCHEDULES)}')
+        raise OptionError(f"schedule: {quoted(spec)} is unknown: {suggestion(kind, SCHEDULES)}")
     numbers = _numbers(spec, rest)
     limits = {"constant": (0, 0), "step": (1, 2), "exponential": (1, 1), "plateau": (0, 2)}
     least, most = limits.get(kind, (0, 1))
     if not least <= len(numbers) <= most:
         expected = f"{least}" if least == most else f"{least} to {most}"
         raise OptionError(
-            f'schedule: {quoted(spec)} has {len(numbers)} numbers after the colon, {kind} takes {expected}: '
+            f"schedule: {quoted(spec)} has {len(numbers)} numbers after the colon, {kind} takes {expected}: "
             "`chainrule train --help` shows each schedule"
         )
     if kind == "cosine":
@@ -285,15 +285,15 @@ def _transformation(spec: str) -> Transformation:
         "cutout": CutOut,
     }
     if kind not in kinds:
-        raise OptionError(f'augment: {quoted(spec)} is unknown: {suggestion(kind, kinds)}')
+        raise OptionError(f"augment: {quoted(spec)} is unknown: {suggestion(kind, kinds)}")
     if not value:
         return kinds[kind]()
     if kind == "flip":
-        raise OptionError(f'augment: {quoted(spec)}: flip takes no number: write flip')
+        raise OptionError(f"augment: {quoted(spec)}: flip takes no number: write flip")
     try:
         number = float(value)
     except ValueError:
-        raise OptionError(f'augment: {quoted(spec)}: expected a number after the colon, as in shift:2') from None
+        raise OptionError(f"augment: {quoted(spec)}: expected a number after the colon, as in shift:2") from None
     return kinds[kind](int(number) if number.is_integer() and kind in ("shift", "cutout") else number)
 
 
@@ -301,10 +301,10 @@ def _numbers(spec: str, rest: str) -> list[float]:
     try:
         return [float(part) for part in rest.split(",")] if rest else []
     except ValueError:
-        raise OptionError(f'schedule: {quoted(spec)}: expected numbers after the colon, as in step:20,0.5') from None
+        raise OptionError(f"schedule: {quoted(spec)}: expected numbers after the colon, as in step:20,0.5") from None
 
 
 def _whole(spec: str, value: float) -> int:
     if not value.is_integer():
-        raise OptionError(f'schedule: {quoted(spec)}: a number of epochs must be whole, got {value:g}')
+        raise OptionError(f"schedule: {quoted(spec)}: a number of epochs must be whole, got {value:g}")
     return int(value)

@@ -20,6 +20,7 @@ from chainrule.files import write_whole
 from chainrule.train import metrics
 
 Draw = Callable[[Path], None]
+MOST_CLASSES = 1000  # of a confusion matrix; a picture of more has no use, and takes the square of their number
 LOSS_WORDS = {"cross-entropy": "cross-entropy", "mse": "MSE", "mae": "MAE", "huber": "Huber loss"}
 
 
@@ -28,7 +29,9 @@ def draw(job: Job, outputs: Array | None, out: Console) -> None:
     figures: dict[Path, Draw] = {}
     if job.trainer.history.epochs:
         figures[job.run.plot] = lambda path: _losses(job, path)
-    if outputs is not None and job.preparation.classes:
+    if outputs is not None and len(job.preparation.classes) > MOST_CLASSES:
+        out.print(f"{job.run.confusion.name} not drawn: there are more than {MOST_CLASSES:,} classes")
+    elif outputs is not None and job.preparation.classes:
         figures[job.run.confusion] = lambda path: _confusion(job, outputs, path)
     if outputs is not None and isinstance(job.preparation.target, Quantity):
         figures[job.run.predicted] = lambda path: _predicted(job, outputs, path)

@@ -53,19 +53,22 @@ def measure(preparation: Preparation, outputs: Array, y: Array) -> dict[str, Any
             "rmse": metrics.rmse(predicted, true),
             "r2": metrics.r2(predicted, true),
         }
-    matrix = metrics.confusion_matrix(outputs, y, classes=len(preparation.classes))
-    hits, predicted, true = np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1)
+    accuracy, found = metrics.accuracy(outputs, y), outputs.argmax(axis=1)
+    # Counted without a confusion matrix, which takes the square of the number of classes.
+    hits, given, rows = (
+        np.bincount(values, minlength=len(preparation.classes)) for values in (y[found == y], found, y)
+    )
     classes = [
         {
             "class": name,
-            "precision": _ratio(hits[i], predicted[i]),
-            "recall": _ratio(hits[i], true[i]),
-            "f1": _ratio(2 * hits[i], predicted[i] + true[i]),
-            "rows": int(true[i]),
+            "precision": _ratio(hits[i], given[i]),
+            "recall": _ratio(hits[i], rows[i]),
+            "f1": _ratio(2 * hits[i], given[i] + rows[i]),
+            "rows": int(rows[i]),
         }
         for i, name in enumerate(preparation.classes)
     ]
-    return {"rows": len(y), "accuracy": metrics.accuracy(outputs, y), "classes": classes}
+    return {"rows": len(y), "accuracy": accuracy, "classes": classes}
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sys
 import tokenize
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -64,7 +65,7 @@ class Archive:
         member = self._members.getinfo(f"{name}.npy")
         if member.flag_bits & ENCRYPTED:
             raise DataError(f'{self.path}: array "{name}" is encrypted: save it without a password')
-        with self._members.open(member) as file:
+        with self._members.open(member) as file, _quiet():
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, kind = read(file)
@@ -82,7 +83,7 @@ class Archive:
 
     def array(self, name: str) -> NDArray[Any]:
         """An array whose header has been read: how much it may take is for the caller to check before."""
-        with self._members.open(f"{name}.npy") as file:
+        with self._members.open(f"{name}.npy") as file, _quiet():
             array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
         if array.dtype.kind == "U" and not _is_unicode(array):
             raise DataError(f'{self.path}: array "{name}" holds text that is not Unicode: save it again')
@@ -102,6 +103,14 @@ def open_archive(path: Path) -> Iterator[Archive]:
         except DAMAGE as error:
             why = " ".join(str(error).split())[:SHOWN] or "damaged"
             raise DataError(f"{path}: not a readable NumPy archive ({why}): {SAVE}") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Context without NumPy's advice to save again what Python 2 saved, which is read all the same."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def _check_start(path: Path, file: BinaryIO) -> None:

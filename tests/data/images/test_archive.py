@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from chainrule.data import prepare_images, read_table
-from chainrule.data.images import Reading, holds_images, read_images
+from chainrule.data.images import Reading, folder, holds_images, idx, read_images
 from chainrule.data.images import archive as archive_module
 from chainrule.data.tables import binary
 from chainrule.errors import ChainruleError, DataError, FileError, LabelError
@@ -263,3 +263,17 @@ def test_labels_are_told_apart_as_they_are(tmp_path: Path, labels: np.ndarray, c
     assert [str(preparation.classes[place]) for place in parts.y] == [
         f"{label:.0f}" if isinstance(label, float) else str(label) for label in y.tolist()
     ]
+
+
+def test_the_limit_follows_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (archive_module, idx, folder):
+        monkeypatch.setattr(module, "room", lambda: 1000)
+    path = tmp_path / "t-images-idx3-ubyte"
+    path.write_bytes(b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (20, 8, 8)) + bytes(20 * 64))
+    image = pytest.importorskip("PIL.Image")
+    for i in range(20):
+        (tmp_path / "f" / "pq"[i % 2]).mkdir(parents=True, exist_ok=True)
+        image.new("L", (8, 8)).save(tmp_path / "f" / "pq"[i % 2] / f"{i}.png")
+    for source in (str(path), str(tmp_path / "f"), save(tmp_path, x=np.zeros((20, 8, 8), np.uint8), y=np.zeros(20))):
+        with pytest.raises(DataError, match="at most 1000 bytes are read"):
+            read_images(source)

@@ -12,7 +12,7 @@ from chainrule.data.images.kinds import files_in, named, passed_over, pictures_i
 from chainrule.data.images.layout import TEST, TRAIN, VALIDATION, find_layout
 from chainrule.data.images.picture import BadPictureError, Form, Look, look, read_picture
 from chainrule.data.images.pixels import DEPTHS, MOST_BYTES, WIDEN, Pixels
-from chainrule.data.limits import size_text
+from chainrule.data.limits import room, size_text
 from chainrule.data.reading import reading
 from chainrule.errors import DataError
 
@@ -81,9 +81,10 @@ def _read(source: str, paths: list[Path], options: Reading) -> tuple[Pixels, dic
         raise _unreadable(source, paths)
     form = _common_form(looks, options)
     size = len(looks) * form.height * form.width * form.channels * np.dtype(form.dtype).itemsize
-    if size > MOST_BYTES:
+    most = min(MOST_BYTES, room())
+    if size > most:
         raise DataError(
-            f"{source}: {len(looks):,} pictures of {form} take {size_text(size)}, at most {size_text(MOST_BYTES)} are "
+            f"{source}: {len(looks):,} pictures of {form} take {size_text(size)}, at most {size_text(most)} are "
             "read: use fewer pictures, or smaller ones such as height=32, width=32, resize=True"
         )
     pixels = np.empty((len(looks), form.height, form.width, form.channels), form.dtype)

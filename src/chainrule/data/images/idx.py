@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.images.pixels import MOST_BYTES
-from chainrule.data.limits import size_text
+from chainrule.data.limits import room, size_text
 from chainrule.data.reading import reading
 from chainrule.errors import DataError
 from chainrule.files import open_regular
@@ -90,8 +90,9 @@ def _read(path: Path, file: IO[bytes] | gzip.GzipFile, most: int) -> NDArray[Any
     shape = struct.unpack(f">{axes}I", lengths)
     size = math.prod(shape) * kind.itemsize
     announced = f"the header announces {_by(shape)} values, {size_text(size)}"
-    if size > MOST_BYTES:
-        raise DataError(f"{path}: {announced}; at most {size_text(MOST_BYTES)} are read: use a part of the data")
+    limit = min(MOST_BYTES, room())
+    if size > limit:
+        raise DataError(f"{path}: {announced}; at most {size_text(limit)} are read: use a part of the data")
     if size + 4 + 4 * axes > most:
         raise DataError(f"{path}: {announced}, more than the file can hold: copy or download it again")
     values = np.empty(size, np.uint8)

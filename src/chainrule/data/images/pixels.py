@@ -20,7 +20,7 @@ NUMBERS = "numbers"  # the kind of all others
 WIDEN = 257  # 65535 / 255
 LARGEST = 1e30  # larger values mark missing pixels
 FINE = 2.0**-14  # if the range is at least this fraction of the values, float32 is precise enough for it
-MOST_BYTES = 2 << 30  # per data set; a network needs four times as much, since its inputs are float32
+MOST_BYTES = 2 << 30  # per data set, if `limits.room` is no less; inputs are float32, four times as much
 BLOCK = 1 << 22  # values converted at once
 CHANNELS = (1, 3, 4)  # of pictures: gray, RGB, RGBA
 
