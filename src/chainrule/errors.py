@@ -3,7 +3,7 @@
     ChainruleError
     ├── ShapeError        arrays whose shapes do not fit an op, a layer or a loss
     ├── DtypeError        values of the wrong kind (text, complex numbers, float labels)
-    ├── LabelError        class labels out of range, missing or not whole numbers
+    ├── LabelError        class labels or indices out of range, missing or not whole numbers
     ├── DataError         a table, file or array that cannot be used as data
     ├── OptionError       an invalid setting (lr = NaN, an unknown activation)
     ├── TraceError        a model that needs values while only shapes are known
@@ -38,7 +38,7 @@ class DataError(ChainruleError, ValueError):
 
 
 class LabelError(DataError):
-    """Class labels that are out of range, missing or not whole numbers."""
+    """Class labels or indices that are out of range, missing or not whole numbers."""
 
 
 class OptionError(ChainruleError, ValueError):

@@ -13,6 +13,7 @@ from chainrule import nn
 LAYERS = (
     *("Conv1d", "Conv2d", "ConvTranspose2d", "Linear", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "Upsample"),
     *("ZeroPad2d", "BatchNorm1d", "BatchNorm2d", "LayerNorm", "GroupNorm", "Dropout", "Dropout2d", "Flatten"),
+    *("Embedding", "EmbeddingBag"),
 )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from chainrule.errors import DataError, DtypeError, LabelError, ShapeError
-from chainrule.train.checks import check_inputs, check_labels, check_targets, check_weight
+from chainrule.train.checks import check_inputs, check_labels, check_targets, check_weight, finite
 
 F32 = np.dtype(np.float32)
 
@@ -16,7 +16,7 @@ F32 = np.dtype(np.float32)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int32, np.uint8, np.bool_, ">f8"])
 def test_inputs_of_any_real_dtype_become_the_parameters(dtype):
     x = np.array([[0, 1], [1, 0]], dtype)
-    result = check_inputs("x", x, F32)
+    result = finite("x", check_inputs("x", x), F32)
     assert result.dtype == F32
     assert result.flags.c_contiguous
     np.testing.assert_array_equal(result, [[0, 1], [1, 0]])
@@ -24,8 +24,8 @@ def test_inputs_of_any_real_dtype_become_the_parameters(dtype):
 
 def test_inputs_in_order_are_not_copied():
     x = np.zeros((3, 2), np.float32)
-    assert check_inputs("x", x, F32) is x
-    assert check_inputs("x", [[1, 2]], F32).shape == (1, 2)
+    assert finite("x", check_inputs("x", x), F32) is x
+    assert finite("x", check_inputs("x", [[1, 2]]), F32).shape == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_inputs_in_order_are_not_copied():
 )
 def test_inputs_that_cannot_be_computed_with(x, error, message):
     with pytest.raises(error, match=message):
-        check_inputs("x", x, F32)
+        finite("x", check_inputs("x", x), F32)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def apply_all(op: Op, *inputs: Any, **attributes: Any) -> tuple[Tensor, ...]:
     tracing, DtypeError for mixed dtypes and LabelError for real numbers where whole ones are needed.
     """
     named = list(zip(op.inputs, inputs, strict=False))  # the last ones are optional
-    dtype = _real_dtype([value for name, value in named if not _follows(op, name)])
+    dtype = _dtype(op, [value for name, value in named if not _follows(op, name)])
     operands = tuple(_operand(op, name, value, dtype) for name, value in named)
     if op.pointwise:
         operands = _broadcast(op, operands)
@@ -68,8 +68,12 @@ def _follows(op: Op, name: str) -> bool:
     return bool(op.gradients) and name not in op.gradients
 
 
-def _real_dtype(inputs: list[Any]) -> np.dtype[Any]:
-    """The dtype an op computes in: the widest of its real tensors; without any, of its arrays; else float32."""
+def _dtype(op: Op, inputs: list[Any]) -> np.dtype[Any]:
+    """The dtype an op computes in: the widest of its real tensors; without any, of its arrays; else float32, but int64
+    if whole numbers are only moved.
+    """
+    if op.moves and all(isinstance(t, (Tensor, np.ndarray)) and t.dtype.kind in "iu" for t in inputs):
+        return np.dtype(np.int64)
     tensors = [t.dtype for t in inputs if isinstance(t, Tensor) and t.dtype.kind == "f"]
     if tensors:
         return max(tensors, key=lambda d: d.itemsize)
@@ -89,11 +93,14 @@ def _operand(op: Op, name: str, value: Any, dtype: np.dtype[Any]) -> Tensor | No
         array = as_array(given)
         given = Tensor(array if _stays_whole(op, name, array.dtype) else array.astype(dtype, copy=False))
     if name in op.integers and given.dtype.kind not in "iu" and tapes.active_tape() is not None:
-        raise LabelError(f"{op.name}: {name} are {given.dtype}, expected whole numbers: pass y.astype(int)")
+        are = "are" if name.endswith("s") else "is"
+        raise LabelError(f"{op.name}: {name} {are} {given.dtype}, expected whole numbers: convert it with .astype(int)")
     if given.dtype == dtype or _stays_whole(op, name, given.dtype):
         return given
     if _follows(op, name) and not (given.is_symbolic or given.varies):
         return Tensor(given.data.astype(dtype))
+    if given.is_symbolic and given.dtype.kind in "iu":
+        return _record(tapes.active_tape(), OPS["as_real"], (given,), {}, [given.shape], dtype)[0]
     if given.is_symbolic or tapes.active_tape() is not None:
         raise DtypeError(
             f"{op.name}: {name} is {given.dtype} among tensors of {dtype}, a traced model needs one dtype: "

@@ -35,6 +35,8 @@ from chainrule.native.memory import Shape
 from chainrule.ops import activations, arithmetic, comparisons, losses, numbers, reductions, shapes
 from chainrule.ops import binary_cross_entropy as binary_cross_entropy_ops
 from chainrule.ops import cross_entropy as cross_entropy_ops
+from chainrule.ops import embedding as embedding_ops
+from chainrule.ops import integers as integer_ops
 from chainrule.ops import layer_norm as layer_norm_ops
 from chainrule.ops import lerp as lerp_ops
 from chainrule.ops import linear as linear_ops
@@ -192,6 +194,11 @@ def matmul(a: Any, b: Any) -> Tensor:
 
 
 linear = as_function(linear_ops.linear)
+
+# --- whole numbers
+
+embedding = as_function(embedding_ops.embedding)
+as_real = as_function(integer_ops.as_real)
 
 # --- reductions
 

@@ -13,7 +13,7 @@ from chainrule.autodiff.tape import tracing
 from chainrule.autodiff.tensor import Parameter, symbol, wrap
 from chainrule.engine.blocks import Blocks
 from chainrule.engine.buffers import Buffers
-from chainrule.engine.checks import check_loss, check_pairs, check_reached
+from chainrule.engine.checks import Whole, check_loss, check_pairs, check_reached
 from chainrule.engine.fuse import fuse
 from chainrule.engine.graph import Forward, Graph, Value, backward
 from chainrule.engine.instruction import Instruction, Slot
@@ -61,8 +61,9 @@ class BoundProgram:
         output: Value,
         result: Any,
         frozen: list[Constant],
+        taken: list[Whole],
     ) -> None:
-        self.program, self.output, self.frozen = program, output, frozen
+        self.program, self.output, self.frozen, self.taken = program, output, frozen, taken
         kind, self.batch, data = key
         self.alike = kind, data  # the same for programs that differ only in their batch
         self.in_order = np.arange(self.batch, dtype=np.int64)[None]  # indices of data that are one batch
@@ -131,7 +132,7 @@ class Builder:
         program.recomputed = [v.name for v in again]
         result = (book.deliver, "target") if self.kind == "predict" else (book.record, "losses")
         frozen = [c for c in lowering.constants if isinstance(c.source, Parameter)]
-        return BoundProgram(key, program, self.gathers, graph.output, result, frozen)
+        return BoundProgram(key, program, self.gathers, graph.output, result, frozen, _taken(graph, lowering))
 
     def _fitting(self, graph: Graph, homes: dict[Value, View], limit: int) -> Sequence[Value]:
         """The values to recompute so that a step takes at most `limit` bytes. Raises OptionError if that is
@@ -255,3 +256,16 @@ class Builder:
     def _add(self, call: Call, phase: str, name: str, formula: str, operands: Operands | None = None) -> None:
         """Append a call; without `operands` it only reads the step's arrays."""
         self.instructions.append(Instruction(call, phase, name, formula, operands or Operands.of(call.views())))
+
+
+def _taken(graph: Graph, lowering: Lowering) -> list[Whole]:
+    """The whole numbers that ops take, in the order in which a program may find them wrong."""
+    found = []
+    for task in graph.tasks:
+        if task.op.limits and task.rule is task.op.forward:
+            shapes = [None if value is None else value.shape for value in task.operands]
+            for name, limit in task.op.limits.items():
+                value = task.operands[task.op.inputs.index(name)]
+                if value is not None:
+                    found.append(Whole(task.op.name, lowering.view(value), limit(*shapes, **task.attributes)))
+    return found

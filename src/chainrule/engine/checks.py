@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from chainrule.autodiff.tape import Node, tracing
 from chainrule.autodiff.tensor import Tensor, symbol
 from chainrule.errors import DtypeError, GraphError, LabelError, NonFiniteError, ShapeError, TraceError
 from chainrule.kernels.updates import Update
-from chainrule.native.kernel import Call
 from chainrule.native.memory import Array, View
+from chainrule.ops.record import Limit
 
 
 def check_loss(loss: Any) -> Tensor:
@@ -66,23 +67,35 @@ def check_pairs_of(loss: Callable[..., Any], outputs: Tensor, y: Tensor, weight:
     check_pairs(tape.nodes, symbols)
 
 
-def wrong_label(calls: Sequence[Call], rows: Array, step: int) -> LabelError:
-    """The error of a step, on these rows of a data set, that a label stopped."""
-    for call in calls:
-        arguments = dict(zip((name for name, _ in call.kernel.parameters), call.arguments, strict=True))
-        labels, columns = arguments.get("labels"), arguments.get("columns")
-        if isinstance(labels, View) and isinstance(columns, int):
-            found = labels.numpy().ravel()
-            wrong = np.flatnonzero((found < 0) | (found >= columns))
-            if wrong.size:
-                gathered = labels.storage.kind == "arena"
-                row = rows[wrong[0] * len(rows) // found.size] if gathered else wrong[0]
-                return LabelError(
-                    f"step {step}: label {found[wrong[0]]} in row {row}{'' if gathered else ' of those in the loss'}, "
-                    f"expected 0 .. {columns - 1} as the logits have {columns} columns; the weights are those from "
-                    "before this step: number the classes from 0, and do not change labels in use"
-                )
-    raise AssertionError("no label stopped the step")
+@dataclass(frozen=True)
+class Whole:
+    """Whole numbers that an op of a program takes, and what they may be."""
+
+    op: str
+    values: View
+    limit: Limit
+
+
+def wrong_label(taken: Sequence[Whole], rows: Array, step: int | None) -> LabelError:
+    """The error of a step, or of a prediction (None), on these rows of a data set, that a whole number stopped."""
+    for whole in taken:
+        found, limit = whole.values.numpy().ravel(), whole.limit
+        wrong = limit.wrong(found)
+        if wrong.size:
+            each = max(1, found.size // len(rows))
+            gathered = whole.values.storage.kind == "arena"
+            place = f"row {rows[wrong[0] // each] if gathered else wrong[0]}"
+            if gathered and each > 1:
+                place += f", position {wrong[0] % each}"
+            place += "" if gathered else f" of those given to {whole.op}"
+            when, kept = "", ""
+            if step is not None:
+                when, kept = f"step {step}: ", "; the weights are those from before this step"
+            return LabelError(
+                f"{when}{limit.noun} {found[wrong[0]]} in {place}, {limit.expected}{kept}: {limit.fix}, and do not "
+                "change them while they are in use"
+            )
+    raise AssertionError("no whole number stopped the step")
 
 
 def check_dtype(name: str, parameter: Tensor, dtype: np.dtype[Any]) -> None:

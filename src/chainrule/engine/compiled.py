@@ -82,8 +82,8 @@ class CompiledEngine:
     ) -> None:
         """The data set that `run` draws its batches from, row i of each array for sample i; `augment` changes x.
         `first_step` is the number of the first step to come."""
-        self.data = {"x": np.ascontiguousarray(x, self.blocks.dtype)}
-        for role, array in (("y", y), ("weight", weight)):
+        self.data = {}
+        for role, array in (("x", x), ("y", y), ("weight", weight)):
             if array is not None:
                 self.data[role] = self._contiguous(array)
         self._rows = {role: _by_rows(a) for role, a in self.data.items()}
@@ -116,7 +116,7 @@ class CompiledEngine:
     ) -> NonFiniteError | LabelError:
         """Why the program stopped in this step."""
         if self._counters[STOP] == WRONG_LABEL:
-            return wrong_label(bound.program.calls, rows, step)
+            return wrong_label(bound.taken, rows, step)
         try:
             arrays = self.blocks.moved()
             check_finite(loss, {name: gradient for name, (_, gradient, *_) in arrays.items()}, step)
@@ -137,7 +137,7 @@ class CompiledEngine:
         self.blocks.gradients.array[:] = 0  # type: ignore[index]  # for parameters that the loss does not depend on
         bound.program.run(1, step)
         if self._counters[STOP] == WRONG_LABEL:
-            raise wrong_label(bound.program.calls, bound.in_order[0], step)
+            raise wrong_label(bound.taken, bound.in_order[0], step)
         return float(loss[0]), {name: slope.copy() for name, slope in self.blocks.slopes.items()}
 
     def outline(self, x: Array) -> Tensor:
@@ -171,10 +171,12 @@ class CompiledEngine:
     def _predict(self, bound: BoundProgram, indices: Array, result: Array) -> None:
         bound.indices.point_at(indices)
         bound.results.point_at(result)
-        bound.program.run(len(indices), 0)
+        begun = bound.program.run(len(indices), 0)
+        if bound.program.stopped:
+            raise wrong_label(bound.taken, indices[begun - 1], None)
 
     def _contiguous(self, array: Array) -> Array:
-        """In the program's dtype (int64 for labels), row after row; copied only where needed."""
+        """In the program's dtype (int64 for whole numbers), row after row; copied only where needed."""
         array = np.asarray(array)
         return np.ascontiguousarray(array, np.int64 if array.dtype.kind in "iu" else self.blocks.dtype)
 

@@ -13,8 +13,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
-from chainrule.native.kernel import Call, Int, Real, Real1, blocks, kernel
+from chainrule.native.kernel import Call, Int, Int1, Real, Real1, blocks, device, kernel
 from chainrule.native.memory import Shape, View
 
 TILE = 16384  # elements
@@ -27,6 +28,30 @@ def strided_copy(
     tile: Int, target: Real1, source: Real1, n0: Int, n1: Int, n2: Int, n3: Int,
     t: Int, t0: Int, t1: Int, t2: Int, t3: Int, s: Int, s0: Int, s1: Int, s2: Int, s3: Int,
     factor: Real, rows: Int, columns: Int,
+) -> None:  # fmt: skip
+    """A tile of real numbers."""
+    copy_tile(
+        tile, target, source, n0, n1, n2, n3, t, t0, t1, t2, t3, s, s0, s1, s2, s3, factor, rows, columns
+    )  # fmt: skip
+
+
+@kernel
+def strided_copy_whole(
+    tile: Int, target: Int1, source: Int1, n0: Int, n1: Int, n2: Int, n3: Int,
+    t: Int, t0: Int, t1: Int, t2: Int, t3: Int, s: Int, s0: Int, s1: Int, s2: Int, s3: Int,
+    factor: Int, rows: Int, columns: Int,
+) -> None:  # fmt: skip
+    """A tile of whole numbers."""
+    copy_tile(
+        tile, target, source, n0, n1, n2, n3, t, t0, t1, t2, t3, s, s0, s1, s2, s3, factor, rows, columns
+    )  # fmt: skip
+
+
+@device
+def copy_tile(
+    tile: Int, target: Any, source: Any, n0: Int, n1: Int, n2: Int, n3: Int,
+    t: Int, t0: Int, t1: Int, t2: Int, t3: Int, s: Int, s0: Int, s1: Int, s2: Int, s3: Int,
+    factor: Any, rows: Int, columns: Int,
 ) -> None:  # fmt: skip
     """One tile: `columns` of the innermost dimension by `rows` of the other three together."""
     across = (n3 + columns - 1) // columns
@@ -96,12 +121,13 @@ def copy(
     columns = min(sizes[-1], TILE if s_strides[-1] in (0, 1) and t_strides[-1] == 1 else COLUMNS)
     rows = max(1, TILE // columns)
     tiles = blocks(sizes[-1], columns) * blocks(math.prod(sizes[:-1]), rows)
+    chosen, factor = (strided_copy_whole, int(factor)) if target.dtype.kind == "i" else (strided_copy, factor)
     calls = []
     for index in product(*(range(n) for n, _, _ in outer)):
         t = to.offset + sum(i * stride for i, (_, stride, _) in zip(index, outer, strict=True))
         s = at.offset + sum(i * stride for i, (_, _, stride) in zip(index, outer, strict=True))
         calls.append(
-            strided_copy(
+            chosen(
                 tiles, target.flat(), source.flat(), *sizes, t, *t_strides, s, *s_strides, factor, rows, columns,
                 flops=0.0 if factor == 1.0 else float(math.prod(sizes)),
             )

@@ -19,6 +19,8 @@ from chainrule.nn.conv import Conv2d as Conv2d
 from chainrule.nn.conv import ConvTranspose2d as ConvTranspose2d
 from chainrule.nn.dropout import Dropout as Dropout
 from chainrule.nn.dropout import Dropout2d as Dropout2d
+from chainrule.nn.embedding import Embedding as Embedding
+from chainrule.nn.embedding import EmbeddingBag as EmbeddingBag
 from chainrule.nn.flatten import Flatten as Flatten
 from chainrule.nn.linear import Linear as Linear
 from chainrule.nn.losses import BCEWithLogitsLoss as BCEWithLogitsLoss

@@ -34,6 +34,13 @@ def uniform(shape: Shape, bound: float, terms: int = 1) -> Parameter:
     return Parameter(sum(others, first))
 
 
+def normal(shape: Shape) -> Parameter:
+    """A float32 parameter with initial values from the standard normal distribution."""
+    if _outlined.get():
+        return Parameter(_outline(shape))
+    return Parameter(init.normal(np.empty(shape, np.float32)))
+
+
 def constant(shape: Shape, value: float) -> Parameter:
     """A float32 parameter whose elements all start at one value."""
     return Parameter(_full(shape, value))

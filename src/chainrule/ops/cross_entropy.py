@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import LabelError, OptionError, ShapeError
+from chainrule.kernels.integers import within
 from chainrule.kernels.losses import absent, combine, combine_calls, partial_losses
 from chainrule.kernels.reductions import row_max, row_sum
 from chainrule.native.kernel import Call, Int, Int1, Real, Real1, blocks, device, kernel, real
@@ -19,7 +20,7 @@ from chainrule.native.memory import Array, Scratch, Shape, View
 from chainrule.native.state import STOP, WRONG_LABEL
 from chainrule.native.vecmath import exp, log
 from chainrule.ops.losses import broadcastable, loss_shapes, mean_or_sum
-from chainrule.ops.record import Example, Sample, op
+from chainrule.ops.record import Example, Limit, Sample, op
 
 TILE = 4096  # elements of logits
 ROWS = 512  # at most
@@ -47,7 +48,7 @@ def cross_entropy(
     trains towards 1 - ε for the label plus ε/c for every class (Szegedy et al. 2016).
     Raises ShapeError where shapes do not fit, LabelError unless labels are whole numbers from 0 to c - 1.
     """
-    check_labels(labels, logits.shape[-1])
+    _limit(logits.shape).check("cross_entropy", labels)
     shifted = logits - logits.max(axis=-1, keepdims=True)
     exps = np.exp(shifted)
     sums = exps.sum(axis=-1, keepdims=True)
@@ -85,6 +86,16 @@ def _(
         )
     loss, denominator = loss_shapes("cross_entropy", labels, weight, reduction)
     return [loss, logits, denominator]
+
+
+@cross_entropy.limit("labels")
+def _(logits: Shape, *_: Any, **__: Any) -> Limit:
+    return _limit(logits)
+
+
+def _limit(logits: Shape) -> Limit:
+    fix = "number the classes from 0 or give the model more outputs"
+    return Limit("label", "labels", logits[-1], f"the logits have {logits[-1]} columns", fix)
 
 
 @cross_entropy.lower
@@ -147,12 +158,6 @@ def cross_entropy_parts(
     counts[tile] = counted
     if totals.size == 1:
         combine(totals, counts, totals, counts, count)
-
-
-@device
-def within(label: Int, columns: Int) -> Int:
-    """The label, or where it is out of range the nearest that is not, to index with."""
-    return min(max(label, 0), columns - 1)
 
 
 @device
@@ -235,21 +240,6 @@ def _cut(logits: View, weight: View | None) -> tuple[int, int, int, int]:
     rows = min(ROWS, max(1, TILE // columns))
     each = count // weight.size if weight is not None and weight.size else 1
     return columns, each, rows, max(1, blocks(count, rows))
-
-
-def check_labels(labels: Array, classes: int) -> None:
-    """Raise LabelError unless labels are whole numbers from 0 to `classes` - 1."""
-    if labels.dtype.kind not in "iu":
-        raise LabelError(
-            f"cross_entropy: labels are {labels.dtype}, expected whole numbers 0 .. {classes - 1}: "
-            "convert them, as in labels.astype(int)"
-        )
-    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
-    if wrong.size:
-        raise LabelError(
-            f"cross_entropy: label {labels.flat[wrong[0]]} in row {wrong[0]}, expected 0 .. {classes - 1} "
-            f"as the logits have {classes} columns: number the classes from 0 or give the model more outputs"
-        )
 
 
 _MEAN = {"label_smoothing": 0.0, "reduction": "mean"}

@@ -46,7 +46,9 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
-from chainrule.errors import ShapeError
+import numpy as np
+
+from chainrule.errors import LabelError, ShapeError
 from chainrule.native.kernel import Pointwise
 from chainrule.native.memory import Array, Shape
 
@@ -82,6 +84,41 @@ class Rule:
 def _parameters(function: Callable[..., Any]) -> frozenset[str]:
     """The names of a function's parameters; cached, since a large network needs them thousands of times."""
     return frozenset(inspect.signature(function).parameters)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What an input of whole numbers may hold: 0 .. below - 1, since `reason`; `noun` is what one of them
+    is called, `nouns` several."""
+
+    noun: str
+    nouns: str
+    below: int
+    reason: str
+    fix: str
+
+    @property
+    def expected(self) -> str:
+        return f"expected 0 .. {self.below - 1} as {self.reason}"
+
+    def wrong(self, values: Array) -> Array:
+        """The positions, in flat order, of values that are outside."""
+        return np.flatnonzero((values < 0) | (values >= self.below))
+
+    def check(self, op: str, values: Array) -> None:
+        """Raise LabelError, naming the op, unless values are whole numbers within the limit."""
+        if values.dtype.kind not in "iu":
+            expected = f"expected whole numbers 0 .. {self.below - 1}"
+            raise LabelError(f"{op}: {self.nouns} are {values.dtype}, {expected}: convert them, as in .astype(int)")
+        if (wrong := self.wrong(values)).size:
+            found = f"{self.noun} {values.flat[wrong[0]]} in {place_of(wrong[0], values.shape)}"
+            raise LabelError(f"{op}: {found}, {self.expected}: {self.fix}")
+
+
+def place_of(number: Any, shape: Shape) -> str:
+    """Where element `number` of an array is, for messages: its row, and its position in the row if that has several."""
+    row, *rest = (int(i) for i in np.unravel_index(number, shape)) if shape else (0,)
+    return f"row {row}, position {', '.join(map(str, rest))}" if rest else f"row {row}"
 
 
 @dataclass(frozen=True)
@@ -134,6 +171,7 @@ class Op:
         returns: tuple[str, ...],
         saves: tuple[str, ...],
         integers: tuple[str, ...],
+        moves: bool,
         flops: Callable[..., float] | float,
         weights: tuple[str, ...],
         offsets: tuple[str, ...],
@@ -148,6 +186,7 @@ class Op:
         self.attributes = self.forward.attributes
         self.pointwise = pointwise
         self.returns, self.saves, self.integers = returns, saves, frozenset(integers)
+        self.moves = moves
         self._check_names()
         self.flops = flops
         self.samples: tuple[Sample, ...] = ()
@@ -155,6 +194,7 @@ class Op:
         self.weights, self.offsets = weights, offsets
         self.monotone, self.selects_largest = monotone, selects_largest
         self.gradients: dict[str, Rule] = {}
+        self.limits: dict[str, Callable[..., Limit]] = {}
         self.shape_rule: Callable[..., Any] | None = None
 
     def __call__(self, *inputs: Any, **attributes: Any) -> Any:
@@ -192,6 +232,15 @@ class Op:
         """Decorator: `rule(*shapes, **attributes)` returns y's shape (of more `results`, a list of theirs)."""
         self.shape_rule = rule
         return rule
+
+    def limit(self, name: str) -> Callable[[Callable[..., Limit]], Callable[..., Limit]]:
+        """Decorator: `rule(*shapes, **attributes)` says what an input of whole numbers may hold."""
+
+        def add(rule: Callable[..., Limit]) -> Callable[..., Limit]:
+            self.limits[name] = rule
+            return rule
+
+        return add
 
     def gradient(
         self, name: str, *, formula: str, saves: dict[str, str] | None = None
@@ -275,6 +324,7 @@ def op(
     returns: tuple[str, ...] = (),
     saves: tuple[str, ...] = (),
     integers: tuple[str, ...] = (),
+    moves: bool = False,
     flops: Callable[..., float] | float = 1.0,
     weights: tuple[str, ...] = (),
     offsets: tuple[str, ...] = (),
@@ -287,6 +337,7 @@ def op(
     returns           names of further outputs that gradients flow through: the definition returns (y, *returned)
     saves             names of values kept for the gradients: the definition returns (y, *returned, *saved)
     integers          names of inputs that are whole numbers, such as labels, and stay int64
+    moves             the elements of y are those of the inputs, in another order: of whole numbers, y is whole too
     flops             a number per element of y, or a function of the input shapes
 
     The others allow `chainrule.engine.fuse` to rewrite networks:
@@ -301,7 +352,8 @@ def op(
 
     def make(definition: Callable[..., Any]) -> Op:
         record = Op(
-            definition, formula, pointwise, returns, saves, integers, flops, weights, offsets, monotone, selects_largest
+            definition, formula, pointwise, returns, saves, integers, moves, flops, weights, offsets, monotone,
+            selects_largest,
         )  # fmt: skip
         if record.name in OPS:
             raise TypeError(f"op {record.name} is defined twice")

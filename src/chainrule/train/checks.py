@@ -13,10 +13,10 @@ from chainrule.errors import DataError, DtypeError, LabelError, NonFiniteError, 
 from chainrule.native.memory import Array, Shape
 
 
-def check_inputs(name: str, x: Any, dtype: np.dtype[Any]) -> Array:
-    """Inputs (n, ...) as finite values of the parameters' dtype.
+def check_inputs(name: str, x: Any) -> Array:
+    """Inputs (n, ...) as an array of numbers.
 
-    Raises DtypeError for text, objects and complex numbers, DataError for ragged or empty data, NaN and infinities.
+    Raises DtypeError for text, objects and complex numbers, DataError for ragged or empty data.
     """
     array = _array(name, x)
     if array.ndim == 0:
@@ -25,7 +25,7 @@ def check_inputs(name: str, x: Any, dtype: np.dtype[Any]) -> Array:
         )
     if len(array) == 0:
         raise DataError(f"{name}: has no samples, its shape is {array.shape}: pass at least one row")
-    return _finite(name, array, dtype)
+    return array
 
 
 def check_labels(name: str, y: Any, samples: int, outputs: Shape) -> Array:
@@ -76,7 +76,7 @@ def check_targets(name: str, y: Any, samples: int, outputs: Shape | None, dtype:
         raise ShapeError(f"{name}: has shape {array.shape}, the model's outputs have {expected}{fix}")
     if outputs is None and array.dtype.kind in "biu":
         return array.astype(np.int64, order="C")  # a copy, as of labels, which they may be
-    array = _finite(name, array, dtype)
+    array = finite(name, array, dtype)
     outside = (array < 0) | (array > 1)
     if unit and outside.any():
         raise LabelError(
@@ -93,7 +93,7 @@ def check_weight(name: str, weight: Any, samples: int, dtype: np.dtype[Any]) -> 
     array = _array(name, weight)
     if array.shape != (samples,):
         raise ShapeError(f"{name}: has shape {array.shape}, expected ({samples},), one weight per sample")
-    array = _finite(name, array, dtype)
+    array = finite(name, array, dtype)
     if (array < 0).any():
         row = _first(array < 0)
         raise DataError(f"{name}: row {row} is {array[row]:g}, weights must be at least 0")
@@ -153,7 +153,8 @@ def _array(name: str, values: Any, labels: bool = False) -> Array:
     raise error(f"{name}: has dtype {array.dtype}, expected real numbers: convert it first")
 
 
-def _finite(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
+def finite(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
+    """The array in this dtype. Raises DataError, naming the row, for NaN, infinities and numbers that are too large."""
     with np.errstate(over="ignore") if array.dtype != dtype else nullcontext():
         result = np.ascontiguousarray(array, dtype=dtype)
     if array.dtype.kind == "f" and not np.isfinite(result).all():

@@ -13,13 +13,16 @@ from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Tensor, wrap
 from chainrule.data.augmentation import Augmentation, Transformation
 from chainrule.engine.setup import PREDICT_BATCH
-from chainrule.errors import DtypeError, LabelError, OptionError, ShapeError
+from chainrule.errors import ChainruleError, DtypeError, LabelError, OptionError, ShapeError
 from chainrule.native.memory import Array, Shape
 from chainrule.nn import Module
 from chainrule.nn.module import in_mode
 from chainrule.train import evaluation
-from chainrule.train.checks import check_divisor, check_inputs, check_labels, check_targets, check_weight
+from chainrule.train.checks import check_divisor, check_inputs, check_labels, check_targets, check_weight, finite
 from chainrule.train.engines import Engine
+from chainrule.train.whole import Taken, checked, taken_by
+
+SHAPES = 64  # of whole inputs whose use by the model is remembered
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Data:
         if augment is None:
             return self
         augmentation = augment if isinstance(augment, Augmentation) else Augmentation(augment)
+        if self.x.dtype.kind == "i":
+            raise DtypeError("fit: augment takes images of real numbers, x holds whole ones that the model needs")
         augmentation.check(self.x)
         return replace(self, augment=augmentation)
 
@@ -55,16 +60,26 @@ class Requirements:
     def __init__(self, loss: Callable[..., Any], dtype: np.dtype[Any], model: Module, engine: Engine) -> None:
         self.task = evaluation.task_of(loss)
         self._loss, self._dtype, self._model, self._engine = loss, dtype, model, engine
-        self._outputs: dict[Shape, Shape] = {}  # shape of a row of x -> shape of the outputs for some rows
+        self._outputs: dict[tuple[str, Shape], Shape] = {}  # kind and shape of a row of x -> outputs for some rows
+        self._taken: dict[Shape, list[Taken]] = {}  # shape of whole x -> what ops take of it
 
     def forget(self) -> None:
         """Drop what is cached about the model, after its structure changed."""
         self._outputs.clear()
+        self._taken.clear()
 
     def inputs(self, x: Any, prefix: str = "") -> tuple[Array, Shape]:
-        """Inputs (n, ...) in the form the engine expects, and the shape of the outputs for some of their rows."""
-        x = check_inputs(prefix + "x", x, self._dtype)
-        return x, self._output_shape(prefix + "x", x)
+        """Inputs (n, ...) in the form the engine expects, and the shape of the outputs for some of their rows.
+
+        Whole numbers stay whole if the model needs them, as `nn.Embedding` does; otherwise they become real.
+        """
+        name = prefix + "x"
+        x = check_inputs(name, x)
+        if x.dtype.kind in "iu" and self._needs_whole(x):
+            x = checked(name, x, self._whole(x.shape))
+        else:
+            x = finite(name, x, self._dtype)
+        return x, self._output_shape(name, x)
 
     def data(self, x: Any, y: Any, weight: Any, prefix: str = "") -> Data:
         """The arrays of one data set in the form the engine expects."""
@@ -147,14 +162,38 @@ class Requirements:
                 return y
         return numbers
 
+    def _needs_whole(self, x: Array) -> bool:
+        """Whether the model refuses rows of real numbers, but not of whole ones."""
+        key = x.shape[1:]
+        if ("f", key) in self._outputs or ("i", key) in self._outputs:
+            return ("i", key) in self._outputs
+        try:
+            self._outputs["f", key] = self._traced(x[:2].astype(self._dtype))
+        except LabelError:
+            self._outputs["i", key] = self._traced(np.zeros_like(x[:2], np.int64))
+            return True
+        except ChainruleError:  # which is raised again, with its place
+            pass
+        return False
+
+    def _whole(self, shape: Shape) -> list[Taken]:
+        """What ops take of whole numbers x of this shape."""
+        if shape not in self._taken:
+            if len(self._taken) == SHAPES:
+                self._taken.clear()
+            with in_mode(self._model, training=False):
+                self._taken[shape] = taken_by(self._model, shape)
+        return self._taken[shape]
+
     def _output_shape(self, name: str, x: Array) -> Shape:
-        """The shape of the outputs for up to two rows of x, cached by the shape of a row."""
-        if x.shape[1:] not in self._outputs:
+        """The shape of the outputs for up to two rows of x, cached by their kind and shape."""
+        key = x.dtype.kind, x.shape[1:]
+        if key not in self._outputs:
             try:
-                self._outputs[x.shape[1:]] = self._traced(x[:2])
+                self._outputs[key] = self._traced(x[:2])
             except ShapeError as error:
                 raise self._with_axes(name, x) or error from None
-        return self._outputs[x.shape[1:]]
+        return self._outputs[key]
 
     def _traced(self, rows: Array) -> Shape:
         """The shape of the outputs for a few rows."""
