@@ -181,8 +181,7 @@ class Requirements:
         if shape not in self._taken:
             if len(self._taken) == SHAPES:
                 self._taken.clear()
-            with in_mode(self._model, training=False):
-                self._taken[shape] = taken_by(self._model, shape)
+            self._taken[shape] = in_mode(self._model, False, lambda: taken_by(self._model, shape))
         return self._taken[shape]
 
     def _output_shape(self, name: str, x: Array) -> Shape:
