@@ -16,6 +16,8 @@ from chainrule.errors import FileError, OptionError
 FIXES = {
     errno.ENOSPC: "free some space, or choose another folder",
     errno.EDQUOT: "free some space, or choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), or write less",
     errno.EROFS: "choose a folder that can be written",
 }
 

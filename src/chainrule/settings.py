@@ -12,6 +12,7 @@ from typing import Any
 
 from chainrule.errors import OptionError
 
+MOST_THREADS = 1024
 SHOWN = 80  # characters of a value in a message
 LONGEST = 2000  # characters of a message
 
@@ -100,6 +101,11 @@ def whole(place: str, name: str, value: Any, *, least: int | None = 1, most: int
     if (least is not None and result < least) or (most is not None and result > most):
         raise OptionError(f"{place}: {name} is {shown(value)}, expected {expected}")
     return result
+
+
+def thread_count(place: str, value: Any) -> int:
+    """`value` as a number of threads; no machine has as many processors as the most."""
+    return whole(place, "threads", value, most=MOST_THREADS)
 
 
 def pair(place: str, name: str, value: Any, least: int = 1) -> tuple[int, int]:

@@ -217,3 +217,30 @@ def test_a_renamed_run_is_as_old_as_its_config(chainrule: Command, flowers: Path
     os.utime(old / "config.yaml", (10**9, 10**9))
     new = train(chainrule, flowers, "--target", "kind", *QUICK)
     assert chainrule("info").lines[0] == f"run: {new}"
+
+
+@pytest.mark.parametrize("size", ["0", "x", "-5", "²", "99999999999", "1"])
+@pytest.mark.parametrize("variable", ["COLUMNS", "LINES", "TERMINAL_WIDTH"])
+def test_sizes_of_the_terminal_that_are_none_are_ignored(
+    chainrule: Command, monkeypatch: pytest.MonkeyPatch, variable: str, size: str
+) -> None:
+    monkeypatch.setenv(variable, size)
+    outcome = chainrule("info", "-h")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert os.environ.get(variable) == ("1" if size == "1" else None)
+
+
+@pytest.mark.parametrize("threads", ["0", "10000", "1" + 30 * "0"])
+def test_no_machine_has_so_many_threads(chainrule: Command, threads: str) -> None:
+    outcome = chainrule("train", "digits", "--threads", threads)
+    assert outcome.status == 2
+    expected = f"threads is {threads}, expected a whole number, at least 1, at most 1,024"
+    assert outcome.err == f"chainrule: train: {expected}\n"
+
+
+def test_a_link_to_no_folder_is_named(chainrule: Command, flowers: Path) -> None:
+    Path("link").symlink_to("nowhere")
+    outcome = chainrule("train", flowers, "--target", "kind", "--out", "link", *QUICK)
+    assert outcome.status == 2
+    fix = "make it, or choose another --out"
+    assert outcome.err == f"chainrule: link: is a link to a folder that does not exist: {fix}\n"

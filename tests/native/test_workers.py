@@ -16,7 +16,7 @@ import pytest
 from tests import patience
 from tests.native.jobs import NativeJob
 
-from chainrule.errors import OptionError
+from chainrule.errors import NativeError, OptionError
 from chainrule.native import machine, workers
 from chainrule.native.box import PARKED, STATE
 from chainrule.native.workers import default_workers, run_together
@@ -33,6 +33,27 @@ def test_every_worker_runs_once_at_the_same_time() -> None:
     for _ in range(3):
         run_together(job, 4, abort=meeting.abort)
     assert sorted(seen) == sorted([0, 1, 2, 3] * 3)
+
+
+def test_threads_that_the_system_refuses_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def two(thread: threading.Thread) -> None:
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(workers, "_idle", [])
+    monkeypatch.setattr(threading.Thread, "start", two)
+    with pytest.raises(
+        NativeError, match=r"threads: only 3 of 7 could be started \(can't start new thread\): use fewer"
+    ):
+        run_together(lambda worker: None, 7, abort=lambda: None)
+    seen: list[int] = []
+    run_together(seen.append, 3, abort=lambda: None)
+    assert sorted(seen) == [0, 1, 2]
 
 
 def test_two_callers_have_teams_of_their_own() -> None:

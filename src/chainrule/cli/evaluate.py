@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from chainrule.cli.advice import as_options
 from chainrule.cli.options import RUN, Broken, Resize, Runs, Threads, broken_choice, thread_count
+
+if TYPE_CHECKING:
+    from chainrule.cli.saved import Saved
+    from chainrule.data.dataset import Dataset
+    from chainrule.data.split import Rows
 
 
 def evaluate(
@@ -38,7 +43,7 @@ def evaluate(
     workers, broken = thread_count("evaluate", threads), broken_choice("evaluate", broken)
 
     from chainrule.cli.loading import naming_rows, read_more
-    from chainrule.cli.report import console, count, headline, measure, result_table, row_word
+    from chainrule.cli.report import console, headline, measure, result_table
     from chainrule.cli.run import Run, data_name
     from chainrule.cli.saved import read_run
     from chainrule.errors import DataError
@@ -51,25 +56,29 @@ def evaluate(
         raise DataError(
             f"{settings.data}: changed since {found.run.folder} was trained on it: name the data to evaluate on"
         )
-    y, used, test, word = preparation.y(whole), whole, None, row_word(preparation)
-    what = f"{data_name(data or settings.data)}: "
-    if own and not all_rows and settings.test_size > 0:
-        sizes = {"validation": settings.val_size, "test": settings.test_size}
-        test = preparation.split(whole, y, **sizes, seed=settings.seed).test
-        what += f"the {count(len(test), f'test {word}')} of {len(y):,}; the others were used in training"
-        used, y = whole.take(test), y[test]
-    else:
-        what += count(len(y), word)
-        if own:
-            what += ", including those it was trained on"
-        elif whole.validation or whole.test:
-            what += ", of all its parts"
+    rows, which = _choose_rows(found, whole, own=own, all_rows=all_rows)
+    used = whole if rows is None else whole.take(rows)
     trainer = found.trainer(workers)
-    with naming_rows(whole, test):
+    with naming_rows(whole, rows):
         outputs = trainer.predict(preparation.x(used))
-    results = measure(preparation, outputs, y)
+    results = measure(preparation, outputs, preparation.y(used))
     out = console()
-    for line in (*map(as_options, whole.notes), what):
+    for line in (*map(as_options, whole.notes), f"{data_name(data or settings.data)}: {which}"):
         out.print(line)
     out.print(result_table(results))
     out.print(headline(preparation, results))
+
+
+def _choose_rows(found: Saved, whole: Dataset, *, own: bool, all_rows: bool) -> tuple[Rows | None, str]:
+    """The rows to evaluate on, None for all of them, and which they are: of a run's own data those of its test."""
+    from chainrule.cli.report import count, row_word
+
+    settings, word = found.settings, row_word(found.preparation)
+    if own and not all_rows and settings.test_size > 0:
+        sizes = {"validation": settings.val_size, "test": settings.test_size}
+        test = found.preparation.split(whole, found.preparation.y(whole), **sizes, seed=settings.seed).test
+        return test, f"the {count(len(test), f'test {word}')} of {whole.rows:,}; the others were used in training"
+    which = count(whole.rows, word)
+    if own:
+        return None, f"{which}, including those it was trained on"
+    return None, f"{which}, of all its parts" if whole.validation or whole.test else which

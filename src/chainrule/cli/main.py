@@ -27,6 +27,7 @@ LESS_MEMORY = (  # in training
     "use a smaller --batch-size, --image-size or --model, less data, or --memory-limit, which recomputes values "
     "instead of storing them"
 )
+WIDE = 5  # digits of a terminal's size that cannot be meant
 OBJECTS = 50_000  # made before the garbage collector runs
 TO_STOP = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -50,22 +51,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     """The exit status of a command, whose errors are told; raises KeyboardInterrupt."""
     try:
+        _repair_environment()
         with _few_collections():
-            import typer  # here, so that Ctrl-C while it loads is handled
-
-            from chainrule.cli.app import app
-
-            status = app(words or ["--help"], prog_name="chainrule", standalone_mode=False)
-        if status == 128 + signal.SIGINT:  # what typer makes of KeyboardInterrupt
-            raise KeyboardInterrupt
-        return int(status or 0)
+            return _command(words)
     except ImportError as error:
         remedy = "pip install --force-reinstall chainrule, or in a clone pip install -e ."
         return _failed(f"{error}: the installation is incomplete: {remedy}", 1)
-    except typer.TyperException as error:
-        context = getattr(error, "ctx", None)
-        where = context.command_path if context else "chainrule"
-        return _failed(f"{error.format_message().rstrip('.')}: see `{where} -h`", 2)
     except (NonFiniteError, NativeError) as error:
         return _failed(as_options(str(error)), 1)
     except ChainruleError as error:
@@ -73,6 +64,8 @@ def _run(words: list[str]) -> int:
     except MemoryError:
         return _failed(f"out of memory: {LESS_MEMORY if words[:1] == ['train'] else 'use fewer rows at a time'}", 1)
     except OSError as error:
+        if error.errno is None:  # a library that cannot be loaded
+            return _failed(f"{error}: free some memory, or see whether the installation is complete", 1)
         where = f"{error.filename}: " if error.filename else ""
         return _failed(f"{where}cannot be read or written ({error.strerror or error})", 2)
     except Exception as error:  # a bug; one line serves a user better than a traceback
@@ -80,6 +73,31 @@ def _run(words: list[str]) -> int:
             raise
         where = f"please report it, with the traceback that {TRACEBACK}=1 shows"
         return _failed(f"internal error: {type(error).__name__}: {error}: {where}", 1)
+
+
+def _command(words: list[str]) -> int:
+    """The exit status of a command; the errors are those of its options."""
+    import typer  # here, so that Ctrl-C while it loads is handled
+
+    from chainrule.cli.app import app
+
+    try:
+        status = app(words or ["--help"], prog_name="chainrule", standalone_mode=False)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context else "chainrule"
+        return _failed(f"{error.format_message().rstrip('.')}: see `{where} -h`", 2)
+    if status == 128 + signal.SIGINT:  # what typer makes of KeyboardInterrupt
+        raise KeyboardInterrupt
+    return int(status or 0)
+
+
+def _repair_environment() -> None:
+    """Remove sizes of the terminal that are none, which rich and typer read without a check."""
+    for name in ("COLUMNS", "LINES", "TERMINAL_WIDTH"):
+        size = os.environ.get(name, "")
+        if not (size.isascii() and size.isdecimal() and len(size) < WIDE and int(size) > 0):
+            os.environ.pop(name, None)
 
 
 def _failed(message: str, status: int) -> int:

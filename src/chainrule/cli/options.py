@@ -8,8 +8,9 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from chainrule import settings
 from chainrule.cli.settings import BROKEN, FIELDS, parse
-from chainrule.settings import choice, whole
+from chainrule.settings import choice
 
 RUN = "A run folder, or latest"
 # Options are text: our checks, not typer's, say what was given and what was expected.
@@ -29,8 +30,8 @@ Runs: TypeAlias = Annotated[str, typer.Option("--runs", metavar="FOLDER", help="
 
 
 def thread_count(command: str, text: str | None) -> int | None:
-    """The value of `--threads`; OptionError for anything but a whole number of at least 1."""
-    return None if text is None else whole(command, "threads", parse(int, text))
+    """The value of `--threads`; OptionError for anything but a number of threads."""
+    return None if text is None else settings.thread_count(command, parse(int, text))
 
 
 def broken_choice(command: str, text: str | None) -> str | None:

@@ -17,7 +17,7 @@ from chainrule.errors import OptionError
 from chainrule.files import is_file_name
 from chainrule.ops import activations
 from chainrule.ops.record import Op
-from chainrule.settings import choice, memory, number, quoted, shown, whole
+from chainrule.settings import choice, memory, number, quoted, shown, thread_count, whole
 
 Check: TypeAlias = Callable[[str, Any], Any]
 
@@ -58,6 +58,10 @@ def _number(**bounds: float) -> Check:
 
 def _count(least: int, most: int = MOST) -> Check:
     return lambda name, value: whole("train", name, value, least=least, most=most)
+
+
+def _threads(name: str, value: Any) -> int:
+    return thread_count("train", value)
 
 
 def _memory(name: str, value: Any) -> int:
@@ -259,7 +263,7 @@ class Settings:
         0, _seed, "Random seed of the split, initial weights, shuffling, dropout and augmentation", int
     )
     threads: int | None = _setting(
-        None, _count(1), "Number of threads, by default one per processor; the result does not depend on it", int, "Run"
+        None, _threads, "Number of threads, by default one per processor; the result does not depend on it", int, "Run"
     )
     memory_limit: int | None = _setting(
         None,

@@ -15,10 +15,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chainrule.errors import OptionError
+from chainrule.errors import NativeError, OptionError
 from chainrule.native.box import ASLEEP, BOX, LONG_YIELD, NUMBER, RUNNING, SPIN, STATE, YIELD
 from chainrule.native.handover import attend, complete, hand_out
 from chainrule.native.machine import usable_processors
+from chainrule.settings import MOST_THREADS
 
 _NOTHING = ctypes.create_string_buffer(16)  # where compiled code stores its None
 
@@ -81,7 +82,7 @@ def run_together(job: Callable[[int], None] | int, workers: int, abort: Callable
     try:
         with _lock:
             while len(_idle) < workers - 1:
-                _idle.append(_Worker())
+                _idle.append(_started(workers))
             # No call from here to the next line: Ctrl-C, which comes after one, would lose workers or have them twice.
             team += _idle[: workers - 1]
             del _idle[: workers - 1]
@@ -113,6 +114,17 @@ def run_together(job: Callable[[int], None] | int, workers: int, abort: Callable
             raise problem
 
 
+def _started(workers: int) -> _Worker:
+    """A new worker; raises NativeError if the system refuses another thread."""
+    try:
+        return _Worker()
+    except RuntimeError as error:
+        raise NativeError(
+            f"threads: only {len(_idle) + 1} of {workers} could be started ({error}): use fewer, or raise the limit on "
+            "processes (ulimit -u) or memory"
+        ) from None
+
+
 def _finish(boxes: ctypes.Array[ctypes.c_int64], words: int, withdraw: bool = False) -> None:
     """Run share 0 of a job in native code, or 0 for none, then wait until no other runs."""
     complete()(_NOTHING, _NOTHING, boxes, len(boxes), words, withdraw)
@@ -131,6 +143,6 @@ def default_workers() -> int:
     if chosen is None:
         return usable_processors()
     with contextlib.suppress(ValueError):
-        if int(chosen) > 0:
+        if 0 < int(chosen) <= MOST_THREADS:
             return int(chosen)
-    raise OptionError(f"CHAINRULE_THREADS is {chosen!r}, expected a whole number of at least 1")
+    raise OptionError(f"CHAINRULE_THREADS is {chosen!r}, expected a whole number from 1 to {MOST_THREADS}")

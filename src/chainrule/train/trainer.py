@@ -15,7 +15,7 @@ from chainrule.native.memory import Array
 from chainrule.nn import Module
 from chainrule.optim.optimizers import Optimizer
 from chainrule.optim.schedules import Schedule
-from chainrule.settings import flag, memory, number, shown, whole
+from chainrule.settings import flag, memory, number, shown, thread_count, whole
 from chainrule.train import evaluation
 from chainrule.train.batches import Batches, Plan, all_rows
 from chainrule.train.engines import make_engine
@@ -83,7 +83,7 @@ class Trainer(Training):
             seed=checked_seed(seed),
             clip_norm=None if clip_norm is None else number("Trainer", "clip_norm", clip_norm, above=0),
             clip_value=None if clip_value is None else number("Trainer", "clip_value", clip_value, above=0),
-            workers=None if threads is None else whole("Trainer", "threads", threads),
+            workers=None if threads is None else thread_count("Trainer", threads),
             memory_limit=None if memory_limit is None else memory("Trainer", "memory_limit", memory_limit),
             buffers=model.named_buffers(),
         )
