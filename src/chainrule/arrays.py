@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import ChainruleError, DataError, DtypeError
+
+SMALL = 8192  # elements; NumPy may compute products of larger arrays in threads of its own
 
 
 def to_array(name: str, values: Any, error: type[ChainruleError] = DtypeError) -> NDArray[Any]:
@@ -40,6 +43,16 @@ def to_array(name: str, values: Any, error: type[ChainruleError] = DtypeError) -
     if array.dtype.kind == "O" and array.ndim == 0:
         raise error(f"{name}: is {_article(values)}, expected an array of numbers: convert it first")
     return array
+
+
+def all_finite(array: NDArray[Any]) -> bool:
+    """Whether no element of an array of floats is NaN or infinite.
+
+    Their sum of squares answers for a small array in a third of the time, unless it overflows.
+    """
+    if array.size <= SMALL and math.isfinite(np.vdot(array, array)):
+        return True
+    return bool(np.isfinite(array).all())
 
 
 def _instead(values: Any) -> str:

@@ -104,7 +104,7 @@ class ReferenceEngine:
         self._adopt()
         starts = range(0, max(1, len(x)), PREDICT_BATCH)
         batches = [wrap(x[start : start + PREDICT_BATCH]) for start in starts]
-        with no_grad():
+        with no_grad(), np.errstate(all="ignore"):  # the caller looks for values that are not finite
             parts: list[Array]
             parts, _ = apart(lambda: [self.setup.model(batch).data for batch in batches])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -85,10 +85,15 @@ class OptimizerBase(ABC):
             table[:, i] = columns[name]
         return table
 
-    def _check(self, *names: str) -> None:
-        """Raise OptionError unless these settings are finite numbers of at least 0."""
+    def _check(self, *names: str, below: float | None = None) -> None:
+        """Raise OptionError unless these settings are finite numbers of at least 0. An array of one becomes a number,
+        since an array could be changed later.
+        """
         for name in names:
-            number(type(self).__name__, name, getattr(self, name), least=0)
+            given = getattr(self, name)
+            value = number(type(self).__name__, name, given, least=0, below=below)
+            if not isinstance(given, (int, float)):
+                object.__setattr__(self, name, value)
 
 
 @update(formula="p ← p - lr·(g + λp)", flops=4)
@@ -166,7 +171,7 @@ class RMSprop(OptimizerBase):
 
     def __post_init__(self) -> None:
         self._check("lr", "eps", "weight_decay")
-        number("RMSprop", "alpha", self.alpha, least=0, below=1)
+        self._check("alpha", below=1)
 
     def columns(self, steps: Steps, lr: Floats) -> Mapping[str, float | Floats]:
         mean = {"alpha": self.alpha, "rest": 1 - self.alpha}
@@ -242,8 +247,7 @@ class Adam(OptimizerBase):
         name, betas = type(self).__name__, self.betas
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise OptionError(f"{name}: betas is {betas!r}, expected two numbers such as (0.9, 0.999)")
-        for beta in betas:
-            number(name, "betas", beta, least=0, below=1)
+        object.__setattr__(self, "betas", tuple(number(name, "betas", beta, least=0, below=1) for beta in betas))
 
     def columns(self, steps: Steps, lr: Floats) -> Mapping[str, float | Floats]:
         beta1, beta2 = map(float, self.betas)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.arrays import to_array
+from chainrule.arrays import all_finite, to_array
 from chainrule.errors import DataError, DtypeError, LabelError, NonFiniteError, ShapeError
 from chainrule.native.memory import Array, Shape
 
@@ -125,7 +125,7 @@ def check_divisor(name: str, divisor: Array | None, dtype: np.dtype[Any]) -> Non
 
 def check_outputs(place: str, outputs: Array, fix: Callable[[], str]) -> None:
     """Raise NonFiniteError, naming the row and column, if an output (n, ...) is NaN or infinite."""
-    if outputs.dtype.kind != "f" or np.isfinite(outputs).all():
+    if outputs.dtype.kind != "f" or all_finite(outputs):
         return
     row, *column = np.argwhere(~np.isfinite(outputs))[0].tolist()
     value = float(outputs[row, *column])
@@ -157,7 +157,7 @@ def finite(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
     """The array in this dtype. Raises DataError, naming the row, for NaN, infinities and numbers that are too large."""
     with np.errstate(over="ignore") if array.dtype != dtype else nullcontext():
         result = np.ascontiguousarray(array, dtype=dtype)
-    if array.dtype.kind == "f" and not np.isfinite(result).all():
+    if array.dtype.kind == "f" and not all_finite(result):
         wrong = ~np.isfinite(result)
         value = array[wrong].flat[0]
         why = f" (too large for {dtype})" if np.isfinite(value) else ""

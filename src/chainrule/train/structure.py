@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import is_
+from operator import attrgetter, is_
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from chainrule.nn import Module
 Known = tuple[Any, ...]
 FIXED = frozenset({bool, int, float, complex, str, bytes, Parameter, Buffer})  # one object, one meaning
 SCALARS = (bool, int, float, complex, str, bytes, np.generic)
+KIND = attrgetter("requires_grad", "dtype")
 LISTS = "named_modules named_parameters named_buffers named_children own_parameters own_buffers".split()  # of a Module
 
 
@@ -39,12 +40,13 @@ class Snapshot:
 
     def __init__(self, model: Module) -> None:
         self.modules = tuple(model.named_modules().values())
+        self._classes = [*map(type, self.modules)]
+        self._dicts: list[dict[Any, Any]] = [*map(vars, self.modules)]  # their attributes, and dicts in those
         self._lists: list[list[Any]] = []
-        self._dicts: list[dict[Any, Any]] = []
         self._changeable: list[tuple[Any, Known]] = []  # and what it was
-        for module in self.modules:
-            self._add(vars(module).values())
-        self._objects = self._found()
+        for attributes in self._dicts[:]:
+            self._add(attributes.values())
+        self._lengths, self._objects = self._found()
         self._parameters = model.parameters()
         self._kinds = self._found_kinds()
         replaced = [
@@ -54,10 +56,12 @@ class Snapshot:
 
     def holds(self) -> bool:
         """Whether the model still consists of these objects."""
-        found = self._found()
+        lengths, objects = self._found()
         return (
-            len(found) == len(self._objects)
-            and all(map(is_, found, self._objects))
+            lengths == self._lengths
+            and all(map(is_, objects, self._objects))
+            and all(map(is_, map(vars, self.modules), self._dicts))
+            and [*map(type, self.modules)] == self._classes
             and self._found_kinds() == self._kinds
             and all(_alike(list_of(), answer) for list_of, answer in self._answers)
             and all(_known(value) == known for value, known in self._changeable)
@@ -76,20 +80,18 @@ class Snapshot:
             elif type(value) not in FIXED and isinstance(value, (Tensor, np.ndarray, *SCALARS)):
                 self._changeable.append((value, _known(value)))
 
-    def _found(self) -> list[object]:
+    def _found(self) -> tuple[list[int], list[object]]:
         """The attributes of all modules, and what is in their lists and dicts, by name and value."""
-        found: list[object] = []
-        for module in self.modules:
-            attributes = vars(module)
-            found += (module, type(module), *attributes, *attributes.values())
-        for values in self._lists:
-            found += (values, *values)
+        objects: list[object] = []
         for items in self._dicts:
-            found += (items, *items, *items.values())
-        return found
+            objects += items
+            objects += items.values()
+        for values in self._lists:
+            objects += values
+        return [*map(len, self._dicts), *map(len, self._lists)], objects
 
     def _found_kinds(self) -> list[object]:
-        return [(p.requires_grad, p.dtype) for p in self._parameters]
+        return [*map(KIND, self._parameters)]
 
 
 def _alike(found: dict[str, Any], known: dict[str, Any]) -> bool:

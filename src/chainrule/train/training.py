@@ -16,10 +16,11 @@ from chainrule.native.memory import Array
 from chainrule.nn import Module
 from chainrule.nn.module import in_mode
 from chainrule.optim.optimizers import Optimizer
-from chainrule.optim.schedules import Schedule, factors
+from chainrule.optim.schedules import Schedule
 from chainrule.train import evaluation
 from chainrule.train.batches import Batches, Plan, Rows
 from chainrule.train.checks import check_outputs
+from chainrule.train.coefficients import Coefficients, rates
 from chainrule.train.data import Data, Requirements
 from chainrule.train.engines import Engine
 from chainrule.train.history import History
@@ -53,6 +54,7 @@ class Training:
         self._dtype = next(iter(setup.parameters.values())).dtype
         self._structure: list[Known] = []
         self._snapshot: Snapshot | None = None
+        self._coefficients = Coefficients()
         self._requirements = Requirements(setup.loss, self._dtype, model, engine)
 
     def stop(self, reason: str) -> None:
@@ -61,7 +63,7 @@ class Training:
 
     def rates(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         """The learning rate of each step in `steps`."""
-        return self.optimizer.lr * factors(self.schedule, steps)
+        return rates(self.optimizer, self.schedule, steps)
 
     def run(self, data: Data, batches: Sequence[Rows]) -> NDArray[np.float64]:
         """A step for each row of each block (S, B) of row numbers in `batches`; returns the losses."""
@@ -70,8 +72,8 @@ class Training:
                 f"Trainer: optimizer is now {self.optimizer!r}, which keeps other state than the one the trainer was "
                 "made with: set one of the same kind (for another lr), or make a new Trainer"
             )
-        steps = np.arange(self.steps, self.steps + sum(map(len, batches)), dtype=np.int64)
-        coefficients = self.optimizer.coefficients(steps + 1, self.rates(steps))
+        count = sum(map(len, batches))
+        coefficients = self._coefficients.of(self.optimizer, self.schedule, self.steps, count)
         return self._alone(True, lambda: self._run(data, batches, coefficients))
 
     def _run(self, data: Data, batches: Sequence[Rows], coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -114,8 +116,7 @@ class Training:
         Raises NonFiniteError if one is NaN or infinite.
         """
         try:
-            with np.errstate(all="ignore"):
-                outputs = self._alone(False, lambda: self._outputs(x), modules)
+            outputs = self._alone(False, lambda: self._outputs(x), modules)
         except ShapeError:
             self._requirements.check_predictions(x, prefix)  # says more where it is a last, small batch
             raise
