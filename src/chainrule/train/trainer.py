@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Never
 
 from chainrule.autodiff.random import checked_seed
 from chainrule.data.augmentation import Augmentation, Transformation
@@ -17,6 +17,7 @@ from chainrule.optim.optimizers import Optimizer
 from chainrule.optim.schedules import Schedule
 from chainrule.settings import flag, memory, number, shown, thread_count, whole
 from chainrule.train import evaluation
+from chainrule.train.arguments import refuse_unknown
 from chainrule.train.batches import Batches, Plan, all_rows
 from chainrule.train.engines import make_engine
 from chainrule.train.events import Events
@@ -70,7 +71,9 @@ class Trainer(Training):
         engine: str = "compiled",
         metrics: Mapping[str, evaluation.Metric] | None = None,
         memory_limit: int | str | None = None,
+        **unknown: Never,
     ) -> None:
+        refuse_unknown("Trainer", unknown, Trainer.__init__, Trainer.fit)
         _check_parts(model, loss, optimizer, schedule, metrics or {})
         parameters = trainable(model)
         if not parameters:
@@ -110,6 +113,7 @@ class Trainer(Training):
         shuffle: bool = True,
         callbacks: Iterable[Any] = (),
         verbose: int | None = None,
+        **unknown: Never,
     ) -> History:
         """Train for `epochs` passes over x (n, ...) and y; returns each metric's value for each epoch.
 
@@ -123,6 +127,7 @@ class Trainer(Training):
         only. The last batch of an epoch may be smaller. A further call continues where this one ended. Ctrl-C ends the
         run cleanly: the history so far is returned, and `history.interrupted` is True.
         """
+        refuse_unknown("fit", unknown, Trainer.fit, Trainer.__init__)
         epochs = whole("fit", "epochs", epochs, least=0)
         batch_size = whole("fit", "batch_size", batch_size)
         flag("fit", "shuffle", shuffle)
