@@ -89,7 +89,7 @@ class Case:
         if rule is self.op.forward:
             return self.forward()
         answer = rule.definition(*self.operands(rule), **self.keywords(rule))
-        return [np.asarray(array) for array in rule.unpack(answer)]
+        return [np.asarray(array) for array in rule.unpack(answer) if array is not None]
 
     def rules(self) -> list[Rule]:
         """The forward rule, and the gradients of the inputs that are given."""
@@ -281,7 +281,10 @@ def moved(case: Case, name: str, element: int, sign: int) -> float:
 
 
 def compiled(case: Case, rule: Rule, dtype: str, workers: int = 1) -> SingleRule:
-    shapes = [a.shape for a in case.expected(rule)]
+    shapes: list[Shape | None] = [a.shape for a in case.expected(rule)]
+    for place, like in enumerate(rule.saves.values(), start=1):
+        if like not in case.results and like not in case.given:
+            shapes.insert(place, None)
     seed = int(case.attributes.get("seed", 0))
     return SingleRule(case.op, rule, case.operands(rule), case.keywords(rule), shapes, dtype, workers, seed)
 

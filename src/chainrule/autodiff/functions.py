@@ -15,6 +15,8 @@ import numpy as np
 
 from chainrule.autodiff.apply import apply, broadcast_shape
 from chainrule.autodiff.as_function import as_function
+from chainrule.autodiff.attention import attention as attention
+from chainrule.autodiff.attention import scaled_dot_product_attention as scaled_dot_product_attention
 from chainrule.autodiff.conv import conv1d as conv1d
 from chainrule.autodiff.conv import conv2d as conv2d
 from chainrule.autodiff.conv import conv_transpose2d as conv_transpose2d

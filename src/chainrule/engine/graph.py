@@ -55,6 +55,7 @@ class Joined:
 class Task:
     """One rule to compute: outputs (y, then further ones and saved values) from operands, in one of the step's phases.
 
+    `saved` are the names of what a gradient's rule saves for others, as far as the inputs it is like were given.
     `again` marks a forward task that is run once more in the backward pass (`engine/recompute.py`). The other fields
     are set by fusion: pointwise rules that run on y, in sequence, while it is in cache, a value that y is added to
     first, and the bias gradient computed along with a weight gradient, with its rule.
@@ -66,6 +67,7 @@ class Task:
     operands: list[Value | None]
     attributes: dict[str, Any]
     phase: str
+    saved: tuple[str, ...] = ()
     joined: list[Joined] = field(default_factory=list)
     adds_to: Value | None = None
     sums: Value | None = None
@@ -200,8 +202,9 @@ def backward(forward: Forward, graph: Graph, loss: Tensor, seed: Value) -> None:
     for node, steps in groupby(plan, key=lambda step: step.node):
         known = gradients_of(node, gradient)
         for step in steps:
-            new, *saved = _gradient_task(forward, graph, step, known)
-            known |= {step.gradient: new, **dict(zip(step.rule.saves, saved, strict=True))}
+            task = _gradient_task(forward, graph, step, known)
+            new = task.outputs[0]
+            known |= {step.gradient: new, **dict(zip(task.saved, task.outputs[1:], strict=True))}
             if step.wanted:
                 total = gradient.get(id(step.input))
                 gradient[id(step.input)] = new if total is None else _sum(graph, total, new)
@@ -210,24 +213,23 @@ def backward(forward: Forward, graph: Graph, loss: Tensor, seed: Value) -> None:
             graph.gradients[name] = gradient[id(tensor)]
 
 
-def _gradient_task(forward: Forward, graph: Graph, step: Step, gradients: Mapping[str, Value | None]) -> list[Value]:
+def _gradient_task(forward: Forward, graph: Graph, step: Step, gradients: Mapping[str, Value | None]) -> Task:
     """Append the task of one gradient of a node; `gradients` are those of its outputs, and its other inputs so far,
-    with what their rules saved. Returns the gradient and what this rule saves.
+    with what their rules saved.
     """
     node, rule = step.node, step.rule
     tensors = dict(zip((*node.op.inputs, *node.op.results), (*node.inputs, *node.outputs, *node.saved), strict=True))
     operand = forward.value(step.input)
     results = [Value(operand.shape, operand.dtype, f"d({operand.name})")]
-    for name, like in rule.saves.items():
-        tensor = tensors[like]
-        assert tensor is not None
-        results.append(Value(tensor.shape, operand.dtype, f"d({operand.name}).{name}"))
+    saved = {name: like for name, of in rule.saves.items() if (like := tensors[of]) is not None}
+    results += [Value(like.shape, operand.dtype, f"d({operand.name}).{name}") for name, like in saved.items()]
     operands = []
     for name in rule.operands:
         known = None if name in gradients else tensors[name]
         operands.append(gradients.get(name) if known is None else forward.value(known))
-    graph.tasks.append(Task(rule, node.op, results, operands, rule_keywords(node, rule), "backward"))
-    return results
+    task = Task(rule, node.op, results, operands, rule_keywords(node, rule), "backward", tuple(saved))
+    graph.tasks.append(task)
+    return task
 
 
 def _sum(graph: Graph, first: Value, second: Value) -> Value:

@@ -103,7 +103,11 @@ class Lowering:
             extra["add"] = True
         if task.sums is not None:
             extra["sums"] = self._place(task.sums)
-        result = rule.lowering(*map(self._place, task.outputs), *operands, **extra)
+        outputs: list[View | None] = [self._place(value) for value in task.outputs]
+        if rule.saves:
+            saved = dict(zip(task.saved, outputs[1:], strict=True))
+            outputs[1:] = map(saved.get, rule.saves)
+        result = rule.lowering(*outputs, *operands, **extra)
         if isinstance(result, View):
             self._alias(task, result)
         else:

@@ -22,7 +22,8 @@ from chainrule.ops.record import Op, Rule
 class SingleRule:
     """A program of one rule. `outputs` are the arrays it writes; `run` recomputes them.
 
-    operands: arrays (or None) in the order of the rule's parameters; shapes: of all results, y first.
+    operands: arrays (or None) in the order of the rule's parameters; shapes: of all results, y first,
+    or the gradient first and then what its rule saves, None where that is not given.
     """
 
     def __init__(
@@ -31,15 +32,16 @@ class SingleRule:
         rule: Rule,
         operands: Sequence[Array | None],
         attributes: Mapping[str, Any],
-        shapes: Sequence[Shape],
+        shapes: Sequence[Shape | None],
         dtype: Any = np.float32,
         workers: int = 1,
         seed: int = 0,
     ) -> None:
         dtype = np.dtype(dtype)
         values = [None if a is None else _constant(a, dtype) for a in operands]
-        results = [Value(shape, dtype, f"y{i}") for i, shape in enumerate(shapes)]
-        task = Task(rule, op, results, values, dict(attributes), "forward")
+        results = [Value(shape, dtype, f"y{i}") for i, shape in enumerate(shapes) if shape is not None]
+        saved = tuple(name for name, shape in zip(rule.saves, shapes[1:], strict=False) if shape is not None)
+        task = Task(rule, op, results, values, dict(attributes), "forward", saved)
         graph = Graph([task], {}, {}, results[0])
         homes = {v: View(allocate_storage(v.size, dtype, "output", v.name), v.shape) for v in results}
         state = View(allocate_storage(WORDS, np.dtype(np.int64), "state", "state"), (WORDS,))
@@ -68,7 +70,7 @@ def run_rule(
     rule: Rule,
     operands: Sequence[Array | None],
     attributes: Mapping[str, Any],
-    shapes: Sequence[Shape],
+    shapes: Sequence[Shape | None],
     dtype: Any = np.float32,
     workers: int = 1,
     seed: int = 0,

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from chainrule.errors import NativeError
-from chainrule.native import cells, matrix, objects, tiles, window
+from chainrule.native import cells, matrix, objects, softmax, tiles, window
 from chainrule.native.compiling import compiling
 from chainrule.native.kernel import External, Kernel, Pointwise
 from chainrule.native.machine import processor
@@ -27,6 +27,7 @@ EMITTED = {
     "window": window.EXTERNALS,
     "tiles": tiles.EXTERNALS,
     "cells": cells.EXTERNALS,
+    "softmax": softmax.EXTERNALS,
 }  # as vector code
 _addresses: dict[tuple[Code, str], int] = {}
 _owners: dict[str, Code] = {}
@@ -116,11 +117,13 @@ def _emit(title: str, names: tuple[str, ...], dtype: np.dtype[Any]) -> bytes:
 
     from chainrule.native.cells_code import cells_code
     from chainrule.native.microkernel import microkernel
+    from chainrule.native.softmax_code import softmax_code
     from chainrule.native.tiles_code import tiles_code
     from chainrule.native.window_code import window_code
 
     emitters: dict[str, Callable[..., str]] = {
         "microkernel": microkernel, "window": window_code, "tiles": tiles_code, "cells": cells_code,
+        "softmax": softmax_code,
     }  # fmt: skip
     with compiling(f"{title}_{dtype.name}"):
         text = emitters[title](dtype, processor(), *names)

@@ -67,11 +67,11 @@ class Emitter:
         self.module = ir.Module(f"vectors_{dtype.name}")
 
     def function(
-        self, name: str, arguments: Iterable[str], pointers: Container[str]
+        self, name: str, arguments: Iterable[str], pointers: Container[str], reals: Container[str] = ()
     ) -> tuple[ir.Function, dict[str, Any]]:
-        """A new function without a result, and its arguments: integers, except for the pointers."""
+        """A new function without a result, and its arguments: integers, except for the pointers and the reals."""
         names = list(arguments)
-        types = [PTR if argument in pointers else I64 for argument in names]
+        types = [PTR if n in pointers else self.real if n in reals else I64 for n in names]
         fn = ir.Function(self.module, ir.FunctionType(ir.VoidType(), types), name)
         return fn, dict(zip(names, fn.args, strict=True))
 

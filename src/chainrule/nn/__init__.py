@@ -14,6 +14,7 @@ from chainrule.nn.activations import Softmax as Softmax
 from chainrule.nn.activations import Softplus as Softplus
 from chainrule.nn.activations import Softsign as Softsign
 from chainrule.nn.activations import Tanh as Tanh
+from chainrule.nn.attention import MultiheadAttention as MultiheadAttention
 from chainrule.nn.conv import Conv1d as Conv1d
 from chainrule.nn.conv import Conv2d as Conv2d
 from chainrule.nn.conv import ConvTranspose2d as ConvTranspose2d

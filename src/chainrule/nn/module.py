@@ -40,15 +40,17 @@ class Module:
     training = True
     forward: Callable[..., Any]
 
-    def __call__(self, *inputs: Any) -> Any:
-        """`forward` on tensors; arrays, also those in a tuple of states, become tensors of the parameters' dtype.
+    def __call__(self, *inputs: Any, **settings: Any) -> Any:
+        """`forward` on tensors; arrays, also those in a tuple of states, become tensors of the parameters' dtype, the
+        same array the same tensor. Settings are passed on as they are.
 
         A ShapeError names the layer's path.
         """
         if not hasattr(self, "forward"):
             raise DtypeError(f"{type(self).__name__}: a layer needs a method forward(self, x): add one")
+        made = {id(value): self._input(value) for value in inputs}
         try:
-            output = self.forward(*map(self._input, inputs))
+            output = self.forward(*(made[id(value)] for value in inputs), **settings)
         except ShapeError as error:
             raise _located(self, error) from None
         if (watcher := _watcher.get()) is not None:

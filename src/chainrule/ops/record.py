@@ -24,7 +24,8 @@ A gradient takes by name dy, inputs, y and saved values, and keyword-only attrib
 x. It may also take `dw`, the gradient for another input w, which is then computed first, whether or not w is trained.
 If the op returns more than y, say h, a rule may also take h and its gradient `dh`; dy and dh are None where the loss
 does not depend on that output. A gradient rule may save values for the rules of other inputs, which take them by name
-and are computed after it: `saves` names for each a result or input of the same shape; the rule returns (dx, *saved).
+and are computed after it: `saves` names for each a result or input of the same shape, and the rule returns
+(dx, *saved). Of a value that is like an input not given there is None, also in the lowering.
 
 A lowering takes the output's view (then those of further outputs and saved values), the rule's operands, and any of
 these, keyword-only:
