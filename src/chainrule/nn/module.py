@@ -142,11 +142,7 @@ class Module:
                     f"{type(self).__name__}.load_state_dict: {name} has shape {array.shape}, "
                     f"this model's is {own[name].shape}: build the model with the sizes the state was saved with"
                 )
-        for name, array in arrays.items():
-            if own[name].data.flags.writeable:
-                own[name].data[...] = array  # in place: the array may be part of a trainer's block
-            else:
-                own[name].replace(array)  # the model was built without memory
+        wholly(lambda: _set({own[name]: array for name, array in arrays.items()}))
 
     def __repr__(self) -> str:
         return self._text(self._places("", {}), "")
@@ -215,6 +211,14 @@ def switched(model: Module, training: bool, run: Callable[[], R], modules: Seque
         return run()
     finally:
         wholly(lambda: _restore(before))
+
+
+def _set(values: Mapping[Parameter | Buffer, Array]) -> None:
+    for tensor, array in values.items():
+        if tensor.data.flags.writeable:
+            tensor.data[...] = array  # in place: the array may be part of a trainer's block
+        else:
+            tensor.replace(array)  # the model was built without memory
 
 
 def _restore(modes: list[tuple[Module, bool]]) -> None:
