@@ -14,6 +14,7 @@ from chainrule.autodiff.state import wholly
 from chainrule.autodiff.tensor import Buffer, Parameter, Tensor, as_array
 from chainrule.errors import DataError, DtypeError, ShapeError
 from chainrule.native.memory import Array
+from chainrule.nn.claims import alone
 
 M = TypeVar("M", bound="Module")
 R = TypeVar("R")
@@ -118,8 +119,12 @@ class Module:
             parameter.grad = None
 
     def state_dict(self) -> dict[str, Array]:
-        """A copy of every parameter and buffer, by path; each layer's parameters come before its buffers."""
-        return {name: tensor.data.copy() for name, tensor in self._named_state().items()}
+        """A copy of every parameter and buffer, by path; each layer's parameters come before its buffers.
+
+        While a trainer is at work in another thread, it waits for the end of a step or of a group of steps.
+        """
+        own = self._named_state()
+        return alone(own.values(), lambda: {name: tensor.data.copy() for name, tensor in own.items()})
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Set parameters and buffers from arrays by path; without `strict`, only those present on both sides.
@@ -142,7 +147,8 @@ class Module:
                     f"{type(self).__name__}.load_state_dict: {name} has shape {array.shape}, "
                     f"this model's is {own[name].shape}: build the model with the sizes the state was saved with"
                 )
-        wholly(lambda: _set({own[name]: array for name, array in arrays.items()}))
+        values = [(own[name], array) for name, array in arrays.items()]
+        alone(own.values(), lambda: wholly(lambda: _set(values)))
 
     def __repr__(self) -> str:
         return self._text(self._places("", {}), "")
@@ -213,8 +219,8 @@ def switched(model: Module, training: bool, run: Callable[[], R], modules: Seque
         wholly(lambda: _restore(before))
 
 
-def _set(values: Mapping[Parameter | Buffer, Array]) -> None:
-    for tensor, array in values.items():
+def _set(values: Sequence[tuple[Parameter | Buffer, Array]]) -> None:
+    for tensor, array in values:
         if tensor.data.flags.writeable:
             tensor.data[...] = array  # in place: the array may be part of a trainer's block
         else:

@@ -66,8 +66,7 @@ class EarlyStopping:
 
     def on_fit_end(self, history: History) -> None:
         if self._weights and self._trainer is not None:
-            with self._trainer.turns.lock:
-                self._trainer.model.load_state_dict(self._weights)
+            self._trainer.model.load_state_dict(self._weights)
         self._trainer, self._weights = None, {}  # the run is over: release its trainer and the copy of its weights
 
 

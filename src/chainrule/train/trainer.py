@@ -25,6 +25,7 @@ from chainrule.train.fitting import Fitting
 from chainrule.train.history import History
 from chainrule.train.progress import make_progress
 from chainrule.train.training import Training, trainable
+from chainrule.train.turns import Turns
 
 Loss = Callable[..., Any]
 
@@ -43,8 +44,9 @@ class Trainer(Training):
 
     Several threads may share a trainer: calls wait for each other, during a `fit` for the end of a group of steps, so
     `predict` uses the weights of that moment. A `step` or `fit` during another thread's fit, and any call from within a
-    step or prediction (by the model or a signal handler), raises OptionError. A trainer cannot be copied or pickled,
-    but its model can.
+    step or prediction (by the model or a signal handler), raises OptionError. Trainers whose models share layers or
+    parameters wait for each other in the same way, and so do `state_dict`, `load_state_dict` and `cr.save`. A trainer
+    cannot be copied or pickled, but its model can.
 
     Raises OptionError for an invalid setting. Invalid data raises ShapeError, DtypeError, LabelError or DataError
     before anything runs. NonFiniteError ends training before the weights change.
@@ -90,7 +92,10 @@ class Trainer(Training):
             memory_limit=None if memory_limit is None else memory("Trainer", "memory_limit", memory_limit),
             buffers=model.named_buffers(),
         )
-        super().__init__(model, optimizer, schedule, metrics or {}, setup, make_engine(engine, setup))
+        turns = Turns(model)
+        with turns.lock:  # the engine moves the parameters, which others may be using
+            made = make_engine(engine, setup)
+        super().__init__(model, optimizer, schedule, metrics or {}, setup, made, turns)
 
     @property
     def program(self) -> Any:

@@ -42,10 +42,11 @@ class Training:
         metrics: Mapping[str, evaluation.Metric],
         setup: Setup,
         engine: Engine,
+        turns: Turns,
     ) -> None:
         self.model, self.loss, self.optimizer, self.schedule = model, setup.loss, optimizer, schedule
         self.metrics, self.seed, self.engine = dict(metrics), setup.seed, engine
-        self.turns = Turns()
+        self.turns = turns
         self.steps = 0  # done so far, over all calls
         self.epochs = 0
         self.history = History()

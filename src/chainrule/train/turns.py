@@ -1,15 +1,15 @@
-"""Turns: a trainer runs one call at a time, whichever thread makes it."""
+"""Turns: a trainer runs one call at a time, whichever thread makes it, and so do trainers that share layers."""
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 
 from chainrule.errors import OptionError
+from chainrule.nn import Module
+from chainrule.nn.claims import Claim
 
 
-class Turns:
+class Turns(Claim):
     """What makes calls run one at a time.
 
     `lock` is held during a call, so that others wait. `busy` means that the engine is running: a call from within (by
@@ -19,21 +19,23 @@ class Turns:
 
     fitting = 0
 
-    def __init__(self) -> None:
-        self.renew()
-        _all.add(self)
+    def __init__(self, model: Module) -> None:
+        parts = model.named_modules(), model.named_parameters(), model.named_buffers()
+        super().__init__(part for named in parts for part in named.values())
 
-    def renew(self) -> None:
+    def renew(self, locks: dict[threading.RLock, threading.RLock]) -> None:
         """Start without a call in this process: the threads that made calls do not survive a fork."""
+        super().renew(locks)
         here = threading.get_ident()
-        self.lock, self.busy, self.fitting = threading.RLock(), False, here if self.fitting == here else 0
+        self.fitting = here if self.fitting == here else 0
 
     def refuse_nesting(self) -> None:
         """Raise OptionError if the engine is running, which must be in this thread because the lock is held."""
-        if self.busy:
+        if self.any_busy():
             raise OptionError(
-                "Trainer: called from within one of its own steps or predictions, by the model, the loss or a signal "
-                "handler: call it before or after, as a callback of fit does"
+                "Trainer: called from within one of its own steps or predictions, or those of a trainer that shares "
+                "layers with it, by the model, the loss or a signal handler: call it before or after, as a callback of "
+                "fit does"
             )
 
     def refuse_second_fit(self) -> None:
@@ -50,15 +52,3 @@ class Turns:
             raise OptionError(
                 "step: this trainer is in fit in another thread: wait until it ends, or make another Trainer"
             )
-
-
-_all: weakref.WeakSet[Turns] = weakref.WeakSet()
-
-
-def _renew_all() -> None:
-    for turns in _all:
-        turns.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all)
