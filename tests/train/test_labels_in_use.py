@@ -36,6 +36,23 @@ def test_labels_changed_during_a_fit_are_not_seen(loss, value):
     assert trainer(loss).fit(X, y, epochs=3, callbacks=[lambda epoch, history: y.fill(value)])["loss"] == untouched
 
 
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+@pytest.mark.parametrize("which", ["x", "weight", "validation"])
+@pytest.mark.parametrize(
+    "change", [lambda a: a.resize((5, *a.shape[1:]), refcheck=False), lambda a: setattr(a, "shape", (-1, 1))]
+)
+def test_arrays_that_a_callback_resizes_are_refused(engine, which, change):
+    arrays = {"x": X.astype("f4"), "weight": np.ones(600, "f4"), "validation": X.astype("f4")}
+    run = trainer(nn.CrossEntropyLoss(), engine=engine)
+    before = run.steps
+    with pytest.raises(ShapeError, match=r"fit: the arrays in use had the shapes .* pass copies"):
+        run.fit(
+            arrays["x"], LABELS, epochs=3, batch_size=100, sample_weight=arrays["weight"],
+            validation_data=(arrays["validation"], LABELS), callbacks=[lambda epoch, history: change(arrays[which])],
+        )  # fmt: skip
+    assert run.steps - before == (12 if which == "validation" else 6)
+
+
 def test_labels_that_another_thread_changes_are_refused_or_those_of_one_moment():
     y, ended = LABELS.copy(), threading.Event()
 

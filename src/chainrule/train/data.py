@@ -34,6 +34,21 @@ class Data:
     weight: Array | None
     divisor: Array | None = None  # what each row adds to the divisor of a mean loss, if not 1
     augment: Augmentation | None = None
+    shapes: tuple[Shape, ...] = ()  # of x and weight, which are the user's arrays where they need no conversion
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shapes", self._shapes())
+
+    def _shapes(self) -> tuple[Shape, ...]:
+        return (self.x.shape,) if self.weight is None else (self.x.shape, self.weight.shape)
+
+    def refuse_resized(self) -> None:
+        """Raise ShapeError where a callback gave x or the weights another shape: kernels take rows by number."""
+        if self._shapes() != self.shapes:
+            raise ShapeError(
+                f"fit: the arrays in use had the shapes {self.shapes}, now {self._shapes()}: do not resize or reshape "
+                "them in place during fit, pass copies"
+            )
 
     def without(self, rows: Array) -> Data:
         """Without the rows of a mask."""

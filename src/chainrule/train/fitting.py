@@ -81,6 +81,7 @@ class Fitting:
         metrics = {"loss": losses.tolist(), "lr": training.rates(lasts).tolist()}
         if self._validation is not None:
             with training.turns.lock:
+                self._validation.refuse_resized()
                 measured = training.measure(self._validation, "validation ")
             metrics |= {f"val_{name}": [value] for name, value in measured.items()}
         seconds = time.perf_counter() - compiling.seconds() - started
@@ -92,6 +93,7 @@ class Fitting:
     def _train(self, epochs: int) -> Floats:
         """Run the steps of some epochs; returns the loss of each: its batches' mean, weighted by divisor, or sum."""
         batches = self._plan.batches
+        self._data.refuse_resized()
         full, rest = batches.rows(self._training.epochs, epochs)
         divisors = self._divisors(full, rest)
         if epochs == 1:
@@ -139,6 +141,7 @@ class Fitting:
         with self._interrupt.shield() if pace.short else nullcontext():
             started = time.perf_counter()
             with self._training.turns.lock:
+                self._data.refuse_resized()
                 losses = self._training.run(self._data, batches)
             pace.measure(len(losses), time.perf_counter() - started)
         self._events.emit("steps", first, losses)
