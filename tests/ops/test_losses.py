@@ -15,7 +15,7 @@ from chainrule.ops.binary_cross_entropy import binary_cross_entropy
 from chainrule.ops.cross_entropy import cross_entropy
 from chainrule.ops.record import Op
 
-PLAIN: dict[str, Any] = {"label_smoothing": 0.0, "reduction": "mean"}
+PLAIN: dict[str, Any] = {"label_smoothing": 0.0, "reduction": "mean", "ignore_index": -100}
 MEAN: dict[str, Any] = {"reduction": "mean"}
 
 

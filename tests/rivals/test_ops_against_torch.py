@@ -35,11 +35,13 @@ def elementwise(loss):
     return function
 
 
-def cross_entropy(x, labels, weight, class_weights, *, label_smoothing, reduction):
+def cross_entropy(x, labels, weight, class_weights, *, label_smoothing, reduction, ignore_index):
     flat = F.cross_entropy(
-        x.reshape(-1, x.shape[-1]), labels.reshape(-1), class_weights, reduction="none", label_smoothing=label_smoothing
-    )
-    counts = torch.ones(()) if class_weights is None else class_weights[labels]
+        x.reshape(-1, x.shape[-1]), labels.reshape(-1), class_weights, reduction="none",
+        label_smoothing=label_smoothing, ignore_index=ignore_index,
+    )  # fmt: skip
+    kept = labels != ignore_index
+    counts = kept * (torch.ones(()) if class_weights is None else class_weights[torch.where(kept, labels, 0)])
     return weighted(flat.reshape(labels.shape), weight, counts, reduction)
 
 

@@ -17,7 +17,7 @@ from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Tensor, as_array
 from chainrule.errors import OptionError
 from chainrule.native.memory import Array
-from chainrule.settings import choice, number
+from chainrule.settings import choice, number, whole
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ class CrossEntropyLoss:
 
     `weight` (c,), by default None, multiplies the rows of each class, and "mean" divides by the sum of the rows'
     weights, as in torch. Label smoothing e, by default 0, trains towards e/c for every class plus 1 - e for the label.
+    Labels equal to `ignore_index`, by default -100, count for nothing. For sequences x is (n, t, c), labels (n, t).
     Raises OptionError for negative weights or smoothing outside 0 .. 1, ShapeError for labels or weights of another
     shape, LabelError for labels that are not whole numbers from 0 to c - 1. Szegedy et al., CVPR 2016, section 7, for
     the smoothing.
@@ -109,14 +110,17 @@ class CrossEntropyLoss:
     weight: Array | None = None
     label_smoothing: float = 0.0
     reduction: str = "mean"
+    ignore_index: int = -100
 
     def __post_init__(self) -> None:
         _check_reduction(self)
         _check_weights(self, "weight")
+        whole("CrossEntropyLoss", "ignore_index", self.ignore_index, least=None)
         number("CrossEntropyLoss", "label_smoothing", self.label_smoothing, least=0, most=1)
 
     def __call__(self, output: Tensor, target: Any, sample_weight: Any = None) -> Tensor:
-        return functions.cross_entropy(output, target, sample_weight, self.weight, self.label_smoothing, self.reduction)
+        settings = self.label_smoothing, self.reduction, self.ignore_index
+        return functions.cross_entropy(output, target, sample_weight, self.weight, *settings)
 
 
 @dataclass(frozen=True, eq=False)

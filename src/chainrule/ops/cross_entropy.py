@@ -40,25 +40,30 @@ def cross_entropy(
     *,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
+    ignore_index: int = -100,
 ) -> tuple[Array, Array, Array]:
     """The negative log-probability ℓ[t] of each label t under softmax(logits); logits x (..., c), labels (...).
 
     Without weights and smoothing L = -Σ log softmax(x)[t] / n, the mean over n labels. w are the weights of samples and
     v those of classes, 1 unless given; a mean divides by the sum of their products (as torch does). Label smoothing ε
-    trains towards 1 - ε for the label plus ε/c for every class (Szegedy et al. 2016).
-    Raises ShapeError where shapes do not fit, LabelError unless labels are whole numbers from 0 to c - 1.
+    trains towards 1 - ε for the label plus ε/c for every class (Szegedy et al. 2016). Labels equal to `ignore_index`,
+    -100 unless given, count for nothing, neither in the sum nor in what it is divided by.
+    Raises ShapeError where shapes do not fit, LabelError unless other labels are whole numbers from 0 to c - 1.
     """
-    _limit(logits.shape).check("cross_entropy", labels)
+    _limit(logits.shape, ignore_index).check("cross_entropy", labels)
+    kept = labels != ignore_index
+    labels = np.where(kept, labels, 0)
     shifted = logits - logits.max(axis=-1, keepdims=True)
     exps = np.exp(shifted)
     sums = exps.sum(axis=-1, keepdims=True)
     surprise = np.log(sums) - shifted
     per_class = np.ones(logits.shape[-1], logits.dtype) if class_weights is None else class_weights
-    own = per_class[labels]
+    own = np.where(kept, per_class[labels], 0.0).astype(logits.dtype)
     losses = (1.0 - label_smoothing) * own * np.take_along_axis(surprise, labels[..., np.newaxis], -1)[..., 0]
     if label_smoothing > 0.0:  # without it, a class excluded by a score of -∞ would make this 0·∞
         losses = losses + label_smoothing * np.mean(per_class * surprise, axis=-1)
-    counts = None if class_weights is None else own
+    losses = np.where(kept, losses, 0.0)  # also where an ignored one is not finite
+    counts = None if class_weights is None and kept.all() else own
     loss, denominator = mean_or_sum(losses, weight, counts, reduction)
     return loss, exps / sums, denominator
 
@@ -72,6 +77,7 @@ def _(
     *,
     label_smoothing: float,
     reduction: str,
+    ignore_index: int,
 ) -> list[Shape]:
     if not 0.0 <= label_smoothing <= 1.0:
         raise OptionError(f"cross_entropy: label_smoothing is {label_smoothing}, expected a number from 0 to 1")
@@ -89,27 +95,27 @@ def _(
 
 
 @cross_entropy.limit("labels")
-def _(logits: Shape, *_: Any, **__: Any) -> Limit:
-    return _limit(logits)
+def _(logits: Shape, *_: Any, ignore_index: int, **__: Any) -> Limit:
+    return _limit(logits, ignore_index)
 
 
-def _limit(logits: Shape) -> Limit:
+def _limit(logits: Shape, ignore_index: int) -> Limit:
     fix = "number the classes from 0 or give the model more outputs"
-    return Limit("label", "labels", logits[-1], f"the logits have {logits[-1]} columns", fix)
+    return Limit("label", "labels", logits[-1], f"the logits have {logits[-1]} columns", fix, besides=ignore_index)
 
 
 @cross_entropy.lower
 def _(
     y: View, probabilities: View, denominator: View, logits: View, labels: View, weight: View | None,
-    class_weights: View | None, *, label_smoothing: float, reduction: str, scratch: Scratch, state: View,
+    class_weights: View | None, *, label_smoothing: float, reduction: str, ignore_index: int, scratch: Scratch,
+    state: View,
 ) -> list[Call]:  # fmt: skip
     columns, each, rows, tiles = _cut(logits, weight)
     parts = partial_losses(y, denominator, tiles, scratch)
-    counted = weight is not None or class_weights is not None
-    count = 1.0 if reduction == "sum" else 0.0 if counted else float(labels.size)
+    count = 1.0 if reduction == "sum" else 0.0
     call = cross_entropy_parts(
         tiles, *parts, probabilities.flat(), logits.flat(), labels.flat(), weight.flat() if weight else absent(y),
-        class_weights or absent(y), columns, each, rows, label_smoothing, count, state,
+        class_weights or absent(y), columns, each, rows, label_smoothing, count, ignore_index, state,
         flops=6.0 * logits.size, stops=True,
     )  # fmt: skip
     return [call, *combine_calls(y, denominator, parts, count)]
@@ -118,7 +124,7 @@ def _(
 @kernel
 def cross_entropy_parts(
     tile: Int, totals: Real1, counts: Real1, p: Real1, x: Real1, labels: Int1, weight: Real1, class_weights: Real1,
-    columns: Int, each: Int, rows: Int, smoothing: Real, count: Real, state: Int1,
+    columns: Int, each: Int, rows: Int, smoothing: Real, count: Real, ignored: Int, state: Int1,
 ) -> None:  # fmt: skip
     """Part `tile` of the loss, and p = softmax x; the exponentials of all rows are one loop, at vector speed. A label
     out of range stops the program."""
@@ -130,11 +136,13 @@ def cross_entropy_parts(
         scores = x[row * columns : (row + 1) * columns]
         shifted = p[row * columns : (row + 1) * columns]
         label = within(labels[row], columns)
-        if label != labels[row]:
+        if label != labels[row] and labels[row] != ignored:
             state[STOP] = WRONG_LABEL
         largest = row_max(scores)
         for j in range(shifted.size):
             shifted[j] = scores[j] - largest
+        if labels[row] == ignored:
+            continue
         w = weight[row // each] if weight.size > 0 else 1.0
         own = w * class_weights[label] if class_weights.size > 0 else w
         part -= (1.0 - smoothing) * own * shifted[label]
@@ -151,6 +159,8 @@ def cross_entropy_parts(
         share = 1.0 / normal
         for j in range(run.size):
             run[j] = run[j] * share
+        if labels[row] == ignored:
+            continue
         w = weight[row // each] if weight.size > 0 else 1.0
         own = w * class_weights[within(labels[row], columns)] if class_weights.size > 0 else w
         part += ((1.0 - smoothing) * own + smoothing * w * mean_weight) * log(normal)
@@ -183,26 +193,28 @@ def _(
     denominator: Array,
     *,
     label_smoothing: float,
+    ignore_index: int,
 ) -> Array:
     classes = probabilities.shape[-1]
     per_class = np.ones(classes, probabilities.dtype) if class_weights is None else class_weights
     wanted = np.equal.outer(labels, np.arange(classes)) * ((1.0 - label_smoothing) * per_class)
     wanted = wanted + label_smoothing / classes * per_class
     slope: Array = probabilities * wanted.sum(axis=-1, keepdims=True) - wanted
+    slope[labels == ignore_index] = 0.0
     return dy / denominator * broadcastable(weight, slope.ndim) * slope
 
 
 @cross_entropy.lower("logits")
 def _(
     dx: View, dy: View, labels: View, weight: View | None, class_weights: View | None, probabilities: View,
-    denominator: View, *, label_smoothing: float,
+    denominator: View, *, label_smoothing: float, ignore_index: int,
 ) -> list[Call]:  # fmt: skip
     columns, each, rows, tiles = _cut(dx, weight)
     return [
         cross_entropy_gradient(
             tiles, dx.flat(), dy.flat(), probabilities.flat(), labels.flat(), denominator.flat(),
             weight.flat() if weight else absent(dy), class_weights or absent(dy), columns, each, rows, label_smoothing,
-            flops=2.0 * dx.size,
+            ignore_index, flops=2.0 * dx.size,
         )
     ]  # fmt: skip
 
@@ -210,19 +222,23 @@ def _(
 @kernel
 def cross_entropy_gradient(
     tile: Int, dx: Real1, dy: Real1, p: Real1, labels: Int1, denominator: Real1, weight: Real1, class_weights: Real1,
-    columns: Int, each: Int, rows: Int, smoothing: Real,
+    columns: Int, each: Int, rows: Int, smoothing: Real, ignored: Int,
 ) -> None:  # fmt: skip
     """The rows of one tile of dx = dy/N · w·(p·Σⱼ q[j] - q), with q as in the formula of the gradient."""
     factor = dy[0] / denominator[0]
     mean_weight = row_sum(class_weights) / real(columns) if class_weights.size > 0 else 1.0
     for row in range(tile * rows, min((tile + 1) * rows, labels.size)):
+        run = dx[row * columns : (row + 1) * columns]
+        if labels[row] == ignored:
+            for j in range(run.size):
+                run[j] = 0.0
+            continue
         flow = factor * weight[row // each] if weight.size > 0 else factor
         label = within(labels[row], columns)
         own = flow * class_weights[label] if class_weights.size > 0 else flow
         own = (1.0 - smoothing) * own
         scale = own + smoothing * flow * mean_weight
         base = smoothing * flow / real(columns)
-        run = dx[row * columns : (row + 1) * columns]
         share = p[row * columns : (row + 1) * columns]
         if base != 0.0 and class_weights.size > 0:
             for j in range(run.size):
@@ -242,9 +258,9 @@ def _cut(logits: View, weight: View | None) -> tuple[int, int, int, int]:
     return columns, each, rows, max(1, blocks(count, rows))
 
 
-_MEAN = {"label_smoothing": 0.0, "reduction": "mean"}
-_SUM = {"label_smoothing": 0.0, "reduction": "sum"}
-_SMOOTH = {"label_smoothing": 0.1, "reduction": "mean"}
+_SET = {"label_smoothing": 0.0, "reduction": "mean", "ignore_index": -100}
+_MEAN, _SUM, _SMOOTH = _SET, {**_SET, "reduction": "sum"}, {**_SET, "label_smoothing": 0.1}
+_SOME = np.array([2, -100, 1, -100])
 _LABELS = np.array([2, 0, 1, 2])
 _WEIGHTS = np.array([0.5, 2.0, 0.0, 1.0])
 _CLASS_WEIGHTS = np.array([1.0, 0.25, 3.0])
@@ -263,10 +279,15 @@ cross_entropy.cases(
         Sample(((4, 3), _LABELS, _WEIGHTS, None), _MEAN),
         Sample(((4, 3), _LABELS, None, _CLASS_WEIGHTS), _MEAN),
         Sample(((4, 3), _LABELS, _WEIGHTS, _CLASS_WEIGHTS), _SMOOTH),
-        Sample(((4, 3), _LABELS, _WEIGHTS, _CLASS_WEIGHTS), {"label_smoothing": 1.0, "reduction": "sum"}),
+        Sample(((4, 3), _LABELS, _WEIGHTS, _CLASS_WEIGHTS), {**_SUM, "label_smoothing": 1.0}),
         Sample(((4, 3), _LABELS, None, None), _SMOOTH, domain=huge),
         Sample(((2, 2, 3), _LABELS.reshape(2, 2), None, None), _MEAN),
         Sample(((2, 2, 3), _LABELS.reshape(2, 2), np.array([0.5, 2.0]), _CLASS_WEIGHTS), _SMOOTH),
+        Sample(((4, 3), _SOME, None, None), _MEAN),
+        Sample(((4, 3), _SOME, _WEIGHTS, _CLASS_WEIGHTS), _SMOOTH),
+        Sample(((4, 3), _LABELS, None, None), {**_SMOOTH, "ignore_index": 2}),
+        Sample(((2, 2, 3), _SOME.reshape(2, 2), np.array([[0.5, 2.0], [1.0, 0.0]]), None), _SUM),
+        Sample(((900, 10), np.arange(900) % 11, None, None), {**_MEAN, "ignore_index": 10}),
         Sample(((3,), np.array(1), None, None), _MEAN),
         Sample(((1, 1), np.array([0]), None, None), _MEAN),
         Sample(((0, 3), np.zeros(0, np.int64), None, None), _SUM),
@@ -279,13 +300,14 @@ cross_entropy.cases(
         Sample(((4, 3), _LABELS, np.ones((4, 1)), None), _MEAN, error=ShapeError),
         Sample(((4, 3), _LABELS, None, np.ones(4)), _MEAN, error=ShapeError),
         Sample(((0, 3), np.zeros(0, np.int64), None, None), _MEAN, error=ShapeError),
-        Sample(((4, 3), _LABELS, None, None), {"label_smoothing": 1.5, "reduction": "mean"}, error=OptionError),
-        Sample(((4, 3), _LABELS, None, None), {"label_smoothing": 0.0, "reduction": "none"}, error=OptionError),
+        Sample(((4, 3), _LABELS, None, None), {**_MEAN, "label_smoothing": 1.5}, error=OptionError),
+        Sample(((4, 3), _LABELS, None, None), {**_MEAN, "reduction": "none"}, error=OptionError),
     ],
     examples=[
         Example(([[0.0, math.log(3.0)]], [1], None, None), math.log(4.0 / 3.0), _MEAN),
         Example(([[0.0, math.log(3.0)], [5.0, 5.0]], [1, 0], None, [2.0, 1.0]), math.log(16.0 / 3.0) / 3.0, _MEAN),
         Example(([[0.0, math.log(3.0)], [5.0, 5.0]], [1, 0], [3.0, 1.0], None), math.log(128.0 / 27.0), _SUM),
+        Example(([[0.0, math.log(3.0)], [5.0, 5.0]], [1, -100], None, None), math.log(4.0 / 3.0), _MEAN),
         Example(([[1e4, -1e4], [1e4, -1e4]], [0, 1], None, None), 1e4, _MEAN),
         Example(([[0.0, math.log(3.0)]], [1], None, None), math.log(4.0) - 0.95 * math.log(3.0), _SMOOTH),
     ],

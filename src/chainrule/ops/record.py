@@ -89,14 +89,16 @@ def _parameters(function: Callable[..., Any]) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Limit:
-    """What an input of whole numbers may hold: 0 .. below - 1, since `reason`; `noun` is what one of them
-    is called, `nouns` several."""
+    """What an input of whole numbers may hold: 0 .. below - 1, since `reason`, and `besides`; `noun` is what one is
+    called, `nouns` several.
+    """
 
     noun: str
     nouns: str
     below: int
     reason: str
     fix: str
+    besides: int | None = None
 
     @property
     def expected(self) -> str:
@@ -104,7 +106,8 @@ class Limit:
 
     def wrong(self, values: Array) -> Array:
         """The positions, in flat order, of values that are outside."""
-        return np.flatnonzero((values < 0) | (values >= self.below))
+        outside = (values < 0) | (values >= self.below)
+        return np.flatnonzero(outside if self.besides is None else outside & (values != self.besides))
 
     def check(self, op: str, values: Array) -> None:
         """Raise LabelError, naming the op, unless values are whole numbers within the limit."""

@@ -28,8 +28,9 @@ def check_inputs(name: str, x: Any) -> Array:
     return array
 
 
-def check_labels(name: str, y: Any, samples: int, outputs: Shape) -> Array:
-    """Class labels, one for each row of the outputs (n, ..., C), as int64 in 0 .. C - 1; floats may hold whole numbers.
+def check_labels(name: str, y: Any, samples: int, outputs: Shape, ignored: int | None = None) -> Array:
+    """Class labels, one for each row of the outputs (n, ..., C), as int64 in 0 .. C - 1 or `ignored`; floats may hold
+    whole numbers.
 
     Raises LabelError, naming the row, for text, NaN, fractions and labels out of range; ShapeError for one-hot rows.
     """
@@ -53,7 +54,7 @@ def check_labels(name: str, y: Any, samples: int, outputs: Shape) -> Array:
                 f"{classes - 1}: remove such rows, or use a regression loss (nn.MSELoss)"
             )
     outside = (array < 0) | (array >= classes)
-    if outside.any():
+    if outside.any() and (outside := outside & (array != ignored)).any():
         row = _first(outside)
         raise LabelError(
             f"{name}: row {row} is {array[outside].flat[0]:.15g}, expected 0 to {classes - 1} as the model "
@@ -110,8 +111,8 @@ def check_divisor(name: str, divisor: Array | None, dtype: np.dtype[Any]) -> Non
         return
     if not divisor.any():
         raise DataError(
-            f"{name}: every row is of a class of weight 0, so the mean loss would be divided by 0: give one of these "
-            "classes a weight above 0"
+            f"{name}: every row is of a class of weight 0 or has a label that is ignored, so the mean loss would be "
+            "divided by 0: give one of these classes a weight above 0, or add rows of other classes"
         )
     least = np.finfo(dtype).tiny
     small = (divisor > 0) & (divisor < least)

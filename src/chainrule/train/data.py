@@ -101,7 +101,7 @@ class Requirements:
         x, outputs = self.inputs(x, prefix)
         target, weights = prefix + "y", check_weight(prefix + "sample_weight", weight, len(x), self._dtype)
         if self.task == evaluation.CLASSES:
-            y = check_labels(target, y, len(x), outputs)
+            y = check_labels(target, y, len(x), outputs, evaluation.ignored(self._loss))
         elif self.task == evaluation.CUSTOM:
             y = check_targets(target, y, len(x), None, self._dtype, unit=False)
             if y.dtype.kind == "i":
@@ -115,7 +115,7 @@ class Requirements:
     def counted(self, x: Any, y: Any, weight: Any) -> Data:
         """The same for training, without rows that do not count: a batch with no other rows would have no mean loss."""
         data = self.data(x, y, weight)
-        return data.without(evaluation.add_nothing(self._loss, data.weight, data.divisor))
+        return data.without(evaluation.add_nothing(self._loss, data.y, data.weight, data.divisor))
 
     def validation(self, data: tuple[Any, ...] | None) -> Data | None:
         """The same for `validation_data` of fit."""

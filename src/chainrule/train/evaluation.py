@@ -36,30 +36,50 @@ def sums(loss: Any) -> bool:
     return task_of(loss) != CUSTOM and loss.reduction == "sum"
 
 
+def ignored(loss: Any) -> int | None:
+    """The label that a loss leaves out, if there is one."""
+    return loss.ignore_index if isinstance(loss, nn.CrossEntropyLoss) else None
+
+
 def divisors(loss: Any, y: Array, weight: Array | None, dtype: np.dtype[Any]) -> Array | None:
-    """What each row adds to the divisor of a mean loss: its weight times that of its class; None if all are 1."""
-    if not isinstance(loss, nn.CrossEntropyLoss) or loss.weight is None or sums(loss):
+    """What each row adds to the divisor of a mean loss: its weight times that of its classes; None if all are 1."""
+    if not isinstance(loss, nn.CrossEntropyLoss) or sums(loss):
         return weight
-    by_label = loss.weight.astype(dtype).take(y, mode="clip")  # the loss itself raises an error for labels out of range
+    some = loss.ignore_index in y
+    if loss.weight is None and not some:
+        return weight
+    by_class = np.ones(1) if loss.weight is None else loss.weight
+    by_label = by_class.astype(dtype).take(y, mode="clip")  # the loss itself raises an error for labels out of range
+    if some:
+        by_label[y == loss.ignore_index] = 0.0
     by_row: Array = by_label.reshape(len(y), -1).mean(axis=1)
     return by_row if weight is None else by_row * weight
 
 
-def add_nothing(loss: Any, weight: Array | None, divisor: Array | None) -> Array:
+def add_nothing(loss: Any, y: Array, weight: Array | None, divisor: Array | None) -> Array:
     """A mask of the rows that change neither a mean loss nor its divisor; with smoothing, a class of weight 0 may."""
-    smooth = isinstance(loss, nn.CrossEntropyLoss) and loss.label_smoothing > 0
-    by = weight if smooth else divisor
-    return np.zeros(1, np.bool_) if by is None else by == 0
+    smooth = isinstance(loss, nn.CrossEntropyLoss) and loss.label_smoothing > 0 and loss.weight is not None
+    if not smooth:
+        return np.zeros(1, np.bool_) if divisor is None else divisor == 0
+    return _left_out(loss, y) if weight is None else _left_out(loss, y) | (weight == 0)
 
 
-def measure(task: str, outputs: Array, targets: Array, weight: Array | None) -> dict[str, float]:
-    """The metrics of a task: accuracy; accuracy and AUC; MAE and R²; none for CUSTOM."""
+def _left_out(loss: Any, y: Array) -> Array:
+    """A mask of the rows of which a loss ignores all labels."""
+    rows: Array = (y == ignored(loss)).reshape(len(y), -1).all(axis=1)
+    return rows
+
+
+def measure(loss: Any, outputs: Array, targets: Array, weight: Array | None) -> dict[str, float]:
+    """The metrics of a loss's task: accuracy; accuracy and AUC; MAE and R²; none for CUSTOM."""
+    task = task_of(loss)
     if task == CLASSES:
-        flat = outputs.reshape(-1, outputs.shape[-1])
-        repeats = targets.size // len(targets)
-        return {
-            "accuracy": metrics.accuracy(flat, targets.ravel(), None if weight is None else np.repeat(weight, repeats))
-        }
+        flat, labels = outputs.reshape(-1, outputs.shape[-1]), targets.ravel()
+        weights = None if weight is None else np.repeat(weight, targets.size // len(targets))
+        kept = labels != loss.ignore_index
+        if not kept.all():
+            flat, labels, weights = flat[kept], labels[kept], None if weights is None else weights[kept]
+        return {"accuracy": metrics.accuracy(flat, labels, weights)}
     if task == BINARY:
         return {"accuracy": _binary_accuracy(outputs, targets, weight), "auc": _auc(outputs, targets, weight)}
     if task == VALUES:
@@ -68,7 +88,7 @@ def measure(task: str, outputs: Array, targets: Array, weight: Array | None) -> 
 
 
 def measure_loss(name: str, loss: Any, outputs: Array, targets: Array, weight: Array | None) -> float:
-    """The loss of finite outputs, without rows of weight 0, because 0 times an infinite loss would be NaN.
+    """The loss of finite outputs, without rows that do not count, because 0 times an infinite loss would be NaN.
 
     If it is NaN or infinite, NonFiniteError names the first row whose own loss is; for a custom loss, which may need
     several rows, or if there is no such row, the row with the largest output.
@@ -80,7 +100,8 @@ def measure_loss(name: str, loss: Any, outputs: Array, targets: Array, weight: A
 
     if task_of(loss) == CUSTOM:
         check_pairs_of(loss, wrap(outputs), wrap(targets), None if weight is None else wrap(weight))
-    rows = np.arange(len(outputs)) if weight is None else np.flatnonzero(weight)
+    counted = np.ones(len(outputs), np.bool_) if weight is None else weight != 0
+    rows = np.flatnonzero(counted if ignored(loss) is None else counted & ~_left_out(loss, targets))
     with no_grad(), np.errstate(all="ignore"):
         value = of(slice(None) if len(rows) == len(outputs) else rows)
         if math.isfinite(value):

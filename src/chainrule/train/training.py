@@ -107,7 +107,7 @@ class Training:
         """The loss and metrics of checked data; `prefix` says in errors which data it is."""
         outputs = self.outputs(data.x, prefix, modules)
         loss = evaluation.measure_loss(prefix + "loss", self.loss, outputs, data.y, data.weight)
-        measured = evaluation.measure(self._requirements.task, outputs, data.y, data.weight)
+        measured = evaluation.measure(self.loss, outputs, data.y, data.weight)
         return {"loss": loss, **measured, **evaluation.measure_extra(self.metrics, outputs, data.y)}
 
     def outputs(self, x: Array, prefix: str = "", modules: Sequence[Module] | None = None) -> Array:
