@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 
 class Interrupt:
     """Delays Ctrl-C while a group of steps runs and its results are stored, then raises KeyboardInterrupt.
@@ -35,13 +37,14 @@ class Interrupt:
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
+            for number in STOPPING:  # any of them may be ignored, and tell nothing of an outer Interrupt
+                owner = getattr(signal.getsignal(number), "__self__", None)
+                if isinstance(owner, Interrupt):
+                    self._whole = owner
             usual = {signal.SIGINT: signal.default_int_handler} | dict.fromkeys(self._others, signal.SIG_DFL)
             for number, handler in usual.items():
-                current = signal.getsignal(number)
-                if current == handler:
+                if signal.getsignal(number) == handler:
                     self._previous[number] = signal.signal(number, self._handle)
-                elif isinstance(getattr(current, "__self__", None), Interrupt):
-                    self._whole = current.__self__  # type: ignore[union-attr]
         return self
 
     def __exit__(self, *failure: object) -> None:

@@ -29,7 +29,7 @@ def start(tmp_path: Path) -> Start:
 
     def run(*arguments: object, ignored: tuple[int, ...] = (), **options: Any) -> subprocess.Popen[str]:
         def prepare() -> None:
-            for number in (signal.SIGTERM, signal.SIGHUP):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
 
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
@@ -168,6 +168,25 @@ def test_a_file_that_cannot_be_written_hides_no_result(
     assert set(told) == {expected}
     assert len(told) <= 2  # the weights: during the training, and at its end
     assert names(run) == WHOLE if file == "metrics.jsonl" else names(run) == WHOLE - {file}
+
+
+def test_weights_of_an_earlier_epoch_are_told_of(
+    chainrule: Command, flowers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, saved = os.replace, []
+
+    def once(beside: Path, path: Path) -> None:
+        if Path(path).suffix == ".safetensors":
+            saved.append(path)
+            if len(saved) > 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(beside, path)
+
+    monkeypatch.setattr(os, "replace", once)
+    assert chainrule("train", flowers, "--target", "kind", *QUICK).status == 2
+    told = "its last weights could not be saved"
+    assert f"ended after 3 epochs: finished; {told}" in chainrule("info").lines
+    assert chainrule("evaluate", "latest").err.endswith(f"{told}: those of an earlier epoch are used\n")
 
 
 def test_a_figure_that_cannot_be_drawn_is_one_line(

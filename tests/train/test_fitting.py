@@ -258,6 +258,17 @@ def test_nested_interrupts_are_one():
     assert reached == [signal.SIGINT]
 
 
+def test_interrupts_nest_where_ctrl_c_is_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interrupt(signal.SIGTERM), Interrupt() as part:
+            with pytest.raises(KeyboardInterrupt):
+                press_inside(part.shield(), lambda: signal.raise_signal(signal.SIGTERM))
+            assert part.first == signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_other_signals_are_handled_only_if_asked_for():
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     with Interrupt(), Interrupt():

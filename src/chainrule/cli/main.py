@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from chainrule.cli.advice import as_options
 from chainrule.cli.output import standard_streams, tell
 from chainrule.errors import ChainruleError, NativeError, NonFiniteError
-from chainrule.interrupt import Interrupt
+from chainrule.interrupt import STOPPING, Interrupt
 
 TRACEBACK = "CHAINRULE_TRACEBACK"
 LESS_MEMORY = (  # in training
@@ -29,13 +29,12 @@ LESS_MEMORY = (  # in training
 )
 WIDE = 5  # digits of a terminal's size that cannot be meant
 OBJECTS = 50_000  # made before the garbage collector runs
-TO_STOP = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status. Never raises."""
     words = sys.argv[1:] if arguments is None else arguments
-    with standard_streams() as out, Interrupt(*TO_STOP) as interrupt:
+    with standard_streams() as out, Interrupt(*STOPPING[1:]) as interrupt:
         try:
             status = _run(words)
         except KeyboardInterrupt:

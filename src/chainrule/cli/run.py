@@ -40,6 +40,7 @@ LATEST = "latest"
 STAMP, STAMPED = "%Y%m%d-%H%M%S", re.compile(r"\d{8}-\d{6}")
 LONGEST = 60  # characters of a run's name that comes from its data
 TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}  # what renaming a folder to a name in use raises
+UNSAVED = "its last weights could not be saved"
 UNFINISHED = "the run is still training, or was killed"
 
 

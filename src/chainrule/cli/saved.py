@@ -15,7 +15,7 @@ from chainrule.cli import factory
 from chainrule.cli.config import read_config
 from chainrule.cli.record import DataRecord, ResultsRecord
 from chainrule.cli.report import count, error_console
-from chainrule.cli.run import UNFINISHED, Run
+from chainrule.cli.run import UNFINISHED, UNSAVED, Run
 from chainrule.cli.settings import Settings
 from chainrule.data.images.pixels import MOST_BYTES
 from chainrule.data.preparation import Preparation
@@ -47,6 +47,8 @@ class Saved:
             epochs = self.results.epochs
             when = f"after {count(epochs, 'epoch')}" if epochs else "in its first epoch"
             error_console().print(f"{self.run.folder}: the run failed {when}: the weights are from that point")
+        elif UNSAVED in self.results.ended:
+            error_console().print(f"{self.run.folder}: {UNSAVED}: those of an earlier epoch are used")
         settings = self.settings if threads is None else dataclasses.replace(self.settings, threads=threads)
         return factory.build_trainer(self.model, settings, self.preparation)
 

@@ -112,7 +112,7 @@ def run_job(job: Job, *, quiet: bool) -> None:
             history = fit(job, quiet=quiet)
             ended = _stopped_by(interrupt) if history.interrupted else history.stopped or "finished"
             with nullcontext() if history.interrupted else interrupt.shield():
-                keep(job, ended)
+                ended = keep(job, ended)
             outputs, measured = test(job)
         except KeyboardInterrupt:
             if not job.trainer.history.interrupted:  # a second one ends the command at once
@@ -199,11 +199,16 @@ def test(job: Job) -> tuple[Array | None, dict[str, Any] | None]:
     return outputs, measure(job.preparation, outputs, y)
 
 
-def keep(job: Job, ended: str) -> None:
-    """Save the weights as they are, and how the training ended, as far as they can be written."""
+def keep(job: Job, ended: str) -> str:
+    """Save the weights as they are, and how the training ended, as far as they can be written; returns the latter."""
+    from chainrule.cli.run import UNSAVED
+
+    told = f"{ended}; {UNSAVED}"
     with job.troubles.writing(job.run.model):
         cr.save(job.trainer.model, job.run.model)
-    write_results(job, ended, None)
+        told = ended
+    write_results(job, told, None)
+    return told
 
 
 def write_results(job: Job, ended: str, measured: dict[str, Any] | None) -> None:
