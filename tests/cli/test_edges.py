@@ -257,6 +257,15 @@ def test_no_machine_has_so_many_threads(chainrule: Command, threads: str) -> Non
     assert outcome.err == f"chainrule: train: {expected}\n"
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="names of files are UTF-8 there")
+def test_names_that_are_no_text_are_found_again(chainrule: Command, flowers: Path) -> None:
+    data, out = flowers.rename(os.fsdecode(b"flowers\xff.csv")), os.fsdecode(b"runs\xff")
+    outcome = chainrule("train", data, "--target", "kind", "--out", out, *QUICK)
+    assert outcome.status == 0, outcome.err
+    outcome = chainrule("evaluate", "latest", "--runs", out)
+    assert outcome.status == 0, outcome.err
+
+
 def test_a_link_to_no_folder_is_named(chainrule: Command, flowers: Path) -> None:
     Path("link").symlink_to("nowhere")
     outcome = chainrule("train", flowers, "--target", "kind", "--out", "link", *QUICK)

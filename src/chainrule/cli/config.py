@@ -48,7 +48,9 @@ def _pairs(path: Path) -> Iterator[tuple[str | None, Any, int]]:
 
     try:
         text = read_whole(path, MOST_BYTES).decode("utf-8")
-        events = _Events(path, yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+        # The fast loader refuses the escapes in names of files that are not UTF-8.
+        loader = yaml.SafeLoader if r"\uD" in text else getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        events = _Events(path, yaml.parse(text, Loader=loader))
         yield from events.pairs()
     except UnicodeDecodeError:
         raise OptionError(f"{path}: not UTF-8 text: save the config file as UTF-8") from None
