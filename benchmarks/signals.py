@@ -58,6 +58,7 @@ def check():
         assert equal(found, state) or equal(found, saved), (seed, came, "half a file")
 
 signal.signal(signal.SIGALRM, ring)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background begins with it ignored
 main = threading.main_thread().ident
 kept = []
 trainer, twin = make(1 + seed % 2), make(1)
