@@ -1,4 +1,5 @@
-"""Products over no terms, joined with a bias, an activation and the gradient of a bias as the engine does."""
+"""Products over no terms, joined with a bias, an activation and the gradient of a bias as the engine does; and products
+whose operands would displace themselves in the cache."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ import pytest
 import chainrule as cr
 from chainrule import nn, optim
 from chainrule.autodiff.tensor import Parameter
+from chainrule.engine.single import run_rule
+from chainrule.ops.linear import linear
 
 
 class NoFeatures(nn.Module):
@@ -34,3 +37,18 @@ def test_a_layer_without_features_is_its_bias(bias: bool) -> None:
     expected = reference.gradients(x, y)
     for name, gradient in compiled.gradients(x, y).items():
         np.testing.assert_allclose(gradient, expected[name], rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [
+    (300, 130, 512), (700, 260, 256), (520, 200, 512), (600, 131, 1040), (1030, 129, 40), (513, 140, 272),
+])  # fmt: skip
+def test_packed_products_are_right_and_the_same_for_all_workers(rows: int, inputs: int, outputs: int) -> None:
+    rng = np.random.default_rng(rows)
+    x, w, b, dy = (rng.normal(size=s) for s in ((rows, inputs), (inputs, outputs), (outputs,), (rows, outputs)))
+    known = {"dy": dy, "x": x, "w": w, "b": b}
+    for rule, expected in ((linear.forward, x @ w + b), (linear.gradients["w"], x.T @ dy)):
+        operands = [known[name] for name in rule.operands]
+        shape = [expected.shape]
+        alone, *others = (run_rule(linear, rule, operands, {}, shape, np.float32, n)[0] for n in (1, 2, 3, 8))
+        np.testing.assert_allclose(alone, expected, rtol=1e-4, atol=1e-3)
+        assert all(other.tobytes() == alone.tobytes() for other in others)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.kernels.copies import zero
+from chainrule.kernels.losses import absent
 from chainrule.native.kernel import (
     Call,
     Epilogue,
@@ -34,6 +35,10 @@ from chainrule.native.memory import Scratch, View, constant
 TILE_ROWS = 192  # so that A's part of a tile stays in the second-level cache
 DEPTH = 1024  # longer inner products are summed in parts, so that B's panel stays in the second-level cache
 STEP_ROWS = 4  # heights are multiples of it, so that what is left below full tiles is not too thin
+# The sum of a weight gradient over many rows is cut shorter, so that the rows of A in a part stay in the second-level
+# cache for all panels of B; columns of A side by side fill only a few of its sets if there are many rows.
+SHORT_DEPTH, SHORT_FROM = 256, 128  # from so many rows of C on
+PACKED_FROM = 512  # rows of A, so that packing B pays
 ENOUGH_TILES = 8  # so that a few workers get equal shares
 TILE_FLOPS = 50_000  # half a microsecond: a smaller tile would cost less than the barrier after it
 SMALL_B = 6_000  # elements
@@ -76,26 +81,39 @@ class Matrix:
 def gemm(
     tile: Int, m: Int, n: Int, k: Int, a: Pointer, a_row: Int, a_col: Int, b: Pointer, b_row: Int, b_panel: Int,
     width: Int, c: Pointer, bias: Pointer, add: Int, sums: Pointer, one: Pointer, rows: Int, columns: Int, depth: Int,
-    epilogue: Epilogue,
+    lines: Real1, first: Int, own: Real1, own_at: Pointer, epilogue: Epilogue,
 ) -> None:  # fmt: skip
-    """One tile of C, `rows` x `columns`, panel by panel; `sums` receives the column sums of B (a bias gradient)."""
+    """One tile of C, `rows` x `columns`, panel by panel; `sums` receives the column sums of B (a bias gradient).
+
+    If there is memory of its `own`, a tile copies a panel of B there before it reads it again and again: B lies in
+    `lines`, from `first` on.
+    """
     across = (n + columns - 1) // columns
     top = (tile // across) * rows
     left = (tile % across) * columns
     height = min(rows, m - top)
     right = min(n, left + columns)
-    for start in range(left, right, width):
-        wide = min(width, right - start)
-        b_at = advance(b, (start // width) * b_panel)
-        c_at = advance(c, top * n + start)
-        for deep in range(0, k, depth):
+    packed = tile * width * depth
+    for deep in range(0, k, depth):
+        steps = min(depth, k - deep)
+        for start in range(left, right, width):
+            wide = min(width, right - start)
+            b_at, step = advance(b, (start // width) * b_panel + deep * b_row), b_row
+            if own.size > 0:
+                for i in range(steps):
+                    at = first + (deep + i) * b_row + start
+                    line, copied = own[packed + i * width : packed + i * width + wide], lines[at : at + wide]
+                    for j in range(line.size):
+                        line[j] = copied[j]
+                b_at, step = advance(own_at, packed), width
             panel(
-                height, 1, min(depth, k - deep), advance(a, top * a_row + deep * a_col), a_row, a_col, 0,
-                advance(b_at, deep * b_row), b_row, 0, c_at, n, 1 if deep > 0 else add,
-                advance(bias, start) if deep == 0 else 0, wide,
+                height, 1, steps, advance(a, top * a_row + deep * a_col), a_row, a_col, 0, b_at, step, 0,
+                advance(c, top * n + start), n, 1 if deep > 0 else add, advance(bias, start) if deep == 0 else 0, wide,
             )  # fmt: skip
-        if sums and top == 0:
-            panel(1, 1, k, one, 0, 0, 0, b_at, b_row, 0, advance(sums, start), n, add, 0, wide)
+    if sums and top == 0:
+        for start in range(left, right, width):
+            b_at = advance(b, (start // width) * b_panel)
+            panel(1, 1, k, one, 0, 0, 0, b_at, b_row, 0, advance(sums, start), n, add, 0, min(width, right - start))
     if epilogue:
         if right - left == n:
             run_epilogue(epilogue, c, top * n, height * n)
@@ -141,6 +159,20 @@ def add_parts(
 
 
 @kernel
+def pack_rows(
+    tile: Int, k: Int, n: Int, source: Real1, first: Int, row: Int, target: Real1, width: Int, room: Int
+) -> None:  # fmt: skip
+    """Panel `tile` of a matrix B (k, n), whose first element is source[first], in the order of the microkernel."""
+    start = tile * width
+    wide = min(width, n - start)
+    for i in range(k):
+        at, to = first + i * row + start, tile * room + i * width
+        line, copied = target[to : to + wide], source[at : at + wide]
+        for j in range(line.size):
+            line[j] = copied[j]
+
+
+@kernel
 def pack(tile: Int, k: Int, n: Int, source: Pointer, target: Pointer, width: Int, room: Int) -> None:
     """Panel `tile` of B = sourceᵀ, in the order in which the microkernel reads it."""
     start = tile * width
@@ -175,13 +207,32 @@ def product(
         calls.append(pack(blocks(n, width), k, n, b.view, b_at, width, room))
     a_row, a_col = a.strides
     height, columns = _tile(m, n, k, width)
+    depth, own = DEPTH, absent(c)
+    collides = not b.transposed and _collides(k, b_row * c.dtype.itemsize)
+    if a.transposed and m > SHORT_FROM and k > SHORT_DEPTH and n > width:
+        depth, down = SHORT_DEPTH, blocks(m, height)
+        columns = blocks(blocks(n, width), blocks(ENOUGH_TILES, down)) * width
+        if collides:
+            own = scratch(down * blocks(n, columns) * width * depth)
+    elif m >= PACKED_FROM and collides:
+        packed, room = scratch(blocks(n, width) * k * width), k * width
+        calls.append(pack_rows(blocks(n, width), k, n, b.view.flat(), b.first, b_row, packed, width, room))
+        b_at, b_row, b_panel = packed, width, room
     calls.append(
         gemm(
             blocks(m, height) * blocks(n, columns), m, n, k, a.at, a_row, a_col, b_at, b_row, b_panel, width,
-            c, bias, int(add), sums, one(c.dtype), height, columns, DEPTH, epilogue, flops=2.0 * m * n * k,
+            c, bias, int(add), sums, one(c.dtype), height, columns, depth, b.view.flat(), b.first, own, own, epilogue,
+            flops=2.0 * m * n * k,
         )
     )  # fmt: skip
     return calls
+
+
+def _collides(k: int, row_bytes: int) -> bool:
+    """Whether the rows of a panel of B share so few sets of the first-level cache (64, of 8 lines each) that they
+    displace one another."""
+    lines = row_bytes // 64
+    return row_bytes % 64 == 0 and k > 8 * 64 // math.gcd(lines, 64)
 
 
 def _by_parts(

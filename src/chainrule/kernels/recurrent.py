@@ -16,7 +16,7 @@ import numpy as np
 
 from chainrule.kernels.copies import zero
 from chainrule.kernels.losses import absent
-from chainrule.kernels.products import DEPTH, Matrix, ones, pack, product
+from chainrule.kernels.products import DEPTH, Matrix, ones, pack, pack_rows, product
 from chainrule.native.cells import (
     GRU,
     LSTM,
@@ -88,7 +88,11 @@ class Loop:
             calls = zero(bias)
         return [
             *calls,
-            pack_rows(directions * across, self.wh.flat(), weights.flat(), hidden, wide, self._width),
+            *(
+                pack_rows(across, hidden, wide, self.wh.flat(), d * hidden * wide, wide, part, self._width, room)
+                for d in range(directions)
+                for part in [_part(weights, d, directions)]
+            ),
             recur(
                 directions * self._tiles, self.cell, y, *map(self._flat, last), gates, kept, before, a, bias, weights,
                 room, *map(self._flat, first), *self._own(), *self._tables(), hidden, wide // hidden, directions,
@@ -190,19 +194,6 @@ def _part(view: View, index: int, count: int) -> View:
 def _room(depth: int, width: int) -> int:
     """Elements of a panel that `pack` writes."""
     return blocks(depth, width // 2) * (width // 2) * width
-
-
-@kernel
-def pack_rows(tile: Int, source: Real1, target: Real1, k: Int, n: Int, width: Int) -> None:
-    """Panel `tile` of matrices (k, n), each by panels of columns, in the order in which the microkernel reads them."""
-    across = (n + width - 1) // width
-    start = tile % across * width
-    wide = min(width, n - start)
-    for i in range(k):
-        at, to = (tile // across * k + i) * n + start, (tile * k + i) * width
-        row, panel_row = source[at : at + wide], target[to : to + wide]
-        for j in range(row.size):
-            panel_row[j] = row[j]
 
 
 @kernel
