@@ -107,14 +107,17 @@ def _captured() -> Iterator[list[str]]:
     """Context in which standard output and error are files of their own; yields what they held afterwards."""
     before, texts = (sys.stdout, sys.stderr), list[str]()
     with _text_file() as out, _text_file() as err:
+        kept = [open(os.dup(file.fileno()), encoding="utf-8", errors="replace") for file in (out, err)]  # noqa: SIM115
         sys.stdout, sys.stderr = out, err
         try:
             yield texts
         finally:
             sys.stdout, sys.stderr = before
-            for file in (out, err):
-                file.seek(0)
-                texts.append(file.read())
+            for file, copy in zip((out, err), kept, strict=True):  # the command may have put another in its place
+                file.flush()
+                copy.seek(0)
+                texts.append(copy.read())
+                copy.close()
 
 
 def _text_file() -> Any:
@@ -259,6 +262,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=2, help="at a time (default 2)")
     parser.add_argument("--sample", type=int, default=20, help="memory is measured for one mutant in so many")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=600, help="start no process after this (default 600)")
     parser.add_argument("--only", type=int, help="the number of one mutant, printed in full")
     parser.add_argument("--out", type=Path, help="JSON to write")
     parser.add_argument("--first", type=int, help=argparse.SUPPRESS)
@@ -272,8 +276,9 @@ def main(arguments: list[str] | None = None) -> None:
         )
         return None
     start = time.time()
+    end = start + 60 * options.minutes
     with ThreadPoolExecutor(options.processes) as pool:
-        parts = pool.map(lambda first: _run_child(first, options), range(0, options.mutants, options.each))
+        parts = pool.map(lambda first: _run_child(first, options, end), range(0, options.mutants, options.each))
         results = [result for part in parts for result in part]
     record = summarize(results) | {"seconds": round(time.time() - start), **machine(options.processes)}
     print(json.dumps(record["outcomes"], indent=1))
@@ -282,10 +287,13 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(any(record["outcomes"].get(fault) for fault in FAULTS))
 
 
-def _run_child(first: int, options: argparse.Namespace) -> list[dict[str, Any]]:
+def _run_child(first: int, options: argparse.Namespace, end: float) -> list[dict[str, Any]]:
+    if time.time() > end:
+        return []
     command = [sys.executable, "-m", "benchmarks.damage", "--first", str(first), "--seed", str(options.seed)]
     command += ["--each", str(min(options.each, options.mutants - first)), "--sample", str(options.sample)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
     results = [json.loads(line) for line in done.stdout.splitlines()]
     if done.returncode:
         last = {"number": first + len(results), "outcome": "internal error", "file": "", "damage": ""}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 
 import pytest
 
+import chainrule
 from chainrule.errors import FileError, OptionError
 from chainrule.files import as_path, read_whole, write_whole
 
@@ -88,3 +90,18 @@ def test_a_file_is_read_up_to_a_limit(tmp_path: Path) -> None:
 def test_names_that_no_file_can_have(name: str) -> None:
     with pytest.raises(OptionError, match="which no file can be called"):
         as_path("load", name)
+
+
+def test_every_file_is_opened_through_one_door() -> None:
+    """What a user names is opened by `files.py`. `native` reads the system's files and its own; digits.npz is ours."""
+    package = Path(chainrule.__file__).parent
+    own = {package / "files.py", package / "data/digits.py"}
+    openers = re.compile(r"\.open\(\"r|[^._\w]open\(|\.read_text\(|\.read_bytes\(|np\.load\(|gzip\.open\(|safe_open\(")
+    found = [
+        f"{path.relative_to(package)}:{number}"
+        for path in sorted(package.rglob("*.py"))
+        if path not in own and package / "native" not in path.parents
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if openers.search(line) and not re.search(">>>|os.devnull", line)
+    ]
+    assert not found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta, field
@@ -17,8 +18,12 @@ Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 class DataRecord(Record):
     """data.json."""
 
-    fingerprint: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+    fingerprint: str
     preparation: PreparationRecord
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch("[0-9a-f]{16}", self.fingerprint):
+            raise ValueError("fingerprint: expected 16 hexadecimal digits")
 
 
 class ClassRecord(Record):
