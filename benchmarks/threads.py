@@ -183,9 +183,10 @@ def main(arguments: list[str] | None = None) -> None:
     outcomes = Outcomes()
     for rows in (1, 1000) if options.fair else ():
         outcomes.add(f"{rows} rows", run_child(FAIR, rows, 200, 8))
+        keep("fair", outcomes, {"outcomes": outcomes.found}, options.out)
     for seed in () if options.fair else range(options.first, options.first + options.processes):
         outcomes.add(f"process {seed}", run_child(CHILD, seed, options.actions))
-    keep("fair" if options.fair else "threads", outcomes, {"outcomes": outcomes.found}, options.out)
+        keep("threads", outcomes, {"outcomes": outcomes.found}, options.out)
     outcomes.end()
 
 
