@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from chainrule.autodiff.tape import no_grad
     from chainrule.autodiff.tensor import Parameter, Tensor, tensor
     from chainrule.interop.safetensors import load, save
+    from chainrule.train.stream import Stream
     from chainrule.train.trainer import Trainer
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Parameter": "chainrule.autodiff.tensor",
+    "Stream": "chainrule.train.stream",
     "Tensor": "chainrule.autodiff.tensor",
     "Trainer": "chainrule.train.trainer",
     "gradcheck": "chainrule.autodiff.gradcheck",
@@ -51,6 +53,7 @@ _MODULES = {
 
 __all__ = [
     "Parameter",
+    "Stream",
     "Tensor",
     "Trainer",
     "__version__",

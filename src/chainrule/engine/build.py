@@ -26,12 +26,20 @@ from chainrule.engine.setup import Setup
 from chainrule.errors import OptionError, ShapeError
 from chainrule.kernels import bookkeeping as book
 from chainrule.kernels.augmentation import Augment, formula, gathering
+from chainrule.kernels.sampling import SAMPLING, sample
 from chainrule.kernels.updates import CHECK_TILE, TILE
 from chainrule.native.kernel import Call, Kernel, blocks
 from chainrule.native.memory import Array, Storage, View
 from chainrule.native.objects import tell
 
-Kind: TypeAlias = Literal["train", "gradients", "predict"]
+Kind: TypeAlias = Literal["train", "gradients", "predict", "stream", "generate"]
+RESULTS = {  # of each kind: the kernel that writes them, and its argument
+    "train": (book.record, "losses"),
+    "gradients": (book.record, "losses"),
+    "predict": (book.deliver, "target"),
+    "stream": (book.deliver, "target"),
+    "generate": (sample, "tokens"),
+}
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,7 @@ class Builder:
         self.dtype = self.blocks.dtype
         self.instructions: list[Instruction] = []
         self.gathers: dict[str, Kernel] = {}  # the kernel that gathers each input
+        self.with_loss = self.kind in ("train", "gradients")
         self.row = View(allocate_storage(16, np.dtype(np.float64), "state", "coefficients"), (16,))
 
     def build(self, key: tuple[Any, ...]) -> BoundProgram:
@@ -109,7 +118,7 @@ class Builder:
         homes |= {v: View(Storage(v.size, v.dtype, "arena", v.name), v.shape) for v in graph.inputs.values()}
         homes |= {v: self.blueprint.buffers.view(v.source) for v in graph.buffers if v.source is not None}
         again: Sequence[Value] = ()
-        if self.setup.memory_limit is not None and self.kind != "predict":
+        if self.setup.memory_limit is not None and self.with_loss:
             again = self._fitting(graph, homes, self.setup.memory_limit)
             graph = recomputing(graph, again)
         self._batch(graph, homes)
@@ -125,14 +134,15 @@ class Builder:
                 self._add(call, phase, "record", "losses[step] = L", loss)
         if self.kind == "train":
             self._update(lowering)
-        if self.kind == "predict":
-            self._deliver(lowering.view(graph.output), Operands((lowering.naming.text(graph.output),)))
+        else:
+            self._results(lowering)
         workers, arena = self.blueprint.workers, self.blueprint.arena
         program = Program(self.instructions, self.dtype, self.state, workers, self.blocks.bytes, arena)
         program.recomputed = [v.name for v in again]
-        result = (book.deliver, "target") if self.kind == "predict" else (book.record, "losses")
         frozen = [c for c in lowering.constants if isinstance(c.source, Parameter)]
-        return BoundProgram(key, program, self.gathers, graph.output, result, frozen, _taken(graph, lowering))
+        return BoundProgram(
+            key, program, self.gathers, graph.output, RESULTS[self.kind], frozen, _taken(graph, lowering)
+        )
 
     def _fitting(self, graph: Graph, homes: dict[Value, View], limit: int) -> Sequence[Value]:
         """The values to recompute so that a step takes at most `limit` bytes. Raises OptionError if that is
@@ -161,11 +171,11 @@ class Builder:
             output = self.setup.model(symbols["x"])
             forward_nodes = len(tape.nodes)
             loss = None
-            if self.kind != "predict":
+            if self.with_loss:
                 loss = check_loss(self.setup.loss(output, symbols["y"], symbols.get("weight")))
                 given = {"the outputs": output, "y": symbols["y"], "sample_weight": symbols.get("weight")}
                 check_pairs(tape.nodes[forward_nodes:], given)
-        if self.kind == "predict" and (not output.shape or output.shape[0] != self.batch):
+        if not self.with_loss and (not output.shape or output.shape[0] != self.batch):
             raise ShapeError(
                 f"the model's output has shape {output.shape}: its first axis must be the {self.batch} samples"
             )
@@ -178,7 +188,7 @@ class Builder:
             seed = Value(loss.shape, self.dtype, "one", "constant", wrap(np.ones(loss.shape, self.dtype)))
             backward(steps, graph, loss, seed)
             check_reached(bool(graph.gradients))
-        if self.kind == "train":
+        if self.kind in ("train", "stream", "generate"):
             graph.assigned = steps.assigned(tape)
         graph.buffers = steps.buffers
         graph.put_off_assignments()
@@ -187,7 +197,7 @@ class Builder:
     def _batch(self, graph: Graph, homes: dict[Value, View]) -> None:
         """Begin the step and gather its batch."""
         coefficients = View(Storage(16, np.dtype(np.float64), "data", "coefficients", np.zeros(16)), (16,))
-        columns = len(self.setup.update.columns) if self.kind == "train" else 0
+        columns = {"train": len(self.setup.update.columns), "generate": len(SAMPLING)}.get(self.kind, 0)
         self._add(book.begin(1, self.state, coefficients, columns, self.row), "batch", "begin", "step = step + 1")
         indices = View(Storage(1, np.dtype(np.int64), "data", "indices", np.zeros(1, np.int64)), (1, 1))
         for role, value in graph.inputs.items():
@@ -238,6 +248,24 @@ class Builder:
         self._add_tasks(lowering, "update")
         for call, operands in lowering.assignments:
             self._add(call, "update", "assign", "buffer = new value", operands)
+
+    def _results(self, lowering: Lowering) -> None:
+        """Deliver the outputs, or draw the next tokens from them; then layers keep the states they carry on."""
+        graph = lowering.graph
+        if self.kind == "generate":
+            self._sample(lowering.view(graph.output))
+        elif not self.with_loss:
+            self._deliver(lowering.view(graph.output), Operands((lowering.naming.text(graph.output),)))
+        self._assign(lowering)
+
+    def _sample(self, logits: View) -> None:
+        """Draw each sequence's next token."""
+        tokens = View(Storage(1, np.dtype(np.int64), "data", "tokens", np.zeros(1, np.int64)), (1,))
+        columns = logits.shape[-1]
+        room = View(Storage(logits.size, self.dtype, "arena", "scratch"), (self.batch, columns))
+        last = logits.reshape(self.batch, logits.size // self.batch)
+        call = sample(self.batch, self.state, last, room, tokens, self.row, columns)
+        self._add(call, "result", "sample", "next token ~ softmax(y / temperature)")
 
     def _deliver(self, output: View, shown: Operands) -> None:
         columns = output.size // self.batch

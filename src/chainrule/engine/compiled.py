@@ -162,6 +162,28 @@ class CompiledEngine:
             self._predict(self._bound("predict", len(x) - whole), rest, result[whole:])
         return result.reshape(len(x), *shape)
 
+    def stream(self, x: Array) -> Array:
+        """The outputs for one more step or stretch of each sequence, x (n, ...); layers keep the states they carry."""
+        self.bind(x, None)
+        bound = self._bound("stream", len(x))
+        shape = bound.output.shape[1:]
+        result = np.empty((len(x), max(1, math.prod(shape))), self.blocks.dtype)
+        self._predict(bound, bound.in_order, result)
+        return result.reshape(len(x), *shape)
+
+    def generate(self, tokens: Array, sequences: int, options: Array, first_step: int, seed: int) -> None:
+        """Fill `tokens` (steps·sequences + sequences,), step after step: each step reads the tokens of one step and
+        draws those of the next; `options` is a row of coefficients for each step (`kernels.sampling`).
+        """
+        steps = len(options)
+        self.bind(tokens.reshape(-1, 1), None)
+        bound = self._bound("generate", sequences)
+        self._counters[SEED] = np.uint64(seed).astype(np.int64)
+        bound.indices.point_at(np.arange(steps * sequences, dtype=np.int64).reshape(steps, sequences))
+        bound.coefficients.point_at(options.reshape(-1))
+        bound.results.point_at(tokens)
+        bound.program.run(steps, first_step)
+
     def _show(self, bound: BoundProgram) -> None:
         """Make it the program that users see, unless that one has a larger batch of the same data."""
         shown = self._latest

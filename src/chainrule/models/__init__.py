@@ -5,9 +5,20 @@
 classes)`.
 """
 
+from chainrule.models.language import recurrent_language_model
 from chainrule.models.lenet import lenet5
 from chainrule.models.plain import plain_cnn, plain_mlp
 from chainrule.models.resnet import resnet, resnet20, resnet32, resnet56
 from chainrule.models.small import small_cnn
 
-__all__ = ["lenet5", "plain_cnn", "plain_mlp", "resnet", "resnet20", "resnet32", "resnet56", "small_cnn"]
+__all__ = [
+    "lenet5",
+    "plain_cnn",
+    "plain_mlp",
+    "recurrent_language_model",
+    "resnet",
+    "resnet20",
+    "resnet32",
+    "resnet56",
+    "small_cnn",
+]

@@ -3,9 +3,10 @@
 A block cipher turns a counter of four 32-bit words under a key of two into four random words, with no state in
 between. The key is the seed; the counter says what the number is for:
 
-    word 0          block: element // 4 (dropout), swap // 4 (shuffling), or the sample's row (augmentation)
-    word 1          which stream: the ordinal of a dropout call, SHUFFLE, or AUGMENT + the transformation's place
-    words 2, 3      the step (dropout, augmentation) or the epoch (shuffling), low word first
+    word 0          block: element // 4 (dropout), swap // 4 (shuffling), the sample's row (augmentation), or
+                    sequence // 4 (drawing tokens)
+    word 1          which stream: the ordinal of a dropout call, SHUFFLE, AUGMENT + the transformation's place, SAMPLE
+    words 2, 3      the step (dropout, augmentation, drawing) or the epoch (shuffling), low word first
 
 Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11.
 """
@@ -27,6 +28,7 @@ LOW = 0xFFFFFFFF  # the low half of 64 bits
 SHUFFLE = LOW  # the last ordinal: no network has so many dropout calls
 MOST_TRANSFORMATIONS = 16
 AUGMENT = SHUFFLE - MOST_TRANSFORMATIONS  # and those before it
+SAMPLE = AUGMENT - 1
 
 
 def split(number: int) -> tuple[int, int]:

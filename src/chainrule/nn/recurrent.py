@@ -19,10 +19,13 @@ import numpy as np
 from chainrule.autodiff import functions
 from chainrule.autodiff.tensor import Parameter, Tensor
 from chainrule.errors import OptionError, ShapeError
-from chainrule.native.memory import Array
+from chainrule.native.memory import Array, Shape
 from chainrule.nn import init, weights
+from chainrule.nn.carry import Carried, carried
 from chainrule.nn.module import Module
 from chainrule.settings import choice, flag, number, whole
+
+STATES = ("h", "c")
 
 
 class _Recurrent(Module):
@@ -68,6 +71,7 @@ class _Recurrent(Module):
             if state is not None and state.shape != expected:
                 raise ShapeError(f"{name}: {key} has shape {state.shape}, expected {expected}: a state for each layer, "
                                  "direction and sequence")  # fmt: skip
+        states, carrier = self._first(states, expected, x)
         last: list[tuple[Tensor, ...]] = []
         for layer in range(self.num_layers):
             rows = slice(layer * self.directions, (layer + 1) * self.directions)
@@ -77,7 +81,23 @@ class _Recurrent(Module):
             last.append(tuple(found))
             if layer < self.num_layers - 1:
                 x = functions.dropout(x, self.dropout, self.training)
-        return x, *(functions.concatenate(of_layers, 0) for of_layers in zip(*last, strict=True))
+        final = [functions.concatenate(of_layers, 0) for of_layers in zip(*last, strict=True)]
+        if carrier is not None:
+            for key, state in zip(STATES, final, strict=False):
+                carrier.keep(self, key, state)
+        return x, *final
+
+    def _first(
+        self, states: tuple[Any, ...], shape: Shape, x: Tensor
+    ) -> tuple[tuple[Any, ...], Carried | None]:  # fmt: skip
+        """The states to begin with, and where the last ones are left if they are carried on."""
+        carrier = carried()
+        if carrier is None or any(state is not None for state in states):
+            return states, None
+        if self.bidirectional:
+            raise OptionError(f"{type(self).__name__}: a bidirectional layer needs the whole sequence: it cannot go on "
+                              "step by step")  # fmt: skip
+        return tuple(carrier.state(self, key, shape, x) for key in STATES[: len(states)]), carrier
 
     def _run(self, a: Tensor, layer: int, *first: Tensor | None) -> tuple[Tensor, ...]:
         raise NotImplementedError
