@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from chainrule.cli.evaluate import evaluate
+from chainrule.cli.generate import generate
 from chainrule.cli.info import info
 from chainrule.cli.predict import predict
 from chainrule.cli.train import train
@@ -51,7 +52,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, evaluate, predict, info, warmup):
+for command in (train, evaluate, predict, generate, info, warmup):
     app.command(cls=Command)(command)
 
 

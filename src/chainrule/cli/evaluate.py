@@ -43,7 +43,7 @@ def evaluate(
     workers, broken = thread_count("evaluate", threads), broken_choice("evaluate", broken)
 
     from chainrule.cli.loading import naming_rows, read_more
-    from chainrule.cli.report import console, headline, measure, result_table
+    from chainrule.cli.report import console, headline, measure_run, result_table
     from chainrule.cli.run import Run, data_name
     from chainrule.cli.saved import read_run
     from chainrule.errors import DataError
@@ -60,8 +60,7 @@ def evaluate(
     used = whole if rows is None else whole.take(rows)
     trainer = found.trainer(workers)
     with naming_rows(whole, rows):
-        outputs = trainer.predict(preparation.x(used))
-    results = measure(preparation, outputs, preparation.y(used))
+        _, results = measure_run(preparation, trainer, preparation.x(used), preparation.y(used))
     out = console()
     for line in (*map(as_options, whole.notes), f"{data_name(data or settings.data)}: {which}"):
         out.print(line)

@@ -12,9 +12,11 @@ from chainrule.cli.settings import (
     DEFAULT_LR,
     LEAST,
     LOSSES,
+    LSTM,
     MLP,
     MOMENTUM,
     OF_IMAGES,
+    OF_TEXT,
     OPTIMIZERS,
     SCHEDULES,
     Settings,
@@ -34,7 +36,11 @@ from chainrule.settings import quoted
 from chainrule.train import Trainer, metrics
 from chainrule.train.evaluation import Metric
 
-LOSSES_OF = {"classify": ("cross-entropy",), "regress": ("mse", "mae", "huber")}  # the first is the default
+LOSSES_OF = {  # the first is the default
+    "classify": ("cross-entropy",),
+    "regress": ("mse", "mae", "huber"),
+    "generate": ("cross-entropy",),
+}
 MODELS = ("linear", "mlp")
 MOST_HIDDEN, MOST_UNITS = 1000, 10**9
 
@@ -44,18 +50,25 @@ def takes_images(model: str | None) -> bool:
     return model in OF_IMAGES
 
 
+def takes_text(model: str | None) -> bool:
+    """Whether a network takes text only."""
+    return model is not None and model.partition(":")[0] in OF_TEXT
+
+
 def of_an_mlp(settings: Settings) -> list[str]:
     """The settings of an mlp alone that differ from their defaults."""
     given = {"activation": settings.activation != "relu", "dropout": settings.dropout > 0}
     return [name for name, is_given in given.items() if is_given]
 
 
-def choose_network(settings: Settings, inputs: tuple[int, ...]) -> tuple[str, str | None]:
-    """The network for rows of shape `inputs`, and a line that names it if it was not given."""
+def choose_network(settings: Settings, preparation: Preparation) -> tuple[str, str | None]:
+    """The network for prepared data, and a line that names it if it was not given."""
     if settings.model is not None:
         return settings.model, None
-    other = "mlp:64,64"
-    if len(inputs) == 1:
+    other, inputs = "mlp:64,64", preparation.input_shape
+    if preparation.kind == "text":
+        model, why, other = LSTM, "for text", "lstm:256,256 or gru:128"
+    elif len(inputs) == 1:
         model, why = MLP, "for tables"
         if settings.data in BUNDLED and not of_an_mlp(settings):
             other += f", or {CNN} to treat the rows as images"
@@ -68,13 +81,26 @@ def choose_network(settings: Settings, inputs: tuple[int, ...]) -> tuple[str, st
     return model, f"network {in_python(model)}, the default {why}: choose another with --model, such as {other}"
 
 
-def relevant_settings(settings: Settings, *, images: bool) -> dict[str, Any]:
+OF_KIND = {  # settings that apply to one kind of data
+    "table": {"target", "drop", "keep_index", "na", "missing"},
+    "images": {"image_size", "broken", "augment"},
+    "text": {"tokens", "length"},
+}
+
+
+def foreign_settings(kind: str) -> set[str]:
+    """The settings that do not apply to a kind of data."""
+    foreign = set().union(*(names for other, names in OF_KIND.items() if other != kind))
+    return foreign | {"data_dir"} if kind == "table" else foreign
+
+
+def relevant_settings(settings: Settings, kind: str) -> dict[str, Any]:
     """The settings of a run that have a value and apply to its kind of data and network."""
-    foreign = {"image_size", "broken", "data_dir", "augment"}
-    if images:
-        foreign = {"target", "drop", "keep_index", "na", "missing"}
+    foreign = foreign_settings(kind)
     if settings.model in OF_IMAGES or settings.model == "linear":
         foreign |= {"activation", "dropout"}
+    if takes_text(settings.model):
+        foreign |= {"activation"}
     return {k: v for k, v in settings.to_dict().items() if k not in foreign and v not in (None, [])}
 
 
@@ -84,7 +110,11 @@ def check(settings: Settings) -> None:
         for name in of_an_mlp(settings):
             what = "has no hidden layers" if settings.model == "linear" else f"has its own {name}"
             raise OptionError(f"{name}: {settings.model} {what}: leave it out, or choose a --model such as mlp:64")
-    if settings.model is not None and not takes_images(settings.model):
+    if takes_text(settings.model):
+        recurrent_sizes(settings.model or "")
+        if settings.activation != "relu":
+            raise OptionError(f"activation: {settings.model} has its own activation: leave it out")
+    elif settings.model is not None and not takes_images(settings.model):
         hidden_sizes(settings.model)
     transformations(settings)
     build_optimizer(settings)
@@ -102,11 +132,8 @@ def hidden_sizes(model: str) -> tuple[int, ...]:
         if sizes:
             raise OptionError(f"model: {quoted(model)}: linear has no hidden layers: use linear or mlp:{sizes}")
         return ()
-    try:
-        hidden = tuple(int(size) for size in sizes.split(","))
-    except ValueError:
-        hidden = ()
-    if not hidden or min(hidden) < 1 or max(hidden) > MOST_UNITS or len(hidden) > MOST_HIDDEN:
+    hidden = _units(sizes)
+    if not hidden:
         raise OptionError(
             f"model: {quoted(model)}: expected the sizes of the hidden layers (at most {MOST_HIDDEN:,}), each at least "
             f"1 and at most {MOST_UNITS:,}, as in mlp:64,64"
@@ -114,15 +141,36 @@ def hidden_sizes(model: str) -> tuple[int, ...]:
     return hidden
 
 
+def recurrent_sizes(model: str) -> tuple[int, ...]:
+    """`"lstm:256,256"` -> (256, 256); OptionError for layers of different sizes, and for anything else."""
+    sizes = _units(model.partition(":")[2])
+    if not sizes or len(set(sizes)) > 1:
+        raise OptionError(
+            f"model: {quoted(model)}: expected the units of each layer, the same for all, at least 1 and at most "
+            f"{MOST_UNITS:,}, as in {LSTM} or {LSTM},256"
+        )
+    return sizes
+
+
+def _units(text: str) -> tuple[int, ...]:
+    """`"64,32"` -> (64, 32); nothing if it is not a list of sizes of layers."""
+    try:
+        sizes = tuple(int(size) for size in text.split(","))
+    except ValueError:
+        return ()
+    return sizes if 1 <= min(sizes) <= max(sizes) <= MOST_UNITS and len(sizes) <= MOST_HIDDEN else ()
+
+
 def _known_networks(kind: str) -> str:
     """The end of a message about an unknown network, with the names that `--help` uses."""
     functions = {function: name for name, function in OF_IMAGES.items()}
-    near = nearest(kind, (*MODELS, *OF_IMAGES, *functions))
+    near = nearest(kind, (*MODELS, *OF_TEXT, *OF_IMAGES, *functions))
     if near is not None:
         name = functions.get(near, near)
         return f'did you mean "{name}"{in_python(name).removeprefix(name)}?'
     images = ", ".join(map(in_python, OF_IMAGES))
-    return f"known are linear, mlp:SIZES such as mlp:64,64, and for images {images}"
+    texts = ", ".join(f"{name}:UNITS" for name in OF_TEXT)
+    return f"known are linear, mlp:SIZES such as mlp:64,64, for images {images}, and for text {texts}"
 
 
 def build_model(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
@@ -130,6 +178,10 @@ def build_model(settings: Settings, inputs: tuple[int, ...], outputs: int) -> nn
     there is no memory to train it.
     """
     assert settings.model is not None  # it was chosen
+    if takes_text(settings.model):
+        sizes, cell = recurrent_sizes(settings.model), settings.model.partition(":")[0]
+        layers, dropout = len(sizes), settings.dropout
+        return models.recurrent_language_model(outputs, sizes[0], layers=layers, cell=cell, dropout=dropout)
     with outlined():
         size = sum(parameter.size for parameter in _build_model(settings, inputs, outputs).parameters())
     states = 2 if settings.optimizer in ("adam", "adamw") else int(momentum(settings) != 0)  # of the optimizer

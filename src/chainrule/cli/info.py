@@ -30,9 +30,8 @@ def info(
     preparation, results = found.preparation, found.results
     out = console()
     out.print(f"run: {found.run.folder}")
-    out.print(layer_table(found.model, preparation.input_shape))
-    images = preparation.kind == "images"
-    out.print(value_table(relevant_settings(found.settings, images=images), "setting", "value"))
+    out.print(layer_table(found.model, preparation))
+    out.print(value_table(relevant_settings(found.settings, preparation.kind), "setting", "value"))
     if results is None:
         out.print(UNFINISHED)
         return

@@ -1,4 +1,4 @@
-"""Reading data for the commands: tables and images by the same steps."""
+"""Reading data for the commands: tables, images and texts by the same steps."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from chainrule.cli.advice import as_options
 from chainrule.cli.report import count, error_console, row_word
 from chainrule.cli.run import data_name
 from chainrule.cli.saved import Saved
-from chainrule.cli.settings import Settings
+from chainrule.cli.settings import FIELDS, LENGTH, LSTM, TOKENS, Settings
 from chainrule.data.dataset import Dataset
 from chainrule.data.images import Images, Reading, read_pictures
 from chainrule.data.images.dataset import Told
 from chainrule.data.images.picture import is_picture
-from chainrule.data.preparation import Parts, Preparation, prepare, prepare_images
-from chainrule.data.sources import default_target, load_data, load_table
+from chainrule.data.preparation import Parts, Preparation, prepare, prepare_images, prepare_text
+from chainrule.data.sources import BUNDLED, default_target, load_data, load_table
 from chainrule.data.split import Rows
 from chainrule.data.tables import Table
 from chainrule.data.tables.features import split_names
+from chainrule.data.text import Text, Windows, Words, holds_text, load_text
+from chainrule.data.text.inputs import TextInputs
 from chainrule.errors import DataError, NonFiniteError, OptionError
 
 LARGE = 128 * 128  # pixels: a step of small_cnn on 32 colour images takes 230 MB, and four times that at twice the side
@@ -36,7 +38,14 @@ def read_data(settings: Settings, out: Console) -> tuple[Settings, Preparation, 
     data = _load(settings, quiet=out.quiet)
     _check_options(settings, data)
     fingerprint = data.fingerprint()
-    if isinstance(data, Images):
+    if isinstance(data, Text):
+        tokens, length = settings.tokens or TOKENS, settings.length or LENGTH
+        settings = dataclasses.replace(settings, tokens=tokens, length=length)
+        preparation, parts = prepare_text(
+            data, tokens=tokens, length=length, validation=settings.val_size, test=settings.test_size
+        )
+        target, lines = None, _text_lines(settings, data, parts)
+    elif isinstance(data, Images):
         preparation, parts = prepare_images(
             data, validation=settings.val_size, test=settings.test_size, seed=settings.seed
         )
@@ -64,7 +73,7 @@ def read_data(settings: Settings, out: Console) -> tuple[Settings, Preparation, 
     sizes = [len(rows) for rows in (parts.split.train, parts.split.validation, parts.split.test)]
     word = row_word(preparation)
     out.print("{} for training, {:,} for validation, {:,} for testing".format(count(sizes[0], word), *sizes[1:]))
-    model, said = factory.choose_network(settings, preparation.input_shape)
+    model, said = factory.choose_network(settings, preparation)
     if said is not None:
         out.print(said)
     settings = dataclasses.replace(
@@ -86,30 +95,27 @@ def read_more(
 
     Several sources must be pictures.
     """
-    settings, preparation = found.settings, found.preparation
+    preparation = found.preparation
     pictures = preparation.kind == "images"
     if len(sources) > 1 and not (pictures and all(is_picture(Path(source)) for source in sources)):
         raise OptionError(
             f"data: got {len(sources)} paths: several must all be picture files, else give one table or folder"
         )
     try:
-        data = _read_alike(settings, preparation, sources, resize=resize, broken=broken, labelled=with_target)
+        data = _read_alike(found, sources, resize=resize, broken=broken, labelled=with_target)
         return preparation.whole_rows(data, with_target=with_target), data.fingerprint()
     except DataError as error:  # "latest" may be another run than one thinks
-        what = "images" if pictures else "a table"
+        what = {"images": "images", "text": "text"}.get(preparation.kind, "a table")
         raise DataError(f"{error} (read for {found.run.folder}, which was trained on {what})") from None
 
 
 def _read_alike(
-    settings: Settings,
-    preparation: Preparation,
-    sources: Sequence[str],
-    *,
-    resize: bool,
-    broken: str | None,
-    labelled: bool,
-) -> Dataset:
-    """A table, or images in the form of the training images."""
+    found: Saved, sources: Sequence[str], *, resize: bool, broken: str | None, labelled: bool
+) -> Dataset:  # fmt: skip
+    """A table, a text, or images in the form of the training images."""
+    settings, preparation = found.settings, found.preparation
+    if isinstance(preparation.inputs, TextInputs):
+        return _windows(found, preparation.inputs, sources[0])
     if preparation.kind != "images":
         return load_table(sources[0], na=settings.na)
     height, width, channels = preparation.input_shape
@@ -121,8 +127,18 @@ def _read_alike(
         return load_data(sources[0], options, images=True, data_dir=settings.data_dir)
 
 
-def _load(settings: Settings, *, quiet: bool) -> Dataset:
+def _windows(found: Saved, inputs: TextInputs, source: str) -> Windows:
+    """A text in windows; the training text in its parts, another one whole."""
+    text, settings = load_text(source, found.settings.data_dir), found.settings
+    own = text.fingerprint() == found.fingerprint
+    sizes = {"validation": settings.val_size, "test": settings.test_size} if own else {"validation": 0.0, "test": 0.0}
+    return Windows.of(text, inputs.vocabulary, inputs.length, **sizes)
+
+
+def _load(settings: Settings, *, quiet: bool) -> Dataset | Text:
     """The data, as images if it holds images or the network takes nothing else."""
+    if factory.takes_text(settings.model) or holds_text(settings.data):
+        return load_text(settings.data, settings.data_dir)
     height, width = settings.height_and_width or (None, None)
     images = True if factory.takes_images(settings.model) else None
     if images is None and settings.target is not None and settings.data.endswith(".npz"):
@@ -132,22 +148,36 @@ def _load(settings: Settings, *, quiet: bool) -> Dataset:
         return load_data(settings.data, options, images=images, data_dir=settings.data_dir, na=settings.na)
 
 
-def _check_options(settings: Settings, data: Dataset) -> None:
+KINDS = {"table": "a table", "images": "images, which have classes but no columns", "text": "a text"}
+
+
+def _check_options(settings: Settings, data: Dataset | Text) -> None:
     """OptionError for a setting that does not apply to this kind of data."""
-    if isinstance(data, Images):
-        foreign = {name: getattr(settings, name) for name in ("target", "drop", "keep_index", "na")}
-        foreign["task"] = settings.task == "regress"
-        what = "does not apply to images, which have classes but no columns: leave it out"
-    else:
-        foreign = {"image_size": settings.image_size, "augment": settings.augment, "data_dir": settings.data_dir}
-        what = "applies to images, but this is a table: leave it out"
-        if factory.takes_images(settings.model):
-            raise OptionError(
-                f"model: {settings.model} takes images, but {settings.data} is a table: use --model mlp:64,64"
-            )
-    for name, value in foreign.items():
-        if value:
-            raise OptionError(f"{name}: {what}")
+    kind = "images" if isinstance(data, Images) else "text" if isinstance(data, Text) else "table"
+    takes = "images" if factory.takes_images(settings.model) else "text" if factory.takes_text(settings.model) else kind
+    fits = takes == kind or (kind == "table" and takes == "images" and settings.data in BUNDLED)
+    if not fits or (kind == "text" and settings.model is not None and not factory.takes_text(settings.model)):
+        other = LSTM if kind == "text" else "mlp:64,64"
+        raise OptionError(
+            f"model: {settings.model} does not take this data, {settings.data} is {KINDS[kind]}: use --model {other}"
+        )
+    tasks = {"text": ("generate",), "images": ("classify",), "table": ("classify", "regress")}[kind]
+    if settings.task is not None and settings.task not in tasks:
+        raise OptionError(f"task: {settings.task} does not apply, {settings.data} is {KINDS[kind]}: leave it out")
+    for name in sorted(factory.foreign_settings(kind)):
+        if getattr(settings, name) not in (None, (), False, FIELDS[name].default):
+            raise OptionError(f"{name}: does not apply, {settings.data} is {KINDS[kind]}: leave it out")
+
+
+def _text_lines(settings: Settings, text: Text, parts: Parts) -> list[str]:
+    windows: Windows = parts.data
+    unit = windows.vocabulary.unit
+    cut = f"{len(windows.tokens):,} {unit}s, {len(windows.vocabulary):,} different" if unit != "byte" else ""
+    lines = [f"{data_name(settings.data)}: {cut or f'{len(windows.tokens):,} bytes'}, in windows of {windows.length}"]
+    unknown = (windows.tokens == 0).mean() if isinstance(windows.vocabulary, Words) else 0.0
+    if unknown:
+        lines.append(f"{unknown:.1%} of the words are rare or not in the training part, and read as unknown")
+    return lines
 
 
 def _table_lines(settings: Settings, target: str, preparation: Preparation, rows: int) -> list[str]:

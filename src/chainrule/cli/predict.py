@@ -51,9 +51,12 @@ def predict(
     from chainrule.cli.run import Run, write_text
     from chainrule.cli.saved import read_run
     from chainrule.data.images import Images
+    from chainrule.errors import DataError
 
     found = read_run(Run.find(run, runs))
     preparation = found.preparation
+    if preparation.kind == "text":
+        raise DataError(f"{found.run.folder}: it was trained on text: let it write with `chainrule generate {run}`")
     whole, _ = read_more(found, data, resize=resize, broken=broken, with_target=False)
     trainer = found.trainer(workers)
     with naming_rows(whole):

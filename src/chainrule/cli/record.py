@@ -36,8 +36,11 @@ class ClassRecord(Record):
     rows: Count
 
 
+GROUPS = ({"accuracy", "classes"}, {"mae", "rmse", "r2"}, {"accuracy", "loss"})  # of results that are there together
+
+
 class TestRecord(Record):
-    """Test results: those of classes, or of a quantity."""
+    """Test results: those of classes, of a quantity, or of a text."""
 
     rows: Count
     accuracy: Share | None = None
@@ -45,21 +48,22 @@ class TestRecord(Record):
     mae: Annotated[float, Meta(ge=0)] | None = None
     rmse: Annotated[float, Meta(ge=0)] | None = None
     r2: Annotated[float, Meta(le=1)] | None = None
+    loss: Annotated[float, Meta(ge=0)] | None = None
 
     def __post_init__(self) -> None:
-        of_classes, of_quantity = (self.accuracy, self.classes), (self.mae, self.rmse, self.r2)
-        for some, others in ((of_classes, of_quantity), (of_quantity, of_classes)):
-            if None not in some and others == (None,) * len(others):
-                break
-        else:
-            raise ValueError("classes: expected accuracy and classes, or mae, rmse and r2")
+        if self._given() not in GROUPS:
+            raise ValueError("classes: expected accuracy and classes, or mae, rmse and r2, or accuracy and loss")
         if self.classes is not None and sum(row.rows for row in self.classes) != self.rows:
             raise ValueError(f"classes: expected {self.rows:,} rows in all of them")
+
+    def _given(self) -> set[str]:
+        names = ("accuracy", "classes", "mae", "rmse", "r2", "loss")
+        return {name for name in names if getattr(self, name) is not None}
 
     def values(self) -> dict[str, Any]:
         """The results as `report.measure` returns them."""
         if self.classes is None:
-            return {"rows": self.rows, "mae": self.mae, "rmse": self.rmse, "r2": self.r2}
+            return {"rows": self.rows, **{name: getattr(self, name) for name in self._given()}}
         keys = ("precision", "recall", "f1", "rows")
         classes = [{"class": row.name, **{key: getattr(row, key) for key in keys}} for row in self.classes]
         return {"rows": self.rows, "accuracy": self.accuracy, "classes": classes}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,14 @@ from rich.text import Text
 
 from chainrule import functions, nn
 from chainrule.data.preparation import Preparation
+from chainrule.data.text.inputs import TextInputs
 from chainrule.settings import printable
 
+if TYPE_CHECKING:
+    from chainrule.train import Trainer
+
 Array = NDArray[Any]
-HEADLINE = {"classify": "accuracy", "regress": "r2"}  # the main metric of a task
+HEADLINE = {"classify": "accuracy", "regress": "r2", "generate": "loss"}  # the main metric of a task
 MOST_CLASSES = 10  # printed for one picture
 
 
@@ -71,6 +76,16 @@ def measure(preparation: Preparation, outputs: Array, y: Array) -> dict[str, Any
     return {"rows": len(y), "accuracy": accuracy, "classes": classes}
 
 
+def measure_run(
+    preparation: Preparation, trainer: Trainer, x: Array, y: Array
+) -> tuple[Array | None, dict[str, Any]]:  # fmt: skip
+    """The outputs for some rows and their metrics; of a text only the metrics, as its outputs take much memory."""
+    if preparation.kind == "text":
+        return None, {"rows": len(y), **trainer.evaluate(x, y)}
+    outputs = trainer.predict(x)
+    return outputs, measure(preparation, outputs, y)
+
+
 def _ratio(part: float, whole: float) -> float:
     return float(part / whole) if whole else 0.0
 
@@ -82,13 +97,16 @@ def probabilities(logits: Array) -> NDArray[np.float64]:
 
 def row_word(preparation: Preparation) -> str:
     """What one row of a data set is called."""
-    return "image" if preparation.kind == "images" else "row"
+    return {"images": "image", "text": "window"}.get(preparation.kind, "row")
 
 
 def headline(preparation: Preparation, results: dict[str, Any]) -> str:
     """`"accuracy: 0.9750"`."""
     metric = HEADLINE[preparation.task]
-    return f"{metric}: {results[metric]:.4f}"
+    unit = ""
+    if isinstance(preparation.inputs, TextInputs):
+        unit = f" nats per {preparation.inputs.vocabulary.unit}"
+    return f"{metric}: {results[metric]:.4f}{unit}"
 
 
 def count(number: int, noun: str) -> str:
@@ -96,10 +114,10 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def layer_table(model: nn.Module, inputs: tuple[int, ...]) -> Table:
+def layer_table(model: nn.Module, preparation: Preparation) -> Table:
     """A row for each layer: its output's shape, with n for the batch, and its number of parameters."""
     table = _table("layer", "output shape", "parameters")
-    rows = nn.summary(model, (1, *inputs))
+    rows = nn.summary(model, (1, *preparation.input_shape), preparation.input_dtype)
     for row in rows:
         shape = ", ".join(["n", *map(str, (row.output or ())[1:])])
         table.add_row(f"{row.name} {row.kind}", f"({shape})", f"{row.parameters:,}")
@@ -109,13 +127,9 @@ def layer_table(model: nn.Module, inputs: tuple[int, ...]) -> Table:
 
 
 def result_table(results: dict[str, Any]) -> Table:
-    """A row for each class, or for each metric of a quantity."""
+    """A row for each class, or for each metric of a quantity or a text."""
     if "classes" not in results:
-        table = _table("metric", "value")
-        for key, name in (("mae", "MAE"), ("rmse", "RMSE"), ("r2", "R²")):
-            table.add_row(name, f"{results[key]:.6g}")
-        table.add_row("rows", f"{results['rows']:,}")
-        return table
+        return _metric_table(results)
     classes = results["classes"]
     table = _table("class", "precision", "recall", "F1", "rows")
     for row in classes:
@@ -125,6 +139,19 @@ def result_table(results: dict[str, Any]) -> Table:
     means = [sum(row[key] for row in present) / len(present) for key in ("precision", "recall", "f1")]
     table.add_section()
     table.add_row("mean", *(f"{mean:.4f}" for mean in means), f"{results['rows']:,}")
+    return table
+
+
+def _metric_table(results: dict[str, Any]) -> Table:
+    table = _table("metric", "value")
+    if "loss" in results:
+        values = {"perplexity": math.exp(results["loss"]), "bits per token": results["loss"] / math.log(2)}
+        values["accuracy"] = results["accuracy"]
+    else:
+        values = {name: results[key] for key, name in (("mae", "MAE"), ("rmse", "RMSE"), ("r2", "R²"))}
+    for name, value in values.items():
+        table.add_row(name, f"{value:.6g}")
+    table.add_row("windows" if "loss" in results else "rows", f"{results['rows']:,}")
     return table
 
 

@@ -97,16 +97,14 @@ def _check_model(run: Run, model: nn.Module, preparation: Preparation) -> None:
         raise DataError(f'{run.model}: "{broken}" holds NaN or an infinity, so every output would be: {RESTORE}')
     wanted, record = preparation.input_shape, run.data.name
     try:
-        shapes = output_shapes(model, (1, *wanted))
+        shapes = output_shapes(model, (1, *wanted), preparation.input_dtype)
     except ChainruleError as error:
         raise DataError(
             f"{run.model}: does not take rows of shape {wanted}, as in {record} ({error}): {RESTORE}"
         ) from None
-    if shapes.get("") != (1, preparation.outputs):
-        found = shapes.get("", (1,))[1:]
-        raise DataError(
-            f"{run.model}: turns a row into {found}, but there are {preparation.outputs} outputs in {record}: {RESTORE}"
-        )
+    found, expected = shapes.get("", (1,))[1:], preparation.output_shape
+    if found != expected:
+        raise DataError(f"{run.model}: turns a row into {found}, but {record} has outputs {expected}: {RESTORE}")
     large = next((path for path, shape in shapes.items() if math.prod(shape) * 4 > MOST_BYTES), None)
     if large is not None:
         raise DataError(f'{run.model}: layer "{large}" turns a row into {shapes[large]}, too many values: {RESTORE}')

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 from chainrule.data.names import nearest, suggestion
 from chainrule.data.tables.gaps import POLICIES
 from chainrule.data.target import TASKS
+from chainrule.data.text.inputs import NextToken
+from chainrule.data.text.vocabulary import KINDS
 from chainrule.errors import OptionError
 from chainrule.files import is_file_name
 from chainrule.ops import activations
@@ -35,7 +37,9 @@ OF_IMAGES = {
     "resnet32": "resnet32",
     "resnet56": "resnet56",
 }
-MLP, CNN = "mlp:256", "cnn"  # the defaults
+OF_TEXT = ("lstm", "gru", "rnn")  # recurrent networks
+MLP, CNN, LSTM = "mlp:256", "cnn", "lstm:256"  # the defaults
+TOKENS, LENGTH = "characters", 128
 DEFAULT_LR = {"sgd": 0.05, "rmsprop": 1e-3, "adagrad": 1e-2, "adam": 1e-3, "adamw": 1e-3}
 MOMENTUM = 0.9  # of sgd
 LEAST = 8  # pixels per side of images for CNN: in smaller ones a convolution sees little but the border
@@ -162,11 +166,16 @@ class Settings:
     """All settings of a training run, checked when made."""
 
     data: str = _setting(
-        None, _file, "A data set by name (digits, fashion-mnist, mnist), a file, or a folder of pictures"
+        None,
+        _file,
+        "A data set by name (digits, mnist, tinyshakespeare ...), a file, or a folder of pictures",
     )
     target: str | None = _setting(None, _text, "The column to predict", panel="Data", metavar="COLUMN")
     task: str | None = _setting(
-        None, _choice(TASKS), "classify or regress; by default inferred from the target", panel="Data"
+        None,
+        _choice((*TASKS, NextToken.task)),
+        "classify or regress; by default inferred from the target; a text is for generate",
+        panel="Data",
     )
     drop: tuple[str, ...] = _setting(
         (), _names, "Column to leave out, or several, such as id,name; may be repeated", list, "Data", "COLUMN"
@@ -189,6 +198,15 @@ class Settings:
         "Missing values: refuse (an error), mean (fill in the training mean) or drop (leave the rows out)",
         panel="Data",
     )
+    tokens: str | None = _setting(
+        None,
+        _choice(KINDS),
+        f"What a text is cut into: {', '.join(KINDS)} [default: {TOKENS}]",
+        panel="Data",
+    )
+    length: int | None = _setting(
+        None, _count(1), f"Tokens of a text that the network sees at once [default: {LENGTH}]", int, "Data"
+    )
     image_size: str | None = _setting(
         None,
         _size,
@@ -206,7 +224,8 @@ class Settings:
     test_size: float = _setting(
         0.2,
         _number(least=0, below=1),
-        "Fraction of the rows held out for the final test; a test part of the data's own is used instead",
+        "Fraction of the rows held out for the final test, of a text its end; a test part of the data's own is used "
+        "instead",
         float,
         "Data",
     )
@@ -215,7 +234,8 @@ class Settings:
         _network,
         "linear, or mlp:SIZES with the sizes of the hidden layers, such as mlp:64,32; for images also "
         f"{', '.join(map(in_python, OF_IMAGES))} [default: {CNN} for images of at least {LEAST} x {LEAST} pixels, "
-        f"otherwise {MLP}, also if --activation or --dropout is given]",
+        f"otherwise {MLP}, also if --activation or --dropout is given]; for text "
+        f"{', '.join(OF_TEXT)} with the units of each layer, such as {LSTM}",
         panel="Network",
     )
     activation: str = _setting(
@@ -224,7 +244,7 @@ class Settings:
     dropout: float = _setting(
         0.0,
         _number(least=0, below=1),
-        "Dropout probability after each hidden layer of an mlp",
+        "Dropout probability after each hidden layer of an mlp, or of a network for text",
         float,
         "Network",
     )
@@ -327,7 +347,7 @@ def parse_override(text: str) -> tuple[str, Any]:
 def parse(kind: type, given: Any) -> Any:
     """A word of the command line or a file as the `kind` of its setting; others stay text, which a check refuses."""
     try:
-        return int(given) if kind is int and isinstance(given, str) else given
+        return kind(given) if kind in (int, float) and isinstance(given, str) else given
     except ValueError:
         return given
 

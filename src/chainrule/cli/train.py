@@ -98,7 +98,7 @@ def prepare_job(settings: Settings, out: Console) -> Job:
     steps = -(-len(parts.split.train) // settings.batch_size)
     trainer = factory.build_trainer(model, settings, preparation, steps_per_epoch=steps)
     augment = factory.build_augmentation(settings, preparation)
-    out.print(layer_table(model, preparation.input_shape))
+    out.print(layer_table(model, preparation))
     return Job(settings, preparation, parts, augment, trainer, Run.create(settings, preparation, fingerprint))
 
 
@@ -189,14 +189,13 @@ class Recorder:
 def test(job: Job) -> tuple[Array | None, dict[str, Any] | None]:
     """The network's outputs for the test part and their metrics; None if it has no rows."""
     from chainrule.cli.loading import naming_rows
-    from chainrule.cli.report import measure
+    from chainrule.cli.report import measure_run
 
     x, y = job.parts.arrays(job.test)
     if not len(y):
         return None, None
     with naming_rows(job.parts.data, job.test):
-        outputs = job.trainer.predict(x)
-    return outputs, measure(job.preparation, outputs, y)
+        return measure_run(job.preparation, job.trainer, x, y)
 
 
 def keep(job: Job, ended: str) -> str:

@@ -70,6 +70,16 @@ class Preparation:
         """The shape of one row of x."""
         return self.inputs.shape
 
+    @property
+    def input_dtype(self) -> np.dtype[Any]:
+        """What x is made of: whole numbers for tokens."""
+        return np.dtype(np.int64 if isinstance(self.inputs, TextInputs) else np.float32)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of the outputs for one row of x."""
+        return (*self.input_shape, self.outputs) if isinstance(self.inputs, TextInputs) else (self.outputs,)
+
     def black(self) -> tuple[float, ...]:
         """The scaled value of a black pixel, for each channel."""
         if not isinstance(self.inputs, ImageInputs):
