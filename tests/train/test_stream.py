@@ -96,7 +96,7 @@ def test_what_makes_no_sense_is_refused() -> None:
     broken[1].weight.data[0, 0] = np.nan
     with pytest.raises(NonFiniteError, match="row 0"):
         cr.Stream(broken)(series())
-    with pytest.raises(OptionError, match="expected an nn.Module"):
+    with pytest.raises(OptionError, match=r"expected an nn\.Module"):
         cr.Stream("model")  # type: ignore[arg-type]
     texts = cr.Stream(writer())
     with pytest.raises(LabelError, match="11"):
