@@ -16,7 +16,7 @@ from chainrule.data.limits import refuse_size, room
 from chainrule.data.tables.cells import NUMBER, Cells, join, numbers_or_text, text_cells
 from chainrule.data.tables.columns import WORD, Column, is_text
 from chainrule.data.tables.lines import Lines, open_lines, unpacked_size
-from chainrule.data.tables.table import Table, column_names
+from chainrule.data.tables.table import Table, check_width, column_names
 from chainrule.errors import DataError
 
 CHUNK = 8192  # rows held as Python text at once
@@ -136,6 +136,7 @@ def _fit(start: str, separator: str) -> tuple[float, int]:
 
 
 def _header(path: Path, row: list[str]) -> list[str]:
+    check_width(str(path), len(row))  # before each gets a name
     if len(row) == 1 and row[0].count('"') % 2 and any(one in row[0] for one in SEPARATORS):
         raise DataError(f"{path}: the header: a quote is opened and never closed: close it, or remove it")
     names = [name.strip() for name in row]
