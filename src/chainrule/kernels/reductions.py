@@ -18,19 +18,31 @@ RUN = 4096  # elements of one part; longer reductions make several parts
 ROWS = 512  # the same if whole rows are added: shorter, since rounding errors grow with the number of terms
 
 
+@device
+def share(tile: Int, size: Int, inner: Int, items: Int, columns: Int) -> tuple[Int, Int, Int, Int]:
+    """What a tile writes of results (items, inner) of this size: items from first to last, columns from `left` on."""
+    across = (inner + columns - 1) // columns
+    first = (tile // across) * items
+    left = (tile % across) * columns
+    return first, min(first + items, size // inner), left, min(columns, inner - left)
+
+
+@device
+def rows(item: Int, reduced: Int, part: Int, parts: Int) -> tuple[Int, Int]:
+    """The first row of an item's part of x, and how many rows it has."""
+    at = item % parts * part
+    return item // parts * reduced + at, min(part, reduced - at)
+
+
 @kernel
 def sum_parts(
     tile: Int, y: Real1, x: Real1, reduced: Int, inner: Int,
     part: Int, parts: Int, items: Int, columns: Int, factor: Real,
 ) -> None:  # fmt: skip
     """y = factor · Σ x over each part of the middle axis of x (outer, reduced, inner); y is (outer, parts, inner)."""
-    across = (inner + columns - 1) // columns
-    first = (tile // across) * items
-    left = (tile % across) * columns
-    wide = min(columns, inner - left)
-    for item in range(first, min(first + items, y.size // inner)):
-        row = item // parts * reduced + item % parts * part
-        count = min(part, reduced - item % parts * part)
+    first, last, left, wide = share(tile, y.size, inner, items, columns)
+    for item in range(first, last):
+        row, count = rows(item, reduced, part, parts)
         if inner == 1:
             run = x[row : row + count]
             total = 0.0

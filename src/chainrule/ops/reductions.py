@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.errors import ShapeError
 from chainrule.kernels.copies import Walk, copy, strides
-from chainrule.kernels.reductions import groups, reduce, row_max, sum_parts
+from chainrule.kernels.reductions import groups, reduce, row_max, rows, share, sum_parts
 from chainrule.native.kernel import Call, Int, Real, Real1, blocks, device, kernel
 from chainrule.native.memory import Array, Scratch, Shape, View
 from chainrule.ops.record import Example, Sample, op
@@ -96,13 +96,9 @@ def max_parts(
     part: Int, parts: Int, items: Int, columns: Int, factor: Real,
 ) -> None:  # fmt: skip
     """y = max x over each part of the middle axis of x (outer, reduced, inner); y is (outer, parts, inner)."""
-    across = (inner + columns - 1) // columns
-    first = (tile // across) * items
-    left = (tile % across) * columns
-    wide = min(columns, inner - left)
-    for item in range(first, min(first + items, y.size // inner)):
-        row = item // parts * reduced + item % parts * part
-        count = min(part, reduced - item % parts * part)
+    first, last, left, wide = share(tile, y.size, inner, items, columns)
+    for item in range(first, last):
+        row, count = rows(item, reduced, part, parts)
         if inner == 1:
             y[item] = largest_or_nan(x[row : row + count])
             continue
