@@ -222,7 +222,11 @@ class Requirements:
         return shape
 
     def _with_axes(self, name: str, x: Array) -> ShapeError | None:
-        """The error for x that would fit with its axes changed: a single sample, no channels, or channels first."""
+        """The error for x that would fit with its axes changed: a single sample, no channels, or channels first.
+
+        To know, it calls the model again, in evaluation mode: buffers and random numbers are as before, but what a
+        `forward` of the user's does besides (counting its calls) is done again, as in any trace.
+        """
         changed = {"[None]": x[None]}
         if x.ndim in (1, 3):
             changed["[..., None]"] = x[..., None]
