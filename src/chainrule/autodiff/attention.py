@@ -13,6 +13,7 @@ from chainrule.autodiff.tensor import Tensor, as_array
 from chainrule.errors import DtypeError, ShapeError
 from chainrule.native.memory import Array
 from chainrule.ops import attention as ops
+from chainrule.ops import rotary as rotary_ops
 from chainrule.ops import shapes
 from chainrule.settings import flag, number, whole
 
@@ -68,6 +69,14 @@ def scaled_dot_product_attention(
         bias = _for_heads(bias_of("scaled_dot_product_attention", attn_mask, shown=True), leading, k.shape[2])
     y = attention(q, k, v, bias, causal=is_causal, scale=scale, dropout_p=dropout_p)
     return y.reshape((*leading, *y.shape[-2:]))
+
+
+def rotary(x: Any, heads: int = 1, turned: int | None = None, base: float = 10000.0, start: int = 0) -> Tensor:
+    """x (n, t, heads·size) with the first `turned` heads, or all, turned by angles that grow with the step."""
+    count = whole("rotary", "heads", heads)
+    which = count if turned is None else whole("rotary", "turned", turned, least=0)
+    given = {"base": number("rotary", "base", base, above=0), "start": whole("rotary", "start", start, least=0)}
+    return apply(rotary_ops.rotary, x, heads=count, turned=which, **given)
 
 
 def bias_of(place: str, mask: Any, shown: bool) -> Tensor | Array:

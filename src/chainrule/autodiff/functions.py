@@ -16,6 +16,7 @@ import numpy as np
 from chainrule.autodiff.apply import apply, broadcast_shape
 from chainrule.autodiff.as_function import as_function
 from chainrule.autodiff.attention import attention as attention
+from chainrule.autodiff.attention import rotary as rotary
 from chainrule.autodiff.attention import scaled_dot_product_attention as scaled_dot_product_attention
 from chainrule.autodiff.conv import conv1d as conv1d
 from chainrule.autodiff.conv import conv2d as conv2d
@@ -45,6 +46,7 @@ from chainrule.ops import linear as linear_ops
 from chainrule.ops import matmul as matmul_ops
 from chainrule.ops import normalize as normalize_ops
 from chainrule.ops import recurrent as recurrent_ops
+from chainrule.ops import rms_norm as rms_norm_ops
 from chainrule.ops import softmax as softmax_ops
 from chainrule.ops.record import OPS, Op
 from chainrule.settings import number, whole
@@ -234,6 +236,7 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
 
 normalize = as_function(normalize_ops.normalize)
 layer_norm = as_function(layer_norm_ops.layer_norm)
+rms_norm = as_function(rms_norm_ops.rms_norm)
 
 # --- sequences: y of every step, and the last states
 

@@ -16,7 +16,7 @@ from chainrule.errors import ChainruleError, DataError, OptionError
 from chainrule.nn.weights import outlined
 from chainrule.settings import one_line, shown
 
-CONTAINERS = ("Sequential", "Residual")
+CONTAINERS = ("Sequential", "Residual", "TiedOutput")
 MOST_LAYERS = 10_000
 DEEPEST = 100  # nesting of layers
 LAYERS = {name: value for name, value in vars(nn).items() if isinstance(value, type) and issubclass(value, nn.Module)}

@@ -14,6 +14,8 @@ from chainrule.nn.activations import Softmax as Softmax
 from chainrule.nn.activations import Softplus as Softplus
 from chainrule.nn.activations import Softsign as Softsign
 from chainrule.nn.activations import Tanh as Tanh
+from chainrule.nn.alignment import BahdanauAttention as BahdanauAttention
+from chainrule.nn.alignment import LuongAttention as LuongAttention
 from chainrule.nn.attention import MultiheadAttention as MultiheadAttention
 from chainrule.nn.conv import Conv1d as Conv1d
 from chainrule.nn.conv import Conv2d as Conv2d
@@ -34,11 +36,14 @@ from chainrule.nn.normalization import BatchNorm1d as BatchNorm1d
 from chainrule.nn.normalization import BatchNorm2d as BatchNorm2d
 from chainrule.nn.normalization import GroupNorm as GroupNorm
 from chainrule.nn.normalization import LayerNorm as LayerNorm
+from chainrule.nn.normalization import RMSNorm as RMSNorm
 from chainrule.nn.padding import ZeroPad2d as ZeroPad2d
 from chainrule.nn.pooling import AdaptiveAvgPool2d as AdaptiveAvgPool2d
 from chainrule.nn.pooling import AvgPool2d as AvgPool2d
 from chainrule.nn.pooling import GlobalAvgPool2d as GlobalAvgPool2d
 from chainrule.nn.pooling import MaxPool2d as MaxPool2d
+from chainrule.nn.positions import LearnedPositions as LearnedPositions
+from chainrule.nn.positions import SinusoidalPositions as SinusoidalPositions
 from chainrule.nn.recurrent import GRU as GRU
 from chainrule.nn.recurrent import LSTM as LSTM
 from chainrule.nn.recurrent import RNN as RNN
@@ -48,4 +53,7 @@ from chainrule.nn.recurrent import RNNCell as RNNCell
 from chainrule.nn.sequential import Residual as Residual
 from chainrule.nn.sequential import Sequential as Sequential
 from chainrule.nn.summary import summary as summary
+from chainrule.nn.transformer import TiedOutput as TiedOutput
+from chainrule.nn.transformer import TransformerDecoderLayer as TransformerDecoderLayer
+from chainrule.nn.transformer import TransformerEncoderLayer as TransformerEncoderLayer
 from chainrule.nn.upsample import Upsample as Upsample

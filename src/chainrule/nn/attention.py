@@ -13,6 +13,8 @@ from chainrule.nn.linear import Linear
 from chainrule.nn.module import Module
 from chainrule.settings import flag, number, whole
 
+NAMES = ("embed_dim", "num_heads", "dropout", "kdim", "vdim", "rotary_base")
+
 
 class MultiheadAttention(Module):
     """Attention with several heads: y = (softmax(q·kᵀ/√size)·v of each head, side by side)·W + b.
@@ -40,13 +42,14 @@ class MultiheadAttention(Module):
 
     def __init__(
         self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, *, kdim: int | None = None,
-        vdim: int | None = None, batch_first: bool = True,
+        vdim: int | None = None, batch_first: bool = True, rotary_base: float | None = None,
     ) -> None:  # fmt: skip
         name = type(self).__name__
         self.embed_dim, self.num_heads = whole(name, "embed_dim", embed_dim), whole(name, "num_heads", num_heads)
         self.dropout = number(name, "dropout", dropout, least=0, most=1)
         self.kdim = self.embed_dim if kdim is None else whole(name, "kdim", kdim)
         self.vdim = self.embed_dim if vdim is None else whole(name, "vdim", vdim)
+        self.rotary_base = None if rotary_base is None else number(name, "rotary_base", rotary_base, above=0)
         if self.embed_dim % self.num_heads:
             raise OptionError(
                 f"{name}: embed_dim {self.embed_dim} is no multiple of num_heads {self.num_heads}: each head has "
@@ -70,7 +73,7 @@ class MultiheadAttention(Module):
         self.in_proj_bias: Parameter | None = weights.constant((3 * e,), 0.0) if bias else None
 
     def config(self) -> dict[str, Any]:
-        settings = {name: getattr(self, name) for name in ("embed_dim", "num_heads", "dropout", "kdim", "vdim")}
+        settings = {name: getattr(self, name) for name in NAMES}
         return {**settings, "bias": self.in_proj_bias is not None}
 
     def forward(
@@ -86,8 +89,12 @@ class MultiheadAttention(Module):
         v: Tensor | None
         if query is key is value and hasattr(self, "in_proj_weight"):
             q, k, v = functions.linear(query, self.in_proj_weight, self.in_proj_bias), None, None
+            if self.rotary_base is not None:
+                q = functions.rotary(q, 3 * self.num_heads, 2 * self.num_heads, self.rotary_base)
         else:
             q, k, v = (self._project(x, i) for i, x in enumerate((query, key, value)))
+            if self.rotary_base is not None:
+                q, k = (functions.rotary(x, self.num_heads, None, self.rotary_base) for x in (q, k))
         dropout = self.dropout if self.training else 0.0
         y: Tensor = self.out_proj(functions.attention(q, k, v, bias, self.num_heads, causal, dropout_p=dropout))
         return y

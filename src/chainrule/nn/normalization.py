@@ -141,10 +141,7 @@ class LayerNorm(Module):
         elementwise_affine: bool = True,
         bias: bool = True,
     ) -> None:
-        sizes = normalized_shape if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
-        if not sizes:
-            raise OptionError("LayerNorm: normalized_shape is (), expected a size or several")
-        self.normalized_shape = tuple(whole("LayerNorm", "normalized_shape", size) for size in sizes)
+        self.normalized_shape = _sizes("LayerNorm", normalized_shape)
         self.eps = number("LayerNorm", "eps", eps, least=0)
         self.elementwise_affine = flag("LayerNorm", "elementwise_affine", elementwise_affine)
         self._biased = flag("LayerNorm", "bias", bias)
@@ -159,13 +156,39 @@ class LayerNorm(Module):
         }
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-len(self.normalized_shape) :] != self.normalized_shape:
-            raise ShapeError(
-                f"layer_norm: x has shape {x.shape}, expected the last axes to be {self.normalized_shape}: "
-                "build the layer for the shape of x"
-            )
+        _check_rows("layer_norm", x, self.normalized_shape)
         scale, shift = _or_constants(self.weight, self.bias, x, self.normalized_shape)
         return functions.layer_norm(x, scale, shift, self.eps)
+
+
+class RMSNorm(Module):
+    """Each row of x, that is its last axes `normalized_shape`, brought to a mean square of 1.
+
+    y = x/√(mean(x²) + eps)·weight, of the shape of x; the weight has the row's shape, and there is none
+    without `elementwise_affine`. As in torch, eps is the dtype's machine epsilon if it is None. Raises OptionError for
+    invalid settings, ShapeError if the last axes of x are not `normalized_shape`.
+    Source: Zhang and Sennrich, Root mean square layer normalization, NeurIPS 2019.
+
+    >>> nn.RMSNorm(2)(np.array([[1.0, 7.0], [-1.0, 1.0]])).data.round(3).tolist()
+    [[0.2, 1.4], [-1.0, 1.0]]
+    """
+
+    def __init__(
+        self, normalized_shape: int | Shape, eps: float | None = None, elementwise_affine: bool = True
+    ) -> None:  # fmt: skip
+        self.normalized_shape = _sizes("RMSNorm", normalized_shape)
+        self.eps = None if eps is None else number("RMSNorm", "eps", eps, least=0)
+        self.elementwise_affine = flag("RMSNorm", "elementwise_affine", elementwise_affine)
+        self.weight, _ = _affine(self.normalized_shape, elementwise_affine, False)
+
+    def config(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("normalized_shape", "eps", "elementwise_affine")}
+
+    def forward(self, x: Tensor) -> Tensor:
+        _check_rows("rms_norm", x, self.normalized_shape)
+        scale = np.ones(self.normalized_shape, x.dtype) if self.weight is None else self.weight
+        eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
+        return functions.rms_norm(x, scale, eps)
 
 
 class GroupNorm(Module):
@@ -207,6 +230,21 @@ class GroupNorm(Module):
             )
         scale, shift = _or_constants(self.weight, self.bias, x, self.num_channels)
         return functions.group_norm(x, self.num_groups, scale, shift, self.eps)
+
+
+def _sizes(kind: str, normalized_shape: int | Shape) -> Shape:
+    """The axes of a row: one size or several."""
+    sizes = normalized_shape if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
+    if not sizes:
+        raise OptionError(f"{kind}: normalized_shape is (), expected a size or several")
+    return tuple(whole(kind, "normalized_shape", size) for size in sizes)
+
+
+def _check_rows(op: str, x: Tensor, row: Shape) -> None:
+    if x.shape[-len(row) :] != row:
+        raise ShapeError(
+            f"{op}: x has shape {x.shape}, expected the last axes to be {row}: build the layer for the shape of x"
+        )
 
 
 def _affine(shape: int | Shape, scaled: bool, shifted: bool) -> tuple[Parameter | None, Parameter | None]:

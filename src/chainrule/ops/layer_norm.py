@@ -10,19 +10,15 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from chainrule.errors import ShapeError
-from chainrule.kernels.channels import add_partial_sums, clear, partial_sums
+from chainrule.kernels.channels import add_partial_sums, partial_sums
 from chainrule.kernels.copies import zero
 from chainrule.kernels.reductions import reduce, sum_parts
-from chainrule.native.kernel import Call, Epilogue, Int, Pointer, Real, Real1, Real2, blocks, kernel, real, run_epilogue
+from chainrule.kernels.row_norms import PART, TILE, normalize_rows, normalize_rows_gradient, row_sums
+from chainrule.native.kernel import Call, Epilogue, blocks
 from chainrule.native.memory import Array, Scratch, Shape, View
 from chainrule.ops.batch_norm import statistics
 from chainrule.ops.record import Example, Sample, op
-
-TILE = 8192  # elements: in the first-level cache for the epilogue
-PART = 16384  # elements of a tile that is summed by column
 
 
 @op(
@@ -62,35 +58,8 @@ def _(
     rows = max(1, TILE // scale.size)
     arrays = (y.flat(), mean, rstd, x.flat(), scale.flat(), shift.flat())
     return [
-        normalize_rows(blocks(mean.size, rows), *arrays, eps, rows, y, epilogue, flops=8.0 * x.size),
+        normalize_rows(blocks(mean.size, rows), *arrays, 1, eps, rows, y, epilogue, flops=8.0 * x.size),
     ]
-
-
-@kernel
-def normalize_rows(
-    tile: Int, y: Real1, mean: Real1, rstd: Real1, x: Real1, scale: Real1, shift: Real1, eps: Real, rows: Int,
-    y_at: Pointer, epilogue: Epilogue,
-) -> None:  # fmt: skip
-    """Rows tile·rows and on of y = (x - mean)·rstd·scale + shift; then the epilogue."""
-    columns = scale.size
-    share = 1.0 / real(columns)
-    begin, end = tile * rows, min(mean.size, (tile + 1) * rows)
-    for i in range(begin, end):
-        row, to = x[i * columns : (i + 1) * columns], y[i * columns : (i + 1) * columns]
-        total = 0.0
-        for j in range(row.size):
-            total += row[j]
-        centre = total * share
-        total = 0.0
-        for j in range(row.size):
-            distance = row[j] - centre
-            total += distance * distance
-        inverse = real(1.0 / np.sqrt(total * share + eps) + 0.0 * total)  # NaN where Σ (x - mean)² overflowed
-        for j in range(row.size):
-            to[j] = (row[j] - centre) * inverse * scale[j] + shift[j]
-        mean[i] = centre
-        rstd[i] = inverse
-    run_epilogue(epilogue, y_at, begin * columns, (end - begin) * columns)
 
 
 @layer_norm.gradient("x", formula="dx = rstd·(g - mean(g) - x̂·mean(g·x̂)), g = dy·scale, x̂ = (x - mean)·rstd")
@@ -111,38 +80,8 @@ def _(
         return []
     rows = max(1, TILE // scale.size)
     arrays = (dx.flat(), dy.flat(), x.flat(), scale.flat(), mean, rstd)
-    last = (rows, int(add), dx, epilogue)
+    last = (1, rows, int(add), dx, epilogue)
     return [normalize_rows_gradient(blocks(mean.size, rows), *arrays, *last, flops=10.0 * x.size)]
-
-
-@kernel
-def normalize_rows_gradient(
-    tile: Int, dx: Real1, dy: Real1, x: Real1, scale: Real1, mean: Real1, rstd: Real1, rows: Int, add: Int,
-    dx_at: Pointer, epilogue: Epilogue,
-) -> None:  # fmt: skip
-    """Rows tile·rows and on of dx (+)= rstd·(g - mean(g) - x̂·mean(g·x̂)), g = dy·scale; then the epilogue."""
-    columns = scale.size
-    share = 1.0 / real(columns)
-    begin, end = tile * rows, min(mean.size, (tile + 1) * rows)
-    for i in range(begin, end):
-        row, flow = x[i * columns : (i + 1) * columns], dy[i * columns : (i + 1) * columns]
-        to = dx[i * columns : (i + 1) * columns]
-        centre, inverse = mean[i], rstd[i]
-        plain = 0.0
-        along = 0.0
-        for j in range(row.size):
-            g = flow[j] * scale[j]
-            plain += g
-            along += g * (row[j] - centre)
-        offset = plain * share * inverse
-        slope = real(along * share * np.float64(inverse) ** 3)  # the cube may be too small for float32
-        if add:
-            for j in range(row.size):
-                to[j] += flow[j] * scale[j] * inverse - slope * (row[j] - centre) - offset
-        else:
-            for j in range(row.size):
-                to[j] = flow[j] * scale[j] * inverse - slope * (row[j] - centre) - offset
-    run_epilogue(epilogue, dx_at, begin * columns, (end - begin) * columns)
 
 
 @layer_norm.gradient("scale", formula="dscale = Σ dy·x̂ over rows, x̂ = (x - mean)·rstd")
@@ -163,25 +102,8 @@ def _(
     rows = max(1, PART // columns)
     tiles = blocks(mean.size, rows)
     scaled, plain = (partial_sums(total, tiles, columns, scratch) for total in (dscale, sums))
-    calls = [row_sums(tiles, scaled, plain, dy.flat(), x.flat(), mean, rstd, rows, flops=5.0 * x.size)]
+    calls = [row_sums(tiles, scaled, plain, dy.flat(), x.flat(), mean, rstd, 1, rows, flops=5.0 * x.size)]
     return calls + add_partial_sums(dscale, scaled, scratch) + add_partial_sums(sums, plain, scratch)
-
-
-@kernel
-def row_sums(
-    tile: Int, scaled: Real2, plain: Real2, dy: Real1, x: Real1, mean: Real1, rstd: Real1, rows: Int
-) -> None:  # fmt: skip
-    """Row `tile` of scaled = Σ dy·(x - mean)·rstd and of plain = Σ dy, over rows tile·rows and on."""
-    along, total = scaled[tile], plain[tile]
-    columns = total.size
-    clear(along)
-    clear(total)
-    for i in range(tile * rows, min(mean.size, (tile + 1) * rows)):
-        row, flow = x[i * columns : (i + 1) * columns], dy[i * columns : (i + 1) * columns]
-        centre, inverse = mean[i], rstd[i]
-        for j in range(row.size):
-            along[j] += flow[j] * ((row[j] - centre) * inverse)
-            total[j] += flow[j]
 
 
 @layer_norm.gradient("shift", formula="dshift = Σ dy over rows")
