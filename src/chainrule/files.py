@@ -20,6 +20,8 @@ FIXES = {
     errno.EFBIG: "raise the limit on the size of files (ulimit -f), or write less",
     errno.EROFS: "choose a folder that can be written",
 }
+LONGEST = 255  # bytes of a name in a folder, on every common file system
+SHOWN = 80  # characters of a name that is too long for the system
 
 
 def as_path(place: str, path: Any) -> Path:
@@ -32,11 +34,12 @@ def as_path(place: str, path: Any) -> Path:
 
 
 def is_file_name(path: str | os.PathLike[str]) -> bool:
-    """Whether the system accepts a name: it does not hold the character 0, or characters that it cannot encode."""
+    """Whether the system accepts a name: no character 0, none that it cannot encode, no part of more than 255 bytes."""
     try:
-        return b"\0" not in os.fsencode(path)
+        name = os.fsencode(path)
     except UnicodeEncodeError:
         return False
+    return b"\0" not in name and max(map(len, name.split(b"/"))) <= LONGEST
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -68,10 +71,17 @@ def read_whole(path: Path, most: int) -> bytes:
     except FileError:
         raise
     except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}): check the path and its permissions") from None
+        raise failure(path, "read", error) from None
     if len(data) > most:
         raise FileError(f"{path}: larger than {most:,} bytes, the most that are read: check which file it is")
     return data
+
+
+def failure(path: Path | str, deed: str, error: OSError, fix: str = "check the path and its permissions") -> FileError:
+    """The error of a file that cannot be "read" or "written", with how to fix it; too long a name loses its end."""
+    name = f"{str(path)[: SHOWN - 4]} ..." if error.errno == errno.ENAMETOOLONG else str(path)
+    fix = FIXES.get(error.errno or 0, fix)
+    return FileError(f"{name}: cannot be {deed} ({error.strerror or error}): {fix}")
 
 
 @contextmanager
@@ -82,8 +92,7 @@ def writing(path: Path) -> Iterator[None]:
     except FileError:
         raise
     except OSError as error:
-        fix = FIXES.get(error.errno or 0, "check the folder and its permissions, or choose another one")
-        raise FileError(f"{path}: cannot be written ({error.strerror or error}): {fix}") from None
+        raise failure(path, "written", error, "check the folder and its permissions, or choose another one") from None
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -132,6 +132,11 @@ def test_settings(chainrule: Command, flowers: Path, settings: tuple[str, ...]) 
         assert str(kept[key]) in (value, f"{value}.0")
 
 
+def test_the_data_may_come_after_settings(chainrule: Command, flowers: Path) -> None:
+    flowers.rename("-x.csv")
+    train(chainrule, "--target", "kind", *QUICK, "--", "-x.csv")
+
+
 def test_missing_values(chainrule: Command, flowers: Path) -> None:
     flowers.write_text(flowers.read_text() + ",0.1,rose\n")
     outcome = chainrule("train", flowers, "--target", "kind", "--missing", "drop", *QUICK)

@@ -165,8 +165,8 @@ def test_a_file_that_cannot_be_written_hides_no_result(
     told = [line for line in outcome.err.splitlines() if line.startswith("chainrule: ")]
     mend = "free some space, or choose another folder"
     expected = f"chainrule: {run / file}: cannot be written (No space left on device): {mend}"
-    assert set(told) == {expected}
-    assert len(told) <= 2  # the weights: during the training, and at its end
+    earlier = [f"{expected}; training goes on, and writes it again"] if file == "model.safetensors" else []
+    assert told == [*earlier, expected]
     assert names(run) == WHOLE if file == "metrics.jsonl" else names(run) == WHOLE - {file}
 
 

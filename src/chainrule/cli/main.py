@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from chainrule.cli.advice import as_options
 from chainrule.cli.output import standard_streams, tell
 from chainrule.errors import ChainruleError, NativeError, NonFiniteError
+from chainrule.files import failure
 from chainrule.interrupt import STOPPING, Interrupt
 
 TRACEBACK = "CHAINRULE_TRACEBACK"
@@ -65,8 +66,9 @@ def _run(words: list[str]) -> int:
     except OSError as error:
         if error.errno is None:  # a library that cannot be loaded
             return _failed(f"{error}: free some memory, or see whether the installation is complete", 1)
-        where = f"{error.filename}: " if error.filename else ""
-        return _failed(f"{where}cannot be read or written ({error.strerror or error})", 2)
+        if error.filename:
+            return _failed(str(failure(str(error.filename), "read or written", error)), 2)
+        return _failed(f"cannot be read or written ({error.strerror or error})", 2)
     except Exception as error:  # a bug; one line serves a user better than a traceback
         if os.environ.get(TRACEBACK):
             raise

@@ -66,11 +66,11 @@ class Run:
         out, name = Path(settings.out), settings.name or data_name(settings.data)[:LONGEST]
         plain = re.sub(r"[^\w.-]+", "-", name)
         folder = out / f"{time.strftime(STAMP)}-{plain}"
-        if out.is_symlink() and not out.exists():
-            raise FileError(f"{out}: is a link to a folder that does not exist: make it, or choose another --out")
         # Written under another name, so that a run that is killed here is none.
         beside = cls(out / f".new-{os.getpid()}-{time.time_ns()}")
         with writing(folder):
+            if out.is_symlink() and not out.exists():
+                raise FileError(f"{out}: is a link to a folder that does not exist: make it, or choose another --out")
             try:
                 beside.folder.mkdir(parents=True)
                 write_text(beside.config, _yaml(settings))

@@ -65,10 +65,10 @@ def train(
       [bold]chainrule train photos --image-size 32 --augment shift:2,flip[/bold]
       [bold]chainrule train --config runs/20260131-120000-digits/config.yaml lr=0.005[/bold]
     """
-    words = list(overrides or [])
-    if data is not None and "=" in data and not Path(data).exists():
-        words.insert(0, data)  # the data stands in the config file
-        data = None
+    words = [*([] if data is None else [data]), *(overrides or [])]
+    data = next((word for word in words if "=" not in word or Path(word).exists()), None)  # or in the config file
+    if data is not None:
+        words.remove(data)
     settings = resolve(config, {"data": data, **options}, words)
 
     from chainrule.cli.report import console

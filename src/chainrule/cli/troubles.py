@@ -21,13 +21,13 @@ class Troubles:
 
     @contextmanager
     def writing(self, path: Path, *, lost: bool = True) -> Iterator[None]:
-        """Go on after a FileError in the body, which is told once for each path; `lost` unless the same is written
-        again later."""
+        """Go on after a FileError in the body, which is told once for each path. A file that is not `lost` is written
+        again later, and the line says so."""
         try:
             yield
         except FileError as error:
             if (path, lost) not in self._told:
-                tell(str(error))
+                tell(str(error) if lost else f"{error}; training goes on, and writes it again")
                 self._told.add((path, lost))
             if lost:
                 self.status = UNWRITTEN

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from chainrule.data.names import nearest_file
 from chainrule.errors import DataError, FileError
+from chainrule.files import failure
 
 UNPACKING = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile)  # raised by decompression
 
@@ -32,7 +33,7 @@ def reading(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno is None:  # not from the system: bz2 has no exception of its own
             raise _damaged(path, error) from None
-        raise FileError(f"{path}: cannot be read ({error.strerror}): check the path and its permissions") from None
+        raise failure(path, "read", error) from None
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

@@ -19,7 +19,7 @@ import numpy as np
 from msgspec import Meta
 
 from chainrule.errors import DataError, FileError
-from chainrule.files import open_regular
+from chainrule.files import failure, open_regular
 from chainrule.native.memory import Array
 from chainrule.records import MOST_BYTES, Record, convert, parse
 from chainrule.settings import shown
@@ -58,7 +58,7 @@ def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     except FileError:
         raise
     except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror or error}): check its permissions") from None
+        raise failure(path, "read", error) from None
 
 
 def _read_header(path: Path, file: BinaryIO) -> tuple[dict[str, Entry], dict[str, str]]:

@@ -15,7 +15,7 @@ import numpy as np
 from chainrule.data.images.dataset import Reading
 from chainrule.data.images.pixels import WIDEN, Pixels, check_finite
 from chainrule.errors import ChainruleError, DataError, FileError
-from chainrule.files import open_regular
+from chainrule.files import failure, open_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -177,7 +177,7 @@ def _opened(path: Path) -> Iterator[Image]:
             ) from None
         except (*DAMAGE, struct.error, RuntimeError) as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise FileError(f"{path}: cannot be read ({error.strerror}): check its permissions") from None
+                raise failure(path, "read", error) from None
             raise BadPictureError(f"{path}: damaged or cut short ({error}): repair it, or remove it") from None
 
 
