@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import threading
+
 import numpy as np
 import pytest
 
@@ -108,3 +112,113 @@ def test_what_makes_no_sense_is_refused() -> None:
             texts.generate([[1]], 5, **wrong)
     with pytest.raises(ShapeError, match=r"expected \(n, 1, tokens\)"):
         cr.Stream(nn.Sequential(nn.Embedding(4, 3), nn.Flatten())).generate([[1]], 5)
+
+
+def test_steps_are_not_lost_while_streams_of_the_same_model_write_in_other_threads() -> None:
+    x = np.arange(120).reshape(12, 10) % 11
+
+    def trained(streams: int) -> list[float]:
+        model, done = writer(), threading.Event()
+        trainer = cr.Trainer(model, nn.CrossEntropyLoss(), cr.optim.Adam(lr=0.01))
+
+        def write() -> None:
+            stream = cr.Stream(model)
+            while not done.is_set():
+                stream.generate([[1]], 3)
+                written.release()
+
+        written = threading.Semaphore(0)
+        threads = [threading.Thread(target=write) for _ in range(streams)]
+        for thread in threads:
+            thread.start()
+        losses = []
+        try:
+            for _ in range(15):
+                for _ in threads:
+                    written.acquire()
+                losses.append(trainer.step(x, (x + 1) % 11))
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+        return losses
+
+    assert trained(2) == trained(0)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_nothing_is_drawn_from_outputs_that_are_not_finite(engine: str, wrong: float) -> None:
+    model = writer()
+    model[2].bias.data[3] = wrong
+    stream = cr.Stream(model, engine=engine)
+    with pytest.raises(NonFiniteError, match="reset the stream, or check its weights"):
+        stream.generate([[1], [2]], 5)
+    model[2].bias.data[3] = 0.0
+    stream.reset()
+    assert stream.generate([[1], [2]], 5).tolist() == cr.Stream(model).generate([[1], [2]], 5).tolist()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_model_that_could_write_tokens_it_does_not_take_is_refused(engine: str) -> None:
+    model = nn.Sequential(nn.Embedding(5, 4), nn.GRU(4, 8), nn.Linear(8, 6))
+    with pytest.raises(ShapeError, match=r"6 outputs, but takes the tokens 0 \.\. 4: give its last layer"):
+        cr.Stream(model, engine=engine).generate([[1]], 2)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_number_of_sequences_may_change_after_a_reset_and_after_a_call_that_failed(engine: str) -> None:
+    model = nn.Sequential(nn.GRU(4, 7), nn.Linear(7, 2)).eval()
+    stream = cr.Stream(model, engine=engine)
+    with pytest.raises(ShapeError, match="x has shape"):
+        stream(series(sequences=5)[..., :3])
+    for sequences in (3, 2, 3):
+        x = series(sequences=sequences)
+        stream(x)
+        stream.reset()
+        np.testing.assert_allclose(stream(x), model(x).data, atol=1e-6)
+        with pytest.raises(ShapeError, match="reset the stream"):
+            stream(series(sequences=4))
+        stream.reset()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_stream_of_a_model_with_other_parameters_is_refused_until_there_is_another(engine: str) -> None:
+    model = nn.Sequential(nn.GRU(4, 7), nn.Linear(7, 2)).eval()
+    stream = cr.Stream(model, engine=engine)
+    stream(series())
+    model[1].weight = nn.Parameter(np.ones((7, 2), np.float32))
+    for _ in range(2):
+        with pytest.raises(OptionError, match="make another Stream"):
+            stream(series())
+    np.testing.assert_allclose(cr.Stream(model, engine=engine)(series()), model(series()).data, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_frozen_models_and_stretches_without_steps(engine: str) -> None:
+    model = nn.Sequential(nn.GRU(4, 7), nn.Linear(7, 2)).eval()
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    stream = cr.Stream(model, engine=engine)
+    assert stream(series(steps=0)).shape == (3, 0, 2)
+    np.testing.assert_allclose(stream(series()), model(series()).data, atol=1e-6)
+
+
+def test_a_stream_cannot_be_copied_or_called_from_within() -> None:
+    class Caller(nn.Module):
+        def __init__(self) -> None:
+            self.inner, self.stream = nn.GRU(4, 7), None
+
+        def forward(self, x: cr.Tensor) -> cr.Tensor:
+            if self.stream is not None:
+                self.stream(series())
+            return self.inner(x)[0]
+
+    model = Caller()
+    stream = cr.Stream(model)
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(OptionError, match="cannot be copied or pickled"):
+            copied(stream)
+    model.stream = stream
+    with pytest.raises(OptionError, match="from within"):
+        stream(series())

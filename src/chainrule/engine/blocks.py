@@ -32,7 +32,7 @@ class Blocks:
 
     def __init__(self, tensors: Mapping[str, Tensor], states: tuple[str, ...]) -> None:
         if not tensors:
-            raise OptionError("the model has no parameters to train: add a layer with weights")
+            raise OptionError("the model has no parameters: add a layer with weights")
         dtypes = {t.dtype for t in tensors.values()}
         if len(dtypes) > 1:
             found = ", ".join(f"{name} {t.dtype}" for name, t in tensors.items())

@@ -264,7 +264,7 @@ class Builder:
         columns = logits.shape[-1]
         room = View(Storage(logits.size, self.dtype, "arena", "scratch"), (self.batch, columns))
         last = logits.reshape(self.batch, logits.size // self.batch)
-        call = sample(self.batch, self.state, last, room, tokens, self.row, columns)
+        call = sample(self.batch, self.state, last, room, tokens, self.row, columns, stops=True)
         self._add(call, "result", "sample", "next token ~ softmax(y / temperature)")
 
     def _deliver(self, output: View, shown: Operands) -> None:

@@ -21,8 +21,9 @@ from chainrule.engine.program import Program
 from chainrule.engine.setup import PREDICT_BATCH, Setup
 from chainrule.errors import LabelError, NonFiniteError, OptionError
 from chainrule.kernels.augmentation import Augment, signature
+from chainrule.kernels.sampling import cannot_draw
 from chainrule.kernels.updates import TILE
-from chainrule.native.memory import Array, View
+from chainrule.native.memory import Array, Shape, View
 from chainrule.native.state import LARGE, SEED, STEP, STOP, WORDS, WRONG_LABEL
 from chainrule.native.workers import default_workers
 
@@ -154,13 +155,13 @@ class CompiledEngine:
         result = np.empty((len(x), max(1, math.prod(shape))), self.blocks.dtype)
         if len(x) == batch:
             self._predict(bound, bound.in_order, result)
-            return result.reshape(len(x), *shape)
+            return _as_rows(result, shape)
         whole = len(x) // batch * batch
         self._predict(bound, np.arange(whole, dtype=np.int64).reshape(-1, batch), result[:whole])
         if whole < len(x):
             rest = np.arange(whole, len(x), dtype=np.int64)[None]
             self._predict(self._bound("predict", len(x) - whole), rest, result[whole:])
-        return result.reshape(len(x), *shape)
+        return _as_rows(result, shape)
 
     def stream(self, x: Array) -> Array:
         """The outputs for one more step or stretch of each sequence, x (n, ...); layers keep the states they carry."""
@@ -169,7 +170,7 @@ class CompiledEngine:
         shape = bound.output.shape[1:]
         result = np.empty((len(x), max(1, math.prod(shape))), self.blocks.dtype)
         self._predict(bound, bound.in_order, result)
-        return result.reshape(len(x), *shape)
+        return _as_rows(result, shape)
 
     def generate(self, tokens: Array, sequences: int, options: Array, first_step: int, seed: int) -> None:
         """Fill `tokens` (steps·sequences + sequences,), step after step: each step reads the tokens of one step and
@@ -183,6 +184,10 @@ class CompiledEngine:
         bound.coefficients.point_at(options.reshape(-1))
         bound.results.point_at(tokens)
         bound.program.run(steps, first_step)
+        if self._counters[STOP] == WRONG_LABEL:
+            raise wrong_label(bound.taken, np.arange(sequences), None)
+        if bound.program.stopped:
+            raise cannot_draw()
 
     def _show(self, bound: BoundProgram) -> None:
         """Make it the program that users see, unless that one has a larger batch of the same data."""
@@ -241,3 +246,8 @@ def collector_at_rest() -> Iterator[None]:
 def _by_rows(array: Array) -> Array:
     """All axes but the first merged; an empty array gets one column, which is never read."""
     return array.reshape(len(array), -1) if array.size else np.zeros((len(array), 1), array.dtype)
+
+
+def _as_rows(result: Array, shape: Shape) -> Array:
+    """The reverse, for rows of this shape."""
+    return result[:, : math.prod(shape)].reshape(len(result), *shape)

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.errors import NonFiniteError
 from chainrule.native.kernel import Float1, Int, Int1, Real1, Real2, device, kernel, real
 from chainrule.native.memory import Array
 from chainrule.native.philox import LOW, SAMPLE, philox, philox_block
-from chainrule.native.state import POSITION, SEED, STEP
+from chainrule.native.state import NOT_FINITE, POSITION, SEED, STEP, STOP
 from chainrule.native.vecmath import exp
 
 SAMPLING = ("temperature", "most", "given")  # what a step's row of coefficients says
@@ -24,12 +25,15 @@ def sample(
 
     p[j] ∝ exp(x[j] / temperature) among the `most` largest logits x, those equal to the last of them included; with a
     temperature of 0 the largest. x are those of the step's last position. A step's words of Philox draw for 4 sequences
-    each.
+    each. Logits that are not finite stop the program.
     """
     step, sequences = state[POSITION] + 1, logits.shape[0]
     if step < np.int64(options[2]):
         return
     scores = logits[tile, logits.shape[1] - columns :]
+    for j in range(scores.size):
+        if scores[j] * 0.0 != 0.0:
+            state[STOP] = NOT_FINITE
     key = state[SEED]
     words = philox_block(tile // 4, SAMPLE, state[STEP] & LOW, (state[STEP] >> 32) & LOW, key & LOW, (key >> 32) & LOW)
     uniform = (np.float64(words[tile % 4]) + 0.5) / 4294967296.0
@@ -77,6 +81,10 @@ def threshold(scores: Real1, most: int) -> Any:
         else:
             high = middle
     return low
+
+
+def cannot_draw() -> NonFiniteError:
+    return NonFiniteError("generate: the model's outputs are NaN or infinite: reset the stream, or check its weights")
 
 
 def draw(logits: Array, step: int, seed: int, temperature: float, most: int) -> Array:
