@@ -23,12 +23,15 @@ DATA = "values from data: bounded in the kernel, tested below"
 SHAPE = "a table that Python makes from shapes alone"
 ROWS = "row numbers that a trainer makes: 0 .. n - 1 for data of n rows, whose shape is checked again before each run"
 LENGTHS = "where sequences begin, made by the caller from lengths: not bounded in the kernel, for layers to check"
+CLAMPED = "where sequences begin: kept within the rows by the kernel"
 COUNT = "only the state's counters, or whole numbers that are values and no addresses"
 BOUNDED = {
     "cross_entropy_parts": DATA, "cross_entropy_gradient": DATA, "take_rows": DATA, "add_rows": DATA,
     "gather": ROWS, "gather_labels": ROWS, "gather_augmented": ROWS,
     "convolve": SHAPE, "transpose_taps": SHAPE, "pool_windows": SHAPE, "unpool_windows": SHAPE,
     "clear_rest": LENGTHS, "recur": LENGTHS, "recur_gradient": LENGTHS,
+    "mean_steps": CLAMPED, "mean_gradient": CLAMPED, "max_steps": CLAMPED, "max_gradient": CLAMPED,
+    "last_steps": CLAMPED, "sum_steps": CLAMPED, "repeat_steps": CLAMPED, "last_gradient": CLAMPED,
     "strided_copy_whole": COUNT, "whole_to_real": COUNT, "drop": COUNT, "begin": COUNT, "record": COUNT,
     "check": COUNT, "deliver": COUNT, "shuffle": COUNT,
 }  # fmt: skip
@@ -71,12 +74,12 @@ def test_wild_labels_are_bounded_and_stop_the_program(wild):
     p, weights = strict(np.zeros(12)), strict([1.0, 2.0, 0.5])
     totals = strict(np.zeros(1)), strict(np.zeros(1))
     cross_entropy_parts.function(
-        0, *totals, p, strict(np.ones(12)), strict(labels), strict(np.ones(4)), weights, 3, 1, 4, 0.1, 0.0, state
+        0, *totals, p, strict(np.ones(12)), strict(labels), strict(np.ones(4)), weights, 3, 1, 4, 0.1, 0.0, -100, state
     )
     assert state[STOP] == WRONG_LABEL
     one = strict(np.ones(1))
     cross_entropy_gradient.function(
-        0, strict(np.zeros(12)), one, p, strict(labels), one, strict(np.ones(4)), weights, 3, 1, 4, 0.1
+        0, strict(np.zeros(12)), one, p, strict(labels), one, strict(np.ones(4)), weights, 3, 1, 4, 0.1, -100
     )
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -33,6 +34,12 @@ def elementwise(loss):
         return weighted(loss(x, t, reduction="none", **options), weight, torch.ones(()), reduction)
 
     return function
+
+
+def by_sequence(x, offsets, pool):
+    parts = [x[a:b] for a, b in pairwise(offsets)]
+    nothing = (x * 0.0).sum(0)  # of a sequence without steps
+    return torch.stack([pool(part) if len(part) else nothing for part in parts]) if parts else x[:0]
 
 
 def cross_entropy(x, labels, weight, class_weights, *, label_smoothing, reduction, ignore_index):
@@ -214,6 +221,10 @@ TORCH = {
     "sigmoid": torch.sigmoid,
     "silu": F.silu,
     "slice_": slice_,
+    "sequence_last": lambda x, offsets: by_sequence(x, offsets, lambda part: part[-1]),
+    "sequence_max": lambda x, offsets: by_sequence(x, offsets, lambda part: part.amax(0)),
+    "sequence_mean": lambda x, offsets: by_sequence(x, offsets, lambda part: part.mean(0)),
+    "sequence_sum": lambda x, offsets: by_sequence(x, offsets, lambda part: part.sum(0)),
     "softmax": lambda x: F.softmax(x, -1),
     "as_real": lambda x: x,
     "embedding": lambda index, table, *, padding_idx: F.embedding(

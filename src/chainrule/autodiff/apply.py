@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.autodiff import tape as tapes
+from chainrule.autodiff.sequences import sequences_of
 from chainrule.autodiff.tape import Node, Origin, Tape
 from chainrule.autodiff.tensor import Tensor, as_array
 from chainrule.errors import DtypeError, LabelError, ShapeError, TraceError
@@ -32,6 +33,7 @@ def apply_all(op: Op, *inputs: Any, **attributes: Any) -> tuple[Tensor, ...]:
     operands = tuple(_operand(op, name, value, dtype) for name, value in named)
     if op.pointwise:
         operands = _broadcast(op, operands)
+    sequences = sequences_of(op, operands, attributes)
     shapes = infer(op, operands, attributes)
     tape = tapes.active_tape()
     if tape is not None:
@@ -39,8 +41,11 @@ def apply_all(op: Op, *inputs: Any, **attributes: Any) -> tuple[Tensor, ...]:
     if any(t is not None and t.is_symbolic for t in operands) or (
         tape is not None and any(t is not None and (t.requires_grad or t.varies) for t in operands)
     ):
-        return _record(tape, op, operands, attributes, shapes, dtype)
-    return _compute(op, operands, attributes, dtype)
+        results = _record(tape, op, operands, attributes, shapes, dtype)
+    else:
+        results = _compute(op, operands, attributes, dtype)
+    results[0].sequences = sequences
+    return results
 
 
 def infer(op: Op, operands: tuple[Tensor | None, ...], attributes: dict[str, Any]) -> list[Shape]:

@@ -30,6 +30,11 @@ from chainrule.autodiff.pooling import adaptive_avg_pool2d as adaptive_avg_pool2
 from chainrule.autodiff.pooling import avg_pool2d as avg_pool2d
 from chainrule.autodiff.pooling import global_avg_pool2d as global_avg_pool2d
 from chainrule.autodiff.pooling import max_pool2d as max_pool2d
+from chainrule.autodiff.sequence_pooling import sequence_last as sequence_last
+from chainrule.autodiff.sequence_pooling import sequence_max as sequence_max
+from chainrule.autodiff.sequence_pooling import sequence_mean as sequence_mean
+from chainrule.autodiff.sequence_pooling import sequence_sum as sequence_sum
+from chainrule.autodiff.sequences import refuse_position
 from chainrule.autodiff.tape import no_grad
 from chainrule.autodiff.tensor import Axis, Tensor, as_array
 from chainrule.autodiff.upsample import upsample_nearest as upsample_nearest
@@ -305,6 +310,8 @@ def slice_(x: Any, index: Any) -> Tensor:
     """x[index], of slices, positions, `...` and `None` (a new axis of size 1)."""
     x = _as_tensor(x)
     parts = list(index) if isinstance(index, tuple) else [index]
+    if parts[:1] != [Ellipsis]:
+        refuse_position("slice_", x, "count axes from the end, as in x[..., 0]")
     if builtins.sum(part is Ellipsis for part in parts) > 1:
         raise ShapeError("slice_: `...` occurs twice in the index: remove one")
     if any(part is Ellipsis for part in parts):
@@ -360,6 +367,8 @@ def _along_last(op: Op, x: Any, axis: int) -> Tensor:
         return apply(op, x)  # whose shape rule says what is wrong
     if not -x.ndim <= whole(op.name, "axis", axis, least=None) < x.ndim:
         raise ShapeError(f"{op.name}: axis {axis} of shape {x.shape}: expected one from {-x.ndim} to {x.ndim - 1}")
+    if axis >= 0:
+        refuse_position(op.name, x, "count axes from the end, as in axis=-1")
     if axis % x.ndim == x.ndim - 1:
         return apply(op, x)
     axes = list(range(x.ndim))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -25,6 +25,17 @@ OPERATORS = frozenset(
     "add subtract multiply divide power matmul equal not_equal less less_equal greater greater_equal".split()
 )  # as NumPy calls them, and `functions`
 Axis: TypeAlias = int | tuple[int, ...] | None
+
+
+class Layout(NamedTuple):
+    """Where sequences of different lengths lie in the rows of a tensor, one after the other.
+
+    offsets (n + 1,) are the rows where they begin, and where the last one ends; order (n,) their numbers by falling
+    length.
+    """
+
+    offsets: Tensor
+    order: Tensor
 
 
 class Tensor:
@@ -50,6 +61,7 @@ class Tensor:
         "position",
         "requires_grad",
         "retains",
+        "sequences",
         "trace",
     )
 
@@ -63,6 +75,7 @@ class Tensor:
         self.name = name
         self.origin: Origin | None = None
         self.position = 0  # among the outputs of the op that made it
+        self.sequences: Layout | None = None  # whose steps its rows are
         self.trace = 0  # the number of the tape a symbolic result was written to
         if requires_grad and self._dtype.kind != "f":
             raise DtypeError(

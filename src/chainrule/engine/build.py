@@ -10,10 +10,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from chainrule.autodiff.tape import tracing
-from chainrule.autodiff.tensor import Parameter, symbol, wrap
+from chainrule.autodiff.tensor import Layout, Parameter, symbol, wrap
 from chainrule.engine.blocks import Blocks
 from chainrule.engine.buffers import Buffers
-from chainrule.engine.checks import Whole, check_loss, check_pairs, check_reached
+from chainrule.engine.checks import Whole, check_loss, check_pairs, check_reached, check_weighted
 from chainrule.engine.fuse import fuse
 from chainrule.engine.graph import Forward, Graph, Value, backward
 from chainrule.engine.instruction import Instruction, Slot
@@ -29,7 +29,7 @@ from chainrule.kernels.augmentation import Augment, formula, gathering
 from chainrule.kernels.sampling import SAMPLING, sample
 from chainrule.kernels.updates import CHECK_TILE, TILE
 from chainrule.native.kernel import Call, Kernel, blocks
-from chainrule.native.memory import Array, Storage, View
+from chainrule.native.memory import Array, Shape, Storage, View
 from chainrule.native.objects import tell
 
 Kind: TypeAlias = Literal["train", "gradients", "predict", "stream", "generate"]
@@ -40,6 +40,8 @@ RESULTS = {  # of each kind: the kernel that writes them, and its argument
     "stream": (book.deliver, "target"),
     "generate": (sample, "tokens"),
 }
+WEIGHTS = "row weight"  # the role of the weights of rows
+SAMPLES, ROWS, STEPS = "samples", "rows", "steps"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ class Blueprint:
 
     kind: Kind
     batch: int
-    data: Mapping[str, Array]  # by role; values are not read
+    shapes: Mapping[str, Shape]  # of what a step gathers, by role
+    dtypes: Mapping[str, np.dtype[Any]]
+    groups: Mapping[str, str]  # which indices each role is gathered by: those of SAMPLES, ROWS or STEPS
     augment: Augment | None
     setup: Setup
     blocks: Blocks
@@ -66,23 +70,27 @@ class BoundProgram:
         key: tuple[Any, ...],
         program: Program,
         gathers: dict[str, Kernel],
+        groups: Mapping[str, str],
         output: Value,
+        by_row: bool,
         result: Any,
         frozen: list[Constant],
         taken: list[Whole],
     ) -> None:
         self.program, self.output, self.frozen, self.taken = program, output, frozen, taken
+        self.by_row = by_row  # whether the output has a row for each step of sequences of different lengths
+        self.room = 0  # rows for sequences of different lengths
         kind, self.batch, data = key
         self.alike = kind, data  # the same for programs that differ only in their batch
         self.in_order = np.arange(self.batch, dtype=np.int64)[None]  # indices of data that are one batch
         self.sources: dict[str, Slot] = {}
-        slots = []
+        slots: dict[str, list[Slot]] = {group: [] for group in (SAMPLES, ROWS, STEPS)}
         counts: Counter[Kernel] = Counter()
         for role, kernel in gathers.items():
             self.sources[role] = program.slot(kernel, "source", counts[kernel])
-            slots.append(program.slot(kernel, "indices", counts[kernel]))
+            slots[groups[role]].append(program.slot(kernel, "indices", counts[kernel]))
             counts[kernel] += 1
-        self.indices = Together(slots)
+        self.indices = {group: Together(found) for group, found in slots.items()}
         self.coefficients = program.slot(book.begin, "coefficients")
         self.results = program.slot(*result)
 
@@ -140,9 +148,8 @@ class Builder:
         program = Program(self.instructions, self.dtype, self.state, workers, self.blocks.bytes, arena)
         program.recomputed = [v.name for v in again]
         frozen = [c for c in lowering.constants if isinstance(c.source, Parameter)]
-        return BoundProgram(
-            key, program, self.gathers, graph.output, RESULTS[self.kind], frozen, _taken(graph, lowering)
-        )
+        taken, groups, result = _taken(graph, lowering), self.blueprint.groups, RESULTS[self.kind]
+        return BoundProgram(key, program, self.gathers, groups, graph.output, self.by_row, result, frozen, taken)
 
     def _fitting(self, graph: Graph, homes: dict[Value, View], limit: int) -> Sequence[Value]:
         """The values to recompute so that a step takes at most `limit` bytes. Raises OptionError if that is
@@ -166,16 +173,26 @@ class Builder:
         return choice.values
 
     def _trace(self) -> Graph:
-        symbols = {role: symbol((self.batch, *a.shape[1:]), a.dtype, role) for role, a in self.blueprint.data.items()}
+        given = self.blueprint.shapes.items()
+        symbols = {role: symbol(shape, self.blueprint.dtypes[role], role) for role, shape in given}
+        if "offsets" in symbols:
+            layout = Layout(symbols["offsets"], symbols["order"])
+            for role, group in self.blueprint.groups.items():
+                symbols[role].sequences = layout if group == ROWS or role == WEIGHTS else None
         with tracing() as tape:
             output = self.setup.model(symbols["x"])
+            self.by_row = output.sequences is not None
             forward_nodes = len(tape.nodes)
             loss = None
             if self.with_loss:
-                loss = check_loss(self.setup.loss(output, symbols["y"], symbols.get("weight")))
-                given = {"the outputs": output, "y": symbols["y"], "sample_weight": symbols.get("weight")}
-                check_pairs(tape.nodes[forward_nodes:], given)
-        if not self.with_loss and (not output.shape or output.shape[0] != self.batch):
+                weight = symbols.get("weight", symbols.get(WEIGHTS))
+                loss = check_loss(self.setup.loss(output, symbols["y"], weight))
+                check_pairs(
+                    tape.nodes[forward_nodes:], {"the outputs": output, "y": symbols["y"], "sample_weight": weight}
+                )
+                if self.by_row:
+                    check_weighted(tape.nodes[forward_nodes:], weight)
+        if not self.with_loss and not self.by_row and (not output.shape or output.shape[0] != self.batch):
             raise ShapeError(
                 f"the model's output has shape {output.shape}: its first axis must be the {self.batch} samples"
             )
@@ -202,7 +219,10 @@ class Builder:
         indices = View(Storage(1, np.dtype(np.int64), "data", "indices", np.zeros(1, np.int64)), (1, 1))
         for role, value in graph.inputs.items():
             source = View(Storage(1, value.dtype, "data", role, np.zeros(1, value.dtype)), (1, 1))
-            call, what = book.gathering(self.state, indices, source, homes[value]), "data[indices]"
+            target = homes[value]
+            if self.blueprint.groups[role] == STEPS:
+                target = target.reshape(1, value.size)
+            call, what = book.gathering(self.state, indices, source, target), "data[indices]"
             if role == "x" and self.blueprint.augment is not None:
                 call = gathering(self.blueprint.augment, self.state, indices, source, homes[value])
                 what = formula(self.blueprint.augment, what)
@@ -268,11 +288,12 @@ class Builder:
         self._add(call, "result", "sample", "next token ~ softmax(y / temperature)")
 
     def _deliver(self, output: View, shown: Operands) -> None:
-        columns = output.size // self.batch
+        count = output.shape[0]
+        columns = output.size // count
         target = View(Storage(1, self.dtype, "data", "predictions", np.zeros(1, self.dtype)), (1, 1))
         rows = max(1, book.GATHER_TILE // max(1, columns))
-        result = output.reshape(self.batch, columns)
-        call = book.deliver(blocks(self.batch, rows), self.state, result, target, rows)
+        result = output.reshape(count, columns)
+        call = book.deliver(blocks(count, rows), self.state, result, target, rows)
         self._add(call, "result", "deliver", "predictions[rows] = y", shown)
 
     def _add_tasks(self, lowering: Lowering, phase: str) -> None:

@@ -58,6 +58,15 @@ def check_pairs(nodes: Sequence[Node], given: Mapping[str, Tensor | None]) -> No
             )
 
 
+def check_weighted(nodes: Sequence[Node], weight: Tensor | None) -> None:
+    """Raise ShapeError for a loss on steps of sequences that ignores the weights of rows: some do not count."""
+    if not any(tensor is weight for node in nodes for tensor in node.inputs):
+        raise ShapeError(
+            "loss: it ignores sample_weight, but a batch of sequences of different lengths has rows that do not count, "
+            "with weight 0: pass sample_weight on, as in nn.MSELoss()(output, target, sample_weight)"
+        )
+
+
 def check_pairs_of(loss: Callable[..., Any], outputs: Tensor, y: Tensor, weight: Tensor | None) -> None:
     """The same for tensors with values, by a trace of the loss, as far as that needs none."""
     given = {"the outputs": outputs, "y": y, "sample_weight": weight}
@@ -76,12 +85,16 @@ class Whole:
     limit: Limit
 
 
-def wrong_label(taken: Sequence[Whole], rows: Array, step: int | None) -> LabelError:
-    """The error of a step, or of a prediction (None), on these rows of a data set, that a whole number stopped."""
+def wrong_label(taken: Sequence[Whole], rows: Array, step: int | None, steps: Array | None = None) -> LabelError:
+    """The error of a step, or of a prediction (None), on these rows of a data set, that a whole number stopped; of
+    sequences of different lengths, `steps` are the rows of all their steps.
+    """
     for whole in taken:
         found, limit = whole.values.numpy().ravel(), whole.limit
         wrong = limit.wrong(found)
         if wrong.size:
+            if steps is not None and found.size % len(steps) == 0:
+                rows = steps
             each = max(1, found.size // len(rows))
             gathered = whole.values.storage.kind == "arena"
             place = f"row {rows[wrong[0] // each] if gathered else wrong[0]}"

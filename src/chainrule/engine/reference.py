@@ -7,6 +7,7 @@ values.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,15 @@ from numpy.typing import NDArray
 from chainrule.autodiff.random import random_context
 from chainrule.autodiff.state import Assigned, apart, give, wholly
 from chainrule.autodiff.tape import no_grad
-from chainrule.autodiff.tensor import Tensor, wrap
+from chainrule.autodiff.tensor import Layout, Tensor, wrap
 from chainrule.engine.checks import check_dtype, check_finite, check_loss, check_pairs_of, check_reached, updated
 from chainrule.engine.setup import PREDICT_BATCH, Setup
 from chainrule.errors import DtypeError, OptionError
 from chainrule.kernels.augmentation import Augment
 from chainrule.native.memory import Array, Shape
+from chainrule.sequences import Sequences, joined
 
+Batch: TypeAlias = tuple[Any, Any, Array | None]  # x and y, as arrays or as sequences, and weights
 EPS = 1e-6  # in the divisor of clipping by norm, as in torch
 
 
@@ -40,7 +43,7 @@ class ReferenceEngine:
         self.block: Array = np.zeros(size, next(iter(dtypes), np.dtype(np.float32)))
         self.states: list[Array] = [np.zeros_like(self.block) for _ in setup.update.states]
         self._views: dict[str, Array] = {}
-        self._data: tuple[Array, Array, Array | None] | None = None
+        self._data: Batch | None = None
         self._augment: Augment | None = None
         self.steps = 0  # done, counted over all calls, as far as `run` has come since `bind`
         self._known: set[Shape] = set()  # of targets for which the loss has been looked at
@@ -53,8 +56,8 @@ class ReferenceEngine:
 
     def bind(
         self,
-        x: Array,
-        y: Array,
+        x: Array | Sequences,
+        y: Array | Sequences,
         weight: Array | None = None,
         augment: Augment | None = None,
         first_step: int = 0,
@@ -86,33 +89,33 @@ class ReferenceEngine:
         return losses
 
     def gradients(
-        self, x: Array, y: Array, weight: Array | None = None, step: int = 0
+        self, x: Array | Sequences, y: Array | Sequences, weight: Array | None = None, step: int = 0
     ) -> tuple[float, dict[str, Array]]:
         """The loss and each parameter's gradient, unclipped, with the random numbers of `step`; nothing is updated."""
         self._adopt()
         (loss, gradient), _ = apart(lambda: self._differentiate((x, y, weight), step))
         return loss, {name: part.copy() for name, part in self._parts(gradient)}
 
-    def outline(self, x: Array) -> Tensor:
+    def outline(self, x: Array | Sequences) -> Tensor:
         """The model's output for x (n, ...), used for its shape."""
         with no_grad(), random_context(self.setup.seed, 0), np.errstate(all="ignore"):
-            output, _ = apart(lambda: self.setup.model(wrap(x)))
+            output, _ = apart(lambda: self.setup.model(tensor_of(x)))
         return output
 
-    def predict(self, x: Array) -> Array:
+    def predict(self, x: Array | Sequences) -> Any:
         """The model's outputs for x (n, ...), in batches of a fixed size, which affects some layers' outputs."""
         self._adopt()
         starts = range(0, max(1, len(x)), PREDICT_BATCH)
-        batches = [wrap(x[start : start + PREDICT_BATCH]) for start in starts]
+        batches = [x[start : start + PREDICT_BATCH] for start in starts]
         with no_grad(), np.errstate(all="ignore"):  # the caller looks for values that are not finite
-            parts: list[Array]
-            parts, _ = apart(lambda: [self.setup.model(batch).data for batch in batches])
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+            parts: list[Any]
+            parts, _ = apart(lambda: [_values(self.setup.model(tensor_of(batch)), batch) for batch in batches])
+        return joined(parts)
 
     def forget(self) -> None:
         """Nothing is kept between steps: this is for the compiled engine's programs."""
 
-    def _step(self, batch: tuple[Array, Array, Array | None], row: NDArray[np.float64], step: int) -> float:
+    def _step(self, batch: Batch, row: NDArray[np.float64], step: int) -> float:
         """One step: all is computed first, then stored at once, so that a signal's exception leaves no half of it."""
         with np.errstate(all="ignore"):  # non-finite values are found here, once, with their own error
             (loss, gradient), assigned = apart(lambda: self._differentiate(batch, step))
@@ -133,16 +136,22 @@ class ReferenceEngine:
         give(assigned)
         self.steps = step + 1
 
-    def _differentiate(self, batch: tuple[Array, Array, Array | None], step: int) -> tuple[float, Array]:
+    def _differentiate(self, batch: Batch, step: int) -> tuple[float, Array]:
         x, y, weight = batch
         for parameter in self.setup.parameters.values():
             parameter.grad = None
+        if isinstance(y, Sequences):
+            each = np.ones(len(y), self.block.dtype) if weight is None else weight
+            weight = np.repeat(each, y.lengths)
         with random_context(self.setup.seed, step):
-            output, weights = self.setup.model(wrap(x)), None if weight is None else wrap(weight)
+            output, weights = self.setup.model(inputs := tensor_of(x)), None if weight is None else wrap(weight)
+            target = wrap(y.values if isinstance(y, Sequences) else y)
+            if isinstance(y, Sequences) and weights is not None:
+                target.sequences = weights.sequences = inputs.sequences
             if y.shape not in self._known:
-                check_pairs_of(self.setup.loss, output, wrap(y), weights)
+                check_pairs_of(self.setup.loss, output, target, weights)
                 self._known.add(y.shape)
-            loss = check_loss(self.setup.loss(output, wrap(y), weights))
+            loss = check_loss(self.setup.loss(output, target, weights))
         check_reached(loss.requires_grad)
         value = float(loss.detach().item())
         loss.backward()
@@ -167,6 +176,20 @@ class ReferenceEngine:
         for name, parameter in self.setup.parameters.items():
             yield name, block[start : start + parameter.size].reshape(parameter.shape)
             start += parameter.size
+
+
+def tensor_of(x: Array | Sequences) -> Tensor:
+    """A batch as a tensor; sequences of different lengths as the rows of all their steps."""
+    if not isinstance(x, Sequences):
+        return wrap(x)
+    rows = wrap(x.values)
+    rows.sequences = Layout(wrap(x.offsets), wrap(np.argsort(-x.lengths, kind="stable")))
+    return rows
+
+
+def _values(output: Tensor, batch: Array | Sequences) -> Any:
+    """The outputs of a batch, as sequences where they have a row for each step."""
+    return output.data if output.sequences is None or not isinstance(batch, Sequences) else batch.like(output.data)
 
 
 def clip(gradient: Array, norm: float | None, value: float | None) -> Array:

@@ -67,8 +67,8 @@ class EmbeddingBag(Embedding):
     """The mean, sum or maximum, by `mode`, of the rows of a table for the whole numbers of each bag, a row of x (n, t);
     y has shape (n, embedding_dim).
 
-    Numbers equal to `padding_idx` are left out, so that bags may differ in length; an empty bag gives zeros, as in
-    torch. Table, initial values and errors are those of `nn.Embedding`.
+    Bags may differ in length: in training as a list of arrays, or filled up with `padding_idx`, which is left out. An
+    empty bag gives zeros, as in torch. Table, initial values and errors are those of `nn.Embedding`.
 
     >>> bag = nn.EmbeddingBag(4, 2, padding_idx=0)
     >>> bag.weight.data[:] = [[0, 0], [1, 2], [3, 4], [5, 6]]
@@ -87,9 +87,11 @@ class EmbeddingBag(Embedding):
         return {**super().config(), "mode": self.mode}
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim != 2:
+        if x.ndim != (2 if x.sequences is None else 1):
             raise ShapeError(f"embedding_bag: x has shape {x.shape}, expected (n, t), a bag of t numbers in each row")
         rows = super().forward(x)
+        if x.sequences is not None:
+            return self._of_sequences(rows)
         if self.padding_idx is None:
             return getattr(functions, self.mode)(rows, axis=1)  # type: ignore[no-any-return]
         kept = functions.not_equal(functions.as_real(x), self.padding_idx).reshape((*x.shape, 1))
@@ -99,6 +101,13 @@ class EmbeddingBag(Embedding):
             return functions.where(count, largest, 0.0)
         total = functions.sum(rows * kept, axis=1)
         return total if self.mode == "sum" else total / functions.maximum(count, 1.0)
+
+    def _of_sequences(self, rows: Tensor) -> Tensor:
+        """The same for bags of different lengths."""
+        if self.padding_idx is not None:
+            raise ShapeError("embedding_bag: bags of different lengths have no padding: leave padding_idx out")
+        pool = {"mean": functions.sequence_mean, "sum": functions.sequence_sum, "max": functions.sequence_max}
+        return pool[self.mode](rows)
 
 
 def _row(kind: str, padding_idx: Any, rows: int) -> int | None:

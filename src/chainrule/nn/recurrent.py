@@ -64,9 +64,10 @@ class _Recurrent(Module):
     def _layers(self, x: Tensor, states: tuple[Any, ...]) -> tuple[Tensor, ...]:
         """y, and the last states of all layers, from their first states."""
         name = type(self).__name__
-        if x.ndim != 3 or x.shape[-1] != self.input_size:
+        if x.ndim != (3 if x.sequences is None else 2) or x.shape[-1] != self.input_size:
             raise ShapeError(f"{name}: x has shape {x.shape}, expected (n, steps, {self.input_size})")
-        expected = (self.num_layers * self.directions, x.shape[0], self.hidden_size)
+        n = x.shape[0] if x.sequences is None else x.sequences.order.shape[0]
+        expected = (self.num_layers * self.directions, n, self.hidden_size)
         for key, state in zip(("h0", "c0"), states, strict=False):
             if state is not None and state.shape != expected:
                 raise ShapeError(f"{name}: {key} has shape {state.shape}, expected {expected}: a state for each layer, "
@@ -144,7 +145,7 @@ class LSTM(_Recurrent):
         return y, (h, c)
 
     def _run(self, a: Tensor, layer: int, *first: Tensor | None) -> tuple[Tensor, ...]:
-        found: tuple[Tensor, ...] = functions.lstm(a, self._weight("weight_hh", layer), *first)
+        found: tuple[Tensor, ...] = functions.lstm(a, self._weight("weight_hh", layer), *first, *a.sequences or ())
         return found
 
 
@@ -172,7 +173,7 @@ class GRU(_Recurrent):
 
     def _run(self, a: Tensor, layer: int, *first: Tensor | None) -> tuple[Tensor, ...]:
         weight, bias = self._weight("weight_hh", layer), self._weight("bias_n", layer)
-        found: tuple[Tensor, ...] = functions.gru(a, weight, bias, *first)
+        found: tuple[Tensor, ...] = functions.gru(a, weight, bias, *first, *a.sequences or ())
         return found
 
 
@@ -202,7 +203,7 @@ class RNN(_Recurrent):
 
     def _run(self, a: Tensor, layer: int, *first: Tensor | None) -> tuple[Tensor, ...]:
         weight, kind = self._weight("weight_hh", layer), self.nonlinearity
-        found: tuple[Tensor, ...] = functions.rnn(a, weight, *first, nonlinearity=kind)
+        found: tuple[Tensor, ...] = functions.rnn(a, weight, *first, *a.sequences or (), nonlinearity=kind)
         return found
 
 

@@ -21,6 +21,7 @@ from chainrule.ops.record import Example, Sample, op
 @op(
     formula="L = Σ w·(v·t·log(1 + e⁻ˣ) + (1 - t)·log(1 + eˣ)) / N, N = Σ w, or 1 for a sum",
     saves=("denominator",),
+    averages=True,
     flops=lambda logits, *others: 4.0 * math.prod(logits),
 )
 def binary_cross_entropy(

@@ -30,6 +30,7 @@ ROWS = 512  # at most
     formula="L = Σ w·((1 - ε)·v[t]·ℓ[t] + ε/c·Σⱼ v[j]·ℓ[j]) / N, ℓ = log Σ exp x - x, N = Σ w·v[t], or 1 for a sum",
     saves=("probabilities", "denominator"),
     integers=("labels",),
+    averages=True,
     flops=lambda logits, *_: 6.0 * math.prod(logits),
 )
 def cross_entropy(

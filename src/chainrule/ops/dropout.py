@@ -23,7 +23,7 @@ from chainrule.ops.record import Example, Sample, op
 TILE = 4096  # elements; whole Philox blocks
 
 
-@op(formula="y = x/(1 - p) with probability 1 - p, else 0")
+@op(formula="y = x/(1 - p) with probability 1 - p, else 0", by_row=True)
 def dropout(x: Array, *, p: float, number: int, seed: int, step: int) -> Array:
     """x with each element set to 0 with probability p, and the others divided by 1 - p (Srivastava et al. 2014).
 
@@ -107,7 +107,7 @@ def scale_of(p: float) -> float:
     return 1.0 / (1.0 - p) if p < 1.0 else 0.0
 
 
-@op(formula="y = x/(1 - p) with probability 1 - p, else 0; one draw for each channel of a sample")
+@op(formula="y = x/(1 - p) with probability 1 - p, else 0; one draw for each channel of a sample", by_row=True)
 def dropout_channels(x: Array, *, p: float, number: int, seed: int, step: int) -> Array:
     """x (n, ..., c) with each channel of each sample set to 0 with probability p, the others divided by 1 - p.
 

@@ -19,7 +19,7 @@ TILE = 4096  # elements of y
 LINE = 16  # columns that a tile of the gradient has at least: a cache line of float32
 
 
-@op(formula="y[r] = table[index[r]]", integers=("index",), flops=0.0)
+@op(formula="y[r] = table[index[r]]", integers=("index",), flops=0.0, by_row=True)
 def embedding(index: Array, table: Array, *, padding_idx: int = -1) -> Array:
     """Row index[r] of a table (n, f) for each whole number: index (...), y (..., f).
 

@@ -49,6 +49,7 @@ from chainrule.ops.record import Example, Sample, op
 @op(
     formula="y = scale·(x - mean)/√(variance + eps) + shift, mean and variance of each group of a sample's channels",
     saves=("mean", "rstd"),
+    by_row=lambda x, **_: len(x) > 1,
     flops=lambda x, *_: 8.0 * math.prod(x),
 )
 def group_norm(x: Array, scale: Array, shift: Array, *, groups: int, eps: float) -> tuple[Array, Array, Array]:

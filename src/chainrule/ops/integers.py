@@ -12,7 +12,7 @@ from chainrule.ops.record import Example, Sample, op
 TILE = 8192  # elements
 
 
-@op(formula="y = x as real numbers", integers=("x",), flops=0.0)
+@op(formula="y = x as real numbers", integers=("x",), flops=0.0, by_row=True)
 def as_real(x: Array) -> Array:
     """Whole numbers, of which every op's dtype makes real ones: exactly up to 2^24 in float32.
 

@@ -16,7 +16,12 @@ from chainrule.native.memory import Array, Scratch, Shape, View
 from chainrule.ops.record import Example, Sample, op
 
 
-@op(formula="y = x·W + b", weights=("w", "b"), flops=lambda x, w, b: 2.0 * math.prod(x) * w[1])
+@op(
+    formula="y = x·W + b",
+    weights=("w", "b"),
+    flops=lambda x, w, b: 2.0 * math.prod(x) * w[1],
+    by_row=lambda x, **_: len(x) > 1,
+)
 def linear(x: Array, w: Array, b: Array | None = None) -> Array:
     """The matrix product of x (..., i) and weights w (i, j), plus the bias b (j,) or None: y (..., j).
 

@@ -21,6 +21,7 @@ from chainrule.ops.record import Example, Sample, op
 @op(
     formula="L = Σ w·(x - t)² / N, N = Σ w, or 1 for a sum",
     saves=("denominator",),
+    averages=True,
     flops=lambda x, *_: 4.0 * math.prod(x),
 )
 def mean_squared(
@@ -81,6 +82,7 @@ def _(dt: View, dy: View, prediction: View, target: View, weight: View | None, d
 @op(
     formula="L = Σ w·|x - t| / N, N = Σ w, or 1 for a sum",
     saves=("denominator",),
+    averages=True,
     flops=lambda x, *_: 4.0 * math.prod(x),
 )
 def mean_absolute(
@@ -142,6 +144,7 @@ def _(dt: View, dy: View, prediction: View, target: View, weight: View | None, d
 @op(
     formula="L = Σ w·h / N, h = ½(x - t)² where |x - t| ≤ δ, else δ(|x - t| - ½δ), N = Σ w, or 1 for a sum",
     saves=("denominator",),
+    averages=True,
     flops=lambda x, *_: 4.0 * math.prod(x),
 )
 def huber(

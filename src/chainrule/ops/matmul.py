@@ -13,7 +13,7 @@ from chainrule.native.memory import Array, Scratch, Shape, View
 from chainrule.ops.record import Example, Sample, op
 
 
-@op(formula="y = a·b", flops=lambda a, b: 2.0 * math.prod(a) * b[-1])
+@op(formula="y = a·b", flops=lambda a, b: 2.0 * math.prod(a) * b[-1], by_row=lambda a, **_: len(a) == 2)
 def matmul(a: Array, b: Array) -> Array:
     """The matrix product of a (..., m, k) and b (k, n), or b (..., k, n) with the leading axes of a.
 

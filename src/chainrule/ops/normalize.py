@@ -19,6 +19,7 @@ from chainrule.ops.record import Example, Sample, op
 @op(
     formula="y = scale·(x - mean)/√(variance + eps) + shift",
     offsets=("shift", "mean"),
+    by_row=lambda x, **_: len(x) > 1,
     flops=lambda x, *_: 8.0 * math.prod(x),
 )
 def normalize(x: Array, scale: Array, shift: Array, mean: Array, variance: Array, *, eps: float = 1e-5) -> Array:

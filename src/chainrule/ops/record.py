@@ -176,6 +176,8 @@ class Op:
         saves: tuple[str, ...],
         integers: tuple[str, ...],
         moves: bool,
+        by_row: bool | Callable[..., bool],
+        averages: bool,
         flops: Callable[..., float] | float,
         weights: tuple[str, ...],
         offsets: tuple[str, ...],
@@ -190,7 +192,7 @@ class Op:
         self.attributes = self.forward.attributes
         self.pointwise = pointwise
         self.returns, self.saves, self.integers = returns, saves, frozenset(integers)
-        self.moves = moves
+        self.moves, self.by_row, self.averages = moves, by_row, averages
         self._check_names()
         self.flops = flops
         self.samples: tuple[Sample, ...] = ()
@@ -329,6 +331,8 @@ def op(
     saves: tuple[str, ...] = (),
     integers: tuple[str, ...] = (),
     moves: bool = False,
+    by_row: bool | Callable[..., bool] = False,
+    averages: bool = False,
     flops: Callable[..., float] | float = 1.0,
     weights: tuple[str, ...] = (),
     offsets: tuple[str, ...] = (),
@@ -342,6 +346,9 @@ def op(
     saves             names of values kept for the gradients: the definition returns (y, *returned, *saved)
     integers          names of inputs that are whole numbers, such as labels, and stay int64
     moves             the elements of y are those of the inputs, in another order: of whole numbers, y is whole too
+    by_row            each row of y, by the first axis, is made of the same row of the inputs that have such rows; or
+                      whether it is, as a function of the first such input's shape and the attributes
+    averages          a loss: a sum over all rows by `weight`, which is 0 where they do not count
     flops             a number per element of y, or a function of the input shapes
 
     The others allow `chainrule.engine.fuse` to rewrite networks:
@@ -356,8 +363,8 @@ def op(
 
     def make(definition: Callable[..., Any]) -> Op:
         record = Op(
-            definition, formula, pointwise, returns, saves, integers, moves, flops, weights, offsets, monotone,
-            selects_largest,
+            definition, formula, pointwise, returns, saves, integers, moves, by_row or pointwise, averages, flops,
+            weights, offsets, monotone, selects_largest,
         )  # fmt: skip
         if record.name in OPS:
             raise TypeError(f"op {record.name} is defined twice")

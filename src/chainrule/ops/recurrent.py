@@ -36,6 +36,7 @@ def _flops(a: Shape, wh: Shape, *_: Any) -> float:
     returns=("h", "c"),
     saves=("gates", "kept", "before"),
     integers=("offsets", "order"),
+    by_row=True,
     flops=_flops,
 )
 def lstm(
@@ -126,6 +127,7 @@ def _(dc0: View, first_c: View) -> View:
     returns=("h",),
     saves=("gates", "kept", "before"),
     integers=("offsets", "order"),
+    by_row=True,
     flops=_flops,
 )
 def gru(
@@ -222,6 +224,7 @@ def _(db: View, ds: View, *, scratch: Scratch) -> list[Call]:
     returns=("h",),
     saves=("before",),
     integers=("offsets", "order"),
+    by_row=True,
     flops=_flops,
 )
 def rnn(

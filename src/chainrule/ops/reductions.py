@@ -20,7 +20,16 @@ TILE = 16384  # elements
 COLUMNS = 512  # of a tile of the gradient of max
 
 
-@op(formula="y = Σ x", flops=lambda x: float(math.prod(x)))
+def _within_rows(x: Shape, *, axis: Axes, keepdims: bool) -> bool:
+    """Whether each row is reduced by itself; axes count from the end, since steps, else an axis, may be rows."""
+    return axis is not None and all(-len(x) < a < 0 for a in axis)
+
+
+@op(
+    formula="y = Σ x",
+    flops=lambda x: float(math.prod(x)),
+    by_row=_within_rows,
+)
 def sum(x: Array, *, axis: Axes, keepdims: bool) -> Array:
     """The sum of x over the axes `axis`, or all for None; `keepdims` leaves them with size 1. An empty sum is 0."""
     return np.asarray(np.sum(x, axis=axis, keepdims=keepdims))
@@ -46,7 +55,11 @@ def _(dx: View, dy: View, *, axis: Axes, x_shape: Shape) -> list[Call]:
     return _repeated("sum", dx, dy, axis, 1.0)
 
 
-@op(formula="y = Σ x / n", flops=lambda x: float(math.prod(x)))
+@op(
+    formula="y = Σ x / n",
+    flops=lambda x: float(math.prod(x)),
+    by_row=_within_rows,
+)
 def mean(x: Array, *, axis: Axes, keepdims: bool) -> Array:
     """The mean of x over the axes `axis`, or all for None. Raises ShapeError where there is nothing to average."""
     return np.asarray(np.mean(x, axis=axis, keepdims=keepdims))
@@ -74,7 +87,11 @@ def _(dx: View, dy: View, *, axis: Axes, x_shape: Shape) -> list[Call]:
     return _repeated("mean", dx, dy, axis, 1.0 / _count(x_shape, axes_of("mean", axis, x_shape)))
 
 
-@op(formula="y = max x", flops=lambda x: float(math.prod(x)))
+@op(
+    formula="y = max x",
+    flops=lambda x: float(math.prod(x)),
+    by_row=_within_rows,
+)
 def max(x: Array, *, axis: Axes, keepdims: bool) -> Array:
     """The largest of x over the axes `axis`, or all for None; NaN if any is. Raises ShapeError for no elements."""
     return np.asarray(np.max(x, axis=axis, keepdims=keepdims))

@@ -18,7 +18,7 @@ from chainrule.ops.record import Example, Sample, op
 Index: TypeAlias = tuple[slice | int, ...]
 
 
-@op(formula="y = x in another shape", moves=True, flops=0.0)
+@op(formula="y = x in another shape", moves=True, flops=0.0, by_row=lambda x, shape: shape[:1] == x[:1])
 def reshape(x: Array, *, shape: Shape) -> Array:
     """The elements of x, last axis fastest, under `shape`; no copy. Raises ShapeError unless the sizes agree."""
     return x.reshape(shape)
@@ -48,7 +48,7 @@ def _(dx: View, dy: View, *, x_shape: Shape) -> View:
     return dy.reshape(*x_shape)
 
 
-@op(formula="y[iₐ, iᵦ, ...] = x[i₀, i₁, ...]", moves=True, flops=0.0)
+@op(formula="y[iₐ, iᵦ, ...] = x[i₀, i₁, ...]", moves=True, flops=0.0, by_row=lambda x, axes: axes[0] == 0)
 def transpose(x: Array, *, axes: tuple[int, ...]) -> Array:
     """x with its axes in another order: axis i of y is axis axes[i] of x. Raises ShapeError unless each occurs once."""
     return x.transpose(axes)
@@ -83,7 +83,12 @@ def _transpose(y: View, x: View, axes: tuple[int, ...]) -> View | list[Call]:
     return copy(y, x, y.shape, at=Walk(tuple(strides(x.shape)[a] for a in axes)))
 
 
-@op(formula="y = x, repeated along axes of size 1", moves=True, flops=0.0)
+@op(
+    formula="y = x, repeated along axes of size 1",
+    moves=True,
+    flops=0.0,
+    by_row=lambda x, shape: len(x) == len(shape) and x[0] == shape[0],
+)
 def broadcast(x: Array, *, shape: Shape) -> Array:
     """x stretched to `shape` by NumPy's rule: axes of size 1 repeat, missing ones come first. Raises ShapeError."""
     return np.broadcast_to(x, shape)
@@ -126,7 +131,7 @@ def _stretched(x: Shape, shape: Shape) -> tuple[int, ...]:
     return tuple(i for i, n in enumerate(shape) if i < more or (x[i - more] == 1 and n != 1))
 
 
-@op(formula="y = x[index]", moves=True, flops=0.0)
+@op(formula="y = x[index]", moves=True, flops=0.0, by_row=lambda x, index: index[0] == slice(None))
 def slice_(x: Array, *, index: Index) -> Array:
     """Part of x: for each of the first axes, `index` holds a slice, or a position, which removes the axis.
 
@@ -191,7 +196,7 @@ def _without_gaps(shape: Shape, steps: tuple[int, ...]) -> bool:
     return 0 not in shape and all(n == 1 or s == e for n, s, e in zip(shape, steps, strides(shape), strict=True))
 
 
-@op(formula="y = a followed by b along an axis", moves=True, flops=0.0)
+@op(formula="y = a followed by b along an axis", moves=True, flops=0.0, by_row=lambda a, axis: -len(a) < axis < 0)
 def concatenate(a: Array, b: Array, *, axis: int) -> Array:
     """b after a along `axis`; more arrays are joined two by two. Raises ShapeError unless their other sizes agree."""
     return np.concatenate((a, b), axis)

@@ -19,7 +19,7 @@ from chainrule.ops.record import Example, Sample, op
 TILE = 4096  # elements
 
 
-@op(formula="yⱼ = exp xⱼ / Σₖ exp xₖ", flops=lambda x: 5.0 * math.prod(x))
+@op(formula="yⱼ = exp xⱼ / Σₖ exp xₖ", flops=lambda x: 5.0 * math.prod(x), by_row=lambda x, **_: len(x) > 1)
 def softmax(x: Array) -> Array:
     """Probabilities of scores x (..., c) over the last axis. Raises ShapeError where a row has no scores."""
     p = np.exp(x - x.max(axis=-1, keepdims=True))
@@ -75,7 +75,7 @@ def softmax_gradient(tile: Int, dx: Real1, dy: Real1, y: Real1, columns: Int, ro
             row[j] = share[j] * (flow[j] - total)
 
 
-@op(formula="yⱼ = xⱼ - log Σₖ exp xₖ", flops=lambda x: 5.0 * math.prod(x))
+@op(formula="yⱼ = xⱼ - log Σₖ exp xₖ", flops=lambda x: 5.0 * math.prod(x), by_row=lambda x, **_: len(x) > 1)
 def log_softmax(x: Array) -> Array:
     """Logarithms of the probabilities of scores x (..., c). Raises ShapeError where a row has no scores."""
     shifted = x - x.max(axis=-1, keepdims=True)

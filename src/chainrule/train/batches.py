@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from chainrule.kernels.shuffle import permutations
 
 Rows = NDArray[np.int64]
+POOL = 50  # batches that are sorted by length together
 
 
 @functools.lru_cache(maxsize=8)
@@ -33,6 +34,7 @@ class Batches:
     size: int
     seed: int
     shuffle: bool
+    lengths: NDArray[np.int64] | None = field(default=None, compare=False)  # of sequences that differ in length
 
     @property
     def full(self) -> int:
@@ -56,8 +58,24 @@ class Batches:
         else:
             order = np.broadcast_to(np.arange(self.samples), (epochs, self.samples))
         cut = self.full * self.size
+        if self.lengths is not None and self.shuffle and self.size < self.samples:
+            order = self._by_length(order.copy(), first_epoch, cut)
         full = np.ascontiguousarray(order[:, :cut]).reshape(epochs * self.full, self.size)
         return full, np.ascontiguousarray(order[:, cut:])
+
+    def _by_length(self, order: Rows, first_epoch: int, cut: int) -> Rows:
+        """Full batches of sequences of similar lengths, which cost less: each pool of 50 is sorted by length, then the
+        batches are shuffled, as without this one would follow from the other.
+        """
+        assert self.lengths is not None
+        epochs = len(order)
+        for first in range(0, cut, POOL * self.size):
+            part = order[:, first : min(first + POOL * self.size, cut)]
+            part[...] = np.take_along_axis(part, np.argsort(self.lengths[part], axis=1, kind="stable"), axis=1)
+        shuffled = permutations(self.seed + 1, first_epoch, epochs, self.full)
+        batches = order[:, :cut].reshape(epochs, self.full, self.size)
+        order[:, :cut] = np.take_along_axis(batches, shuffled[:, :, None], axis=1).reshape(epochs, cut)
+        return order
 
     def in_order(self, full: Rows, rest: Rows) -> list[Rows]:
         """The result of `rows` as blocks of batches of equal size, in the order of training."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,9 +17,11 @@ from chainrule.errors import ChainruleError, DtypeError, LabelError, OptionError
 from chainrule.native.memory import Array, Shape
 from chainrule.nn import Module
 from chainrule.nn.module import in_mode
+from chainrule.sequences import Sequences, as_sequences
 from chainrule.train import evaluation
 from chainrule.train.checks import check_divisor, check_inputs, check_labels, check_targets, check_weight, finite
 from chainrule.train.engines import Engine
+from chainrule.train.ragged import by_step, of_steps, targets_like, values_of
 from chainrule.train.whole import Taken, checked, taken_by
 
 SHAPES = 64  # of whole inputs whose use by the model is remembered
@@ -29,8 +31,8 @@ SHAPES = 64  # of whole inputs whose use by the model is remembered
 class Data:
     """Arrays that have been checked."""
 
-    x: Array
-    y: Array
+    x: Array | Sequences
+    y: Array | Sequences
     weight: Array | None
     divisor: Array | None = None  # what each row adds to the divisor of a mean loss, if not 1
     augment: Augmentation | None = None
@@ -62,11 +64,22 @@ class Data:
         """With an augmentation, which is checked."""
         if augment is None:
             return self
+        if isinstance(self.x, Sequences):
+            raise DtypeError("fit: augment takes images, x holds sequences of different lengths: leave augment out")
         augmentation = augment if isinstance(augment, Augmentation) else Augmentation(augment)
         if self.x.dtype.kind == "i":
             raise DtypeError("fit: augment takes images of real numbers, x holds whole ones that the model needs")
         augmentation.check(self.x)
         return replace(self, augment=augmentation)
+
+
+class Outputs(NamedTuple):
+    """The shape of a model's outputs for some rows of x, and whether they have one for each step of sequences of
+    different lengths.
+    """
+
+    shape: Shape
+    by_step: bool
 
 
 class Requirements:
@@ -75,7 +88,7 @@ class Requirements:
     def __init__(self, loss: Callable[..., Any], dtype: np.dtype[Any], model: Module, engine: Engine) -> None:
         self.task = evaluation.task_of(loss)
         self._loss, self._dtype, self._model, self._engine = loss, dtype, model, engine
-        self._outputs: dict[tuple[str, Shape], Shape] = {}  # kind and shape of a row of x -> outputs for some rows
+        self._outputs: dict[tuple[str, Shape], Outputs] = {}  # kind and shape of a row of x -> outputs for some rows
         self._taken: dict[Shape, list[Taken]] = {}  # shape of whole x -> what ops take of it
 
     def forget(self) -> None:
@@ -83,34 +96,45 @@ class Requirements:
         self._outputs.clear()
         self._taken.clear()
 
-    def inputs(self, x: Any, prefix: str = "") -> tuple[Array, Shape]:
-        """Inputs (n, ...) in the form the engine expects, and the shape of the outputs for some of their rows.
+    def inputs(self, x: Any, prefix: str = "") -> tuple[Any, Outputs]:
+        """Inputs (n, ...) in the form the engine expects, and the outputs for some of their rows.
 
-        Whole numbers stay whole if the model needs them, as `nn.Embedding` does; otherwise they become real.
+        Whole numbers stay whole if the model needs them, as `nn.Embedding` does; otherwise they become real. Sequences
+        of different lengths become `Sequences`.
         """
         name = prefix + "x"
-        x = check_inputs(name, x)
-        if x.dtype.kind in "iu" and self._needs_whole(x):
-            x = checked(name, x, self._whole(x.shape))
+        x = as_sequences(name, x)
+        array = check_inputs(name, values_of(x))
+        rows = x.like(array) if isinstance(x, Sequences) else array
+        if array.dtype.kind in "iu" and self._needs_whole(rows):
+            array = of_steps(x, lambda: checked(name, array, self._whole(rows)))
         else:
-            x = finite(name, x, self._dtype)
-        return x, self._output_shape(name, x)
+            array = of_steps(x, lambda: finite(name, array, self._dtype))
+        rows = x.like(array) if isinstance(x, Sequences) else array
+        return rows, self._outputs_for(name, rows)
 
     def data(self, x: Any, y: Any, weight: Any, prefix: str = "") -> Data:
         """The arrays of one data set in the form the engine expects."""
         x, outputs = self.inputs(x, prefix)
         target, weights = prefix + "y", check_weight(prefix + "sample_weight", weight, len(x), self._dtype)
-        if self.task == evaluation.CLASSES:
-            y = check_labels(target, y, len(x), outputs, evaluation.ignored(self._loss))
-        elif self.task == evaluation.CUSTOM:
-            y = check_targets(target, y, len(x), None, self._dtype, unit=False)
-            if y.dtype.kind == "i":
-                y = self._numbers_or_labels(y, outputs, weights)
+        if outputs.by_step:
+            y = targets_like(target, y, x)
+            y = y.like(of_steps(y, lambda: self._targets(target, y.values, outputs.shape, by_step(weights, y))))
         else:
-            y = check_targets(target, y, len(x), outputs, self._dtype, unit=self.task == evaluation.BINARY)
+            y = self._targets(target, y, (len(x), *outputs.shape[1:]), weights)
         divisor = evaluation.divisors(self._loss, y, weights, self._dtype)
         check_divisor(target, divisor, self._dtype)
         return Data(x, y, weights, divisor)
+
+    def _targets(self, name: str, y: Any, outputs: Shape, weight: Array | None) -> Array:
+        """Targets for rows of the outputs, one for each."""
+        samples = outputs[0]
+        if self.task == evaluation.CLASSES:
+            return check_labels(name, y, samples, outputs, evaluation.ignored(self._loss))
+        if self.task != evaluation.CUSTOM:
+            return check_targets(name, y, samples, outputs, self._dtype, unit=self.task == evaluation.BINARY)
+        y = check_targets(name, y, samples, None, self._dtype, unit=False)
+        return self._numbers_or_labels(y, outputs, weight) if y.dtype.kind == "i" else y
 
     def counted(self, x: Any, y: Any, weight: Any) -> Data:
         """The same for training, without rows that do not count: a batch with no other rows would have no mean loss."""
@@ -129,7 +153,7 @@ class Requirements:
         self.check_predictions(checked.x, "validation ")
         return checked
 
-    def check_batches(self, x: Array, size: int) -> None:
+    def check_batches(self, x: Array | Sequences, size: int) -> None:
         """Raise ShapeError if the last of x's batches of `size` is too small for a layer, such as one row for
         BatchNorm.
 
@@ -146,7 +170,7 @@ class Requirements:
                 f"pass batch_size={better}, or remove {left} ({error})"
             ) from None
 
-    def check_predictions(self, x: Array, prefix: str = "") -> None:
+    def check_predictions(self, x: Array | Sequences, prefix: str = "") -> None:
         """The same for predictions, whose batches have a fixed size."""
         left = len(x) % PREDICT_BATCH
         try:
@@ -157,7 +181,7 @@ class Requirements:
                 f"{len(x)} rows: remove {left} ({error})"
             ) from None
 
-    def _check_rest(self, x: Array, left: int, training: bool) -> None:
+    def _check_rest(self, x: Array | Sequences, left: int, training: bool) -> None:
         if 0 < left < len(x):
             in_mode(self._model, training, lambda: self._engine.outline(x[:left]))
 
@@ -177,49 +201,51 @@ class Requirements:
                 return y
         return numbers
 
-    def _needs_whole(self, x: Array) -> bool:
+    def _needs_whole(self, x: Array | Sequences) -> bool:
         """Whether the model refuses rows of real numbers, but not of whole ones."""
         key = x.shape[1:]
         if ("f", key) in self._outputs or ("i", key) in self._outputs:
             return ("i", key) in self._outputs
         try:
-            self._outputs["f", key] = self._traced(x[:2].astype(self._dtype))
+            self._outputs["f", key] = self._traced(_of(x[:2], self._dtype))
         except LabelError:
-            self._outputs["i", key] = self._traced(np.zeros_like(x[:2], np.int64))
+            self._outputs["i", key] = self._traced(_of(x[:2], np.dtype(np.int64)))
             return True
         except ChainruleError:  # which is raised again, with its place
             pass
         return False
 
-    def _whole(self, shape: Shape) -> list[Taken]:
+    def _whole(self, x: Array | Sequences) -> list[Taken]:
         """What ops take of whole numbers x of this shape."""
+        shape = (len(x), *values_of(x).shape)
         if shape not in self._taken:
             if len(self._taken) == SHAPES:
                 self._taken.clear()
-            self._taken[shape] = in_mode(self._model, False, lambda: taken_by(self._model, shape))
+            self._taken[shape] = in_mode(self._model, False, lambda: taken_by(self._model, x))
         return self._taken[shape]
 
-    def _output_shape(self, name: str, x: Array) -> Shape:
-        """The shape of the outputs for up to two rows of x, cached by their kind and shape."""
+    def _outputs_for(self, name: str, x: Array | Sequences) -> Outputs:
+        """The outputs for up to two rows of x, cached by kind and shape; for all steps, if they have one for each."""
         key = x.dtype.kind, x.shape[1:]
         if key not in self._outputs:
             try:
                 self._outputs[key] = self._traced(x[:2])
             except ShapeError as error:
-                raise self._with_axes(name, x) or error from None
-        return self._outputs[key]
+                raise (None if isinstance(x, Sequences) else self._with_axes(name, x)) or error from None
+        found = self._outputs[key]
+        return found._replace(shape=(len(values_of(x)), *found.shape[1:])) if found.by_step else found
 
-    def _traced(self, rows: Array) -> Shape:
-        """The shape of the outputs for a few rows."""
+    def _traced(self, rows: Array | Sequences) -> Outputs:
+        """The outputs for a few rows."""
         output = in_mode(self._model, False, lambda: self._engine.outline(rows))
         if not isinstance(output, Tensor):
             raise DtypeError(
                 f"model: forward returns {type(output).__name__}, expected one tensor: return only the outputs"
             )
-        shape = output.shape
-        if not shape or shape[0] != len(rows):
+        shape, by_step = output.shape, isinstance(rows, Sequences) and output.sequences is not None
+        if not by_step and (not shape or shape[0] != len(rows)):
             raise ShapeError(f"model: outputs have shape {shape} for {len(rows)} samples, expected one row per sample")
-        return shape
+        return Outputs(shape, by_step)
 
     def _with_axes(self, name: str, x: Array) -> ShapeError | None:
         """The error for x that would fit with its axes changed: a single sample, no channels, or channels first.
@@ -240,3 +266,9 @@ class Requirements:
             expected = ", ".join(map(str, array.shape[1:]))
             return ShapeError(f"{name}: has shape {x.shape}, expected (n, {expected}): pass {name.split()[-1]}{change}")
         return None
+
+
+def _of(x: Array | Sequences, dtype: np.dtype[Any]) -> Any:
+    """Rows in another dtype, to trace with; whole ones are 0."""
+    values = np.zeros_like(values_of(x), dtype) if dtype.kind == "i" else values_of(x).astype(dtype)
+    return x.like(values) if isinstance(x, Sequences) else values

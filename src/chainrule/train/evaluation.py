@@ -15,8 +15,10 @@ from chainrule.autodiff.tensor import wrap
 from chainrule.engine.checks import check_pairs_of
 from chainrule.errors import DataError, NonFiniteError
 from chainrule.native.memory import Array
+from chainrule.sequences import Sequences
 from chainrule.settings import shown
 from chainrule.train import metrics
+from chainrule.train.ragged import of_rows, values_of
 
 CLASSES, BINARY, VALUES, CUSTOM = "classes", "binary", "values", "custom"
 
@@ -41,22 +43,24 @@ def ignored(loss: Any) -> int | None:
     return loss.ignore_index if isinstance(loss, nn.CrossEntropyLoss) else None
 
 
-def divisors(loss: Any, y: Array, weight: Array | None, dtype: np.dtype[Any]) -> Array | None:
+def divisors(loss: Any, y: Any, weight: Array | None, dtype: np.dtype[Any]) -> Array | None:
     """What each row adds to the divisor of a mean loss: its weight times that of its classes; None if all are 1."""
-    if not isinstance(loss, nn.CrossEntropyLoss) or sums(loss):
+    steps = values_of(y)
+    if sums(loss):
         return weight
-    some = loss.ignore_index in y
-    if loss.weight is None and not some:
-        return weight
+    if not isinstance(loss, nn.CrossEntropyLoss) or (loss.weight is None and loss.ignore_index not in steps):
+        if not isinstance(y, Sequences):
+            return weight
+        lengths = y.lengths.astype(dtype)
+        return lengths if weight is None else lengths * weight
     by_class = np.ones(1) if loss.weight is None else loss.weight
-    by_label = by_class.astype(dtype).take(y, mode="clip")  # the loss itself raises an error for labels out of range
-    if some:
-        by_label[y == loss.ignore_index] = 0.0
-    by_row: Array = by_label.reshape(len(y), -1).mean(axis=1)
+    by_label = by_class.astype(dtype).take(steps, mode="clip")  # the loss itself raises an error for others
+    by_label[steps == loss.ignore_index] = 0.0
+    by_row = of_rows(by_label, y)
     return by_row if weight is None else by_row * weight
 
 
-def add_nothing(loss: Any, y: Array, weight: Array | None, divisor: Array | None) -> Array:
+def add_nothing(loss: Any, y: Any, weight: Array | None, divisor: Array | None) -> Array:
     """A mask of the rows that change neither a mean loss nor its divisor; with smoothing, a class of weight 0 may."""
     smooth = isinstance(loss, nn.CrossEntropyLoss) and loss.label_smoothing > 0 and loss.weight is not None
     if not smooth:
@@ -64,9 +68,9 @@ def add_nothing(loss: Any, y: Array, weight: Array | None, divisor: Array | None
     return _left_out(loss, y) if weight is None else _left_out(loss, y) | (weight == 0)
 
 
-def _left_out(loss: Any, y: Array) -> Array:
+def _left_out(loss: Any, y: Any) -> Array:
     """A mask of the rows of which a loss ignores all labels."""
-    rows: Array = (y == ignored(loss)).reshape(len(y), -1).all(axis=1)
+    rows: Array = of_rows(values_of(y) != ignored(loss), y) == 0.0
     return rows
 
 

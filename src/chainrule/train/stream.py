@@ -176,7 +176,7 @@ class Stream:
                     "language model"
                 )
             self._tokens = output.shape[-1]
-        taken = taken_by(self._forward_once, given.shape)
+        taken = taken_by(self._forward_once, given)
         if not taken:
             raise DtypeError("generate: the model takes no whole numbers: use one that begins with nn.Embedding")
         checked("tokens", given, taken)

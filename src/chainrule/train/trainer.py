@@ -15,6 +15,7 @@ from chainrule.native.memory import Array
 from chainrule.nn import Module
 from chainrule.optim.optimizers import Optimizer
 from chainrule.optim.schedules import Schedule
+from chainrule.sequences import Sequences
 from chainrule.settings import flag, memory, number, shown, thread_count, whole
 from chainrule.train import evaluation
 from chainrule.train.arguments import refuse_unknown
@@ -148,7 +149,8 @@ class Trainer(Training):
                 data = self._requirements.counted(x, y, sample_weight).augmented(augment)
                 validation = self._requirements.validation(validation_data)
                 samples = len(data.x)
-                batches = Batches(samples, min(batch_size, samples), self.seed, shuffle)
+                lengths = data.x.lengths if isinstance(data.x, Sequences) else None
+                batches = Batches(samples, min(batch_size, samples), self.seed, shuffle, lengths)
                 self._requirements.check_batches(data.x, batches.size)
                 self.plan = Plan(epochs, batches, self.epochs, self.steps)
                 self.history = History()
@@ -192,14 +194,16 @@ class Trainer(Training):
             modules = self._notice_changes()
             return self.measure(self._requirements.data(x, y, sample_weight), modules=modules)
 
-    def predict(self, x: Any) -> Array:
+    def predict(self, x: Any) -> Any:
         """The model's outputs (n, ...) for x (n, ...), without dropout: logits for a classifier.
 
+        Of sequences of different lengths, it is a list of arrays (steps, ...) if there is an output for each step.
         Raises NonFiniteError, naming the row, for one that is NaN or infinite.
         """
         with self.turns.lock:
             modules = self._notice_changes()
-            return self.outputs(self._requirements.inputs(x)[0], modules=modules)
+            outputs = self.outputs(self._requirements.inputs(x)[0], modules=modules)
+            return list(outputs) if isinstance(outputs, Sequences) else outputs
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise OptionError(

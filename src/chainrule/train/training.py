@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from chainrule.autodiff.tensor import Parameter
 from chainrule.engine.setup import PREDICT_BATCH, Setup
 from chainrule.errors import OptionError, ShapeError
-from chainrule.native.memory import Array
 from chainrule.nn import Module
 from chainrule.nn.module import in_mode
 from chainrule.optim.optimizers import Optimizer
 from chainrule.optim.schedules import Schedule
+from chainrule.sequences import joined
 from chainrule.train import evaluation
 from chainrule.train.batches import Batches, Plan, Rows
 from chainrule.train.checks import check_outputs
@@ -25,6 +25,7 @@ from chainrule.train.data import Data, Requirements
 from chainrule.train.engines import Engine
 from chainrule.train.history import History
 from chainrule.train.pace import Pace
+from chainrule.train.ragged import by_step, of_steps, values_of
 from chainrule.train.structure import Known, Snapshot, structure
 from chainrule.train.turns import Turns
 
@@ -105,12 +106,13 @@ class Training:
 
     def measure(self, data: Data, prefix: str = "", modules: Sequence[Module] | None = None) -> dict[str, float]:
         """The loss and metrics of checked data; `prefix` says in errors which data it is."""
-        outputs = self.outputs(data.x, prefix, modules)
-        loss = evaluation.measure_loss(prefix + "loss", self.loss, outputs, data.y, data.weight)
-        measured = evaluation.measure(self.loss, outputs, data.y, data.weight)
-        return {"loss": loss, **measured, **evaluation.measure_extra(self.metrics, outputs, data.y)}
+        outputs, y = values_of(self.outputs(data.x, prefix, modules)), values_of(data.y)
+        weight = by_step(data.weight, data.y)
+        loss = evaluation.measure_loss(prefix + "loss", self.loss, outputs, y, weight)
+        measured = evaluation.measure(self.loss, outputs, y, weight)
+        return {"loss": loss, **measured, **evaluation.measure_extra(self.metrics, outputs, y)}
 
-    def outputs(self, x: Array, prefix: str = "", modules: Sequence[Module] | None = None) -> Array:
+    def outputs(self, x: Any, prefix: str = "", modules: Sequence[Module] | None = None) -> Any:
         """Outputs of all rows of checked inputs, computed in short calls so that Ctrl-C works; `modules` are the
         model's, if known.
 
@@ -121,17 +123,17 @@ class Training:
         except ShapeError:
             self._requirements.check_predictions(x, prefix)  # says more where it is a last, small batch
             raise
-        check_outputs(prefix + "outputs", outputs, self._fix)
+        of_steps(outputs, lambda: check_outputs(prefix + "outputs", values_of(outputs), self._fix))
         return outputs
 
-    def _outputs(self, x: Array) -> Array:
+    def _outputs(self, x: Any) -> Any:
         parts, done, pace = [], 0, Pace()
         while done < len(x):
             started, blocks = time.perf_counter(), min(pace.steps, -(-(len(x) - done) // PREDICT_BATCH))
             parts.append(self.engine.predict(x[done : done + blocks * PREDICT_BATCH]))
             pace.measure(blocks, time.perf_counter() - started)
             done += blocks * PREDICT_BATCH
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return joined(parts)
 
     def _fix(self) -> str:
         """What to do about outputs that are not finite."""

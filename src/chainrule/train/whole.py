@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.autodiff.tape import Node, tracing
-from chainrule.autodiff.tensor import Tensor, as_array, symbol
+from chainrule.autodiff.tensor import Tensor, as_array
+from chainrule.engine.ragged import symbolic
 from chainrule.errors import ChainruleError, LabelError
-from chainrule.native.memory import Array, Shape
+from chainrule.native.memory import Array
 from chainrule.ops.record import Limit, place_of
+from chainrule.sequences import Sequences
 
 
 class Taken(NamedTuple):
@@ -37,9 +39,9 @@ def checked(name: str, x: Any, taken: list[Taken]) -> Array:
     return copied
 
 
-def taken_by(model: Callable[..., Any], shape: Shape) -> list[Taken]:
+def taken_by(model: Callable[..., Any], like: Array | Sequences) -> list[Taken]:
     """What ops of a model take of whole numbers x of this shape, as far as a trace gets: the rest, kernels check."""
-    x = symbol(shape, np.int64, "x")
+    x = symbolic(like)
     with tracing() as tape, suppress(ChainruleError):
         model(x)
     known: dict[int, Callable[[Array], Array]] = {id(x): lambda array: array}
