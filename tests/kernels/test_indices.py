@@ -30,8 +30,8 @@ BOUNDED = {
     "gather": ROWS, "gather_labels": ROWS, "gather_augmented": ROWS,
     "convolve": SHAPE, "transpose_taps": SHAPE, "pool_windows": SHAPE, "unpool_windows": SHAPE,
     "clear_rest": LENGTHS, "recur": LENGTHS, "recur_gradient": LENGTHS,
-    "mean_steps": CLAMPED, "mean_gradient": CLAMPED, "max_steps": CLAMPED, "max_gradient": CLAMPED,
-    "last_steps": CLAMPED, "sum_steps": CLAMPED, "repeat_steps": CLAMPED, "last_gradient": CLAMPED,
+    "mean_steps": CLAMPED, "mean_steps_gradient": CLAMPED, "max_steps": CLAMPED, "max_steps_gradient": CLAMPED,
+    "last_steps": CLAMPED, "sum_steps": CLAMPED, "repeat_steps": CLAMPED, "last_steps_gradient": CLAMPED,
     "strided_copy_whole": COUNT, "whole_to_real": COUNT, "drop": COUNT, "begin": COUNT, "record": COUNT,
     "check": COUNT, "deliver": COUNT, "shuffle": COUNT,
 }  # fmt: skip

@@ -118,11 +118,11 @@ def _(dy: Array, offsets: Array, *, x_shape: Shape) -> Array:
 
 @sequence_mean.lower("x")
 def _(dx: View, dy: View, offsets: View) -> list[Call]:
-    return _calls(mean_gradient, dx, dy, offsets)
+    return _calls(mean_steps_gradient, dx, dy, offsets)
 
 
 @kernel
-def mean_gradient(tile: Int, dx: Real2, dy: Real2, offsets: Int1) -> None:
+def mean_steps_gradient(tile: Int, dx: Real2, dy: Real2, offsets: Int1) -> None:
     """The steps of sequence `tile`; the last tile clears the rows after the last sequence."""
     first, last = part_of(offsets, tile, dx.shape[0])
     if tile == offsets.size - 1:
@@ -178,11 +178,11 @@ def _(dy: Array, x: Array, y: Array, offsets: Array) -> Array:
 
 @sequence_max.lower("x")
 def _(dx: View, dy: View, x: View, y: View, offsets: View) -> list[Call]:
-    return _calls(max_gradient, dx, dy, offsets, _flat(x), _flat(y))
+    return _calls(max_steps_gradient, dx, dy, offsets, _flat(x), _flat(y))
 
 
 @kernel
-def max_gradient(tile: Int, dx: Real2, dy: Real2, offsets: Int1, x: Real2, y: Real2) -> None:
+def max_steps_gradient(tile: Int, dx: Real2, dy: Real2, offsets: Int1, x: Real2, y: Real2) -> None:
     """The steps of sequence `tile`; the last tile clears the rows after the last sequence."""
     first, last = part_of(offsets, tile, dx.shape[0])
     if tile == offsets.size - 1:
@@ -233,11 +233,11 @@ def _(dy: Array, offsets: Array, *, x_shape: Shape) -> Array:
 
 @sequence_last.lower("x")
 def _(dx: View, dy: View, offsets: View) -> list[Call]:
-    return _calls(last_gradient, dx, dy, offsets)
+    return _calls(last_steps_gradient, dx, dy, offsets)
 
 
 @kernel
-def last_gradient(tile: Int, dx: Real2, dy: Real2, offsets: Int1) -> None:
+def last_steps_gradient(tile: Int, dx: Real2, dy: Real2, offsets: Int1) -> None:
     """The steps of sequence `tile`; the last tile clears the rows after the last sequence."""
     first, last = part_of(offsets, tile, dx.shape[0])
     clear_rows(dx, first, last)
