@@ -203,9 +203,6 @@ def matmul(a: Any, b: Any) -> Tensor:
 
 
 linear = as_function(linear_ops.linear)
-
-# --- whole numbers
-
 embedding = as_function(embedding_ops.embedding)
 as_real = as_function(integer_ops.as_real)
 
