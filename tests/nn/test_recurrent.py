@@ -10,6 +10,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim
+from chainrule.autodiff.tensor import Parameter
 from chainrule.errors import OptionError, ShapeError
 
 RNG = np.random.default_rng(0)
@@ -51,6 +52,33 @@ def test_engines_agree_and_workers_change_no_bit(kind: Any, every: bool, n: int,
         others, theirs = run("compiled", threads)
         assert others == alone
         assert all(theirs[name].tobytes() == array.tobytes() for name, array in mine.items())
+
+
+class Twice(nn.Module):
+    """The inputs' part of the gates and y are read again after the loop, so their memory must stay as it is."""
+
+    def __init__(self, kind: Any, again: bool) -> None:
+        self.again, self.gates = again, {nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1}[kind]
+        self.run = {nn.LSTM: cr.functions.lstm, nn.GRU: cr.functions.gru, nn.RNN: cr.functions.rnn}[kind]
+        self.before, self.wh = nn.Linear(3, self.gates * 5), Parameter(0.3 * RNG.normal(size=(1, 5, self.gates * 5)))
+
+    def forward(self, x: Any) -> Any:
+        a = self.before(x)
+        y, *_ = self.run(a, self.wh)
+        if not self.again:
+            return y.sum(2)
+        return (y * y).sum(2) + (a * a).sum(2) + (self.run(a, self.wh)[0] * y).sum(2)
+
+
+@kinds
+@pytest.mark.parametrize("again", [False, True])
+def test_memory_is_used_again_only_if_nothing_reads_it(kind: Any, again: bool) -> None:
+    model = Twice(kind, again).astype(np.float64)
+    x, y = RNG.normal(size=(9, 6, 3)), RNG.normal(size=(9, 6))
+    reference, compiled = (cr.Trainer(model, nn.MSELoss(), optim.SGD(), engine=e) for e in ("reference", "compiled"))
+    expected = reference.gradients(x, y)
+    for name, array in compiled.gradients(x, y).items():
+        np.testing.assert_allclose(array, expected[name], rtol=1e-9, atol=1e-12)
 
 
 @kinds

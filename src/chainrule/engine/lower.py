@@ -103,6 +103,7 @@ class Lowering:
             extra["add"] = True
         if task.sums is not None:
             extra["sums"] = self._place(task.sums)
+        self._overwrite(number, task)
         outputs: list[View | None] = [self._place(value) for value in task.outputs]
         if rule.saves:
             saved = dict(zip(task.saved, outputs[1:], strict=True))
@@ -112,6 +113,15 @@ class Lowering:
             self._alias(task, result)
         else:
             self._emit(task, list(result))
+
+    def _overwrite(self, number: int, task: Task) -> None:
+        """Give results the memory of operands where the rule allows it and nothing else reads them."""
+        for place, name in task.rule.overwrites.items():
+            result, operand = task.outputs[place], task.operands[task.rule.operands.index(name)]
+            if operand and result not in self.views and result.size == operand.size:
+                view = self.view(operand)
+                if self._may_overwrite(number, operand):
+                    self._put(result, View(view.storage, result.shape, view.offset))
 
     def _start_sum(self, number: int, task: Task, start: Value) -> None:
         """The task adds to `start`: in place if nothing else reads it, otherwise to a copy."""

@@ -36,8 +36,8 @@ TILE_ROWS = 192  # so that A's part of a tile stays in the second-level cache
 DEPTH = 1024  # longer inner products are summed in parts, so that B's panel stays in the second-level cache
 STEP_ROWS = 4  # heights are multiples of it, so that what is left below full tiles is not too thin
 # The sum of a weight gradient over many rows is cut shorter, so that the rows of A in a part stay in the second-level
-# cache for all panels of B; columns of A side by side fill only a few of its sets if there are many rows.
-SHORT_DEPTH, SHORT_FROM = 256, 128  # from so many rows of C on
+# cache and a panel of B in the first-level cache: columns of A side by side fill only a few of its sets.
+SHORT_DEPTH, SHORT_FROM = 256, 64  # from so many rows of C on
 PACKED_FROM = 512  # rows of A, so that packing B pays
 ENOUGH_TILES = 8  # so that a few workers get equal shares
 TILE_FLOPS = 50_000  # half a microsecond: a smaller tile would cost less than the barrier after it
@@ -209,7 +209,7 @@ def product(
     height, columns = _tile(m, n, k, width)
     depth, own = DEPTH, absent(c)
     collides = not b.transposed and _collides(k, b_row * c.dtype.itemsize)
-    if a.transposed and m > SHORT_FROM and k > SHORT_DEPTH and n > width:
+    if a.transposed and m >= SHORT_FROM and k > SHORT_DEPTH and n > width:
         depth, down = SHORT_DEPTH, blocks(m, height)
         columns = blocks(blocks(n, width), blocks(ENOUGH_TILES, down)) * width
         if collides:

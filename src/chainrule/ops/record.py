@@ -64,6 +64,7 @@ class Rule:
     operands: tuple[str, ...]
     attributes: tuple[str, ...]
     saves: dict[str, str] = field(default_factory=dict)  # of a gradient: names, with what has the same shape
+    overwrites: dict[int, str] = field(default_factory=dict)  # number of a result, and an operand: `Op.overwrites`
     scalar: Callable[..., Any] | None = None
     lowering: Callable[..., Iterable[Any]] | None = None
 
@@ -296,6 +297,11 @@ class Op:
     def lower(self, of: Callable[..., Any] | str) -> Callable[..., Any]:
         """Decorator, bare or with an input's name: the kernel calls that compute the rule on views."""
         return self._attach("lowering", of)
+
+    def overwrites(self, result: str, operand: str) -> None:
+        """Declare that kernels read each element of an operand before they write that of `result`, such as y or dx."""
+        rule = self.gradients.get(result.removeprefix("d"), self.forward) if result[0] == "d" else self.forward
+        rule.overwrites[self.results.index(result) if rule is self.forward else 0] = operand
 
     def cases(self, *, samples: Sequence[Sample], examples: Sequence[Example]) -> None:
         """What the table-driven test checks the op on; stands at the end of the op's file."""

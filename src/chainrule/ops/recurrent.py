@@ -369,6 +369,8 @@ _N1 = 0.5 * math.tanh(1.0 + 0.5 * 4.0)
 _N2 = 0.5 * _N1 + 0.5 * math.tanh(3.0 + 0.5 * (2.0 * _N1 + 4.0))
 _T1 = math.tanh(1.0 + 2.0 * 0.25)
 
+lstm.overwrites("gates", "a")
+lstm.overwrites("da", "gates")
 lstm.cases(
     samples=_samples(4, 2),
     examples=[
@@ -380,10 +382,14 @@ lstm.cases(
         ),
     ],
 )
+gru.overwrites("gates", "a")
+gru.overwrites("da", "gates")
 gru.cases(
     samples=[*_samples(3, 1, bias=True), Sample(((2, 3, 12), (1, 4, 12), *[None] * 4), {"reverse": False}, _small)],
     examples=[Example(([[[0.0, 0.0, 1.0], [0.0, 0.0, 3.0]]], [[[0.0, 0.0, 2.0]]], [[4.0]]), [[[_N1], [_N2]]])],
 )
+rnn.overwrites("y", "a")
+rnn.overwrites("da", "y")
 rnn.cases(
     samples=_samples(1, 1, nonlinearity="tanh") + _samples(1, 1, nonlinearity="relu"),
     examples=[
