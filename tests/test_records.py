@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from msgspec import Meta
 
-from chainrule.errors import DataError
-from chainrule.records import MOST_VALUES, Record, parse, read_record
+from chainrule import records
+from chainrule.errors import DataError, FileError
+from chainrule.records import MOST_PARTS, MOST_VALUES, Record, parse, read_record, to_json
 from chainrule.settings import LONGEST, SHOWN, one_line, shown
 
 
@@ -63,7 +64,8 @@ DAMAGED = {
     "cut": ('{"count": ', "not valid JSON at line 1"),
     "deep": ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
     "many digits": ('{"count": ' + "9" * 5000 + "}", "a number of thousands of digits"),
-    "many values": ("[" + "0," * MOST_VALUES + "0]", "more than 500,000 values"),
+    "many values": ("[" + "0," * MOST_VALUES + "0]", "more than 4,000,000 values"),
+    "many lists": ("[" + "[]," * MOST_PARTS + "0]", "more than 500,000 lists, mappings and keys"),
     "not text": (b"\xff\xfe\x00", "not UTF-8 text"),
 }
 
@@ -78,16 +80,31 @@ def test_what_is_damaged(case: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["[],", "{},", '{"a":1},', "[[]],", "1.5,", '"ab",', '"\U0001f600",'])
-def test_memory_is_bounded(part: str) -> None:
-    text = "[" + part * (8_000_000 // len(part.encode())) + "0]"
+def test_memory_is_bounded(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MOST_VALUES", MOST_VALUES // 40)
+    monkeypatch.setattr(records, "MOST_PARTS", MOST_PARTS // 40)
+    parts = sum(map(part.count, "[{:"))
+    most = MOST_PARTS // 40 // parts if parts else MOST_VALUES // 40
+    text = "[" + part * 2 * most + "0]"
     tracemalloc.start()
     with pytest.raises(DataError, match="more than"):
         parse("r.json", text.encode())
-    some = "[" + part * (MOST_VALUES // sum(map(part.count, ",[{")) - 2) + "0]"
+    some = "[" + part * (most - 2) + "0]"
     parse("r.json", some.encode())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 2 * len(text.encode()) + (64 << 20)
+    assert peak < 6 * len(text) + (250 * MOST_PARTS if parts else 90 * MOST_VALUES) // 40
+
+
+def test_what_is_written_can_be_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(to_json(path, {"count": 3, "part": {"mean": [0.1234567890123] * 200_000}}))
+    assert read_record(path, Whole).part == Part(mean=[0.1234567890123] * 200_000)
+    with pytest.raises(FileError, match=r"cannot be written \(it holds more than 500,000 lists.*: use fewer columns"):
+        to_json(path, [[]] * MOST_PARTS)
+    monkeypatch.setattr(records, "MOST_BYTES", 1000)
+    with pytest.raises(FileError, match="more than 1,000 bytes, the most that are read again"):
+        to_json(path, ["é" * 500])
 
 
 def test_a_value_in_a_message_is_short_and_on_one_line() -> None:

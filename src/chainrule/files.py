@@ -67,12 +67,13 @@ def read_whole(path: Path, most: int) -> bytes:
     """The bytes of a regular file; raises FileError if it cannot be read, or holds more than `most` bytes."""
     try:
         with open_regular(path) as file:
-            data = file.read(most + 1)
+            large = os.fstat(file.fileno()).st_size > most
+            data = b"" if large else file.read(most + 1)  # it may grow
     except FileError:
         raise
     except OSError as error:
         raise failure(path, "read", error) from None
-    if len(data) > most:
+    if large or len(data) > most:
         raise FileError(f"{path}: larger than {most:,} bytes, the most that are read: check which file it is")
     return data
 

@@ -2,7 +2,7 @@
 
 A schema is a subclass of `Record`: its fields with their types and bounds, and in `__post_init__` what holds between
 them, as `raise ValueError("deviation[3]: expected a finite number above 0")`. Reading takes bounded memory: the number
-of bytes and of values are limited before anything is parsed.
+of bytes and of values are limited before anything is parsed, and `to_json` writes no more than is read.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from chainrule.errors import DataError
+from chainrule.errors import DataError, FileError
 from chainrule.files import read_whole
 from chainrule.settings import one_line, shown
 
-MOST_BYTES = 8 << 20
-MOST_VALUES = 500_000  # of 50 to 250 bytes each in memory
+MOST_BYTES = 128 << 20  # a table of a million columns takes 100 MB and three million values
+MOST_VALUES = 4_000_000  # of up to 90 bytes each in memory
+MOST_PARTS = 500_000  # lists, mappings and their keys, of up to 250 bytes each
 HALF = re.compile(r"\\u[dD][89a-fA-F]")  # of a character of two: without the other it is none
 RESTORE = "restore the file, or train again"
 T = TypeVar("T")
@@ -40,11 +41,10 @@ def read_record(path: Path, schema: type[T], fix: str = RESTORE) -> T:
 
 
 def parse(place: str, data: bytes | str, fix: str = RESTORE) -> Any:
-    """The values in JSON; raises DataError if it is not valid, repeats a key, or holds more than MOST_VALUES."""
+    """The values in JSON; raises DataError if it is not valid, repeats a key, or holds too many values."""
     try:
         text = data if isinstance(data, str) else data.decode("utf-8")
-        if sum(map(text.count, ",[{")) > MOST_VALUES:
-            raise _DamageError(f"it holds more than {MOST_VALUES:,} values")
+        _check_number(text)
         values = json.loads(text, object_pairs_hook=_once)
         if HALF.search(text):
             json.dumps(values, ensure_ascii=False).encode("utf-8")
@@ -59,6 +59,29 @@ def parse(place: str, data: bytes | str, fix: str = RESTORE) -> Any:
         raise DataError(f"{place}: damaged, {error}: {fix}") from None
     except ValueError:  # the interpreter's limit
         raise DataError(f"{place}: damaged, it holds a number of thousands of digits: {fix}") from None
+
+
+def to_json(path: Path, value: Any) -> str:
+    """A value as JSON for a file; raises FileError if it is more than would be read again."""
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    try:
+        _check_number(text)
+        if len(text.encode("utf-8")) > MOST_BYTES:
+            raise _DamageError(f"it holds more than {MOST_BYTES:,} bytes")
+    except _DamageError as error:
+        why = f"{error}, the most that are read again"
+        raise FileError(f"{path}: cannot be written ({why}): use fewer columns or classes, or shorter names") from None
+    return text
+
+
+def _check_number(text: str) -> None:
+    """Raise _DamageError if there are too many values; their number is that of the marks between them, or a little
+    more where texts have such marks."""
+    parts = sum(map(text.count, "[{:"))
+    if parts > MOST_PARTS:
+        raise _DamageError(f"it holds more than {MOST_PARTS:,} lists, mappings and keys")
+    if parts + text.count(",") > MOST_VALUES:
+        raise _DamageError(f"it holds more than {MOST_VALUES:,} values")
 
 
 def convert(place: str, values: Any, schema: type[T], fix: str = RESTORE) -> T:

@@ -125,7 +125,9 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON, whole or not at all; raises FileError."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    from chainrule.records import to_json
+
+    write_text(path, to_json(path, value))
 
 
 def data_name(source: str) -> str:

@@ -21,7 +21,7 @@ from msgspec import Meta
 from chainrule.errors import DataError, FileError
 from chainrule.files import failure, open_regular
 from chainrule.native.memory import Array
-from chainrule.records import MOST_BYTES, Record, convert, parse
+from chainrule.records import Record, convert, parse
 from chainrule.settings import shown
 
 KINDS = {
@@ -32,6 +32,7 @@ KINDS = {
     "C64": "<c8",
     **{f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)},
 }
+MOST_BYTES = 8 << 20  # of a header, which has an entry for each array
 MOST_AXES = 64  # of NumPy
 AGAIN = "save the model again"
 Size: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
