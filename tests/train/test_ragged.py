@@ -225,3 +225,13 @@ def test_a_printed_program_shows_where_sequences_begin() -> None:
     text = run.program.table()
     for told in ("offsets = data[indices]", "order = data[indices]", "row weight = data[indices]"):
         assert told in text
+
+
+def test_programs_let_go_of_data_that_is_no_longer_used() -> None:
+    run = trainer(TO_STEPS["tags"][3], nn.CrossEntropyLoss())
+    for count in (40, 20, 10, 5):  # a program for each
+        run.step(X[:count], TAGS[:count])
+    programs = run.engine._programs.values()  # type: ignore[attr-defined]
+    assert len(programs) == 4
+    assert sum(program.sources["x"].array is not None for program in programs) == 1
+    assert np.isfinite([run.step(X[:count], TAGS[:count]) for count in (40, 5, 40)]).all()

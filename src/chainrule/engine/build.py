@@ -94,6 +94,11 @@ class BoundProgram:
         self.coefficients = program.slot(book.begin, "coefficients")
         self.results = program.slot(*result)
 
+    def release(self) -> None:
+        """Let go of the data that the last run gathered."""
+        for slot in (*self.sources.values(), *(slot for group in self.indices.values() for slot in group.slots)):
+            slot.array = None  # the next run points it at other data
+
 
 class Together:
     """Slots that always refer to the same array."""

@@ -88,6 +88,9 @@ class CompiledEngine:
     ) -> None:
         """The data set that `run` draws its batches from, row i of each array for sample i; `augment` changes x.
         `first_step` is the number of the first step to come."""
+        if isinstance(x, Sequences) and x is not self._ragged:
+            for bound in self._programs.values():  # many, of which few will run on this data
+                bound.release()
         self.data, self._groups, self._ragged, self._weight = {}, {}, None, None
         if isinstance(x, Sequences):
             self._ragged = x
