@@ -192,8 +192,8 @@ def _is_other(old: Any, new: Any) -> bool:
         "null" if value is None else "truth" if isinstance(value, bool) else type(value).__name__
         for value in (old, new)
     ]
-    numbers = {"int", "float"}
-    return kinds[0] != kinds[1] and not set(kinds) <= numbers and "null" not in kinds
+    alike = ({"int", "float"}, {"int", "list"})  # 1 also stands for a pair [1, 1]
+    return kinds[0] != kinds[1] and not any(set(kinds) <= kind for kind in alike) and "null" not in kinds
 
 
 def _places(values: Any) -> Iterator[tuple[Any, Any]]:

@@ -115,6 +115,14 @@ def test_a_run_on_a_table_does_not_write(chainrule: Command) -> None:
     assert "it was not trained on text" in outcome.err
 
 
+def test_outputs_that_need_more_memory_than_is_free_are_refused(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chainrule.cli.loading.room", lambda: 1000)
+    outcome = run("train", "book.txt", "--tokens", "bytes", "--length", "8")
+    assert outcome.status == 2
+    assert "windows of 256 tokens take" in outcome.err
+    assert "use a smaller --val-size and --test-size" in outcome.err
+
+
 def test_words_and_bytes_are_tokens_too(run: Command, trained: Path) -> None:
     for tokens, unit in (("words", "word"), ("bytes", "byte")):
         words = ("train", "book.txt", "--tokens", tokens, "--model", "rnn:8", "--length", "8", "--epochs", "1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from chainrule.data.dataset import Dataset
 from chainrule.data.images import Images, Reading, read_pictures
 from chainrule.data.images.dataset import Told
 from chainrule.data.images.picture import is_picture
+from chainrule.data.limits import room, size_text
 from chainrule.data.preparation import Parts, Preparation, prepare, prepare_images, prepare_text
 from chainrule.data.sources import BUNDLED, default_target, load_data, load_table
 from chainrule.data.split import Rows
@@ -44,6 +46,7 @@ def read_data(settings: Settings, out: Console) -> tuple[Settings, Preparation, 
         preparation, parts = prepare_text(
             data, tokens=tokens, length=length, validation=settings.val_size, test=settings.test_size
         )
+        _check_outputs(preparation, parts)
         target, lines = None, _text_lines(settings, data, parts)
     elif isinstance(data, Images):
         preparation, parts = prepare_images(
@@ -167,6 +170,18 @@ def _check_options(settings: Settings, data: Dataset | Text) -> None:
     for name in sorted(factory.foreign_settings(kind)):
         if getattr(settings, name) not in (None, (), False, FIELDS[name].default):
             raise OptionError(f"{name}: does not apply, {settings.data} is {KINDS[kind]}: leave it out")
+
+
+def _check_outputs(preparation: Preparation, parts: Parts) -> None:
+    """OptionError if the outputs for a part, which is measured at once, take more memory than is free."""
+    windows = max(len(parts.split.validation), len(parts.split.test))
+    size, most = 4 * windows * math.prod(preparation.output_shape), room()
+    if size > most:
+        raise OptionError(
+            f"data: the outputs for {windows:,} windows of {preparation.outputs:,} tokens take {size_text(size)}, at most "
+            f"{size_text(most)} are used, a quarter of the free memory: use a smaller --val-size and --test-size, a part "
+            "of the text, or --tokens characters"
+        )
 
 
 def _text_lines(settings: Settings, text: Text, parts: Parts) -> list[str]:
