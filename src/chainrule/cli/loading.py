@@ -178,9 +178,9 @@ def _check_outputs(preparation: Preparation, parts: Parts) -> None:
     size, most = 4 * windows * math.prod(preparation.output_shape), room()
     if size > most:
         raise OptionError(
-            f"data: the outputs for {windows:,} windows of {preparation.outputs:,} tokens take {size_text(size)}, at most "
-            f"{size_text(most)} are used, a quarter of the free memory: use a smaller --val-size and --test-size, a part "
-            "of the text, or --tokens characters"
+            f"data: the outputs for {windows:,} windows of {preparation.outputs:,} tokens take {size_text(size)}, at "
+            f"most {size_text(most)} are used, a quarter of the free memory: use a smaller --val-size and --test-size, "
+            "a part of the text, or --tokens characters"
         )
 
 
