@@ -103,7 +103,7 @@ def test_digits_are_images_to_a_network_for_images(chainrule: Command) -> None:
         (["model=smal_cnn"], 'model: "smal_cnn" is unknown: did you mean "cnn" (models.small_cnn)?'),
         (
             ["model=transformer"],
-            "and for images cnn (models.small_cnn), lenet (models.lenet5), resnet20, resnet32, resnet56",
+            "for images cnn (models.small_cnn), lenet (models.lenet5), resnet20, resnet32, resnet56",
         ),
         (["model=resnet20", "activation=tanh"], "activation: resnet20 has its own activation: leave it out"),
         (["model=resnet65"], 'model: "resnet65" is unknown: did you mean "resnet56"?'),
