@@ -98,7 +98,7 @@ def test_another_text_is_evaluated_whole_and_one_with_other_characters_is_refuse
         (("train", "book.txt", "--tokens", "letters"), "tokens is"),
         (("train", "book.txt", "--length", "5000"), "too few for windows of 5000"),
         (("train", "digits", "--length", "5"), "length: does not apply, digits is a table"),
-        (("train", "digits", "--model", "lstm:8"), "no such file"),
+        (("train", "digits", "--model", "lstm:8"), "lstm:8 does not take this data, digits is a table"),
         (("train", "none.txt"), "no such file"),
     ],
 )
@@ -107,6 +107,13 @@ def test_what_does_not_fit_is_one_line(run: Command, words: tuple[str, ...], tol
     assert outcome.status == 2
     assert told in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+def test_a_file_with_a_target_is_a_table_whatever_the_network(chainrule: Command, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n" + "1,x\n2,y\n" * 20)
+    outcome = chainrule("train", str(tmp_path / "t.csv"), "--target", "b", "--model", "lstm:8")
+    assert outcome.status == 2
+    assert "t.csv is a table: use --model mlp:64,64" in outcome.err
 
 
 def test_a_run_on_a_table_does_not_write(chainrule: Command) -> None:

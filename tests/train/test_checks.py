@@ -59,6 +59,11 @@ def test_labels_become_int64(y):
     assert labels.tolist() == [0, 2, 1]
 
 
+def test_one_label_for_a_sequence_of_outputs_tells_what_the_model_must_return():
+    with pytest.raises(ShapeError, match=r"for one label per sample the model must return \(n, 3\)"):
+        check_labels("y", [0, 1], 2, (1, 5, 3))
+
+
 def test_labels_may_be_booleans_and_sequences():
     assert check_labels("y", [True, False], 2, (2, 2)).tolist() == [1, 0]
     assert check_labels("y", [[0, 1], [1, 2]], 2, (2, 2, 3)).shape == (2, 2)

@@ -1,4 +1,4 @@
-"""`chainrule evaluate`: the metrics of a trained network on a table or on images."""
+"""`chainrule evaluate`: the metrics of a trained network on a table, on images or on a text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def evaluate(
     data: Annotated[
         str | None,
         typer.Argument(
-            metavar="DATA", help="A table with the target column, or labelled images; by default the run's own data"
+            metavar="DATA",
+            help="A table with the target column, labelled images or a text; by default the run's own data",
         ),
     ] = None,
     all_rows: Annotated[
@@ -31,9 +32,9 @@ def evaluate(
     runs: Runs = "runs",
     threads: Threads = None,
 ) -> None:
-    """Evaluate a trained network on a table or on images.
+    """Evaluate a trained network on a table, on images or on a text.
 
-    On the data it was trained on, only the test rows are used.
+    On the data it was trained on, only the test part is used.
 
     Examples:
       [bold]chainrule evaluate latest[/bold]

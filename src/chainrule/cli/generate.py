@@ -70,14 +70,16 @@ def generate(
     if not isinstance(inputs, TextInputs):
         raise DataError(f"{found.run.folder}: it was not trained on text: name a run that was")
     first = _beginning(inputs.vocabulary, prompt)
-    started = time.perf_counter()
-    sys.stdout.write(prompt or "")
+    begun = prompt or ""  # printed with the first piece: messages on compiling come before that
+    started: float | None = None
     for piece in write(found.model, inputs.vocabulary, first, wanted, settings):
-        sys.stdout.write(piece)
+        sys.stdout.write(begun + piece)
         sys.stdout.flush()
+        begun, started = "", started or time.perf_counter()
     sys.stdout.write("\n")
-    speed = wanted / (time.perf_counter() - started)
-    error_console().print(f"{wanted:,} {inputs.vocabulary.unit}s, {speed:,.0f} a second")
+    timed = wanted - AT_ONCE  # the first piece may have waited for the compiler
+    speed = f", {timed / (time.perf_counter() - started):,.0f} a second" if started and timed > 0 else ""
+    error_console().print(f"{wanted:,} {inputs.vocabulary.unit}s{speed}")
 
 
 def write(model: Any, vocabulary: Vocabulary, first: list[int], length: int, settings: dict[str, Any]) -> Iterator[str]:

@@ -139,8 +139,9 @@ def _windows(found: Saved, inputs: TextInputs, source: str) -> Windows:
 
 
 def _load(settings: Settings, *, quiet: bool) -> Dataset | Text:
-    """The data, as images if it holds images or the network takes nothing else."""
-    if factory.takes_text(settings.model) or holds_text(settings.data):
+    """The data, as images or a text if it is one or the network takes nothing else."""
+    table = settings.target is not None or settings.data in BUNDLED
+    if holds_text(settings.data) or (factory.takes_text(settings.model) and not table):
         return load_text(settings.data, settings.data_dir)
     height, width = settings.height_and_width or (None, None)
     images = True if factory.takes_images(settings.model) else None

@@ -216,7 +216,11 @@ class Settings:
     )
     broken: str = _setting("refuse", _choice(BROKEN), "Damaged pictures: refuse (an error) or skip", panel="Data")
     data_dir: str | None = _setting(
-        None, _file, "Folder that holds the files of fashion-mnist or mnist", panel="Data", metavar="FOLDER"
+        None,
+        _file,
+        "Folder that holds the files of data sets by name, such as mnist; by default that in CHAINRULE_DATA",
+        panel="Data",
+        metavar="FOLDER",
     )
     val_size: float = _setting(
         0.1, _number(least=0, below=1), "Fraction of the rows used for validation after each epoch", float, "Data"

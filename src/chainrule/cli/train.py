@@ -39,7 +39,7 @@ def train(
         typer.Argument(
             metavar="DATA",
             help="A bundled or well-known data set (digits, fashion-mnist, mnist), a .csv, .tsv, .parquet, .npz or IDX "
-            "file, or a folder of class/name.png or train/class/name.png",
+            "file, a folder of class/name.png or train/class/name.png, or a text (.txt)",
         ),
     ] = None,
     overrides: Annotated[
@@ -54,7 +54,7 @@ def train(
     ] = False,
     **options: Any,
 ) -> None:
-    """Train a network on a table or on images, test it, and save it.
+    """Train a network on a table, on images or on a text, test it, and save it.
 
     Weights, results and figures are written to a new folder in runs/. Ctrl-C stops early and keeps what was learned.
 
@@ -63,6 +63,7 @@ def train(
       [bold]chainrule train iris.csv --target species --model mlp:16 --epochs 200[/bold]
       [bold]chainrule train houses.parquet --target price --task regress --missing mean --patience 20[/bold]
       [bold]chainrule train photos --image-size 32 --augment shift:2,flip[/bold]
+      [bold]chainrule train book.txt --model lstm:256 --epochs 10[/bold]
       [bold]chainrule train --config runs/20260131-120000-digits/config.yaml lr=0.005[/bold]
     """
     words = [*([] if data is None else [data]), *(overrides or [])]

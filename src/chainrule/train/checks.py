@@ -40,8 +40,11 @@ def check_labels(name: str, y: Any, samples: int, outputs: Shape, ignored: int |
     if array.shape != expected:
         if array.shape == (*expected, classes) and classes > 1:
             fix = f": convert one-hot rows to labels with {name}.argmax(axis=-1)"
+        elif array.size == int(np.prod(expected)):
+            fix = f": pass {name}.reshape{expected}"
         else:
-            fix = f": pass {name}.reshape{expected}" if array.size == int(np.prod(expected)) else ""
+            single = array.shape == (samples,)  # of a whole sequence, say
+            fix = f": for one label per sample the model must return (n, {classes})" if single else ""
         raise ShapeError(
             f"{name}: labels have shape {array.shape}, expected {expected}, one whole number per sample, "
             f"as the model's outputs are {(samples, *outputs[1:])}{fix}"

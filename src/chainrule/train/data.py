@@ -264,7 +264,9 @@ class Requirements:
             except (ValueError, TypeError, IndexError):  # does not fit either, here or in a custom `forward`
                 continue
             expected = ", ".join(map(str, array.shape[1:]))
-            return ShapeError(f"{name}: has shape {x.shape}, expected (n, {expected}): pass {name.split()[-1]}{change}")
+            if_so = " if that is a single sample" if change == "[None]" and x.ndim > 1 else ""
+            advice = f"pass {name.split()[-1]}{change}{if_so}"
+            return ShapeError(f"{name}: has shape {x.shape}, expected (n, {expected}): {advice}")
         return None
 
 
