@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule import nn, optim
+from chainrule import models, nn, optim
 
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-NAMES = {"np": np, "cr": cr, "nn": nn, "optim": optim, "init": nn.init, "Path": Path}
+NAMES = {"np": np, "cr": cr, "nn": nn, "models": models, "optim": optim, "init": nn.init, "Path": Path}
 
 
 def modules() -> list[str]:

@@ -29,11 +29,12 @@ BOUNDED = {
     "cross_entropy_parts": DATA, "cross_entropy_gradient": DATA, "take_rows": DATA, "add_rows": DATA,
     "gather": ROWS, "gather_labels": ROWS, "gather_augmented": ROWS,
     "convolve": SHAPE, "transpose_taps": SHAPE, "pool_windows": SHAPE, "unpool_windows": SHAPE,
+    "attend": SHAPE, "attend_gradient": SHAPE,
     "clear_rest": LENGTHS, "recur": LENGTHS, "recur_gradient": LENGTHS,
     "mean_steps": CLAMPED, "mean_steps_gradient": CLAMPED, "max_steps": CLAMPED, "max_steps_gradient": CLAMPED,
     "last_steps": CLAMPED, "sum_steps": CLAMPED, "repeat_steps": CLAMPED, "last_steps_gradient": CLAMPED,
     "strided_copy_whole": COUNT, "whole_to_real": COUNT, "drop": COUNT, "begin": COUNT, "record": COUNT,
-    "check": COUNT, "deliver": COUNT, "shuffle": COUNT,
+    "check": COUNT, "deliver": COUNT, "shuffle": COUNT, "sample": COUNT,
 }  # fmt: skip
 WILD = [-(2**63), -(10**12), -1, 3, 10**12, 2**63 - 1]
 

@@ -169,7 +169,7 @@ class RMSNorm(Module):
     invalid settings, ShapeError if the last axes of x are not `normalized_shape`.
     Source: Zhang and Sennrich, Root mean square layer normalization, NeurIPS 2019.
 
-    >>> nn.RMSNorm(2)(np.array([[1.0, 7.0], [-1.0, 1.0]])).data.round(3).tolist()
+    >>> nn.RMSNorm(2)(np.array([[1.0, 7.0], [-1.0, 1.0]])).data.astype(float).round(3).tolist()
     [[0.2, 1.4], [-1.0, 1.0]]
     """
 
