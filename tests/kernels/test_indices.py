@@ -13,8 +13,10 @@ import pytest
 
 import chainrule
 from chainrule.kernels.bookkeeping import gather, gather_labels
+from chainrule.kernels.recurrent import check_sequences
 from chainrule.native.kernel import KERNELS
 from chainrule.native.state import STOP, WORDS, WRONG_LABEL
+from chainrule.ops import scan
 from chainrule.ops.cross_entropy import cross_entropy_gradient, cross_entropy_parts
 from chainrule.ops.embedding import add_rows, take_rows
 
@@ -22,7 +24,7 @@ from chainrule.ops.embedding import add_rows, take_rows
 DATA = "values from data: bounded in the kernel, tested below"
 SHAPE = "a table that Python makes from shapes alone"
 ROWS = "row numbers that a trainer makes: 0 .. n - 1 for data of n rows, whose shape is checked again before each run"
-LENGTHS = "where sequences begin, made by the caller from lengths: not bounded in the kernel, for layers to check"
+LENGTHS = "where sequences begin: `check_sequences` stops the program before them, tested below"
 CLAMPED = "where sequences begin: kept within the rows by the kernel"
 COUNT = "only the state's counters, or whole numbers that are values and no addresses"
 BOUNDED = {
@@ -30,7 +32,7 @@ BOUNDED = {
     "gather": ROWS, "gather_labels": ROWS, "gather_augmented": ROWS,
     "convolve": SHAPE, "transpose_taps": SHAPE, "pool_windows": SHAPE, "unpool_windows": SHAPE,
     "attend": SHAPE, "attend_gradient": SHAPE,
-    "clear_rest": LENGTHS, "recur": LENGTHS, "recur_gradient": LENGTHS,
+    "clear_rest": LENGTHS, "recur": LENGTHS, "recur_gradient": LENGTHS, "check_sequences": LENGTHS,
     "mean_steps": CLAMPED, "mean_steps_gradient": CLAMPED, "max_steps": CLAMPED, "max_steps_gradient": CLAMPED,
     "last_steps": CLAMPED, "sum_steps": CLAMPED, "repeat_steps": CLAMPED, "last_steps_gradient": CLAMPED,
     "strided_copy_whole": COUNT, "whole_to_real": COUNT, "drop": COUNT, "begin": COUNT, "record": COUNT,
@@ -96,3 +98,12 @@ def test_there_is_a_row_for_each_number():
     """What bounds the gathers: see also the test of arrays that a callback resizes."""
     names = {kernel.name for kernel in (gather, gather_labels)}
     assert {name for name, why in BOUNDED.items() if why == ROWS} >= names
+
+
+@pytest.mark.parametrize(("offsets", "order"), [t for t in scan.wrong() if t[0].dtype.kind == "i"])
+def test_sequences_that_do_not_fit_stop_the_program_before_the_loop_over_them(offsets, order):
+    state = np.zeros(WORDS, np.int64)
+    check_sequences.function(0, state, *scan.ragged(3, 5), 8)
+    assert state[STOP] == 0
+    check_sequences.function(0, state, offsets, order, 8)
+    assert state[STOP] == WRONG_LABEL

@@ -318,8 +318,10 @@ def _taken(graph: Graph, lowering: Lowering) -> list[Whole]:
     for task in graph.tasks:
         if task.op.limits and task.rule is task.op.forward:
             shapes = [None if value is None else value.shape for value in task.operands]
-            for name, limit in task.op.limits.items():
-                value = task.operands[task.op.inputs.index(name)]
-                if value is not None:
-                    found.append(Whole(task.op.name, lowering.view(value), limit(*shapes, **task.attributes)))
+            given = dict(zip(task.op.inputs, task.operands, strict=False))
+            for name, rule in task.op.limits.items():
+                if (value := given[name]) is not None:
+                    limit = rule(*shapes, **task.attributes)
+                    beside = [lowering.view(v) for n, v in given.items() if n == limit.goes_with and v is not None]
+                    found.append(Whole(task.op.name, lowering.view(value), limit, tuple(beside)))
     return found

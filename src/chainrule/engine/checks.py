@@ -83,6 +83,7 @@ class Whole:
     op: str
     values: View
     limit: Limit
+    beside: tuple[View, ...] = ()  # what decides, too
 
 
 def wrong_label(taken: Sequence[Whole], rows: Array, step: int | None, steps: Array | None = None) -> LabelError:
@@ -91,12 +92,12 @@ def wrong_label(taken: Sequence[Whole], rows: Array, step: int | None, steps: Ar
     """
     for whole in taken:
         found, limit = whole.values.numpy().ravel(), whole.limit
-        wrong = limit.wrong(found)
+        wrong = limit.wrong(found, *(view.numpy() for view in whole.beside))
         if wrong.size:
             if steps is not None and found.size % len(steps) == 0:
                 rows = steps
             each = max(1, found.size // len(rows))
-            gathered = whole.values.storage.kind == "arena"
+            gathered = whole.values.storage.kind == "arena" and found.size % len(rows) == 0
             place = f"row {rows[wrong[0] // each] if gathered else wrong[0]}"
             if gathered and each > 1:
                 place += f", position {wrong[0] % each}"

@@ -34,6 +34,7 @@ from chainrule.native.kernel import Call, Int, Int1, Pointer, Real1, advance, bl
 from chainrule.native.machine import processor
 from chainrule.native.matrix import panel
 from chainrule.native.memory import Scratch, View, constant
+from chainrule.native.state import STOP, WRONG_LABEL
 
 SEQUENCES = 8  # of a tile, at least, unless there are fewer
 MOST_TILES = 16  # of one direction
@@ -69,6 +70,7 @@ class Loop:
     sequences: Sequences
     reverse: bool
     scratch: Scratch
+    state: View | None = None  # of the program, to stop it
 
     def through(
         self, rows: tuple[View, View | None, View | None, View], last: tuple[View, View | None], a: View,
@@ -82,10 +84,10 @@ class Loop:
         room = hidden * self._width
         weights = self.scratch(directions * blocks(wide, self._width) * room)
         across = blocks(wide, self._width)
-        calls = []
+        calls = self._check(a.shape[0])
         if self.cell == GRU and bias is None:
             bias = self.scratch(directions * hidden)
-            calls = zero(bias)
+            calls += zero(bias)
         return [
             *calls,
             *(
@@ -154,6 +156,12 @@ class Loop:
     def _flat(self, view: View | None) -> View:
         return absent(self.wh) if view is None else view.flat()
 
+    def _check(self, rows: int) -> list[Call]:
+        """Sequences that are not among the rows of a, or in another order than the kernel's, stop the program."""
+        if not self.sequences.ragged:
+            return []
+        return [check_sequences(1, self.state, self.sequences.offsets, self.sequences.order, rows, stops=True)]
+
     def _clear(self, *rows: View | None) -> list[Call]:
         """Rows after the last sequence become 0."""
         views = [view for view in rows if view is not None] if self.sequences.ragged else []
@@ -194,6 +202,22 @@ def _part(view: View, index: int, count: int) -> View:
 def _room(depth: int, width: int) -> int:
     """Elements of a panel that `pack` writes."""
     return blocks(depth, width // 2) * (width // 2) * width
+
+
+@kernel
+def check_sequences(tile: Int, state: Int1, offsets: Int1, order: Int1, rows: Int) -> None:
+    """Offsets rise from 0 to at most `rows`, and order has all sequences by falling length, equal ones in their
+    order."""
+    right = offsets[0] == 0
+    for i in range(order.size):
+        right = right and offsets[i] <= offsets[i + 1] and offsets[i + 1] <= rows
+        right = right and order[i] >= 0 and order[i] < order.size
+    if right:
+        for i in range(1, order.size):
+            before, after = length(offsets, order[i - 1]), length(offsets, order[i])
+            right = right and (before > after or (before == after and order[i - 1] < order[i]))
+    if not right:
+        state[STOP] = WRONG_LABEL
 
 
 @kernel

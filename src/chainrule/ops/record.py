@@ -45,7 +45,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -90,38 +90,37 @@ def _parameters(function: Callable[..., Any]) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Limit:
-    """What an input of whole numbers may hold: 0 .. below - 1, since `reason`, and `besides`; `noun` is what one is
-    called, `nouns` several.
-    """
+    """What an input of whole numbers may hold: 0 .. below - 1, since `reason`, and `besides`."""
 
-    noun: str
-    nouns: str
+    noun: str  # what one is called
+    nouns: str  # and several
     below: int
     reason: str
     fix: str
     besides: int | None = None
+    goes_with: ClassVar[str] = ""  # the input of the op that decides, too
 
     @property
     def expected(self) -> str:
         return f"expected 0 .. {self.below - 1} as {self.reason}"
 
-    def wrong(self, values: Array) -> Array:
-        """The positions, in flat order, of values that are outside."""
+    def wrong(self, values: Array, *beside: Array) -> Array:
+        """The positions, in flat order, of values that are outside; `beside` is the input they go with."""
         outside = (values < 0) | (values >= self.below)
         return np.flatnonzero(outside if self.besides is None else outside & (values != self.besides))
 
-    def check(self, op: str, values: Array) -> None:
+    def check(self, op: str, values: Array, *beside: Array) -> None:
         """Raise LabelError, naming the op, unless values are whole numbers within the limit."""
         if values.dtype.kind not in "iu":
-            expected = f"expected whole numbers 0 .. {self.below - 1}"
-            raise LabelError(f"{op}: {self.nouns} are {values.dtype}, {expected}: convert them, as in .astype(int)")
-        if (wrong := self.wrong(values)).size:
+            found = f"{self.nouns} are {values.dtype}, expected whole numbers 0 .. {self.below - 1}"
+            raise LabelError(f"{op}: {found}: convert them, as in .astype(int)")
+        if (wrong := self.wrong(values, *beside)).size:
             found = f"{self.noun} {values.flat[wrong[0]]} in {place_of(wrong[0], values.shape)}"
             raise LabelError(f"{op}: {found}, {self.expected}: {self.fix}")
 
 
 def place_of(number: Any, shape: Shape) -> str:
-    """Where element `number` of an array is, for messages: its row, and its position in the row if that has several."""
+    """Where element `number` of an array is, for messages: its row, and its place in that if it has several."""
     row, *rest = (int(i) for i in np.unravel_index(number, shape)) if shape else (0,)
     return f"row {row}, position {', '.join(map(str, rest))}" if rest else f"row {row}"
 

@@ -8,7 +8,8 @@ wh has the shape (directions, hidden, gates·hidden), with one direction or two;
 to the first, as does the only one with `reverse`. a has the shape (n, steps, directions·gates·hidden) and y (n, steps,
 directions·hidden), with the directions side by side. Sequences of different lengths stand one after the other instead:
 a (rows, directions·gates·hidden), with `offsets`, n + 1 whole numbers that say where each begins and the last one ends,
-and `order`, the numbers of the sequences in the order of falling length. Rows after the last sequence are 0 in y.
+and `order`, the numbers of the sequences by falling length, equal ones in their order. Others raise LabelError, as the
+loop takes them as addresses. Rows after the last sequence are 0 in y.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import OptionError, ShapeError
+from chainrule.errors import LabelError, OptionError, ShapeError
 from chainrule.kernels.recurrent import Loop, Sequences, bias_gradient, weight_gradient
 from chainrule.native import cells
 from chainrule.native.kernel import Call
@@ -48,6 +49,7 @@ def lstm(
     h0 and c0 are the first states (directions, n, hidden), 0 unless given. Raises ShapeError where shapes do not fit.
     Hochreiter and Schmidhuber, Neural Computation 9 (1997); Gers et al., Neural Computation 12 (2000).
     """
+    scan.check_sequences("lstm", a, offsets, order)
     found = scan.through(cells.LSTM, a, wh, h0, c0, offsets, reverse)
     return tuple(found[name] for name in ("y", "state", "carry", "gates", "kept", "before"))
 
@@ -57,16 +59,20 @@ def _(
     a: Shape, wh: Shape, h0: Shape | None = None, c0: Shape | None = None, offsets: Shape | None = None,
     order: Shape | None = None, *, reverse: bool,
 ) -> list[Shape]:  # fmt: skip
-    y, state = _shapes("lstm", 4, a, wh, {"h0": h0, "c0": c0}, offsets, order)
+    y, state = scan.shapes("lstm", 4, a, wh, {"h0": h0, "c0": c0}, offsets, order)
     return [y, state, state, a, y, y]
+
+
+lstm.limit("offsets")(scan.offsets_limit)
+lstm.limit("order")(scan.order_limit)
 
 
 @lstm.lower
 def _(
     y: View, h: View, c: View, gates: View, kept: View, before: View, a: View, wh: View, h0: View | None,
-    c0: View | None, offsets: View | None, order: View | None, *, reverse: bool, scratch: Scratch,
+    c0: View | None, offsets: View | None, order: View | None, *, reverse: bool, scratch: Scratch, state: View,
 ) -> list[Call]:  # fmt: skip
-    loop = Loop(cells.LSTM, wh, Sequences.of(a, offsets, order), reverse, scratch)
+    loop = Loop(cells.LSTM, wh, Sequences.of(a, offsets, order), reverse, scratch, state)
     return loop.through((y, gates, kept, before), (h, c), a, None, (h0, c0))
 
 
@@ -139,6 +145,7 @@ def gru(
     bias (directions, hidden) is that of the product which r multiplies and h0 (directions, n, hidden) the first state,
     both 0 unless given. Raises ShapeError where shapes do not fit. Cho et al., EMNLP 2014, with r after the product.
     """
+    scan.check_sequences("gru", a, offsets, order)
     bias = np.zeros(wh.shape[:2], wh.dtype) if bias is None else bias
     found = scan.through(cells.GRU, a, wh, h0, None, offsets, reverse, bias)
     return tuple(found[name] for name in ("y", "state", "gates", "kept", "before"))
@@ -149,18 +156,22 @@ def _(
     a: Shape, wh: Shape, bias: Shape | None = None, h0: Shape | None = None, offsets: Shape | None = None,
     order: Shape | None = None, *, reverse: bool,
 ) -> list[Shape]:  # fmt: skip
-    y, state = _shapes("gru", 3, a, wh, {"h0": h0}, offsets, order)
+    y, state = scan.shapes("gru", 3, a, wh, {"h0": h0}, offsets, order)
     if bias is not None and bias != wh[:2]:
         raise ShapeError(f"gru: bias has shape {bias}, expected {wh[:2]}: one number for each unit of wh {wh}")
     return [y, state, a, y, y]
 
 
+gru.limit("offsets")(scan.offsets_limit)
+gru.limit("order")(scan.order_limit)
+
+
 @gru.lower
 def _(
     y: View, h: View, gates: View, kept: View, before: View, a: View, wh: View, bias: View | None, h0: View | None,
-    offsets: View | None, order: View | None, *, reverse: bool, scratch: Scratch,
+    offsets: View | None, order: View | None, *, reverse: bool, scratch: Scratch, state: View,
 ) -> list[Call]:  # fmt: skip
-    loop = Loop(cells.GRU, wh, Sequences.of(a, offsets, order), reverse, scratch)
+    loop = Loop(cells.GRU, wh, Sequences.of(a, offsets, order), reverse, scratch, state)
     return loop.through((y, gates, kept, before), (h, None), a, bias, (h0, None))
 
 
@@ -236,6 +247,7 @@ def rnn(
     h0 is the first state (directions, n, hidden), 0 unless given. Raises ShapeError where shapes do not fit,
     OptionError unless the nonlinearity is "tanh" or "relu". Elman, Cognitive Science 14 (1990).
     """
+    scan.check_sequences("rnn", a, offsets, order)
     found = scan.through(_cell(nonlinearity), a, wh, h0, None, offsets, reverse)
     return found["y"], found["state"], found["before"]
 
@@ -246,16 +258,20 @@ def _(
     nonlinearity: str, reverse: bool,
 ) -> list[Shape]:  # fmt: skip
     _cell(nonlinearity)
-    y, state = _shapes("rnn", 1, a, wh, {"h0": h0}, offsets, order)
+    y, state = scan.shapes("rnn", 1, a, wh, {"h0": h0}, offsets, order)
     return [y, state, y]
+
+
+rnn.limit("offsets")(scan.offsets_limit)
+rnn.limit("order")(scan.order_limit)
 
 
 @rnn.lower
 def _(
     y: View, h: View, before: View, a: View, wh: View, h0: View | None, offsets: View | None, order: View | None, *,
-    nonlinearity: str, reverse: bool, scratch: Scratch,
+    nonlinearity: str, reverse: bool, scratch: Scratch, state: View,
 ) -> list[Call]:  # fmt: skip
-    loop = Loop(_cell(nonlinearity), wh, Sequences.of(a, offsets, order), reverse, scratch)
+    loop = Loop(_cell(nonlinearity), wh, Sequences.of(a, offsets, order), reverse, scratch, state)
     return loop.through((y, None, None, before), (h, None), a, None, (h0, None))
 
 
@@ -304,61 +320,34 @@ def _cell(nonlinearity: str) -> int:
     return kinds[nonlinearity]
 
 
-def _shapes(
-    name: str, gates: int, a: Shape, wh: Shape, states: dict[str, Shape | None], offsets: Shape | None,
-    order: Shape | None,
-) -> tuple[Shape, Shape]:  # fmt: skip
-    """The shapes of y and of the last state. Raises ShapeError."""
-    if len(wh) != 3 or wh[0] not in (1, 2) or wh[1] == 0 or wh[2] != gates * wh[1]:
-        raise ShapeError(f"{name}: wh has shape {wh}, expected (1 or 2 directions, hidden, {gates}·hidden)")
-    directions, hidden, wide = wh
-    given = "(rows, features)" if offsets else "(n, steps, features)"
-    if len(a) != (2 if offsets else 3) or a[-1] != directions * wide:
-        raise ShapeError(f"{name}: a has shape {a}, expected {given} with {directions * wide} features as wh is {wh}")
-    n = a[0] if offsets is None else offsets[0] - 1
-    if (offsets is None) != (order is None) or (order is not None and order != (n,)):
-        raise ShapeError(f"{name}: offsets have shape {offsets}, order {order}: pass both, n + 1 and n whole numbers")
-    state = (directions, n, hidden)
-    for key, shape in states.items():
-        if shape is not None and shape != state:
-            raise ShapeError(f"{name}: {key} has shape {shape}, expected {state}: directions, sequences, units")
-    return (*a[:-1], directions * hidden), state
-
-
-def _ragged(*lengths: int) -> tuple[Any, Any]:
-    """offsets and order of sequences of these lengths."""
-    return np.cumsum([0, *lengths]), np.argsort([-length for length in lengths], kind="stable")
-
-
-def _small(x: Array) -> Array:
-    return 0.4 * x
-
-
 def _samples(gates: int, states: int, bias: bool = False, **attributes: Any) -> list[Sample]:
     """(n, steps, hidden, directions), with and without first states; sequences of different lengths; errors."""
     found = []
     sizes = [(3, 4, 5, 1), (1, 1, 1, 1), (2, 3, 4, 2), (17, 2, 7, 1), (2, 0, 3, 1), (0, 2, 3, 2), (1, 5, 17, 2)]
     for number, (n, t, hidden, d) in enumerate(sizes):
         shared = ((d, hidden, gates * hidden), *([(d, hidden)] if bias else []))
-        offsets, order = _ragged(*(t - i % (t + 1) for i in range(n)))
+        offsets, order = scan.ragged(*(t - i % (t + 1) for i in range(n)))
         rows, dense = (int(offsets[-1]) + 2, d * gates * hidden), (n, t, d * gates * hidden)
         for shape, tables in ((dense, (None, None)), (rows, (offsets, order))):
             starts = (number % 2 == 0) == (shape is dense)
             first = [(d, n, hidden) if starts else None] * states
-            found.append(Sample((shape, *shared, *first, *tables), {**attributes, "reverse": number % 4 < 2}, _small))
+            found.append(
+                Sample((shape, *shared, *first, *tables), {**attributes, "reverse": number % 4 < 2}, lambda x: 0.4 * x)
+            )
     shared, none = ((1, 3, gates * 3), *([(1, 3)] if bias else [])), [None] * states
-    plain, attributes = (2, 4, gates * 3), {**attributes, "reverse": False}
+    plain, rows, attributes = (2, 4, gates * 3), (8, gates * 3), {**attributes, "reverse": False}
     wrong = [
         (plain, (1, 3, gates * 3 + 1), *shared[1:], *none, None, None),
         (plain, (3, 3, gates * 3), *shared[1:], *none, None, None),
         ((2, 4, gates * 3 + 1), *shared, *none, None, None),
-        ((8, gates * 3), *shared, *none, None, None),
-        (plain, *shared, *none, *_ragged(4, 4)),
-        ((8, gates * 3), *shared, *none, np.array([0, 4, 8]), None),
-        ((8, gates * 3), *shared, *none, np.array([0, 4, 8]), np.array([0])),
+        (rows, *shared, *none, None, None),
+        (plain, *shared, *none, *scan.ragged(4, 4)),
+        (rows, *shared, *none, np.array([0, 4, 8]), None),
+        (rows, *shared, *none, np.array([0, 4, 8]), np.array([0])),
         (plain, *shared, (2, 3), *none[1:], None, None),
     ]
-    return found + [Sample(shapes, attributes, error=ShapeError) for shapes in wrong]
+    found += [Sample(shapes, attributes, error=ShapeError) for shapes in wrong]
+    return found + [Sample((rows, *shared, *none, *t), attributes, error=LabelError) for t in scan.wrong()]
 
 
 # One unit with all of i, f, o (or r, z) ½, whose state is multiplied by 2 in g (or n), over two steps.
@@ -385,7 +374,10 @@ lstm.cases(
 gru.overwrites("gates", "a")
 gru.overwrites("da", "gates")
 gru.cases(
-    samples=[*_samples(3, 1, bias=True), Sample(((2, 3, 12), (1, 4, 12), *[None] * 4), {"reverse": False}, _small)],
+    samples=[
+        *_samples(3, 1, bias=True),
+        Sample(((2, 3, 12), (1, 4, 12), *[None] * 4), {"reverse": False}, lambda x: 0.4 * x),
+    ],
     examples=[Example(([[[0.0, 0.0, 1.0], [0.0, 0.0, 3.0]]], [[[0.0, 0.0, 2.0]]], [[4.0]]), [[[_N1], [_N2]]])],
 )
 rnn.overwrites("y", "a")

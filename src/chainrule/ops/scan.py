@@ -1,18 +1,105 @@
-"""The loop over time of recurrent ops in NumPy: what their kernels do, step by step for all running sequences."""
+"""The loop over time of recurrent ops in NumPy: what their kernels do, step by step for all running sequences; and
+where sequences of different lengths stand.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
+from chainrule.errors import ShapeError
 from chainrule.native import cells
-from chainrule.native.memory import Array
+from chainrule.native.memory import Array, Shape
+from chainrule.ops.record import Limit
 
 # By the names of the formulas: rows (R, directions, gates, hidden), states (directions, n, gates, hidden).
 Memory = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Offsets(Limit):
+    """Offsets rise, from 0 on."""
+
+    def wrong(self, values: Array, *beside: Array) -> Array:
+        falls = np.diff(values, prepend=0) < 0
+        falls[:1] |= values[:1] != 0
+        return np.flatnonzero(falls | (values >= self.below))
+
+
+@dataclass(frozen=True)
+class Order(Limit):
+    """The numbers of sequences by falling length, equal ones in their order."""
+
+    goes_with: ClassVar[str] = "offsets"
+
+    def wrong(self, values: Array, *beside: Array) -> Array:
+        outside = super().wrong(values)
+        return outside if outside.size or not beside else np.flatnonzero(values != falling(beside[0]))
+
+
+def falling(offsets: Array) -> Array:
+    """The numbers of sequences with these offsets by falling length."""
+    return np.argsort(-np.diff(offsets), kind="stable")
+
+
+def offsets_limit(a: Shape, *_: Any, **attributes: Any) -> Limit:
+    reason, fix = f"they rise from 0 to at most the {a[0]} rows of a", "make them as np.cumsum([0, *lengths])"
+    return Offsets("offset", "offsets", a[0] + 1, reason, fix)
+
+
+def order_limit(*shapes: Any, **attributes: Any) -> Limit:
+    reason = "these are the sequences by falling length, equal ones in their order"
+    fix = 'make it as np.argsort(-np.diff(offsets), kind="stable")'
+    return Order("number", "numbers", shapes[-1][0], reason, fix)
+
+
+def check_sequences(name: str, a: Array, offsets: Array | None, order: Array | None) -> None:
+    """Raise LabelError for offsets or an order that do not fit."""
+    if offsets is not None and order is not None:
+        offsets_limit(a.shape).check(f"{name}: offsets", offsets)
+        order_limit(order.shape).check(f"{name}: order", order, offsets)
+
+
+def ragged(*lengths: int) -> tuple[Any, Any]:
+    """offsets and order of sequences of these lengths."""
+    offsets = np.cumsum([0, *lengths])
+    return offsets, falling(offsets)
+
+
+def shapes(
+    name: str, gates: int, a: Shape, wh: Shape, states: dict[str, Shape | None], offsets: Shape | None,
+    order: Shape | None,
+) -> tuple[Shape, Shape]:  # fmt: skip
+    """The shapes of y and of the last state. Raises ShapeError."""
+    if len(wh) != 3 or wh[0] not in (1, 2) or wh[1] == 0 or wh[2] != gates * wh[1]:
+        raise ShapeError(f"{name}: wh has shape {wh}, expected (1 or 2 directions, hidden, {gates}·hidden)")
+    directions, hidden, wide = wh
+    given = "(rows, features)" if offsets else "(n, steps, features)"
+    if len(a) != (2 if offsets else 3) or a[-1] != directions * wide:
+        raise ShapeError(f"{name}: a has shape {a}, expected {given} with {directions * wide} features as wh is {wh}")
+    n = a[0] if offsets is None else offsets[0] - 1
+    if (offsets is None) != (order is None) or (order is not None and order != (n,)):
+        raise ShapeError(f"{name}: offsets have shape {offsets}, order {order}: pass both, n + 1 and n whole numbers")
+    state = (directions, n, hidden)
+    for key, shape in states.items():
+        if shape is not None and shape != state:
+            raise ShapeError(f"{name}: {key} has shape {shape}, expected {state}: directions, sequences, units")
+    return (*a[:-1], directions * hidden), state
+
+
+def wrong() -> list[tuple[Any, Any]]:
+    """offsets and order that do not fit 8 rows, or each other."""
+    offsets = ([0, 4, 9], [0, 9, 8], [-1, 4, 8], [0.0, 4.0, 8.0])
+    tables = [
+        *((of, [0, 1]) for of in (*offsets, [0, 2, 8])),
+        *(([0, 4, 8], order) for order in ([0, 2], [1, 0], [0, 0], [-1, 0])),
+        ([2, 4, 8], [1, 0]),
+    ]
+    return [(np.array(of), np.array(order)) for of, order in tables]
 
 
 def through(
