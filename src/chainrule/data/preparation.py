@@ -213,6 +213,9 @@ def prepare_text(
         raise DataError(f"prepare_text: got {type(text).__name__}, expected a text: read one with read_text")
     seen = round((1.0 - validation - test) * len(text.characters))
     vocabulary = make_vocabulary(tokens, text.characters[:seen] if tokens == "words" else text.characters)
+    if len(vocabulary) < 2:
+        what = "no word twice" if tokens == "words" else f"one {vocabulary.unit} only"
+        raise DataError(f"{text.source}: it has {what}, which leaves nothing to learn: use another text")
     windows = Windows.of(text, vocabulary, length, validation=validation, test=test)
     preparation = Preparation(TextInputs(vocabulary, length), NextToken(len(vocabulary)))
     y = preparation.y(windows)

@@ -63,6 +63,10 @@ def test_what_is_no_text_or_too_short_is_refused() -> None:
         prepare_text("some text")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="its validation part has 199 characters, too few for windows of 400"):
         prepare_text(TEXT, length=400)
+    with pytest.raises(DataError, match="it has one character only, which leaves nothing to learn"):
+        prepare_text(Text("book.txt", "a" * 4000))
+    with pytest.raises(DataError, match="it has no word twice"):
+        prepare_text(Text("book.txt", " ".join(f"w{i:03}" for i in range(400))), tokens="words", length=4)
     with pytest.raises(OptionError, match="leave nothing to train on"):
         prepare_text(TEXT, validation=0.5, test=0.5)
     with pytest.raises(OptionError, match="tokens"):

@@ -98,6 +98,9 @@ def test_a_file_that_unpacks_to_more_than_memory_is_refused(tmp_path: Path, monk
     monkeypatch.setattr("chainrule.data.text.reading.room", lambda: 300_000)
     with pytest.raises(DataError, match=r"more text than free memory has room for, 97\.7 KiB: use a part of it"):
         read_text(tmp_path / "book.txt.gz")
+    (tmp_path / "book.txt").write_bytes(b"text" * 100_000)
+    with pytest.raises(DataError, match="more text than free memory has room for"):
+        read_text(tmp_path / "book.txt")
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,9 @@ def read_text(path: Any) -> Text:
     most = room() // EACH
     with reading(path), open_regular(path) as file:
         packed = path.name.lower().endswith(".gz")
-        data = (gzip.GzipFile(fileobj=file) if packed else file).read(most + 1)
-    if len(data) > most:
+        size = 0 if packed else os.fstat(file.fileno()).st_size
+        data = b"" if size > most else (gzip.GzipFile(fileobj=file) if packed else file).read(most + 1)
+    if max(size, len(data)) > most:
         raise DataError(f"{path}: more text than free memory has room for, {size_text(most)}: use a part of it")
     written = _decoded(path, data).removeprefix(MARK)
     _check_characters(path, written)
