@@ -67,14 +67,16 @@ def read_whole(path: Path, most: int) -> bytes:
     """The bytes of a regular file; raises FileError if it cannot be read, or holds more than `most` bytes."""
     try:
         with open_regular(path) as file:
-            large = os.fstat(file.fileno()).st_size > most
-            data = b"" if large else file.read(most + 1)  # it may grow
+            size = os.fstat(file.fileno()).st_size
+            data = b"" if size > most else file.read(size + 1)  # not `most`: as much memory would be taken
     except FileError:
         raise
     except OSError as error:
         raise failure(path, "read", error) from None
-    if large or len(data) > most:
+    if size > most:
         raise FileError(f"{path}: larger than {most:,} bytes, the most that are read: check which file it is")
+    if len(data) > size:
+        raise FileError(f"{path}: cannot be read (it grows): wait until it is complete")
     return data
 
 

@@ -317,8 +317,8 @@ MISTAKES = {
     "one class": (one_class, [], "holds one class only, only"),
     "bomb": (bomb, [], "bomb.png: has more than 64,000,000 pixels"),
     "nothing but bombs": (bomb, ["--broken", "skip"], "none of the 2 pictures can be read"),
-    "target": (one_class, ["--target", "y"], "target: does not apply to images"),
-    "regress": (one_class, ["--task", "regress"], "task: does not apply to images"),
+    "target": (one_class, ["--target", "y"], "target: does not apply, f is images"),
+    "regress": (one_class, ["--task", "regress"], "task: regress does not apply, f is images"),
     "image size 0": (one_class, ["--image-size", "0"], "image_size is '0', expected pixels such as 32 or 24x32"),
     "image size 8x": (one_class, ["--image-size", "8x"], "image_size is '8x'"),
     "image size too large": (one_class, ["--image-size", "100000"], "each 1 to 4,096"),
@@ -359,7 +359,8 @@ def test_mistakes_in_augmentation(chainrule: Command, photos: Path, options: lis
 def test_tables_have_no_images(chainrule: Command, flowers: Path, option: str) -> None:
     outcome = chainrule("train", flowers, "--target", "kind", option, *QUICK)
     assert outcome.status == 2
-    assert f"{option.split('=')[0]}: applies to images, but this is a table" in outcome.err
+    assert f"{option.split('=')[0]}: does not apply" in outcome.err
+    assert "is a table: leave it out" in outcome.err
 
 
 def test_images_for_a_run_of_a_table(chainrule: Command, flowers: Path, photos: Path) -> None:

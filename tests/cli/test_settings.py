@@ -30,7 +30,7 @@ def test_settings_survive_yaml() -> None:
 @pytest.mark.parametrize(
     ("text", "name", "value"),
     [
-        ("lr=0.1", "lr", "0.1"),
+        ("lr=0.1", "lr", 0.1),
         ("clip_norm=null", "clip_norm", None),
         ("model=mlp:8", "model", "mlp:8"),
         ("target=1", "target", "1"),

@@ -307,7 +307,7 @@ def slice_(x: Any, index: Any) -> Tensor:
     """x[index], of slices, positions, `...` and `None` (a new axis of size 1)."""
     x = _as_tensor(x)
     parts = list(index) if isinstance(index, tuple) else [index]
-    if parts[:1] != [Ellipsis]:
+    if not parts or parts[0] is not Ellipsis:
         refuse_position("slice_", x, "count axes from the end, as in x[..., 0]")
     if builtins.sum(part is Ellipsis for part in parts) > 1:
         raise ShapeError("slice_: `...` occurs twice in the index: remove one")

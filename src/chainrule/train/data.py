@@ -264,8 +264,8 @@ class Requirements:
             except (ValueError, TypeError, IndexError):  # does not fit either, here or in a custom `forward`
                 continue
             expected = ", ".join(map(str, array.shape[1:]))
-            if_so = " if that is a single sample" if change == "[None]" and x.ndim > 1 else ""
-            advice = f"pass {name.split()[-1]}{change}{if_so}"
+            if_so = "if that is a single sample, " if change == "[None]" and x.ndim > 1 else ""
+            advice = f"{if_so}pass {name.split()[-1]}{change}"
             return ShapeError(f"{name}: has shape {x.shape}, expected (n, {expected}): {advice}")
         return None
 
