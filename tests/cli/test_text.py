@@ -85,6 +85,7 @@ def test_another_text_is_evaluated_whole_and_one_with_other_characters_is_refuse
     [
         (("generate", "latest", "--prompt", "Ä"), 'prompt: character 1 is "Ä"'),
         (("generate", "latest", "--prompt", ""), "prompt: it is empty"),
+        (("generate", "latest", "--prompt", "\udcff"), "prompt: it is not UTF-8 text"),
         (("generate", "latest", "--temperature", "-1"), "temperature is -1.0, expected a finite number, at least 0"),
         (("generate", "latest", "--temperature", "warm"), "temperature is 'warm', expected a finite number"),
         (("generate", "latest", "--length", "0"), "length is 0, expected a whole number, at least 1"),

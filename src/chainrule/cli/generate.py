@@ -117,4 +117,6 @@ def _beginning(vocabulary: Vocabulary, prompt: str | None) -> list[int]:
     text = unicodedata.normalize("NFC", prompt.replace("\r\n", "\n"))
     if not text:
         raise OptionError("prompt: it is empty: leave it out to begin with a new line")
+    if any("\ud800" <= sign <= "\udfff" for sign in text):  # what Python makes of bytes that are not UTF-8
+        raise OptionError("prompt: it is not UTF-8 text: write it in UTF-8")
     return list(vocabulary.encode(text, "prompt"))

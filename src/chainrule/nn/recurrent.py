@@ -12,6 +12,7 @@ The guide `docs/guides/sequences.md` shows how weights go from torch to chainrul
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ class _Recurrent(Module):
     """Layers of one kind, each on the output of the one before."""
 
     gates = 1
+    _run: Callable[..., tuple[Tensor, ...]]  # one layer over all steps: y and its last states
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int, bias: bool, batch_first: bool, dropout: float,
@@ -99,9 +101,6 @@ class _Recurrent(Module):
             raise OptionError(f"{type(self).__name__}: a bidirectional layer needs the whole sequence: it cannot go on "
                               "step by step")  # fmt: skip
         return tuple(carrier.state(self, key, shape, x) for key in STATES[: len(states)]), carrier
-
-    def _run(self, a: Tensor, layer: int, *first: Tensor | None) -> tuple[Tensor, ...]:
-        raise NotImplementedError
 
     def _weight(self, key: str, layer: int) -> Parameter | None:
         return getattr(self, f"{key}_l{layer}", None)

@@ -25,8 +25,29 @@ UNKNOWN = "\ufffd"  # the replacement character stands for every word that is no
 WORD = re.compile(r" ?\w+| ?[^\w\s]+|\s")
 
 
+class _Named:
+    """Tokens with names, in the order of their numbers."""
+
+    names: tuple[str, ...]
+    kind: ClassVar[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def decode(self, numbers: Iterable[int]) -> str:
+        """The text of some numbers."""
+        return "".join(self.names[number] for number in numbers)
+
+    def decoding(self, numbers: Iterable[int]) -> Iterator[str]:
+        """The text of each number as it comes."""
+        return (self.names[number] for number in numbers)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"kind": self.kind, "names": list(self.names)}
+
+
 @dataclass(frozen=True)
-class Characters:
+class Characters(_Named):
     """Each character is a token; a text with others is refused.
 
     >>> vocabulary = Characters.of("to be or not")
@@ -45,13 +66,10 @@ class Characters:
         """The vocabulary of a text."""
         return cls(tuple(sorted(set(text))))
 
-    def __len__(self) -> int:
-        return len(self.names)
-
     def encode(self, text: str, where: str = "text") -> Tokens:
         """The numbers of a text's characters; raises DataError for the first that is not in the vocabulary."""
         known = np.array([ord(name) for name in self.names])
-        codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
         found = np.searchsorted(known, codes).clip(max=len(known) - 1)
         strange = np.flatnonzero(known[found] != codes)
         if len(strange):
@@ -59,20 +77,9 @@ class Characters:
             raise DataError(f"{where}: {_told(text, place)}, which the training text does not have: leave it out")
         return found.astype(np.int64)
 
-    def decode(self, numbers: Iterable[int]) -> str:
-        """The text of some numbers."""
-        return "".join(self.names[number] for number in numbers)
-
-    def decoding(self, numbers: Iterable[int]) -> Iterator[str]:
-        """The text of each number as it comes."""
-        return (self.names[number] for number in numbers)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"kind": self.kind, "names": list(self.names)}
-
 
 @dataclass(frozen=True)
-class Words:
+class Words(_Named):
     """Each word is a token, with the blank before it, so are runs of other signs; rare words are one unknown token.
 
     >>> vocabulary = Words.of("to be, or not to be", least=2)
@@ -98,24 +105,10 @@ class Words:
         often = sorted((name for name, count in counts.items() if count >= least), key=lambda n: (-counts[n], n))
         return cls((UNKNOWN, *often[: most - 1]))
 
-    def __len__(self) -> int:
-        return len(self.names)
-
     def encode(self, text: str, where: str = "text") -> Tokens:
         """The numbers of a text's words, 0 for an unknown one."""
         known = self._numbers
         return np.array([known.get(word, 0) for word in WORD.findall(text)], np.int64)
-
-    def decode(self, numbers: Iterable[int]) -> str:
-        """The text of some numbers."""
-        return "".join(self.names[number] for number in numbers)
-
-    def decoding(self, numbers: Iterable[int]) -> Iterator[str]:
-        """The text of each number as it comes."""
-        return (self.names[number] for number in numbers)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"kind": self.kind, "names": list(self.names)}
 
 
 @dataclass(frozen=True)
