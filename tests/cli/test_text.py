@@ -131,6 +131,14 @@ def test_outputs_that_need_more_memory_than_is_free_are_refused(run: Command, mo
     assert "use a smaller --val-size and --test-size" in outcome.err
 
 
+def test_writing_ends_when_nobody_reads_on(trained: Path) -> None:
+    command = [sys.executable, "-m", "chainrule", "generate", "latest", "--length", str(10**15)]
+    writer = subprocess.Popen(command, cwd=trained, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert len(writer.stdout.read(20)) == 20
+    writer.stdout.close()
+    assert writer.wait() == 0
+
+
 def test_words_and_bytes_are_tokens_too(run: Command, trained: Path) -> None:
     for tokens, unit in (("words", "word"), ("bytes", "byte")):
         words = ("train", "book.txt", "--tokens", tokens, "--model", "rnn:8", "--length", "8", "--epochs", "1")

@@ -75,6 +75,8 @@ def generate(
     for piece in write(found.model, inputs.vocabulary, first, wanted, settings):
         sys.stdout.write(begun + piece)
         sys.stdout.flush()
+        if getattr(sys.stdout, "lost", False):  # as with `| head`: nobody reads on
+            return
         begun, started = "", started or time.perf_counter()
     sys.stdout.write("\n")
     timed = wanted - AT_ONCE  # the first piece may have waited for the compiler

@@ -18,7 +18,7 @@ GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ESHUTDOWN}
 
 class Output:
     """A text stream that never fails: after an error, what is written to it is dropped. `failure` is the error, unless
-    it only means that the reader has gone, as with `| head`.
+    it only means that the reader has gone, as with `| head`; `lost` says that nothing is written any more.
 
     Characters that its encoding lacks are escaped, as in \\u4e2d. One that was closed from the start drops everything.
     """
@@ -26,6 +26,7 @@ class Output:
     def __init__(self, stream: TextIO | None) -> None:
         self.stream = _nowhere() if stream is None else stream
         self.failure: OSError | None = None
+        self.lost = False
         self._terminal = self.stream.isatty()
 
     def write(self, text: str) -> int:
@@ -55,6 +56,7 @@ class Output:
         """Send the file itself nowhere too: Python flushes the stream once more when it ends."""
         if error.errno not in GONE and not (error.errno == errno.EIO and self._terminal):
             self.failure = self.failure or error
+        self.lost = True
         nowhere, lost = _nowhere(), self.stream
         self.stream = nowhere
         with suppress(OSError):  # a stream of a test, say, that is no file
